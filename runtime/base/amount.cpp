@@ -1,0 +1,21 @@
+#include "runtime/base/amount.hpp"
+
+namespace manta {
+
+std::string Amount::to_string() const {
+  std::string text = std::to_string(raw_ / kUnit);
+  if (raw_ < 0 && raw_ / kUnit == 0) text = "-" + text;
+  const auto fraction = std::abs(raw_ % kUnit);
+  if (fraction == 0) return text;
+  std::string digits = std::to_string(kUnit + fraction).substr(1);
+  while (digits.back() == '0') digits.pop_back();
+  return text + "." + digits;
+}
+
+std::string Resources::to_string() const {
+  std::string text = "{";
+  for (const auto& [name, amount] : amounts_) text += (text.size() > 1 ? ", " : "") + name + ": " + amount.to_string();
+  return text + "}";
+}
+
+}  // namespace manta

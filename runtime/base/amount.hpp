@@ -1,0 +1,68 @@
+#pragma once
+// Amount: how much of a resource, in fixed point with a step of 1/10000, so that sums are exact: 10 × 0.1 is 1.
+// Takes integers and doubles, so that `{.num_cpus = 2}` and `{.num_gpus = 0.5}` both compile without narrowing.
+#include <cmath>
+#include <compare>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace manta {
+
+class Amount {
+ public:
+  static constexpr std::int64_t kUnit = 10000;
+
+  constexpr Amount() = default;
+  template <std::integral I>
+  constexpr Amount(I whole) : raw_(static_cast<std::int64_t>(whole) * kUnit) {}
+  /// Rounded to the nearest 1/10000. NaN becomes -1/10000, which every use refuses as negative.
+  Amount(double value) : raw_(std::isnan(value) ? -1 : std::llround(value * kUnit)) {}
+  static constexpr Amount from_raw(std::int64_t raw) {
+    Amount amount;
+    amount.raw_ = raw;
+    return amount;
+  }
+
+  constexpr std::int64_t raw() const { return raw_; }
+  constexpr double value() const { return static_cast<double>(raw_) / kUnit; }
+  constexpr bool is_whole() const { return raw_ % kUnit == 0; }
+  std::string to_string() const;  ///< "2", "0.5"
+
+  constexpr auto operator<=>(const Amount&) const = default;
+  constexpr Amount& operator+=(Amount other) { return raw_ += other.raw_, *this; }
+  constexpr Amount& operator-=(Amount other) { return raw_ -= other.raw_, *this; }
+  friend constexpr Amount operator+(Amount a, Amount b) { return a += b; }
+  friend constexpr Amount operator-(Amount a, Amount b) { return a -= b; }
+
+ private:
+  std::int64_t raw_ = 0;
+};
+
+/// Named amounts: `.resources = {{"disk", 1}, {"licence", 0.5}}`. A plain value.
+class Resources {
+ public:
+  Resources() = default;
+  Resources(std::initializer_list<std::pair<std::string, Amount>> items) {
+    for (const auto& [name, amount] : items) amounts_[name] = amount;
+  }
+  Amount operator[](const std::string& name) const {
+    auto it = amounts_.find(name);
+    return it == amounts_.end() ? Amount{} : it->second;
+  }
+  void set(const std::string& name, Amount amount) { amounts_[name] = amount; }
+  auto begin() const { return amounts_.begin(); }
+  auto end() const { return amounts_.end(); }
+  bool empty() const { return amounts_.empty(); }
+  std::string to_string() const;  ///< "{CPU: 2, GPU: 0.5}"
+  bool operator==(const Resources&) const = default;
+  auto operator<=>(const Resources&) const = default;
+
+ private:
+  std::map<std::string, Amount> amounts_;
+};
+
+}  // namespace manta

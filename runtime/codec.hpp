@@ -1,0 +1,167 @@
+#pragma once
+// How values become bytes: cereal over two archives of Manta's own. Bit-exact for every float; native byte order (all
+// processes of a run execute the same program). A Buffer inside a value is laid out aligned and read back in place.
+//
+// A type can travel when it is a standard-library type, or has a cereal `serialize`/`save`+`load`, and can be
+// default-constructed. Input archives check every length against what is left: damaged bytes throw ProtocolError.
+// Not thread-safe: one archive, one thread.
+#include <cereal/cereal.hpp>
+#include <cereal/types/array.hpp>
+#include <cereal/types/chrono.hpp>
+#include <cereal/types/complex.hpp>
+#include <cereal/types/deque.hpp>
+#include <cereal/types/list.hpp>
+#include <cereal/types/map.hpp>
+#include <cereal/types/memory.hpp>
+#include <cereal/types/optional.hpp>
+#include <cereal/types/set.hpp>
+#include <cereal/types/string.hpp>
+#include <cereal/types/tuple.hpp>
+#include <cereal/types/unordered_map.hpp>
+#include <cereal/types/unordered_set.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
+#include <cereal/types/vector.hpp>
+#include <limits>
+#include <type_traits>
+
+#include "runtime/base/error.hpp"
+#include "runtime/buffer.hpp"
+
+namespace manta {
+
+/// Writes into a given block, or only counts when there is none: first count, then write straight to the final place.
+class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision> {
+ public:
+  OutputArchive() : cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision>(this) {}
+  explicit OutputArchive(std::span<std::byte> target) : OutputArchive() { target_ = target, counting_ = false; }
+
+  void write(const void* data, std::size_t size) {
+    if (!counting_) {
+      MANTA_CHECK(size <= target_.size() - position_);
+      if (size) std::memcpy(target_.data() + position_, data, size);
+    }
+    position_ += size;
+  }
+  /// Pads with zeros to a multiple of `alignment`.
+  void align(std::size_t alignment) {
+    static constexpr std::byte zeros[64]{};
+    write(zeros, (alignment - position_ % alignment) % alignment);
+  }
+  std::size_t size() const noexcept { return position_; }
+
+ private:
+  std::span<std::byte> target_{};
+  std::size_t position_ = 0;
+  bool counting_ = true;
+};
+
+/// Reads from a Buffer, which stays alive as long as anything that was read in place from it.
+class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision> {
+ public:
+  explicit InputArchive(Buffer source)
+      : cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision>(this), source_(std::move(source)) {}
+
+  void read(void* data, std::size_t size) {
+    need(size);
+    if (size) std::memcpy(data, source_.data() + position_, size);
+    position_ += size;
+  }
+  Buffer read_in_place(std::size_t size) {
+    need(size);
+    position_ += size;
+    return source_.slice(position_ - size, size);
+  }
+  void align(std::size_t alignment) { skip((alignment - position_ % alignment) % alignment); }
+  void skip(std::size_t size) { need(size), position_ += size; }
+  std::size_t left() const noexcept { return source_.size() - position_; }
+  void need(std::size_t size) const {
+    if (size > left())
+      throw ProtocolError("a serialised value ends " + std::to_string(size - left()) +
+                          " bytes early: it was written by another program or is damaged");
+  }
+
+ private:
+  Buffer source_;
+  std::size_t position_ = 0;
+};
+
+template <class T>
+  requires std::is_arithmetic_v<T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const T& value) {
+  archive.write(&value, sizeof value);
+}
+template <class T>
+  requires std::is_arithmetic_v<T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& value) {
+  archive.read(&value, sizeof value);
+}
+template <class Archive, class T>
+  requires std::is_same_v<Archive, OutputArchive> || std::is_same_v<Archive, InputArchive>
+void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::NameValuePair<T>& pair) {
+  archive(pair.value);
+}
+template <class Archive, class T>
+  requires std::is_same_v<Archive, OutputArchive>
+void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::SizeTag<T>& tag) {
+  archive(tag.size);
+}
+template <class T>
+void CEREAL_SERIALIZE_FUNCTION_NAME(InputArchive& archive, cereal::SizeTag<T>& tag) {
+  archive(tag.size);
+  // Every element but those of empty classes takes a byte or more: refuse a length that could not be true.
+  constexpr std::size_t kEmptyElements = 1 << 20;
+  if (static_cast<std::size_t>(tag.size) > kEmptyElements) archive.need(static_cast<std::size_t>(tag.size));
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const cereal::BinaryData<T>& data) {
+  archive.write(data.data, static_cast<std::size_t>(data.size));
+}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::BinaryData<T>& data) {
+  archive.read(data.data, static_cast<std::size_t>(data.size));
+}
+
+inline void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const Buffer& buffer) {
+  archive(static_cast<std::uint64_t>(buffer.size()));
+  archive.align(64);
+  archive.write(buffer.data(), buffer.size());
+}
+inline void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, Buffer& buffer) {
+  std::uint64_t size = 0;
+  archive(size);
+  archive.align(64);
+  buffer = archive.read_in_place(size);
+}
+
+/// True when values of T can cross a process border.
+template <class T>
+concept Serialisable = std::is_default_constructible_v<T> && cereal::traits::is_output_serializable<T, OutputArchive>::value &&
+                       cereal::traits::is_input_serializable<T, InputArchive>::value;
+
+/// Serialises into fresh memory.
+template <class T>
+Buffer encode(const T& value) {
+  OutputArchive count;
+  count(value);
+  auto [buffer, target] = Buffer::allocate(count.size());
+  OutputArchive archive(target);
+  archive(value);
+  return buffer;
+}
+
+/// The value that `encode` wrote; throws ProtocolError when the bytes are not one T.
+template <class T>
+T decode(const Buffer& bytes) {
+  T value{};
+  InputArchive archive(bytes);
+  archive(value);
+  if (archive.left() != 0)
+    throw ProtocolError("a serialised value has " + std::to_string(archive.left()) +
+                        " bytes too many: it was written by another program or is damaged");
+  return value;
+}
+
+}  // namespace manta
+
+CEREAL_SETUP_ARCHIVE_TRAITS(manta::InputArchive, manta::OutputArchive)
