@@ -1,0 +1,267 @@
+#include "runtime/store/arena.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace manta {
+
+namespace {
+
+constexpr std::uint64_t kLine = 64;
+constexpr std::uint64_t kPageAlignFrom = 1ull << 20;
+constexpr double kDefaultShare = 0.3;
+
+std::uint64_t page_bytes() {
+  static const auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
+std::uint64_t alignment_of(std::uint64_t rounded) { return rounded >= kPageAlignFrom ? page_bytes() : kLine; }
+
+ErrorInfo system_error(ErrorCode code, const std::string& what) {
+  return {.code = code, .message = fmt::format("{}: {}", what, std::strerror(errno))};
+}
+
+/// A sealed memfd of exactly `bytes`, every page of it reserved. Its mode lets nobody reopen it for writing.
+Result<int> make_memfd(std::uint64_t bytes) {
+  const int fd = ::memfd_create("manta-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return system_error(ErrorCode::kIoError, "cannot make shared memory for objects");
+  int failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
+  while (failed && errno == EINTR) failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
+  if (failed || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 || ::fchmod(fd, 0400) != 0) {
+    auto error = system_error(ErrorCode::kOutOfMemory,
+                              fmt::format("cannot reserve {} bytes of shared memory for objects; lower the arena's "
+                                          "budget or free memory", bytes));
+    ::close(fd);
+    return error;
+  }
+  return fd;
+}
+
+Result<std::byte*> map_extent(int fd, std::uint64_t bytes) {
+  void* base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) return system_error(ErrorCode::kOutOfMemory, "cannot map shared memory for objects");
+  ::madvise(base, bytes, MADV_DONTDUMP);
+  return static_cast<std::byte*>(base);
+}
+
+}  // namespace
+
+std::uint64_t Arena::rounded_bytes(std::uint64_t bytes) noexcept {
+  if (bytes > UINT64_MAX - page_bytes()) return UINT64_MAX;
+  return bytes >= kPageAlignFrom ? round_up(bytes, page_bytes()) : std::max(kLine, round_up(bytes, kLine));
+}
+
+Result<std::unique_ptr<Arena>> Arena::create(ArenaOptions options) {
+  const auto limits = options.memory_limits ? *options.memory_limits : read_memory_limits();
+  auto budget = options.budget_bytes;
+  if (budget == 0) {
+    const auto share = static_cast<std::uint64_t>(static_cast<double>(limits.available_bytes) * kDefaultShare);
+    budget = std::min(share, limits.cgroup_headroom_bytes);
+  } else if (budget > limits.smaller()) {
+    return ErrorInfo{.code = ErrorCode::kResourceExhausted,
+                     .message = fmt::format("the object arena's budget of {} bytes is larger than the {} bytes of memory "
+                                            "that are left here (machine {}, cgroup {}); lower the budget or free memory",
+                                            budget, limits.smaller(), limits.available_bytes,
+                                            limits.cgroup_headroom_bytes)};
+  }
+  budget = std::max(page_bytes(), budget / page_bytes() * page_bytes());
+  const auto extent = round_up(std::max<std::uint64_t>(options.extent_bytes, 1), page_bytes());
+  return std::unique_ptr<Arena>(new Arena(budget, extent));
+}
+
+Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes)
+    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes) {}
+
+Arena::~Arena() {
+  for (auto& [id, extent] : extents_) {
+    ::munmap(extent.base, extent.bytes);
+    ::close(extent.fd);
+  }
+}
+
+Result<Block> Arena::allocate(std::uint64_t bytes) {
+  const auto rounded = rounded_bytes(bytes);
+  if (rounded > budget_bytes_) {
+    return ErrorInfo{.code = ErrorCode::kInvalidArgument,
+                     .message = fmt::format("an object of {} bytes is larger than the arena's budget of {} bytes; raise "
+                                            "the budget or split the object", bytes, budget_bytes_)};
+  }
+  std::lock_guard lock(mutex_);
+  if (auto block = take_best_fit(bytes, rounded)) return *block;
+  auto extent = add_extent(rounded);
+  if (!extent) return extent.error();
+  return *take_best_fit(bytes, rounded);
+}
+
+std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rounded) {
+  const auto alignment = alignment_of(rounded);
+  for (auto range = free_by_size_.lower_bound({rounded, 0, 0}); range != free_by_size_.end(); ++range) {
+    const auto [size, id, offset] = *range;
+    const auto start = round_up(offset, alignment);
+    if (start - offset + rounded <= size) return carve(*range, start, bytes, rounded);
+  }
+  return std::nullopt;
+}
+
+Block Arena::carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded) {
+  const auto [size, id, offset] = range;
+  Extent& extent = extents_.at(id);
+  free_by_size_.erase(range);
+  extent.free.erase(offset);
+  if (start > offset) insert_free(id, offset, start - offset);
+  if (const auto end = start + rounded; end < offset + size) insert_free(id, end, offset + size - end);
+  extent.blocks.emplace(start, rounded);
+  used_bytes_ += rounded;
+  ++blocks_;
+  return {.extent = id, .offset = start, .size = bytes};
+}
+
+Result<std::uint32_t> Arena::add_extent(std::uint64_t rounded) {
+  const auto needed = round_up(rounded, page_bytes());
+  if (!make_budget_room(needed)) {
+    return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
+                     .message = fmt::format("no room for {} bytes in the object arena: {} of {} bytes are in use", rounded,
+                                            used_bytes_, budget_bytes_)};
+  }
+  const auto bytes = std::max(needed, std::min(extent_bytes_, budget_bytes_ - reserved_bytes_));
+  auto fd = make_memfd(bytes);
+  if (!fd) return fd.error();
+  auto base = map_extent(*fd, bytes);
+  if (!base) {
+    ::close(*fd);
+    return base.error();
+  }
+  const auto id = next_extent_++;
+  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .free = {}, .blocks = {},
+                              .empty_since = Clock::now()});
+  reserved_bytes_ += bytes;
+  insert_free(id, 0, bytes);
+  return id;
+}
+
+/// Gives empty extents back, smallest first, until `bytes` more fit the budget; only if that is enough.
+bool Arena::make_budget_room(std::uint64_t bytes) {
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> empty;
+  std::uint64_t reclaimable = 0;
+  for (const auto& [id, extent] : extents_) {
+    if (!extent.blocks.empty()) continue;
+    empty.emplace_back(extent.bytes, id);
+    reclaimable += extent.bytes;
+  }
+  if (reserved_bytes_ - reclaimable + bytes > budget_bytes_) return false;
+  std::sort(empty.begin(), empty.end());
+  for (auto it = empty.begin(); it != empty.end() && reserved_bytes_ + bytes > budget_bytes_; ++it) release(it->second);
+  return true;
+}
+
+void Arena::insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes) {
+  extents_.at(id).free.emplace(offset, bytes);
+  free_by_size_.emplace(bytes, id, offset);
+}
+
+void Arena::free(const Block& block) {
+  std::lock_guard lock(mutex_);
+  const auto found = extents_.find(block.extent);
+  MANTA_CHECK(found != extents_.end());
+  Extent& extent = found->second;
+  const auto live = extent.blocks.find(block.offset);
+  MANTA_CHECK(live != extent.blocks.end() && live->second == rounded_bytes(block.size));
+  auto offset = block.offset;
+  auto bytes = live->second;
+  used_bytes_ -= bytes;
+  --blocks_;
+  extent.blocks.erase(live);
+  auto next = extent.free.lower_bound(offset);
+  if (next != extent.free.end() && next->first == offset + bytes) {
+    bytes += next->second;
+    free_by_size_.erase({next->second, block.extent, next->first});
+    next = extent.free.erase(next);
+  }
+  if (next != extent.free.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      offset = before->first;
+      bytes += before->second;
+      free_by_size_.erase({before->second, block.extent, before->first});
+      extent.free.erase(before);
+    }
+  }
+  insert_free(block.extent, offset, bytes);
+  if (extent.blocks.empty()) extent.empty_since = Clock::now();
+}
+
+std::span<std::byte> Arena::bytes(const Block& block) const {
+  std::lock_guard lock(mutex_);
+  const auto found = extents_.find(block.extent);
+  MANTA_CHECK(found != extents_.end());
+  MANTA_CHECK(block.offset <= found->second.bytes && block.size <= found->second.bytes - block.offset);
+  return {found->second.base + block.offset, block.size};
+}
+
+Result<int> Arena::extent_fd(std::uint32_t extent, bool writable) const {
+  std::lock_guard lock(mutex_);
+  const auto found = extents_.find(extent);
+  if (found == extents_.end())
+    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("the arena has no extent {}", extent)};
+  const int source = found->second.fd;
+  const int fd = writable ? ::fcntl(source, F_DUPFD_CLOEXEC, 3)
+                          : ::open(fmt::format("/proc/self/fd/{}", source).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return system_error(ErrorCode::kIoError, "cannot share the object arena with another process");
+  return fd;
+}
+
+std::uint64_t Arena::extent_bytes(std::uint32_t extent) const {
+  std::lock_guard lock(mutex_);
+  const auto found = extents_.find(extent);
+  return found == extents_.end() ? 0 : found->second.bytes;
+}
+
+std::vector<std::uint32_t> Arena::extents() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::uint32_t> ids;
+  for (const auto& [id, extent] : extents_) ids.push_back(id);
+  return ids;
+}
+
+std::size_t Arena::trim(std::chrono::milliseconds idle) {
+  std::lock_guard lock(mutex_);
+  std::vector<std::uint32_t> stale;
+  const auto now = Clock::now();
+  for (const auto& [id, extent] : extents_)
+    if (extent.blocks.empty() && now - extent.empty_since >= idle) stale.push_back(id);
+  for (const auto id : stale) release(id);
+  return stale.size();
+}
+
+/// A worker may still have the extent mapped; punching a hole gives its pages back all the same.
+void Arena::release(std::uint32_t id) {
+  Extent& extent = extents_.at(id);
+  for (const auto& [offset, bytes] : extent.free) free_by_size_.erase({bytes, id, offset});
+  ::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(extent.bytes));
+  ::munmap(extent.base, extent.bytes);
+  ::close(extent.fd);
+  reserved_bytes_ -= extent.bytes;
+  extents_.erase(id);
+}
+
+ArenaStats Arena::stats() const {
+  std::lock_guard lock(mutex_);
+  return {.budget_bytes = budget_bytes_,
+          .reserved_bytes = reserved_bytes_,
+          .used_bytes = used_bytes_,
+          .largest_free_bytes = free_by_size_.empty() ? 0 : std::get<0>(*free_by_size_.rbegin()),
+          .extents = extents_.size(),
+          .blocks = blocks_};
+}
+
+}  // namespace manta

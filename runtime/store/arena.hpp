@@ -1,0 +1,108 @@
+#pragma once
+// Arena: the shared memory of one node, in which sealed objects are read in place by every local process.
+//
+// It is made of memfd extents (64 MiB, or as large as one larger object), created at first use until their sum reaches the
+// budget. Pages are reserved when an extent is made, so a full machine is an error here and never a SIGBUS later. The
+// allocator's own state lies in private memory: a worker that scribbles cannot damage it. Owned by the node; every
+// operation is thread-safe. The memory goes back when the arena is destroyed and the last worker has unmapped it.
+//
+//   auto arena = Arena::create({.budget_bytes = 1 << 30}).value();
+//   Block block = arena->allocate(4096).value();
+//   std::memcpy(arena->bytes(block).data(), source, 4096);
+//
+// Allocation: best fit with coalescing of neighbours (Knuth, TAOCP vol. 1, section 2.5).
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "runtime/base/result.hpp"
+#include "runtime/store/block.hpp"
+#include "runtime/store/memory_limits.hpp"
+
+namespace manta {
+
+struct ArenaOptions {
+  std::uint64_t budget_bytes{};                  ///< 0: the smaller of 30 % of MemAvailable and the cgroup's headroom
+  std::uint64_t extent_bytes{64ull << 20};       ///< rounded up to whole pages
+  std::optional<MemoryLimits> memory_limits{};   ///< for tests; otherwise read from the system
+};
+
+struct ArenaStats {
+  std::uint64_t budget_bytes{};
+  std::uint64_t reserved_bytes{};  ///< sum of the extents
+  std::uint64_t used_bytes{};      ///< allocated, with rounding
+  std::uint64_t largest_free_bytes{};
+  std::size_t extents{};
+  std::size_t blocks{};
+};
+
+class Arena {
+ public:
+  /// Makes an arena that holds no memory yet. ResourceExhausted, with both numbers, when the budget is larger than the
+  /// memory that the machine and the cgroup have left.
+  static Result<std::unique_ptr<Arena>> create(ArenaOptions options);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  /// Reserves `bytes` (0 is allowed). ObjectStoreFull when no room is left, InvalidArgument when it is larger than the
+  /// budget, OutOfMemory when the kernel refuses another extent. The content is not cleared.
+  Result<Block> allocate(std::uint64_t bytes);
+  /// Gives a block back; requires one that allocate returned and that nobody reads any more.
+  void free(const Block& block);
+  /// The block's bytes in this process; requires a live block.
+  std::span<std::byte> bytes(const Block& block) const;
+
+  /// A descriptor of the extent for another process, close-on-exec; the caller owns it. Through a read-only one the bytes
+  /// cannot be mapped for writing. NotFound when the extent is gone.
+  Result<int> extent_fd(std::uint32_t extent, bool writable) const;
+  /// Size in bytes; 0 when the extent is gone.
+  std::uint64_t extent_bytes(std::uint32_t extent) const;
+  /// The live extents; what a worker has attached and is not listed here it may detach.
+  std::vector<std::uint32_t> extents() const;
+  /// Returns extents to the system that have been empty for at least `idle`. Gives how many.
+  std::size_t trim(std::chrono::milliseconds idle);
+
+  ArenaStats stats() const;
+  std::uint64_t budget_bytes() const noexcept { return budget_bytes_; }
+  /// Bytes that an object of this size takes in the arena.
+  static std::uint64_t rounded_bytes(std::uint64_t bytes) noexcept;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Extent {
+    int fd{-1};
+    std::byte* base{};
+    std::uint64_t bytes{};
+    std::map<std::uint64_t, std::uint64_t> free;    // offset -> bytes
+    std::map<std::uint64_t, std::uint64_t> blocks;  // offset -> rounded bytes
+    Clock::time_point empty_since{};
+  };
+  using FreeKey = std::tuple<std::uint64_t, std::uint32_t, std::uint64_t>;  // bytes, extent, offset
+
+  Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes);
+  std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded);
+  Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
+  Result<std::uint32_t> add_extent(std::uint64_t rounded);
+  bool make_budget_room(std::uint64_t bytes);
+  void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
+  void release(std::uint32_t id);
+
+  const std::uint64_t budget_bytes_;
+  const std::uint64_t extent_bytes_;
+  mutable std::mutex mutex_;
+  std::map<std::uint32_t, Extent> extents_;
+  std::set<FreeKey> free_by_size_;
+  std::uint32_t next_extent_{1};
+  std::uint64_t reserved_bytes_{};
+  std::uint64_t used_bytes_{};
+  std::size_t blocks_{};
+};
+
+}  // namespace manta

@@ -1,0 +1,22 @@
+#pragma once
+// How much memory this process may still take: what the kernel says is available, and what is left in its cgroups.
+// Plain values, read at the moment of the call; thread-safe.
+#include <cstdint>
+#include <string>
+
+namespace manta {
+
+struct MemoryLimits {
+  std::uint64_t available_bytes{};        ///< MemAvailable of /proc/meminfo
+  std::uint64_t cgroup_headroom_bytes{};  ///< least of (limit - use) over its cgroups; UINT64_MAX without a limit
+
+  std::uint64_t smaller() const noexcept {
+    return available_bytes < cgroup_headroom_bytes ? available_bytes : cgroup_headroom_bytes;
+  }
+};
+
+/// Reads /proc and /sys/fs/cgroup (v2 and v1) below `root`. What cannot be read counts as unlimited. Page cache that the
+/// kernel can drop (inactive_file) counts as headroom.
+MemoryLimits read_memory_limits(const std::string& root = "");
+
+}  // namespace manta
