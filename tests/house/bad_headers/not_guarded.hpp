@@ -1,0 +1,4 @@
+// Bad on purpose: no #pragma once.
+namespace manta {
+struct NotGuarded {};
+}  // namespace manta
