@@ -1,0 +1,64 @@
+#pragma once
+// Actors: an object of the user's class that lives in one place and runs its methods one at a time, in the order in which
+// they were called.
+//
+//   auto counter = rt.actor<Counter>({.name = "clicks", .max_restarts = 3}).spawn();
+//   ObjectRef<int> five = counter.call<&Counter::add>(5);
+//
+// The class needs no base and no registration. Its destructor runs when the last handle goes (after the calls that were
+// made), at kill(), and when the runtime ends.
+#include "runtime/engine.hpp"
+
+namespace manta {
+
+/// A handle to an actor. Copies share it; each operation is thread-safe. An empty handle allows only assignment and bool.
+template <class T>
+class ActorHandle {
+ public:
+  ActorHandle() = default;
+  explicit ActorHandle(std::shared_ptr<detail::ActorLink> link) : link_(std::move(link)) {}
+  explicit operator bool() const noexcept { return link_ != nullptr; }
+
+  /// Calls a method; returns at once. Arguments as for tasks; calls run in order even when arguments come late.
+  /// The ref fails with TaskError (the method threw), ActorCreationFailed, ActorDied, or ActorUnavailable (the process
+  /// died and is restarted; the call may have run).
+  template <auto Method, class... Args>
+  auto call(Args&&... args) const {
+    using Result = typename detail::Signature<decltype(Method)>::Result;
+    if (!link_) throw InvalidArgument("call on an empty ActorHandle: assign one that spawn() returned");
+    auto record = detail::make_record<detail::MethodRecord<T, Method>>(std::forward<Args>(args)...);
+    auto cell = record->result;
+    link_->call(std::move(record));
+    return ObjectRef<Result>(std::move(cell));
+  }
+
+  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart. Its process, if it has one of its
+  /// own, is ended; a method that is running on a thread is let finish and its result is dropped.
+  void kill() const {
+    if (link_) link_->kill();
+  }
+
+ private:
+  std::shared_ptr<detail::ActorLink> link_;
+};
+
+template <class T>
+class ActorBuilder {
+ public:
+  ActorBuilder(std::shared_ptr<detail::Engine> engine, ActorOptions options)
+      : engine_(std::move(engine)), options_(std::make_shared<const ActorOptions>(std::move(options))) {}
+
+  /// Constructs T(args…) where the options say; returns at once. A constructor that throws gives ActorCreationFailed to
+  /// every call. Throws InvalidArgument or InfeasibleResources for options that can never work.
+  template <class... Args>
+  ActorHandle<T> spawn(Args&&... args) const {
+    auto record = detail::make_record<detail::ConstructorRecord<T, detail::ArgumentType<Args>...>>(std::forward<Args>(args)...);
+    return ActorHandle<T>(engine_->spawn(std::move(record), options_));
+  }
+
+ private:
+  std::shared_ptr<detail::Engine> engine_;
+  std::shared_ptr<const ActorOptions> options_;
+};
+
+}  // namespace manta

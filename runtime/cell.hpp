@@ -1,0 +1,136 @@
+#pragma once
+// The cell behind an ObjectRef: one value that will be set once, or the error that took its place. Internal; users see
+// ObjectRef (object_ref.hpp).
+//
+// A cell is shared by every ref to the object. It is settled exactly once, by whoever makes the value: the first call of
+// set_* wins, later ones return false. A value set by this process is kept as it is and serialised only when it leaves
+// the process; one that arrived as bytes is turned into a T at the first look. Thread-safe.
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/futex.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/codec.hpp"
+
+namespace manta::detail {
+
+/// What can be done with a value of a type that was forgotten.
+struct TypeOps {
+  std::string (*name)();
+  void (*encode)(const void* value, OutputArchive& archive);
+  std::shared_ptr<const void> (*decode)(const Buffer& bytes);
+};
+
+template <class T>
+const TypeOps& type_ops() {
+  static constexpr TypeOps ops{
+      .name = [] { return demangle(typeid(T).name()); },
+      .encode = [](const void* value, OutputArchive& archive) { archive(*static_cast<const T*>(value)); },
+      .decode = [](const Buffer& bytes) -> std::shared_ptr<const void> {
+        return std::make_shared<const T>(manta::decode<T>(bytes));
+      },
+  };
+  return ops;
+}
+
+/// Bytes of a value that lie in the node's object store. The destructor gives them back.
+class StoredObject {
+ public:
+  virtual ~StoredObject() = default;
+  virtual std::uint64_t id() const noexcept = 0;
+  virtual std::uint64_t size() const noexcept = 0;
+  /// The bytes in place; they stay readable as long as the Buffer. May block while a spilled object is read back.
+  virtual Result<Buffer> open() = 0;
+};
+
+/// A value on its way to another process: bytes, or a place in the store.
+struct EncodedValue {
+  Buffer bytes{};
+  std::shared_ptr<StoredObject> stored{};
+};
+
+class Cell {
+ public:
+  explicit Cell(const TypeOps& ops) noexcept : ops_(&ops) {}
+  ~Cell();
+  Cell(const Cell&) = delete;
+  Cell& operator=(const Cell&) = delete;
+
+  // Settling. The first call wins.
+  bool set_value(std::shared_ptr<const void> value);
+  bool set_bytes(Buffer bytes);
+  bool set_stored(std::shared_ptr<StoredObject> stored);
+  bool set_error(std::shared_ptr<const ErrorInfo> error);
+
+  bool settled() const noexcept { return state_.load(std::memory_order_acquire) >= kReady; }
+  bool failed() const noexcept { return state_.load(std::memory_order_acquire) == kFailed; }
+
+  /// Blocks until settled or the deadline; false at the deadline. Spins for a few microseconds first.
+  bool wait(Deadline deadline) noexcept;
+
+  /// Is called once, when settled: at once by this thread, or later by the settling one. Must not block or throw.
+  class Waiter {
+   public:
+    virtual ~Waiter() = default;
+    virtual void settled() = 0;
+  };
+  struct WaiterNode {
+    std::shared_ptr<Waiter> waiter;
+    WaiterNode* next;
+  };
+  void on_settled(std::shared_ptr<Waiter> waiter);
+
+  // After settling.
+  const std::shared_ptr<const ErrorInfo>& error() const noexcept { return error_; }  ///< null unless failed()
+  /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
+  std::shared_ptr<const void> value();
+  /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
+  template <class Store>
+  Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
+  const TypeOps& ops() const noexcept { return *ops_; }
+
+ private:
+  static constexpr std::uint32_t kPending = 0, kSleepers = 1, kReady = 2, kFailed = 3;
+  bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
+  void publish(std::uint32_t state) noexcept;
+
+  std::atomic<std::uint32_t> state_{kPending};
+  std::atomic<bool> claimed_{false};
+  std::atomic<WaiterNode*> waiters_{nullptr};
+  const TypeOps* ops_;
+  std::mutex mutex_{};  // guards the members below once settled: they are caches of one another
+  std::shared_ptr<const void> value_{};
+  std::weak_ptr<const void> decoded_{};  // of a stored object: not kept alive, or memory would grow past the arena
+  Buffer bytes_{};
+  bool has_bytes_ = false;
+  std::shared_ptr<StoredObject> stored_{};
+  std::shared_ptr<const ErrorInfo> error_{};
+};
+
+template <class Store>
+Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
+  std::lock_guard lock(mutex_);
+  if (stored_) return EncodedValue{.stored = stored_};
+  if (has_bytes_) return EncodedValue{.bytes = bytes_};
+  OutputArchive count;
+  ops_->encode(value_.get(), count);
+  if (count.size() <= inline_limit) {
+    auto [buffer, target] = Buffer::allocate(count.size());
+    OutputArchive archive(target);
+    ops_->encode(value_.get(), archive);
+    bytes_ = std::move(buffer);
+    has_bytes_ = true;
+    return EncodedValue{.bytes = bytes_};
+  }
+  Result<std::shared_ptr<StoredObject>> placed = store(count.size(), [&](std::span<std::byte> target) {
+    OutputArchive archive(target);
+    ops_->encode(value_.get(), archive);
+  });
+  if (!placed) return placed.error();
+  stored_ = *placed;
+  return EncodedValue{.stored = stored_};
+}
+
+}  // namespace manta::detail

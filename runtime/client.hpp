@@ -1,0 +1,190 @@
+#pragma once
+// Client: everything a program may ask of the runtime. `Runtime` (in main) and `Context` (in a task or method) are
+// Clients: library code takes a `manta::Client&` and works in both. Thread-safe. Valid as long as the runtime.
+#include <string_view>
+#include <unordered_set>
+
+#include "runtime/actor.hpp"
+#include "runtime/task.hpp"
+
+namespace manta {
+
+template <class T>
+struct WaitResult {
+  std::vector<ObjectRef<T>> ready;    ///< in the order given; includes failed ones; may hold more than was asked for
+  std::vector<ObjectRef<T>> pending;
+};
+
+/// The standard name of a type for durable objects: fixed for arithmetic types, strings, Buffer and vectors of them.
+/// A type of your own gets one by `template <> struct manta::TypeTag<T> { static constexpr std::string_view value = "…"; }`.
+template <class T>
+struct TypeTag {
+  static constexpr std::string_view value{};
+};
+
+class Client {
+ public:
+  // Tasks and actors.
+
+  /// Runs f(args…) on a worker with default options; returns at once.
+  template <auto F, class... Args>
+  auto remote(Args&&... args) {
+    using Result = typename detail::Signature<decltype(detail::callable<F>())>::Result;
+    auto record = detail::make_record<detail::FunctionRecord<F>>(std::forward<Args>(args)...);
+    auto cell = record->result;
+    engine_->submit(std::move(record), nullptr);
+    return ObjectRef<Result>(std::move(cell));
+  }
+  template <auto F>
+  TaskBuilder<F> task(TaskOptions options = {}) {
+    return TaskBuilder<F>(engine_, std::move(options));
+  }
+  template <class T>
+  ActorBuilder<T> actor(ActorOptions options = {}) {
+    return ActorBuilder<T>(engine_, std::move(options));
+  }
+
+  // Objects.
+
+  /// Makes an object of a value. With a durable name it is on disk, synced, when put returns.
+  template <class T>
+  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options = {}) {
+    using Value = std::decay_t<T>;
+    static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
+    auto cell = std::make_shared<detail::Cell>(detail::type_ops<Value>());
+    cell->set_value(std::make_shared<const Value>(std::forward<T>(value)));
+    engine_->put(*cell, options, std::string(TypeTag<Value>::value));
+    return ObjectRef<Value>(std::move(cell));
+  }
+  /// The object that this or an earlier run put under a durable name. Throws NotFound, InvalidArgument for another type
+  /// tag, StorageCorruption.
+  template <class T>
+  ObjectRef<T> find_durable(const std::string& name, const std::string& type_tag = std::string(TypeTag<T>::value)) {
+    return ObjectRef<T>(engine_->find_durable(detail::type_ops<T>(), name, type_tag));
+  }
+  /// False when there was none.
+  bool remove_durable(const std::string& name) { return engine_->remove_durable(name); }
+  std::vector<std::string> list_durable(const std::string& prefix = {}) { return engine_->list_durable(prefix); }
+
+  /// Waits for the value and copies it. Throws the task's error, or Timeout; the task goes on after a Timeout.
+  template <class T>
+  T get(const ObjectRef<T>& ref) {
+    return take(ref, {});
+  }
+  template <class T, class Rep, class Period>
+  T get(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
+    return take(ref, deadline_in(timeout));
+  }
+  /// All values, in order; fails at the first failure without waiting for the rest.
+  template <class T>
+  std::vector<T> get(const std::vector<ObjectRef<T>>& refs) {
+    return take_all(refs, {});
+  }
+  template <class T, class Rep, class Period>
+  std::vector<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
+    return take_all(refs, deadline_in(timeout));
+  }
+  /// The value itself, shared, not copied.
+  template <class T>
+  std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, Deadline deadline = {}) {
+    await(ref, deadline);
+    return std::static_pointer_cast<const T>(ref.cell()->value());
+  }
+  /// The value or the error, instead of throwing.
+  template <class T>
+  Result<detail::StoredType<T>> try_get(const ObjectRef<T>& ref, Deadline deadline = {}) {
+    try {
+      return detail::StoredType<T>(*std::static_pointer_cast<const detail::StoredType<T>>(settled(ref, deadline)));
+    } catch (const Error& e) {
+      return e.info();
+    }
+  }
+  /// Splits refs into ready and pending once `count` are ready or the time is over. A ref given twice is InvalidArgument,
+  /// so is a count of more than there are.
+  template <class T>
+  WaitResult<T> wait(const std::vector<ObjectRef<T>>& refs, const WaitOptions& options = {}) {
+    std::vector<std::shared_ptr<detail::Cell>> cells;
+    cells.reserve(refs.size());
+    for (const auto& ref : refs) cells.push_back(need(ref));
+    await_some(cells, options);
+    WaitResult<T> result;
+    for (const auto& ref : refs) (ref.ready() ? result.ready : result.pending).push_back(ref);
+    return result;
+  }
+
+  // Resources: {"CPU": …, "GPU": …, custom ones}.
+
+  Resources total_resources() const { return engine_->total_resources(); }
+  Resources available_resources() const { return engine_->available_resources(); }
+
+ protected:
+  Client() = default;
+  explicit Client(std::shared_ptr<detail::Engine> engine) : engine_(std::move(engine)) {}
+  std::shared_ptr<detail::Engine> engine_;
+
+ private:
+  template <class Rep, class Period>
+  static Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
+    return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
+  }
+  template <class T>
+  static const std::shared_ptr<detail::Cell>& need(const ObjectRef<T>& ref) {
+    if (!ref) throw InvalidArgument("an empty ObjectRef has no value: assign one that remote, call or put returned");
+    return ref.cell();
+  }
+  template <class T>
+  void await(const ObjectRef<T>& ref, Deadline deadline) {
+    if (!engine_->wait(*need(ref), deadline)) throw_timeout();
+  }
+  template <class T>
+  std::shared_ptr<const void> settled(const ObjectRef<T>& ref, Deadline deadline) {
+    await(ref, deadline);
+    return ref.cell()->value();
+  }
+  template <class T>
+  T take(const ObjectRef<T>& ref, Deadline deadline) {
+    auto value = settled(ref, deadline);
+    if constexpr (!std::is_void_v<T>) {
+      static_assert(std::is_copy_constructible_v<T>, "manta: get copies; for a move-only type use get_shared.");
+      return *static_cast<const T*>(value.get());
+    }
+  }
+  template <class T>
+  std::vector<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
+    std::vector<std::shared_ptr<detail::Cell>> cells;
+    cells.reserve(refs.size());
+    for (const auto& ref : refs) cells.push_back(need(ref));
+    await_all(cells, deadline);
+    std::vector<T> values;
+    values.reserve(refs.size());
+    for (const auto& ref : refs) values.push_back(take(ref, deadline));
+    return values;
+  }
+  void await_some(const std::vector<std::shared_ptr<detail::Cell>>& cells, const WaitOptions& options);
+  void await_all(const std::vector<std::shared_ptr<detail::Cell>>& cells, Deadline deadline);
+  [[noreturn]] static void throw_timeout();
+};
+
+#define MANTA_TYPE_TAG(type, tag)                      \
+  template <>                                          \
+  struct TypeTag<type> {                               \
+    static constexpr std::string_view value{tag};      \
+  };                                                   \
+  template <>                                          \
+  struct TypeTag<std::vector<type>> {                  \
+    static constexpr std::string_view value{tag "[]"}; \
+  };
+MANTA_TYPE_TAG(std::int32_t, "i32")
+MANTA_TYPE_TAG(std::int64_t, "i64")
+MANTA_TYPE_TAG(std::uint32_t, "u32")
+MANTA_TYPE_TAG(std::uint64_t, "u64")
+MANTA_TYPE_TAG(float, "f32")
+MANTA_TYPE_TAG(double, "f64")
+MANTA_TYPE_TAG(std::string, "string")
+#undef MANTA_TYPE_TAG
+template <>
+struct TypeTag<Buffer> {
+  static constexpr std::string_view value{"bytes"};
+};
+
+}  // namespace manta

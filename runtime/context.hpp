@@ -1,0 +1,47 @@
+#pragma once
+// Context: what a running task or method knows about itself, and its way to the runtime. A function that wants it takes
+// `manta::Context&` as its first parameter. Valid during the call only; its operations are thread-safe.
+//
+//   int fib(manta::Context& ctx, int n) {
+//     if (n < 2) return n;
+//     auto a = ctx.remote<fib>(n - 1);
+//     return ctx.get(a) + fib(ctx, n - 2);
+//   }
+#include "runtime/client.hpp"
+
+namespace manta {
+
+namespace detail {
+/// What an executor knows about the work in hand.
+struct Invocation {
+  std::uint64_t id = 0;          ///< of the task; 0 for none
+  std::string name{};            ///< the task's or actor's, for messages
+  int attempt = 1;
+  Amount num_cpus{};
+  std::vector<int> gpu_ids{};
+  const std::atomic<bool>* cancelled = nullptr;
+};
+}  // namespace detail
+
+class Context : public Client {
+ public:
+  Context(std::shared_ptr<detail::Engine> engine, const detail::Invocation& invocation)
+      : Client(std::move(engine)), invocation_(&invocation) {}
+
+  /// Ids of the GPUs that are this task's or actor's for its life, as NVML counts them. In a process of its own
+  /// CUDA_VISIBLE_DEVICES holds the same list, so there the first one is CUDA device 0.
+  const std::vector<int>& gpu_ids() const noexcept { return invocation_->gpu_ids; }
+  Amount num_cpus() const noexcept { return invocation_->num_cpus; }
+  std::uint64_t task_id() const noexcept { return invocation_->id; }
+  const std::string& name() const noexcept { return invocation_->name; }
+  int attempt() const noexcept { return invocation_->attempt; }  ///< counts from 1
+  /// True when nobody wants the result any more: the runtime or the actor is being stopped. Return soon.
+  bool cancelled() const noexcept {
+    return invocation_->cancelled && invocation_->cancelled->load(std::memory_order_relaxed);
+  }
+
+ private:
+  const detail::Invocation* invocation_;
+};
+
+}  // namespace manta

@@ -1,0 +1,45 @@
+#pragma once
+// The face that the runtime's typed public headers see of what is behind them. Internal; implemented in
+// runtime/actors. Thread-safe.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/function.hpp"
+#include "runtime/options.hpp"
+
+namespace manta::detail {
+
+/// One actor as its creator sees it; shared by all handles. The last one to go ends the actor.
+class ActorLink {
+ public:
+  virtual ~ActorLink() = default;
+  virtual void call(std::shared_ptr<TaskRecord> record) = 0;
+  virtual void kill() = 0;
+  virtual std::string description() const = 0;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  /// Errors that are known at once (bad options, infeasible resources, stopped) are thrown.
+  virtual void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) = 0;
+  virtual std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor,
+                                           std::shared_ptr<const ActorOptions> options) = 0;
+  /// Registers a value that exists. Large ones go to the arena where workers are processes.
+  virtual void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) = 0;
+  virtual std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) = 0;
+  virtual bool remove_durable(const std::string& name) = 0;
+  virtual std::vector<std::string> list_durable(const std::string& prefix) = 0;
+
+  /// Blocks until settled; the calling task gives its CPU to others meanwhile. False at the deadline.
+  virtual bool wait(Cell& cell, Deadline deadline) = 0;
+  /// The same for `count` of several; false at the deadline.
+  virtual bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline) = 0;
+
+  virtual Resources total_resources() const = 0;
+  virtual Resources available_resources() const = 0;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,361 @@
+#pragma once
+// Functions, methods and constructors named as template arguments, made callable on bytes. Internal.
+//
+// Naming `f` in `remote<f>` instantiates an invoker and registers it when the program starts, so every process that runs
+// the same executable can call it. Its identity is a key made of the module's build id and the invoker's address within
+// that module: names are for messages only (two static functions in two files may share one).
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "runtime/object_ref.hpp"
+#include "runtime/options.hpp"
+
+namespace manta {
+class Context;
+}
+
+namespace manta::detail {
+
+struct FunctionEntry;
+
+/// One invocation to be: the function, its arguments, the cell for its result. Made by the submitting process with typed
+/// arguments, or by a worker process from bytes. Owned by shared_ptr; touched by one thread at a time.
+class TaskRecord {
+ public:
+  virtual ~TaskRecord() = default;
+  /// Calls the function and settles `out` with what it returned. Exceptions of the function pass through. `instance`: the
+  /// actor's object for a method, the place for the new object for a constructor (a shared_ptr<void>), else null.
+  virtual void run(void* instance, Context& context, Cell& out) = 0;
+  virtual void encode_arguments(OutputArchive& archive) const = 0;
+  virtual void release_arguments() noexcept = 0;
+
+  const FunctionEntry* function{nullptr};
+  std::shared_ptr<Cell> result{};
+  std::vector<std::shared_ptr<Cell>> refs{};  ///< arguments that are objects, in order
+};
+
+/// What a process knows about a registered function.
+struct FunctionEntry {
+  std::string (*name)();
+  std::shared_ptr<TaskRecord> (*decode)(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs);
+  const TypeOps& (*result_ops)();
+  const void* address;      ///< of the invoker: the identity within its module
+  FunctionEntry* next{nullptr};
+};
+
+struct FunctionKey {
+  std::uint64_t module = 0;  ///< hash of the build id
+  std::uint64_t offset = 0;
+  auto operator<=>(const FunctionKey&) const = default;
+};
+
+void register_function(FunctionEntry& entry) noexcept;  // at static initialisation: links it into a list, nothing else
+FunctionKey function_key(const FunctionEntry& entry);
+const FunctionEntry* find_function(FunctionKey key);  // null when this build does not know it
+std::uint64_t program_build_id();                     // of the executable, for the hello
+
+/// "int square(int)" or "Counter::add": the template argument as the compiler spells it, without the wrapper.
+std::string name_from_pretty_function(std::string_view pretty);
+template <auto F>
+std::string function_name() {
+  return name_from_pretty_function(__PRETTY_FUNCTION__);
+}
+
+template <class Record>
+struct Registration {
+  static inline FunctionEntry entry{.name = &Record::name,
+                                    .decode = &Record::decode,
+                                    .result_ops = &type_ops<typename Record::Result>,
+                                    .address = reinterpret_cast<const void*>(&Record::decode)};
+  static inline const bool done = (register_function(entry), true);
+};
+
+/// An argument: a value, or the cell it will come from.
+template <class T>
+class ArgumentSlot {
+ public:
+  ArgumentSlot() = default;
+  template <class U>
+    requires std::is_convertible_v<U&&, T>
+  ArgumentSlot(U&& value, std::vector<std::shared_ptr<Cell>>&) : value_(std::in_place, std::forward<U>(value)) {}
+  ArgumentSlot(const ObjectRef<T>& ref, std::vector<std::shared_ptr<Cell>>& refs) {
+    if (!ref) throw InvalidArgument("an empty ObjectRef was passed as an argument: give it a value first");
+    ref_ = static_cast<std::int32_t>(refs.size());
+    refs.push_back(ref.cell());
+  }
+
+  /// The argument for one call; a ref must be settled. `held` keeps a shared value alive during the call.
+  template <class Parameter>
+  decltype(auto) get(const std::vector<std::shared_ptr<Cell>>& refs, std::shared_ptr<const void>& held) {
+    if constexpr (!std::is_copy_constructible_v<T> && !std::is_reference_v<Parameter>) {
+      if (ref_ >= 0) throw InvalidArgument("a move-only value cannot be taken out of an ObjectRef: take it by const T&");
+      return std::move(*value_);
+    } else {
+      if (ref_ >= 0) {
+        held = refs[static_cast<std::size_t>(ref_)]->value();
+        return *static_cast<const T*>(held.get());
+      }
+      return std::as_const(*value_);
+    }
+  }
+
+  void encode(OutputArchive& archive) const {
+    archive(ref_);
+    if (ref_ < 0) archive(*value_);
+  }
+  void decode(InputArchive& archive, std::size_t ref_count) {
+    archive(ref_);
+    if (ref_ >= static_cast<std::int32_t>(ref_count)) throw ProtocolError("an argument refers to an object that was not sent");
+    if (ref_ < 0) archive(value_.emplace());
+  }
+  void release() noexcept { value_.reset(); }
+
+ private:
+  std::optional<T> value_{};
+  std::int32_t ref_ = -1;
+};
+
+template <class T>
+constexpr bool check_parameter() {
+  static_assert(!std::is_lvalue_reference_v<T> || std::is_const_v<std::remove_reference_t<T>>,
+                "manta: a remote function takes its parameters as `T` or `const T&`; a `T&` would change a copy in another "
+                "place. Return the new value instead.");
+  static_assert(!std::is_rvalue_reference_v<T>, "manta: a remote function takes its parameters as `T` or `const T&`, not `T&&`.");
+  static_assert(!std::is_pointer_v<std::decay_t<T>>, "manta: a pointer means nothing in another process; pass the value.");
+  static_assert(Serialisable<std::decay_t<T>>,
+                "manta: this parameter's type cannot be serialised. Give it a default constructor and a cereal function: "
+                "template <class Archive> void serialize(Archive& a) { a(member, …); }");
+  return true;
+}
+template <class R>
+constexpr bool check_result() {
+  static_assert(!std::is_reference_v<R>, "manta: a remote function returns a value, not a reference.");
+  static_assert(Serialisable<StoredType<R>>,
+                "manta: this result type cannot be serialised. Give it a default constructor and a cereal function: "
+                "template <class Archive> void serialize(Archive& a) { a(member, …); }");
+  return true;
+}
+
+template <class... T>
+struct TypeList {
+  static constexpr std::size_t size = sizeof...(T);
+};
+
+/// Takes a function type apart: result, class, parameters without a leading Context&.
+template <class R, class C, bool WithContext, class... A>
+struct SignatureOf {
+  using Result = R;
+  using Class = C;
+  using Parameters = TypeList<A...>;
+  static constexpr bool with_context = WithContext;
+};
+template <class F>
+struct Signature {
+  static_assert(sizeof(F) == 0, "manta: name a function, a method or a captureless lambda. What a closure captures, pass "
+                                "as arguments; of overloads, name one by static_cast; a generic lambda has no signature.");
+};
+template <class R, class... A>
+struct Signature<R (*)(A...)> : SignatureOf<R, void, false, A...> {};
+template <class R, class... A>
+struct Signature<R (*)(Context&, A...)> : SignatureOf<R, void, true, A...> {};
+template <class R, class... A>
+struct Signature<R (*)(A...) noexcept> : Signature<R (*)(A...)> {};
+#define MANTA_METHOD_SIGNATURE(qualifiers)                                                    \
+  template <class R, class C, class... A>                                                     \
+  struct Signature<R (C::*)(A...) qualifiers> : SignatureOf<R, C, false, A...> {};            \
+  template <class R, class C, class... A>                                                     \
+  struct Signature<R (C::*)(Context&, A...) qualifiers> : SignatureOf<R, C, true, A...> {};
+MANTA_METHOD_SIGNATURE()
+MANTA_METHOD_SIGNATURE(const)
+MANTA_METHOD_SIGNATURE(noexcept)
+MANTA_METHOD_SIGNATURE(const noexcept)
+#undef MANTA_METHOD_SIGNATURE
+
+/// A captureless lambda named as a template argument is called through its function pointer.
+template <auto F>
+constexpr auto callable() {
+  if constexpr (std::is_class_v<decltype(F)>) {
+    if constexpr (requires { +F; })
+      return +F;
+    else
+      return Signature<decltype(F)>{};
+  } else {
+    return F;
+  }
+}
+
+/// The arguments of one invocation, and moving them over the wire. Shared by functions, methods and constructors.
+template <class Derived, class... P>
+class RecordBase : public TaskRecord {
+ public:
+  RecordBase() = default;
+
+  template <class... Args>
+  void fill(Args&&... args) {
+    static_assert(sizeof...(Args) == sizeof...(P), "manta: wrong number of arguments for the remote function.");
+    fill_from(std::index_sequence_for<P...>{}, std::forward<Args>(args)...);
+  }
+
+  static std::shared_ptr<TaskRecord> decode(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs) {
+    (void)Registration<Derived>::done;
+    auto record = std::make_shared<Derived>();
+    record->function = &Registration<Derived>::entry;
+    record->refs = std::move(refs);
+    std::apply([&](auto&... slot) { (slot.decode(archive, record->refs.size()), ...); }, record->slots_);
+    if (archive.left() != 0) throw ProtocolError("the arguments of " + Derived::name() + " have bytes too many");
+    return record;
+  }
+
+  void encode_arguments(OutputArchive& archive) const override {
+    std::apply([&](const auto&... slot) { (slot.encode(archive), ...); }, slots_);
+  }
+  void release_arguments() noexcept override {
+    std::apply([](auto&... slot) { (slot.release(), ...); }, slots_);
+    refs.clear();
+  }
+
+ protected:
+  /// Calls `f` with the arguments as the parameters want them.
+  template <class F>
+  decltype(auto) with_arguments(F&& f) {
+    return with_arguments_at(std::index_sequence_for<P...>{}, std::forward<F>(f));
+  }
+
+ private:
+  template <std::size_t... I, class... Args>
+  void fill_from(std::index_sequence<I...>, Args&&... args) {
+    function = &Registration<Derived>::entry;
+    ((std::get<I>(slots_) = ArgumentSlot<std::decay_t<P>>(std::forward<Args>(args), refs)), ...);
+  }
+  template <std::size_t... I, class F>
+  decltype(auto) with_arguments_at(std::index_sequence<I...>, F&& f) {
+    [[maybe_unused]] std::shared_ptr<const void> held[sizeof...(P) + 1];
+    return f(std::get<I>(slots_).template get<P>(refs, held[I])...);
+  }
+  std::tuple<ArgumentSlot<std::decay_t<P>>...> slots_;
+};
+
+template <class Call>
+void settle_with(Cell& out, Call&& call) {
+  using R = decltype(call());
+  if constexpr (std::is_void_v<R>) {
+    call();
+    static const auto nothing = std::make_shared<const Void>();
+    out.set_value(nothing);
+  } else {
+    out.set_value(std::make_shared<const std::decay_t<R>>(call()));
+  }
+}
+
+template <auto F, class Parameters = typename Signature<decltype(callable<F>())>::Parameters>
+class FunctionRecord;
+
+template <auto F, class... P>
+class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord<F, TypeList<P...>>, P...> {
+  using Sig = Signature<decltype(callable<F>())>;
+  static_assert((check_parameter<P>() && ... && true));
+  static_assert(check_result<typename Sig::Result>());
+
+ public:
+  using Result = StoredType<typename Sig::Result>;
+  static std::string name() { return function_name<F>(); }
+
+  void run(void* instance, Context& context, Cell& out) override {
+    (void)instance, (void)context;
+    constexpr auto f = callable<F>();
+    this->with_arguments([&](auto&&... args) {
+      settle_with(out, [&]() -> decltype(auto) {
+        if constexpr (!std::is_void_v<typename Sig::Class>) {
+          auto& object = *static_cast<typename Sig::Class*>(instance);
+          if constexpr (Sig::with_context)
+            return (object.*f)(context, std::forward<decltype(args)>(args)...);
+          else
+            return (object.*f)(std::forward<decltype(args)>(args)...);
+        } else if constexpr (Sig::with_context) {
+          return f(context, std::forward<decltype(args)>(args)...);
+        } else {
+          return f(std::forward<decltype(args)>(args)...);
+        }
+      });
+    });
+  }
+};
+
+/// A method of T named as &Base::method works on a T.
+template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
+class MethodRecord;
+template <class T, auto M, class... P>
+class MethodRecord<T, M, TypeList<P...>> final : public RecordBase<MethodRecord<T, M, TypeList<P...>>, P...> {
+  using Sig = Signature<decltype(M)>;
+  static_assert((check_parameter<P>() && ... && true));
+  static_assert(check_result<typename Sig::Result>());
+  static_assert(std::is_base_of_v<typename Sig::Class, T>, "manta: the method does not belong to this actor's class.");
+
+ public:
+  using Result = StoredType<typename Sig::Result>;
+  static std::string name() { return function_name<M>(); }
+
+  void run(void* instance, Context& context, Cell& out) override {
+    (void)context;
+    auto& object = *static_cast<T*>(instance);
+    this->with_arguments([&](auto&&... args) {
+      settle_with(out, [&]() -> decltype(auto) {
+        if constexpr (Sig::with_context)
+          return (object.*M)(context, std::forward<decltype(args)>(args)...);
+        else
+          return (object.*M)(std::forward<decltype(args)>(args)...);
+      });
+    });
+  }
+};
+
+/// Constructs an actor's object: T(args…), or T(Context&, args…) where there is such a constructor.
+template <class T, class... P>
+class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P...> {
+  static_assert((check_parameter<P>() && ... && true));
+
+ public:
+  using Result = Void;
+  static std::string name() { return demangle(typeid(T).name()); }
+
+  void run(void* place, Context& context, Cell& out) override {
+    (void)context;
+    this->with_arguments([&](auto&&... args) {
+      auto& object = *static_cast<std::shared_ptr<void>*>(place);
+      if constexpr (std::is_constructible_v<T, Context&, decltype(args)...>)
+        object = std::make_shared<T>(context, std::forward<decltype(args)>(args)...);
+      else
+        object = std::make_shared<T>(std::forward<decltype(args)>(args)...);
+      settle_with(out, [] {});
+    });
+  }
+};
+
+/// The parameter that takes an argument of type Arg: what a ref refers to, a string for a literal, else the value's type.
+template <class Arg, class Plain = std::decay_t<Arg>>
+struct ArgumentTypeOf {
+  using type = Plain;
+};
+template <class Arg, class T>
+struct ArgumentTypeOf<Arg, ObjectRef<T>> {
+  using type = T;
+};
+template <class Arg>
+struct ArgumentTypeOf<Arg, const char*> {
+  using type = std::string;
+};
+template <class Arg>
+using ArgumentType = const typename ArgumentTypeOf<Arg>::type&;
+
+template <class Record, class... Args>
+std::shared_ptr<TaskRecord> make_record(Args&&... args) {
+  (void)Registration<Record>::done;
+  auto record = std::make_shared<Record>();
+  record->fill(std::forward<Args>(args)...);
+  record->result = std::make_shared<Cell>(type_ops<typename Record::Result>());
+  return record;
+}
+
+}  // namespace manta::detail

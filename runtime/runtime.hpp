@@ -1,0 +1,45 @@
+#pragma once
+// Runtime: starts Manta in this process and ends it. One header for programs that use it.
+//
+//   int main(int argc, char** argv) {
+//     manta::Runtime rt = manta::Runtime::start(argc, argv);   // first statement of main
+//     return rt.get(rt.remote<square>(9)) == 81 ? 0 : 1;
+//   }
+//
+// Worker processes run this same executable: their main ends inside `start`. So `start` (or, where a runtime is started
+// later or several times, `enter_worker_mode`) is the first statement of main.
+#include "runtime/context.hpp"
+#include "runtime/errors.hpp"
+
+namespace manta {
+
+class Runtime : public Client {
+ public:
+  /// Takes the runtime's own flags (see RuntimeOptions) out of argc and argv, leaves the others. Throws InvalidArgument
+  /// for a bad value of one of its flags. Never returns in a worker process.
+  static Runtime start(int& argc, char** argv);
+  /// Starts with given options. Throws InvalidArgument, or ResourceExhausted when a limit of the system is in the way.
+  static Runtime start(const RuntimeOptions& options);
+  /// The flags as options, taken out of argc and argv.
+  static RuntimeOptions parse(int& argc, char** argv);
+  /// In a worker process: does its work and never returns. Else returns at once.
+  static void enter_worker_mode(int argc, char** argv);
+  /// The runtime that is running in this process; throws InvalidArgument when there is none, or more than one.
+  static Runtime& current();
+  /// The help text of the runtime's own flags.
+  static std::string flags_help();
+
+  /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes.
+  /// Refs that are left fail with RuntimeStopped.
+  ~Runtime();
+  Runtime(Runtime&& other) noexcept;
+  Runtime& operator=(Runtime&&) = delete;
+
+  /// Ends it now, as the destructor would. Later calls do nothing.
+  void shutdown();
+
+ private:
+  explicit Runtime(std::shared_ptr<detail::Engine> engine);
+};
+
+}  // namespace manta
