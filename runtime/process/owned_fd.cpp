@@ -1,0 +1,38 @@
+#include "runtime/process/owned_fd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace manta {
+
+ErrorInfo system_error(const char* what, int error) {
+  std::string text = std::string(what) + " failed: " + std::generic_category().message(error);
+  if (error == EMFILE || error == ENFILE) text += "; raise the limit of open files (ulimit -n)";
+  if (error == EAGAIN || error == ENOMEM) text += "; raise the limit of processes (ulimit -u) or free memory";
+  return {.code = ErrorCode::kIoError, .message = std::move(text)};
+}
+
+Result<FdPair> make_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) != 0) return system_error("making a pipe", errno);
+  return FdPair{OwnedFd(fds[0]), OwnedFd(fds[1])};
+}
+
+Result<FdPair> make_socket_pair(int type) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0) return system_error("making a socket pair", errno);
+  return FdPair{OwnedFd(fds[0]), OwnedFd(fds[1])};
+}
+
+Result<OwnedFd> duplicate(int fd) {
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return system_error("duplicating a descriptor", errno);
+  return OwnedFd(copy);
+}
+
+void set_nonblocking(int fd) noexcept { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+}  // namespace manta
