@@ -1,0 +1,21 @@
+#pragma once
+// The operations that are measured, against the public API alone.
+#include <vector>
+
+#include "bench/harness/measure.hpp"
+#include "runtime/runtime.hpp"
+
+namespace manta::bench {
+
+/// Serial: submit one, get it, again; a round trip. Batch of 1000: submit 1000, get all of them. The runtime must outlive
+/// the bodies. Actors are spawned when the body is made, one at a time is alive as long as the body.
+Body task_serial(Client& client);
+Body task_batch_1000(Client& client);
+Body actor_serial(Client& client);
+Body actor_batch_1000(Client& client);
+/// Makes objects of ints in batches of 1000; letting them go is part of it.
+Body put_int(Client& client);
+/// Copies out objects that are there; making them is not part of it.
+Body get_int(Client& client);
+
+}  // namespace manta::bench
