@@ -12,7 +12,7 @@ from source_tree import blank_literals, code_files, read, report
 LIMITS = {".cpp": 500, ".cc": 500, ".hpp": 300, ".h": 300}
 FUNCTION_LIMIT = 70
 DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
-CONTAINER = re.compile(r"\b(namespace|class|struct|union|enum|extern)\b")
+CONTAINER = re.compile(r"\b(namespace|class|struct|union|enum|extern|TEST_SUITE)\b")
 NAME = re.compile(r"([~\w:]+|operator\s*\S+)\s*\(")
 KEYWORDS = {"alignas", "decltype", "noexcept", "requires", "sizeof", "static_assert", "if", "__attribute__"}
 

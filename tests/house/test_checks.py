@@ -120,7 +120,7 @@ class Sizes(Tree):
         shapes = {
             "f": "int f(int x) {", "method": "namespace n {\nstruct S {\nint method() const noexcept\n{",
             "S::S": "S::S(int a) : a_{a}, b_(2), c_{3} {", "arrow": "auto arrow() -> std::vector<int> {",
-            "limited": "template <class T>\nrequires(sizeof(T) > 1)\nT limited(T t = {}) {", "TEST_CASE": 'TEST_CASE("a } {") {'}
+            "limited": "template <class T>\nrequires(sizeof(T) > 1)\nT limited(T t = {}) {", "TEST_CASE": 'TEST_SUITE("s") {\nTEST_CASE("a } {") {'}
         for name, head in shapes.items():
             with self.subTest(name):
                 self.write("runtime/base/a.cpp", "int before() { return 1'000 + '{'; }\n" + self.function(71, head))
@@ -128,6 +128,10 @@ class Sizes(Tree):
 
     def test_braces_in_text_and_comments_do_not_count(self):
         self.write("runtime/base/a.cpp", 'int f() { return g("{", R"x({)x", \'{\'); } // {\n/* { */' + "\n" * 80 + "int h() { return 1; }\n")
+        self.assert_clean("sizes")
+
+    def test_a_suite_of_short_cases_is_no_function(self):
+        self.write("tests/a.cpp", 'TEST_SUITE("s") {\n' + 9 * self.function(30, 'TEST_CASE("x") {') + "}\n")
         self.assert_clean("sizes")
 
     def test_an_allowance_wants_a_reason_and_a_need(self):
