@@ -1,0 +1,73 @@
+#pragma once
+// DurableStore: named values that outlive the process, the program and the machine's restart.
+//
+// A value carries a type tag that the user gives, so that next year's build can tell what it reads. Large values lie in
+// chunks, so that no copy of the whole is made; a checksum covers the whole. Owned by the node. One program at a time has a
+// directory open. Every operation is thread-safe and blocks on the disk.
+//
+//   auto store = DurableStore::open("/data/objects").value();
+//   store->put("weights/best", "tensor-map-1", bytes).value();
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <shared_mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/base/result.hpp"
+#include "runtime/store/key_value_store.hpp"
+#include "runtime/store/records.hpp"
+
+namespace manta {
+
+struct DurableInfo {
+  std::string name{};
+  std::string type_tag{};
+  std::uint64_t bytes{};
+};
+
+struct DurableValue {
+  std::string type_tag{};
+  std::vector<std::byte> bytes{};
+};
+
+class DurableStore {
+ public:
+  /// Gives the place where a value of this size and tag shall be written; exactly info.bytes long.
+  using Placer = std::function<Result<std::span<std::byte>>(const DurableInfo& info)>;
+
+  /// Opens or makes the directory (0700). ResourceExhausted when another program has it open, names that program.
+  static Result<std::unique_ptr<DurableStore>> open(const std::string& path);
+  /// On any store; removes what an interrupted put left behind.
+  static Result<std::unique_ptr<DurableStore>> on(std::unique_ptr<KeyValueStore> store);
+
+  /// Stores or replaces a value: on the disk when it returns, whole or not at all whatever happens meanwhile.
+  /// InvalidArgument for an empty name, OutOfDisk, IoError.
+  Result<void> put(std::string_view name, std::string_view type_tag, ByteView bytes);
+  /// A copy of the value. NotFound, or StorageCorruption when it is not what was put.
+  Result<DurableValue> get(std::string_view name) const;
+  /// As get, straight into the place that `placer` gives. After an error its content means nothing.
+  Result<DurableInfo> read(std::string_view name, const Placer& placer) const;
+  /// Tag and size without the bytes. NotFound.
+  Result<DurableInfo> info(std::string_view name) const;
+  /// All values whose name starts with `prefix`, by name.
+  Result<std::vector<DurableInfo>> list(std::string_view prefix = "") const;
+  /// Forgets a value, on the disk when it returns. NotFound.
+  Result<void> remove(std::string_view name);
+
+ private:
+  explicit DurableStore(std::unique_ptr<KeyValueStore> store) : store_(std::move(store)) {}
+  Result<void> collect_orphans();
+  Result<DurableHeader> header(std::string_view name) const;
+  Result<void> write_chunks(std::uint64_t generation, ByteView bytes);
+  ErrorInfo corrupt(std::string_view name, std::string_view detail) const;
+
+  std::unique_ptr<KeyValueStore> store_;
+  mutable std::shared_mutex mutex_;  // a commit excludes readers, so that no chunk vanishes under them
+  std::atomic<std::uint64_t> next_generation_{1};
+};
+
+}  // namespace manta

@@ -1,0 +1,428 @@
+#include "runtime/store/rocksdb_store.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/sst_file_manager.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "runtime/store/wal_audit.hpp"
+
+namespace manta {
+
+namespace {
+
+namespace fs = std::filesystem;
+using rocksdb::Slice;
+using rocksdb::Status;
+
+constexpr char kSpillMarker[] = "MANTA_SPILL";
+constexpr char kLoadPrefix[] = "load-";
+constexpr int kReadOnlyAttempts = 5;
+
+Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+Slice slice(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+ByteView view(const Slice& slice) { return std::as_bytes(std::span{slice.data(), slice.size()}); }
+
+/// RocksDB writes a chatty LOG file beside its data; errors come back as Status anyway.
+class SilentLogger final : public rocksdb::Logger {
+ public:
+  SilentLogger() : Logger(rocksdb::InfoLogLevel::FATAL_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+ErrorInfo corruption(const std::string& path, const std::string& detail) {
+  return {.code = ErrorCode::kStorageCorruption,
+          .message = fmt::format("{} is damaged: {}. Restore the directory from a copy, or move it away to start anew; "
+                                 "RocksDB's own tool (ldb --db={} repair) keeps what is still readable",
+                                 path, detail, path)};
+}
+
+ErrorInfo translate(const Status& status, const std::string& path) {
+  const auto text = status.ToString();
+  if (status.IsNoSpace() || text.find("No space left on device") != std::string::npos) {
+    return {.code = ErrorCode::kOutOfDisk,
+            .message = fmt::format("no space left on the file system of {}; free some and try again ({})", path, text)};
+  }
+  if (status.IsCorruption()) return corruption(path, text);
+  return {.code = ErrorCode::kIoError, .message = fmt::format("{}: {}", path, text)};
+}
+
+Result<void> checked(const Status& status, const std::string& path) {
+  if (status.ok()) return {};
+  return translate(status, path);
+}
+
+// --- one program at a time ---------------------------------------------------------------------------------------------
+
+/// The directories this process has open. Its own lock files must not be opened: POSIX drops a process's lock as soon as
+/// it closes any descriptor of the file.
+class OpenDirectories {
+ public:
+  static OpenDirectories& instance() {
+    static OpenDirectories directories;
+    return directories;
+  }
+  bool insert(const std::string& path) {
+    std::lock_guard lock(mutex_);
+    return paths_.insert(path).second;
+  }
+  void erase(const std::string& path) {
+    std::lock_guard lock(mutex_);
+    paths_.erase(path);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> paths_;
+};
+
+/// Keeps a directory registered in OpenDirectories.
+class Claim {
+ public:
+  Claim() = default;
+  explicit Claim(std::string path) : path_(std::move(path)) {}
+  Claim(Claim&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  Claim& operator=(Claim&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~Claim() {
+    if (!path_.empty()) OpenDirectories::instance().erase(path_);
+  }
+
+ private:
+  std::string path_;
+};
+
+std::string process_name(pid_t pid) {
+  std::string name;
+  std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
+  return name.empty() ? fmt::format("process {}", pid) : fmt::format("process {} ({})", pid, name);
+}
+
+ErrorInfo held_by(const std::string& path, const std::string& holder) {
+  return {.code = ErrorCode::kResourceExhausted,
+          .message = fmt::format("{} is in use by {}; wait until it ends or stop it, or choose another directory", path,
+                                 holder)};
+}
+
+/// Who has the directory's lock file locked, if that can be seen.
+std::optional<pid_t> lock_holder(const std::string& path) {
+  const int fd = ::open((path + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool asked = ::fcntl(fd, F_GETLK, &lock) == 0;
+  ::close(fd);
+  return asked && lock.l_type != F_UNLCK ? std::optional(lock.l_pid) : std::nullopt;
+}
+
+Result<Claim> claim(const std::string& path) {
+  std::error_code ignored;
+  const auto canonical = fs::weakly_canonical(path, ignored).string();
+  if (!OpenDirectories::instance().insert(canonical)) return held_by(path, "this program itself");
+  Claim claimed(canonical);
+  if (const auto pid = lock_holder(path)) return held_by(path, process_name(*pid));
+  return claimed;
+}
+
+// --- directories -------------------------------------------------------------------------------------------------------
+
+Result<void> make_directory(const std::string& path) {
+  std::error_code error;
+  if (const auto parent = fs::path(path).parent_path(); !parent.empty()) fs::create_directories(parent, error);
+  if (!error && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
+  if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
+  if (!error) return {};
+  return ErrorInfo{.code = ErrorCode::kIoError,
+                   .message = fmt::format("cannot write to directory {}: {}", path, error.message())};
+}
+
+bool is_store(const std::string& path) { return fs::exists(path + "/CURRENT"); }
+
+Result<void> require_store(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored))
+    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("there is no directory {}", path)};
+  if (!is_store(path))
+    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("{} holds no store of Manta", path)};
+  if (::access((path + "/CURRENT").c_str(), R_OK) != 0 || ::access(path.c_str(), R_OK | X_OK) != 0)
+    return ErrorInfo{.code = ErrorCode::kIoError,
+                     .message = fmt::format("cannot read directory {}: {}", path, std::strerror(errno))};
+  return {};
+}
+
+/// Removes what a spill store leaves; files of others stay, and then the directory too.
+void wipe_spill(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (entry.path().filename().string().starts_with(kLoadPrefix)) fs::remove(entry.path(), ignored);
+  rocksdb::Options options;
+  options.info_log = std::make_shared<SilentLogger>();
+  rocksdb::DestroyDB(path, options).PermitUncheckedError();
+  fs::remove(path + "/" + kSpillMarker, ignored);
+  fs::remove(path, ignored);
+}
+
+Result<void> prepare_spill(const std::string& path) {
+  std::error_code ignored;
+  if (fs::exists(path + "/" + kSpillMarker, ignored)) wipe_spill(path);
+  if (fs::is_directory(path, ignored) && !fs::is_empty(path, ignored)) {
+    return ErrorInfo{.code = ErrorCode::kInvalidArgument,
+                     .message = fmt::format("{} has files in it that are not spilled objects; name an empty or a new "
+                                            "directory for spilling", path)};
+  }
+  if (auto made = make_directory(path); !made) return made;
+  if (std::ofstream(path + "/" + kSpillMarker) << "spilled objects of a running program; safe to delete after its end\n")
+    return {};
+  return ErrorInfo{.code = ErrorCode::kIoError, .message = fmt::format("cannot write to directory {}", path)};
+}
+
+// --- what RocksDB would not notice -------------------------------------------------------------------------------------
+
+std::vector<std::byte> last_log_block(const std::string& file) {
+  std::ifstream stream(file, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<std::int64_t>(stream.tellg());
+  if (size <= 0) return {};
+  const auto start = (size - 1) / static_cast<std::int64_t>(kLogBlockBytes) * static_cast<std::int64_t>(kLogBlockBytes);
+  std::vector<std::byte> block(static_cast<std::size_t>(size - start));
+  stream.seekg(start);
+  if (!stream.read(reinterpret_cast<char*>(block.data()), size - start)) return {};
+  return block;
+}
+
+Result<void> audit_logs(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
+    const auto block = last_log_block(entry.path().string());
+    if (const auto offset = find_damaged_record(block))
+      return corruption(path, fmt::format("file {}, a record's length {} bytes before its end", name,
+                                          block.size() - *offset));
+  }
+  return {};
+}
+
+// --- the store ---------------------------------------------------------------------------------------------------------
+
+rocksdb::Options options_for(const RocksDbOptions& wanted) {
+  rocksdb::Options options;
+  options.create_if_missing = wanted.create && !wanted.read_only;
+  options.info_log = std::make_shared<SilentLogger>();
+  options.compression = rocksdb::kNoCompression;
+  options.paranoid_checks = true;
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.max_background_jobs = 2;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.allow_fallocate = false;
+  options.write_buffer_size = 16 << 20;
+  rocksdb::BlockBasedTableOptions table;
+  table.checksum = rocksdb::kXXH3;
+  if (wanted.kind == StoreKind::kSpill) {
+    options.disable_auto_compactions = true;
+    options.max_open_files = 256;
+    table.no_block_cache = true;
+    table.block_size = 1;  // a block for each record: reading one reads nothing else
+  } else {
+    options.sst_file_manager.reset(rocksdb::NewSstFileManager(options.env));  // resumes by itself after a full disk
+    table.block_cache = rocksdb::NewLRUCache(4 << 20);
+  }
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+class RocksDbStore final : public KeyValueStore {
+ public:
+  RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, Claim claim)
+      : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)) {}
+
+  ~RocksDbStore() override {
+    db_.reset();
+    if (kind_ == StoreKind::kSpill) wipe_spill(path_);
+  }
+
+  const std::string& name() const noexcept override { return path_; }
+  Result<void> write(const WriteBatch& batch, Sync sync) override;
+  Result<void> bulk_load(std::span<const Record> records) override;
+  Result<void> drop_range(std::string_view first, std::string_view end) override;
+  Result<bool> read(std::string_view key, const Reader& reader) const override;
+  Result<void> scan(std::string_view first, const Visitor& visitor) const override;
+  Result<std::optional<std::string>> last_key() const override;
+  Result<void> sync() override;
+  Result<void> flush() override { return checked(db_->Flush({}), path_); }
+
+ private:
+  Status write_table(const std::string& file, std::span<const Record> records);
+  rocksdb::WriteOptions write_options(Sync sync) const {
+    rocksdb::WriteOptions options;
+    options.disableWAL = kind_ == StoreKind::kSpill;
+    options.sync = sync == Sync::kYes && !options.disableWAL;
+    return options;
+  }
+
+  const std::string path_;
+  const StoreKind kind_;
+  const rocksdb::Options options_;
+  Claim claim_;  // ends after the database is closed
+  std::unique_ptr<rocksdb::DB> db_;
+  std::atomic<std::uint64_t> next_table_{0};
+};
+
+Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
+  rocksdb::WriteBatch changes;
+  for (const auto& operation : batch.operations()) {
+    Status status;
+    switch (operation.kind) {
+      case WriteBatch::Kind::kPut:
+        status = changes.Put(slice(operation.key), slice(operation.value));
+        break;
+      case WriteBatch::Kind::kErase:
+        status = changes.Delete(slice(operation.key));
+        break;
+      case WriteBatch::Kind::kEraseRange:
+        if (operation.key < operation.end) status = changes.DeleteRange(slice(operation.key), slice(operation.end));
+        break;
+    }
+    if (!status.ok()) return translate(status, path_);
+  }
+  return checked(db_->Write(write_options(sync), &changes), path_);
+}
+
+Status RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options_), options_, nullptr, false);
+  auto status = writer.Open(file);
+  for (const auto& record : records) {
+    if (!status.ok()) return status;
+    status = writer.Put(slice(record.key), slice(record.value));
+  }
+  return status.ok() ? writer.Finish() : status;
+}
+
+Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
+  if (records.empty()) return {};
+  const auto file = fmt::format("{}/{}{}.sst", path_, kLoadPrefix, next_table_++);
+  auto status = write_table(file, records);
+  if (status.ok()) {
+    rocksdb::IngestExternalFileOptions ingest;
+    ingest.move_files = true;
+    ingest.snapshot_consistency = false;
+    ingest.write_global_seqno = false;
+    status = db_->IngestExternalFile({file}, ingest);
+  }
+  std::error_code ignored;
+  fs::remove(file, ignored);
+  return checked(status, path_);
+}
+
+Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view end) {
+  if (first >= end) return {};
+  const Slice begin_slice = slice(first);
+  const Slice end_slice = slice(end);
+  auto status = rocksdb::DeleteFilesInRange(db_.get(), db_->DefaultColumnFamily(), &begin_slice, &end_slice, false);
+  if (!status.ok()) return translate(status, path_);
+  std::unique_ptr<rocksdb::Iterator> rest(db_->NewIterator({}));
+  rest->Seek(begin_slice);
+  if (!rest->Valid() || rest->key().compare(end_slice) >= 0) return checked(rest->status(), path_);
+  return write(WriteBatch{}.erase_range(std::string(first), std::string(end)), Sync::kNo);
+}
+
+Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) const {
+  rocksdb::PinnableSlice value;
+  const auto status = db_->Get({}, db_->DefaultColumnFamily(), slice(key), &value);
+  if (status.IsNotFound()) return false;
+  if (!status.ok()) return translate(status, path_);
+  reader(view(value));
+  return true;
+}
+
+Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
+  for (at->Seek(slice(first)); at->Valid(); at->Next())
+    if (!visitor(at->key().ToStringView(), view(at->value()))) break;
+  return checked(at->status(), path_);
+}
+
+Result<std::optional<std::string>> RocksDbStore::last_key() const {
+  std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator({}));
+  at->SeekToLast();
+  if (!at->status().ok()) return translate(at->status(), path_);
+  return at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
+}
+
+Result<void> RocksDbStore::sync() {
+  if (kind_ == StoreKind::kSpill) return {};
+  return checked(db_->SyncWAL(), path_);
+}
+
+// --- opening -----------------------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path, const RocksDbOptions& wanted) {
+  if (!wanted.create) {
+    if (auto there = require_store(path); !there) return there.error();
+  }
+  auto claimed = claim(path);
+  if (!claimed) return claimed.error();
+  auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_directory(path);
+  if (ready && wanted.kind == StoreKind::kMeta) ready = audit_logs(path);
+  if (!ready) return ready.error();
+  const auto options = options_for(wanted);
+  rocksdb::DB* db = nullptr;
+  const auto status = rocksdb::DB::Open(options, path, &db);
+  if (!status.ok()) {
+    if (status.ToString().find("While lock file") != std::string::npos) return held_by(path, "another program");
+    return translate(status, path);
+  }
+  return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(
+      path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), std::move(claimed).value()));
+}
+
+/// A writer may delete a file between two steps of the opening; then the next attempt sees its successor.
+Result<std::unique_ptr<KeyValueStore>> open_for_reading(const std::string& path, const RocksDbOptions& wanted) {
+  if (auto there = require_store(path); !there) return there.error();
+  const auto options = options_for(wanted);
+  Status status;
+  for (int attempt = 1; attempt <= kReadOnlyAttempts; ++attempt) {
+    if (auto sound = audit_logs(path); !sound) return sound.error();
+    rocksdb::DB* db = nullptr;
+    status = rocksdb::DB::OpenForReadOnly(options, path, &db);
+    if (status.ok())
+      return std::unique_ptr<KeyValueStore>(
+          std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), Claim{}));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+  }
+  return translate(status, path);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& directory, RocksDbOptions options) {
+  std::string path = directory;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path.empty())
+    return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = "a store needs the path of its directory"};
+  return options.read_only ? open_for_reading(path, options) : open_for_writing(path, options);
+}
+
+}  // namespace manta

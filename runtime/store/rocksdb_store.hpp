@@ -1,0 +1,29 @@
+#pragma once
+// Opens a KeyValueStore on RocksDB. One process at a time may have a directory open for writing; readers may look on.
+#include <memory>
+#include <string>
+
+#include "runtime/store/key_value_store.hpp"
+
+namespace manta {
+
+enum class StoreKind {
+  kMeta,   ///< Small and durable: logged, every block checksummed, never silent about damage.
+  kSpill,  ///< Large and disposable: no log; whatever lay in the directory is deleted at open, the directory at close.
+};
+
+struct RocksDbOptions {
+  StoreKind kind{StoreKind::kMeta};
+  bool create{true};      ///< make the directory (0700) if there is none; otherwise NotFound
+  bool read_only{false};  ///< a snapshot of a kMeta store, also while another process writes it
+};
+
+/// Opens `path`. Errors: NotFound, IoError (not writable, not a store, …), OutOfDisk, StorageCorruption (names the file and
+/// how to repair), ResourceExhausted (held by another program; names its process and what to do), InvalidArgument (kSpill:
+/// the directory has files in it that are no spill store's, and they are not touched).
+///
+/// A kMeta store that was cut anywhere in its newest log (power loss) opens with a prefix of what was written. Damage
+/// anywhere else is StorageCorruption; RocksDB itself would take a flipped length for a cut, see wal_audit.hpp.
+Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& path, RocksDbOptions options = {});
+
+}  // namespace manta

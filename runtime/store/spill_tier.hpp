@@ -1,0 +1,62 @@
+#pragma once
+// SpillTier: where objects go when the arena is full: a disposable KeyValueStore, opened at the first spill.
+//
+// Each batch of objects is one epoch with keys of its own, written as one table file; when the last of its objects is
+// dropped, the whole epoch goes and its disk space comes back. Owned by the ObjectStore. Thread-safe; write, read and
+// reclaim block on the disk. Closing deletes everything.
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "runtime/base/result.hpp"
+#include "runtime/store/key_value_store.hpp"
+
+namespace manta {
+
+/// Opens the store for spilled objects; called at most once, by the first spill that succeeds.
+using SpillFactory = std::function<Result<std::unique_ptr<KeyValueStore>>()>;
+
+struct SpillItem {
+  std::uint64_t id{};
+  ByteView bytes{};
+};
+
+/// Where a spilled object lies.
+struct SpillSlot {
+  std::uint64_t epoch{};
+  std::uint64_t index{};
+};
+
+class SpillTier {
+ public:
+  explicit SpillTier(SpillFactory factory) : factory_(std::move(factory)) {}
+
+  bool enabled() const noexcept { return factory_ != nullptr; }
+  /// Writes all items or none, with checksums. OutOfDisk, IoError, and what the factory gives.
+  Result<std::vector<SpillSlot>> write(std::span<const SpillItem> items);
+  /// Reads an object back into `place`, which has its size. ObjectLost when the bytes are not those that were written;
+  /// then, unlike after IoError, trying again is useless.
+  Result<void> read(const SpillSlot& slot, std::uint64_t id, std::span<std::byte> place) const;
+  /// Forgets an object. Its space comes back with the last object of its epoch, at the next reclaim.
+  void drop(const SpillSlot& slot);
+  /// Gives the space of dead epochs back. True when there was one.
+  bool reclaim();
+  /// Closes and deletes the store, if it was ever opened.
+  void close();
+
+ private:
+  Result<KeyValueStore*> open();
+
+  const SpillFactory factory_;
+  mutable std::mutex mutex_;
+  std::unique_ptr<KeyValueStore> store_;
+  std::uint64_t next_epoch_{1};
+  std::map<std::uint64_t, std::uint64_t> live_;  // epoch -> objects in it
+  std::vector<std::uint64_t> dead_;
+};
+
+}  // namespace manta

@@ -1,0 +1,68 @@
+#include "runtime/store/wal_audit.hpp"
+
+#include <array>
+
+namespace manta {
+
+namespace {
+
+constexpr std::size_t kHeaderBytes = 7;  // checksum (4, masked), length (2), type (1); little-endian
+
+constexpr std::array<std::uint32_t, 256> make_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value & 1 ? value >> 1 ^ 0x82f63b78u : value >> 1;
+    table[i] = value;
+  }
+  return table;
+}
+
+constexpr auto kTable = make_table();
+
+std::uint32_t load(ByteView bytes, std::size_t at, std::size_t count) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < count; ++i) value |= std::to_integer<std::uint32_t>(bytes[at + i]) << (8 * i);
+  return value;
+}
+
+std::uint32_t unmask(std::uint32_t masked) {
+  const std::uint32_t rotated = masked - 0xa282ead8u;
+  return rotated >> 17 | rotated << 15;
+}
+
+bool differs_in_one_byte(std::size_t a, std::size_t b) { return (a & 0xff) == (b & 0xff) || a >> 8 == b >> 8; }
+
+/// Whether the checksum of the record at `at` fits a payload whose length differs from the stored one in one byte.
+bool fits_other_length(ByteView block, std::size_t at) {
+  const auto expected = unmask(load(block, at, 4));
+  const std::size_t stored = load(block, at + 4, 2);
+  auto crc = crc32c(block.subspan(at + 6, 1));  // the type is covered
+  for (std::size_t length = 0;; ++length) {
+    if (crc == expected && differs_in_one_byte(length, stored)) return true;
+    const auto next = at + kHeaderBytes + length;
+    if (next == block.size()) return false;
+    crc = crc32c(block.subspan(next, 1), crc);
+  }
+}
+
+}  // namespace
+
+std::uint32_t crc32c(ByteView bytes, std::uint32_t crc) noexcept {
+  crc = ~crc;
+  for (const auto byte : bytes) crc = kTable[(crc ^ std::to_integer<std::uint32_t>(byte)) & 0xff] ^ crc >> 8;
+  return ~crc;
+}
+
+std::optional<std::size_t> find_damaged_record(ByteView last_block) {
+  std::size_t at = 0;
+  while (at + kHeaderBytes <= last_block.size()) {
+    const std::size_t length = load(last_block, at + 4, 2);
+    if (at + kHeaderBytes + length > last_block.size())
+      return fits_other_length(last_block, at) ? std::optional(at) : std::nullopt;
+    at += kHeaderBytes + length;
+  }
+  return std::nullopt;
+}
+
+}  // namespace manta
