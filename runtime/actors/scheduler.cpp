@@ -1,0 +1,266 @@
+#include "runtime/actors/scheduler.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "runtime/base/log.hpp"
+#include "runtime/base/spin.hpp"
+
+namespace manta::detail {
+
+struct ElasticScheduler::Unit : caf::execution_unit {
+  explicit Unit(ElasticScheduler& scheduler) : caf::execution_unit(&scheduler.system()), owner(scheduler) {}
+  void exec_later(caf::resumable* job) override { owner.enqueue(job); }
+  ElasticScheduler& owner;
+};
+
+struct ElasticScheduler::Worker {
+  std::atomic<std::uint32_t> wake{0};
+  std::thread thread;
+};
+
+namespace {
+
+constexpr std::size_t kThroughput = 300;  // messages an actor may take before others get their turn
+
+thread_local ElasticScheduler* t_pool = nullptr;  // set on the pool's threads
+thread_local bool t_inline_next = false;
+thread_local bool t_inline_running = false;
+thread_local std::deque<caf::resumable*>* t_inline_waiting = nullptr;
+
+}  // namespace
+
+ElasticScheduler::ElasticScheduler(caf::actor_system& system)
+    : abstract_coordinator(system), parallelism_(std::max(2u, std::thread::hardware_concurrency())) {}
+
+ElasticScheduler::~ElasticScheduler() = default;
+
+caf::actor_system::module* ElasticScheduler::make(caf::actor_system& system, caf::detail::type_list<>) {
+  return new ElasticScheduler(system);
+}
+
+ElasticScheduler& ElasticScheduler::of(caf::actor_system& system) {
+  return dynamic_cast<ElasticScheduler&>(system.scheduler());
+}
+
+void ElasticScheduler::set_parallelism(std::size_t threads) {
+  std::lock_guard lock(mutex_);
+  parallelism_ = std::max<std::size_t>(threads, 1);
+}
+
+std::size_t ElasticScheduler::thread_count() const {
+  std::lock_guard lock(mutex_);
+  return workers_.size();
+}
+
+void ElasticScheduler::inline_next() noexcept { t_inline_next = true; }
+
+void ElasticScheduler::start() {
+  watcher_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "manta-watch");
+    watch();
+  });
+}
+
+void ElasticScheduler::run(caf::resumable* job) {
+  Unit unit(*this);
+  switch (job->resume(&unit, kThroughput)) {
+    case caf::resumable::resume_later:
+      enqueue(job);
+      break;
+    case caf::resumable::done:
+    case caf::resumable::awaiting_message:
+      caf::intrusive_ptr_release(job);
+      break;
+    case caf::resumable::shutdown_execution_unit:
+      break;
+  }
+}
+
+void ElasticScheduler::run_inline(caf::resumable* job) {
+  if (t_inline_running) {
+    t_inline_waiting->push_back(job);
+    return;
+  }
+  std::deque<caf::resumable*> waiting{job};
+  t_inline_waiting = &waiting;
+  t_inline_running = true;
+  Unit unit(*this);
+  while (!waiting.empty()) {
+    auto* next = waiting.front();
+    waiting.pop_front();
+    if (next->resume(&unit, kThroughput) == caf::resumable::resume_later)
+      waiting.push_back(next);
+    else
+      caf::intrusive_ptr_release(next);
+  }
+  t_inline_running = false;
+  t_inline_waiting = nullptr;
+}
+
+void ElasticScheduler::enqueue(caf::resumable* job) {
+  if (std::exchange(t_inline_next, false)) return run_inline(job);
+  std::unique_lock lock(mutex_);
+  queue_.push_back(job);
+  queued_.store(queue_.size(), std::memory_order_release);
+  if (looking_.load(std::memory_order_acquire) >= static_cast<int>(queue_.size())) return;  // a spinning thread takes it
+  put_to_work(lock);
+}
+
+void ElasticScheduler::put_to_work(std::unique_lock<std::mutex>& lock) {
+  if (active_ >= parallelism_) {
+    watch_wanted_.notify_one();
+    return;
+  }
+  if (!idle_.empty()) {
+    auto* worker = idle_.back();
+    idle_.pop_back();
+    ++active_;
+    worker->wake.store(1, std::memory_order_release);
+    lock.unlock();
+    futex_wake_one(worker->wake);
+  } else {
+    add_thread(lock);
+  }
+}
+
+void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
+  if (workers_.size() >= kMaxThreads || stopping_) return;
+  auto worker = std::make_unique<Worker>();
+  auto* self = worker.get();
+  try {
+    self->thread = std::thread([this, self] {
+      ::pthread_setname_np(::pthread_self(), "manta-pool");
+      t_pool = this;
+      work(*self);
+    });
+  } catch (const std::system_error& e) {
+    log(LogLevel::kWarning, std::string("no more threads for the pool: ") + e.what());
+    return;
+  }
+  ++active_;
+  workers_.push_back(std::move(worker));
+}
+
+caf::resumable* ElasticScheduler::next(Worker& self) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (!queue_.empty() && active_ <= std::max(parallelism_, active_)) {
+      auto* job = queue_.front();
+      queue_.pop_front();
+      queued_.store(queue_.size(), std::memory_order_release);
+      ++moves_;
+      return job;
+    }
+    if (stopping_) return nullptr;
+    lock.unlock();
+    ++looking_;
+    spin_until([this] { return queued_.load(std::memory_order_acquire) > 0; });
+    --looking_;
+    lock.lock();
+    if (!queue_.empty() || stopping_) continue;
+    idle_.push_back(&self);
+    --active_;
+    self.wake.store(0, std::memory_order_relaxed);
+    lock.unlock();
+    const bool woken = [&] {
+      const auto deadline = SteadyClock::now() + kIdleTime;
+      while (self.wake.load(std::memory_order_acquire) == 0)
+        if (!futex_wait(self.wake, 0, deadline)) return self.wake.load(std::memory_order_acquire) != 0;
+      return true;
+    }();
+    lock.lock();
+    if (woken || self.wake.load(std::memory_order_acquire) != 0) continue;  // whoever woke us counted us as active
+    std::erase(idle_, &self);
+    if (workers_.size() > parallelism_ && !stopping_) return nullptr;
+    ++active_;
+    if (queue_.empty() && !stopping_) {  // one of the threads that stay: sleep on without spinning
+      idle_.insert(idle_.begin(), &self);
+      --active_;
+      lock.unlock();
+      while (self.wake.load(std::memory_order_acquire) == 0) futex_wait(self.wake, 0, std::nullopt);
+      lock.lock();
+    }
+  }
+}
+
+void ElasticScheduler::work(Worker& self) {
+  while (auto* job = next(self)) run(job);
+  std::lock_guard lock(mutex_);
+  auto it = std::find_if(workers_.begin(), workers_.end(), [&](const auto& w) { return w.get() == &self; });
+  gone_.push_back(std::move(*it));
+  workers_.erase(it);
+  watch_wanted_.notify_one();
+}
+
+void ElasticScheduler::watch() {
+  std::unique_lock lock(mutex_);
+  auto seen = moves_;
+  while (!stopping_) {
+    for (auto& worker : std::exchange(gone_, {})) {
+      lock.unlock();
+      worker->thread.join();
+      lock.lock();
+    }
+    if (queue_.empty()) {
+      watch_wanted_.wait(lock);
+      seen = moves_;
+      continue;
+    }
+    watch_wanted_.wait_for(lock, kStallTime, [this] { return stopping_; });
+    if (!queue_.empty() && moves_ == seen && !stopping_) {
+      // Work waited and nothing moved: the active threads block somewhere unannounced. Half as many again.
+      const auto more = std::min(queue_.size(), std::max<std::size_t>(1, active_ / 2));
+      for (std::size_t i = 0; i < more; ++i) {
+        if (!idle_.empty()) {
+          auto* worker = idle_.back();
+          idle_.pop_back();
+          ++active_;
+          worker->wake.store(1, std::memory_order_release);
+          futex_wake_one(worker->wake);
+        } else {
+          add_thread(lock);
+        }
+      }
+    }
+    seen = moves_;
+  }
+}
+
+void ElasticScheduler::stop() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  for (auto* worker : std::exchange(idle_, {})) {
+    ++active_;
+    worker->wake.store(1, std::memory_order_release);
+    futex_wake_one(worker->wake);
+  }
+  watch_wanted_.notify_all();
+  lock.unlock();
+  watcher_.join();
+  lock.lock();
+  while (!workers_.empty() || !gone_.empty()) {
+    auto gone = std::exchange(gone_, {});
+    lock.unlock();
+    for (auto& worker : gone) worker->thread.join();
+    if (gone.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    lock.lock();
+  }
+  for (auto* job : std::exchange(queue_, {})) cleanup_and_release(job);
+}
+
+ElasticScheduler::BlockedSection::BlockedSection() : scheduler_(t_pool) {
+  if (!scheduler_) return;
+  std::unique_lock lock(scheduler_->mutex_);
+  --scheduler_->active_;
+  if (!scheduler_->queue_.empty()) scheduler_->put_to_work(lock);
+}
+
+ElasticScheduler::BlockedSection::~BlockedSection() {
+  if (!scheduler_) return;
+  std::lock_guard lock(scheduler_->mutex_);
+  ++scheduler_->active_;
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,208 @@
+#include "runtime/core/actor_table.hpp"
+
+#include <algorithm>
+
+namespace manta::core {
+
+ActorTable::Entry* ActorTable::find(ActorId actor) {
+  auto it = actors_.find(actor);
+  return it == actors_.end() ? nullptr : &it->second;
+}
+
+ActorState ActorTable::state(ActorId actor) const {
+  auto it = actors_.find(actor);
+  return it == actors_.end() ? ActorState::kDead : it->second.state;
+}
+
+void ActorTable::create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects) {
+  auto [it, fresh] = actors_.try_emplace(actor, Entry{.limits = limits, .unresolved = unresolved});
+  if (!fresh || unresolved) return;
+  it->second.state = ActorState::kPending;
+  effects.want.push_back(actor);
+}
+
+void ActorTable::constructor_argument_ready(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->state != ActorState::kWaitingForArguments || --entry->unresolved) return;
+  entry->state = ActorState::kPending;
+  effects.want.push_back(actor);
+}
+
+void ActorTable::constructor_argument_failed(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->state != ActorState::kWaitingForArguments) return;
+  entry->creation_failed = true;
+  end(actor, *entry, CallFailure::kCreationFailed, effects);
+  forget_if_done(actor, effects);
+}
+
+void ActorTable::call(CallNode& call, ActorEffects& effects) {
+  auto* entry = find(call.actor);
+  if (!entry || entry->state == ActorState::kDead) {
+    const bool failed = entry && entry->creation_failed;
+    effects.failures.push_back({&call, failed ? CallFailure::kCreationFailed : CallFailure::kActorDied});
+    return;
+  }
+  entry->waiting.push_back(&call);
+  flush(call.actor, *entry, effects);
+}
+
+void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
+  if (call.unresolved) --call.unresolved;
+  if (auto* entry = find(call.actor)) flush(call.actor, *entry, effects);
+}
+
+void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
+  auto* entry = find(call.actor);
+  if (!entry) return;
+  std::erase(entry->waiting, &call);
+  flush(call.actor, *entry, effects);
+  destroy_if_done(call.actor, *entry, effects);
+}
+
+void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
+  if (entry.state != ActorState::kAlive || entry.destroying) return;
+  while (!entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
+    auto* call = entry.waiting.front();
+    entry.waiting.pop_front();
+    entry.in_flight.push_back(call);
+    effects.sends.push_back({actor, entry.lease, call});
+  }
+}
+
+void ActorTable::lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects) {
+  auto* entry = find(actor);
+  const bool wanted = entry && (entry->state == ActorState::kPending || entry->state == ActorState::kRestarting);
+  if (!wanted || entry->lease) {
+    if (!entry || entry->lease != lease) effects.give_back.push_back(lease);
+    return;
+  }
+  entry->lease = lease;
+  by_lease_[lease] = actor;
+  entry->state = ActorState::kStarting;
+  effects.create.push_back({actor, lease});
+}
+
+void ActorTable::created(ActorId actor, LeaseId lease, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->lease != lease || entry->state != ActorState::kStarting) return;
+  entry->state = ActorState::kAlive;
+  flush(actor, *entry, effects);
+  destroy_if_done(actor, *entry, effects);
+}
+
+void ActorTable::creation_failed(ActorId actor, LeaseId lease, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->lease != lease || entry->state != ActorState::kStarting) return;
+  entry->creation_failed = true;
+  by_lease_.erase(lease);
+  entry->lease = {};
+  effects.give_back.push_back(lease);
+  end(actor, *entry, CallFailure::kCreationFailed, effects);
+  forget_if_done(actor, effects);
+}
+
+void ActorTable::finished(CallNode& call, ActorEffects& effects) {
+  auto* entry = find(call.actor);
+  if (!entry) return;
+  auto& calls = entry->in_flight;
+  if (!calls.empty() && calls.front() == &call)
+    calls.pop_front();
+  else
+    std::erase(calls, &call);
+  destroy_if_done(call.actor, *entry, effects);
+}
+
+void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
+  auto it = by_lease_.find(lease);
+  if (it == by_lease_.end()) return;
+  const ActorId actor = it->second;
+  by_lease_.erase(it);
+  auto& entry = *find(actor);
+  entry.lease = {};
+  if (entry.state == ActorState::kDead || entry.destroying) {
+    end(actor, entry, CallFailure::kActorDied, effects);
+    entry.destroying = false;
+    forget_if_done(actor, effects);
+    return;
+  }
+  const bool restart = entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts;
+  if (!restart) {
+    end(actor, entry, CallFailure::kActorDied, effects);
+    forget_if_done(actor, effects);
+    return;
+  }
+  ++entry.restarts;
+  entry.state = ActorState::kRestarting;
+  auto lost = std::move(entry.in_flight);
+  entry.in_flight.clear();
+  for (auto call = lost.rbegin(); call != lost.rend(); ++call) {
+    if (entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries) {
+      ++(*call)->crashes;
+      entry.waiting.push_front(*call);
+    } else {
+      effects.failures.push_back({*call, CallFailure::kUnavailable});
+    }
+  }
+  std::reverse(effects.failures.begin(), effects.failures.end());
+  effects.want.push_back(actor);
+}
+
+void ActorTable::end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects) {
+  if (entry.state == ActorState::kPending || entry.state == ActorState::kRestarting) effects.withdraw.push_back(actor);
+  entry.state = ActorState::kDead;
+  for (auto* call : entry.in_flight) effects.failures.push_back({call, why});
+  for (auto* call : entry.waiting) effects.failures.push_back({call, why});
+  entry.in_flight.clear();
+  entry.waiting.clear();
+}
+
+void ActorTable::forget_if_done(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->state != ActorState::kDead || entry->lease || !entry->dropped) return;
+  actors_.erase(actor);
+  effects.forgotten.push_back(actor);
+}
+
+void ActorTable::destroy_if_done(ActorId actor, Entry& entry, ActorEffects& effects) {
+  if (!entry.dropped || entry.destroying || !entry.waiting.empty() || !entry.in_flight.empty()) return;
+  if (entry.state == ActorState::kAlive) {
+    entry.destroying = true;
+    effects.destroy.push_back({actor, entry.lease});
+  } else if (entry.state != ActorState::kStarting) {
+    end(actor, entry, CallFailure::kActorDied, effects);
+    forget_if_done(actor, effects);
+  }
+}
+
+void ActorTable::dropped(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry) return;
+  entry->dropped = true;
+  destroy_if_done(actor, *entry, effects);
+}
+
+void ActorTable::kill(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->state == ActorState::kDead || entry->destroying) return;
+  const bool placed = static_cast<bool>(entry->lease);
+  end(actor, *entry, CallFailure::kActorDied, effects);
+  if (placed) {
+    entry->destroying = true;
+    effects.destroy.push_back({actor, entry->lease});
+  } else {
+    forget_if_done(actor, effects);
+  }
+}
+
+void ActorTable::destroyed(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || !entry->destroying) return;
+  entry->destroying = false;
+  end(actor, *entry, CallFailure::kActorDied, effects);
+  by_lease_.erase(entry->lease);
+  effects.give_back.push_back(std::exchange(entry->lease, LeaseId{}));
+  forget_if_done(actor, effects);
+}
+
+}  // namespace manta::core

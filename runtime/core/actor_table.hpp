@@ -1,0 +1,104 @@
+#pragma once
+// ActorTable: an owner's decisions about its actors: when one is made, which calls may be sent, what happens when its
+// process dies. A pure state machine: events go in by methods, what is to be done comes out in ActorEffects; no threads,
+// no clock. Owned by the owner actor. States: docs/states.md.
+//
+// Calls of this owner reach an actor in the order in which they were made: one whose arguments are late holds back those
+// behind it. In-flight calls are lost with the actor's process; each goes again, in order, as long as it has task
+// retries and the actor restarts left.
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "runtime/core/lease_table.hpp"
+
+namespace manta::core {
+
+enum class ActorState : std::uint8_t { kWaitingForArguments, kPending, kStarting, kAlive, kRestarting, kDead };
+
+/// The part of a call that the table works on. The owner keeps it alive until it is finished or failed.
+struct CallNode {
+  TaskId id{};
+  ActorId actor{};
+  std::uint32_t unresolved = 0;
+  int crashes = 0;
+};
+
+enum class CallFailure : std::uint8_t { kActorDied, kUnavailable, kCreationFailed };
+
+struct ActorEffects {
+  struct Send {
+    ActorId actor;
+    LeaseId lease;
+    CallNode* call;
+  };
+  struct Fail {
+    CallNode* call;
+    CallFailure why;
+  };
+  struct OnLease {
+    ActorId actor;
+    LeaseId lease;
+  };
+  std::vector<ActorId> want{};        ///< ask for a lease
+  std::vector<ActorId> withdraw{};    ///< no longer
+  std::vector<OnLease> create{};      ///< run the constructor there
+  std::vector<Send> sends{};
+  std::vector<Fail> failures{};
+  std::vector<OnLease> destroy{};     ///< run the destructor there
+  std::vector<LeaseId> give_back{};
+  std::vector<ActorId> forgotten{};   ///< the actor needs no memory any more
+};
+
+class ActorTable {
+ public:
+  struct Limits {
+    int max_restarts = 0;      ///< -1: without end
+    int max_task_retries = 0;  ///< per call; -1: without end
+  };
+  /// `unresolved`: arguments of the constructor that are not there yet.
+  void create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects);
+  void constructor_argument_ready(ActorId actor, ActorEffects& effects);
+  void constructor_argument_failed(ActorId actor, ActorEffects& effects);
+  void call(CallNode& call, ActorEffects& effects);
+  void argument_ready(CallNode& call, ActorEffects& effects);
+  /// Takes out a call that will not run: an argument failed.
+  void withdraw(CallNode& call, ActorEffects& effects);
+  void lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects);
+  void created(ActorId actor, LeaseId lease, ActorEffects& effects);
+  void creation_failed(ActorId actor, LeaseId lease, ActorEffects& effects);
+  void finished(CallNode& call, ActorEffects& effects);
+  void lease_lost(LeaseId lease, ActorEffects& effects);
+  /// No handle is left: ends once all calls are done.
+  void dropped(ActorId actor, ActorEffects& effects);
+  void kill(ActorId actor, ActorEffects& effects);
+  /// Its destructor has run (or its process is gone).
+  void destroyed(ActorId actor, ActorEffects& effects);
+
+  std::size_t size() const { return actors_.size(); }
+  ActorState state(ActorId actor) const;
+
+ private:
+  struct Entry {
+    Limits limits{};
+    ActorState state{ActorState::kWaitingForArguments};
+    std::uint32_t unresolved = 0;
+    int restarts = 0;
+    bool dropped = false;
+    bool destroying = false;
+    bool creation_failed = false;
+    LeaseId lease{};
+    std::deque<CallNode*> waiting{};
+    std::deque<CallNode*> in_flight{};
+  };
+  Entry* find(ActorId actor);
+  void flush(ActorId actor, Entry& entry, ActorEffects& effects);
+  void end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects);
+  void forget_if_done(ActorId actor, ActorEffects& effects);
+  void destroy_if_done(ActorId actor, Entry& entry, ActorEffects& effects);
+
+  std::map<ActorId, Entry> actors_{};
+  std::map<LeaseId, ActorId> by_lease_{};
+};
+
+}  // namespace manta::core

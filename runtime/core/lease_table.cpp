@@ -1,0 +1,79 @@
+#include "runtime/core/lease_table.hpp"
+
+#include <algorithm>
+
+namespace manta::core {
+
+void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
+  auto same = [&](const Waiting& w) { return w.request.owner == request.owner && w.request.purpose == request.purpose; };
+  auto it = std::find_if(waiting_.begin(), waiting_.end(), same);
+  if (it == waiting_.end()) {
+    if (request.count) waiting_.push_back({request, 0});
+  } else if (request.count) {
+    it->request.count = request.count;
+  } else {
+    waiting_.erase(it);
+  }
+  grant_what_fits(effects);
+}
+
+void LeaseTable::grant_what_fits(LeaseEffects& effects) {
+  for (std::size_t i = 0; i < waiting_.size();) {
+    auto& entry = waiting_[i];
+    bool granted = false;
+    while (entry.request.count > 0) {
+      auto grant = ledger_.acquire(entry.request.shape);
+      if (!grant) break;
+      granted = true;
+      --entry.request.count;
+      Lease lease{.id = ids_->next<LeaseId>(), .owner = entry.request.owner, .purpose = entry.request.purpose,
+                  .grant = std::move(*grant), .own_process = entry.request.own_process};
+      effects.granted.push_back(lease);
+      leases_.emplace(lease.id, std::move(lease));
+    }
+    if (granted)
+      for (std::size_t before = 0; before < i; ++before) ++waiting_[before].passed_over;
+    if (entry.request.count == 0) {
+      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    } else if (entry.passed_over >= kMaxPassedOver) {
+      return;
+    } else {
+      ++i;
+    }
+  }
+}
+
+void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {
+  auto it = leases_.find(lease);
+  if (it == leases_.end()) return;
+  ledger_.release(it->second.grant);
+  leases_.erase(it);
+  grant_what_fits(effects);
+}
+
+void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects) {
+  auto it = leases_.find(lease);
+  if (it == leases_.end()) return;
+  if (blocked)
+    ledger_.lend_cpus(it->second.grant);
+  else
+    ledger_.reclaim_cpus(it->second.grant);
+  if (blocked) grant_what_fits(effects);
+}
+
+std::vector<LeaseId> LeaseTable::drop_owner(ProcessId owner, LeaseEffects& effects) {
+  std::erase_if(waiting_, [&](const Waiting& w) { return w.request.owner == owner; });
+  std::vector<LeaseId> held;
+  for (const auto& [id, lease] : leases_)
+    if (lease.owner == owner) held.push_back(id);
+  std::sort(held.begin(), held.end());
+  grant_what_fits(effects);
+  return held;
+}
+
+const Lease* LeaseTable::find(LeaseId lease) const {
+  auto it = leases_.find(lease);
+  return it == leases_.end() ? nullptr : &it->second;
+}
+
+}  // namespace manta::core

@@ -1,0 +1,72 @@
+#pragma once
+// LeaseTable: the node's decisions on who may run something now. A pure state machine: each event goes in by a method,
+// what is to be done comes out in Effects; no threads, no clock. Owned by the node actor.
+//
+// A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival;
+// one that does not fit is passed over by later ones that do, but only kMaxPassedOver times: then everybody waits for it,
+// so that much is not starved by little. Every event may come twice: the second has no effect.
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+
+#include "runtime/base/ids.hpp"
+#include "runtime/core/ledger.hpp"
+
+namespace manta::core {
+
+/// What an owner wants leases for; comes back with each grant. Unique within the owner.
+using Purpose = std::uint64_t;
+
+struct LeaseRequest {
+  ProcessId owner = 0;
+  Purpose purpose = 0;
+  ResourceRequest shape{};
+  std::uint32_t count = 1;
+  bool own_process = false;
+};
+
+struct Lease {
+  LeaseId id{};
+  ProcessId owner = 0;
+  Purpose purpose = 0;
+  Grant grant{};
+  bool own_process = false;
+};
+
+struct LeaseEffects {
+  std::vector<Lease> granted{};
+};
+
+class LeaseTable {
+ public:
+  static constexpr int kMaxPassedOver = 256;
+
+  LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), ids_(&ids) {}
+
+  /// Sets how many leases the owner wants for a purpose, beyond those it has: 0 withdraws the request.
+  void want(const LeaseRequest& request, LeaseEffects& effects);
+  void release(LeaseId lease, LeaseEffects& effects);
+  /// The work under the lease waits, or goes on.
+  void set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects);
+  /// The owner's process is gone: its requests are dropped; returns the leases it held, which stay until released.
+  std::vector<LeaseId> drop_owner(ProcessId owner, LeaseEffects& effects);
+
+  const Lease* find(LeaseId lease) const;
+  const ResourceLedger& ledger() const { return ledger_; }
+  std::size_t held() const { return leases_.size(); }
+  std::size_t waiting() const { return waiting_.size(); }
+
+ private:
+  struct Waiting {
+    LeaseRequest request;
+    int passed_over = 0;
+  };
+  void grant_what_fits(LeaseEffects& effects);
+
+  ResourceLedger ledger_;
+  IdSource* ids_;
+  std::deque<Waiting> waiting_{};
+  std::unordered_map<LeaseId, Lease> leases_{};
+};
+
+}  // namespace manta::core

@@ -1,0 +1,151 @@
+#include "runtime/core/task_table.hpp"
+
+#include <algorithm>
+
+namespace manta::core {
+
+std::uint32_t TaskTable::shape_index(const TaskShape& shape) {
+  for (std::size_t i = 0; i < shapes_.size(); ++i)
+    if (shapes_[i].shape == shape) return static_cast<std::uint32_t>(i);
+  shapes_.push_back({.shape = shape});
+  return static_cast<std::uint32_t>(shapes_.size() - 1);
+}
+
+void TaskTable::mark(std::uint32_t shape) {
+  if (!std::exchange(shapes_[shape].dirty, true)) dirty_.push_back(shape);
+}
+
+void TaskTable::make_ready(TaskNode& task, bool front) {
+  task.state = TaskState::kReady;
+  auto& ready = shapes_[task.shape].ready;
+  front ? ready.push_front(&task) : ready.push_back(&task);
+  mark(task.shape);
+}
+
+void TaskTable::submit(TaskNode& task, TaskEffects&) {
+  ++unfinished_;
+  task.state = TaskState::kWaitingForArguments;
+  if (task.unresolved == 0) make_ready(task, task.nested);
+}
+
+void TaskTable::argument_ready(TaskNode& task, TaskEffects&) {
+  if (task.state != TaskState::kWaitingForArguments) return;
+  if (--task.unresolved == 0) make_ready(task, task.nested);
+}
+
+void TaskTable::withdraw(TaskNode& task) {
+  if (task.state == TaskState::kFinished) return;
+  if (task.state == TaskState::kReady) std::erase(shapes_[task.shape].ready, &task);
+  if (task.state == TaskState::kAssigned) unassign(task);
+  task.state = TaskState::kFinished;
+  --unfinished_;
+  mark(task.shape);
+}
+
+void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects&) {
+  auto& queue = shapes_[shape];
+  if (queue.wanted) --queue.wanted;
+  if (!leases_.try_emplace(lease, HeldLease{.shape = shape}).second) return;
+  queue.leases.push_back(lease);
+  mark(shape);
+}
+
+void TaskTable::unassign(TaskNode& task) {
+  auto it = leases_.find(task.lease);
+  if (it == leases_.end()) return;
+  auto& held = it->second;
+  if (!held.assigned.empty() && held.assigned.front() == &task)
+    held.assigned.pop_front();
+  else
+    std::erase(held.assigned, &task);
+  held.estimated -= task.estimate && task.estimate->nanoseconds > 0 ? task.estimate->nanoseconds : 0;
+  if (held.assigned.empty()) held.estimated = 0, held.short_only = true;
+  mark(task.shape);
+}
+
+void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&) {
+  if (task.state != TaskState::kAssigned) return;
+  unassign(task);
+  if (task.estimate) task.estimate->add(nanoseconds);
+  task.state = TaskState::kFinished;
+  --unfinished_;
+}
+
+void TaskTable::returned(TaskNode& task, TaskEffects&) {
+  if (task.state != TaskState::kAssigned) return;
+  unassign(task);
+  make_ready(task, true);
+}
+
+void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
+  auto it = leases_.find(lease);
+  if (it == leases_.end()) return;
+  auto lost = std::move(it->second);
+  leases_.erase(it);
+  std::erase(shapes_[lost.shape].leases, lease);
+  mark(lost.shape);
+  for (auto task = lost.assigned.rbegin(); task != lost.assigned.rend(); ++task) {
+    const bool ran = *task == lost.assigned.front();
+    if (ran && ++(*task)->crashes > (*task)->max_retries && (*task)->max_retries >= 0) {
+      (*task)->state = TaskState::kFinished;
+      --unfinished_;
+      effects.crashed.push_back(*task);
+    } else {
+      make_ready(**task, true);
+    }
+  }
+}
+
+bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
+  if (shapes_[lease.shape].shape.own_process) return !lease.used;
+  if (lease.assigned.empty()) return true;
+  const auto expected = task.estimate ? task.estimate->nanoseconds : -1;
+  return lease.short_only && expected >= 0 && lease.estimated + expected <= kBatchTime && lease.assigned.size() < kMaxBatch;
+}
+
+void TaskTable::assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects) {
+  const auto expected = task.estimate ? task.estimate->nanoseconds : -1;
+  held.estimated += std::max<std::int64_t>(expected, 0);
+  held.short_only &= expected >= 0 && expected <= kBatchTime;
+  held.assigned.push_back(&task);
+  held.used = true;
+  task.lease = id;
+  task.state = TaskState::kAssigned;
+  effects.assigns.push_back({id, &task});
+}
+
+void TaskTable::hand_out(ShapeQueue& queue, TaskEffects& effects) {
+  const auto sharers = std::max<std::size_t>(1, queue.leases.size() + std::min<std::size_t>(queue.wanted, 1));
+  const auto share = (queue.ready.size() + sharers - 1) / sharers;
+  for (LeaseId id : queue.leases) {
+    auto& held = leases_[id];
+    for (std::size_t n = 0; n < share && !queue.ready.empty() && has_room(held, *queue.ready.front()); ++n) {
+      auto* task = queue.ready.front();
+      queue.ready.pop_front();
+      assign(held, id, *task, effects);
+    }
+  }
+}
+
+void TaskTable::settle(TaskEffects& effects) {
+  while (!dirty_.empty()) {
+    const auto index = dirty_.back();
+    dirty_.pop_back();
+    auto& queue = shapes_[index];
+    queue.dirty = false;
+    hand_out(queue, effects);
+    const auto want = static_cast<std::uint32_t>(std::min<std::size_t>(queue.ready.size(), kMaxWanted));
+    if (want != queue.wanted) {
+      queue.wanted = want;
+      effects.wants.push_back({index, want});
+    }
+    std::erase_if(queue.leases, [&](LeaseId id) {
+      if (!leases_[id].assigned.empty()) return false;
+      leases_.erase(id);
+      effects.give_back.push_back(id);
+      return true;
+    });
+  }
+}
+
+}  // namespace manta::core

@@ -1,0 +1,116 @@
+#pragma once
+// TaskTable: an owner's decisions about its tasks: when each is ready, which lease runs it, what happens when a worker
+// dies. A pure state machine: events go in by methods, what is to be done comes out in TaskEffects; no threads, no clock.
+// Owned by the owner actor. States: docs/states.md.
+//
+// Tasks of one shape (resources, isolation, environment) wait in one queue and share leases. A lease runs its tasks one
+// after another; how many are handed to it at once follows from how long such tasks took before (kBatchTime in all), so
+// that short tasks travel in batches and long ones never queue behind each other. Tasks submitted by a running task go
+// to the front: newest first keeps the number of blocked parents small (design.md section 3).
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/core/lease_table.hpp"
+
+namespace manta::core {
+
+enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kFinished };
+
+/// How long calls of one function took lately. Shared by all its tasks.
+struct DurationEstimate {
+  std::int64_t nanoseconds = -1;  ///< -1: never seen
+  void add(std::int64_t sample) { nanoseconds = nanoseconds < 0 ? sample : (3 * nanoseconds + sample) / 4; }
+};
+
+/// The part of a task that the table works on. The owner keeps it alive until it is finished.
+struct TaskNode {
+  TaskId id{};
+  TaskState state{TaskState::kWaitingForArguments};
+  bool nested = false;             ///< submitted by a running task
+  std::uint32_t unresolved = 0;    ///< arguments that are not there yet
+  std::uint32_t shape = 0;
+  int max_retries = 0;             ///< -1: without end
+  int crashes = 0;                 ///< workers that died while it ran
+  LeaseId lease{};
+  DurationEstimate* estimate = nullptr;
+};
+
+/// Tasks of equal shape can share a lease.
+struct TaskShape {
+  ResourceRequest request{};
+  bool own_process = false;
+  std::uint64_t environment = 0;  ///< tasks with different environments of their own never share
+  auto operator<=>(const TaskShape&) const = default;
+  bool operator==(const TaskShape&) const = default;
+};
+
+struct TaskEffects {
+  struct Want {
+    std::uint32_t shape;
+    std::uint32_t count;
+  };
+  struct Assign {
+    LeaseId lease;
+    TaskNode* task;
+  };
+  std::vector<Want> wants{};
+  std::vector<Assign> assigns{};
+  std::vector<LeaseId> give_back{};
+  std::vector<TaskNode*> crashed{};  ///< out of retries: settle with WorkerCrashed
+};
+
+class TaskTable {
+ public:
+  static constexpr std::int64_t kBatchTime = 500'000;  ///< nanoseconds of work handed to one lease at once
+  static constexpr std::size_t kMaxBatch = 256;
+  static constexpr std::uint32_t kMaxWanted = 64;      ///< leases asked for at once, per shape
+
+  std::uint32_t shape_index(const TaskShape& shape);
+  const TaskShape& shape(std::uint32_t index) const { return shapes_[index].shape; }
+
+  void submit(TaskNode& task, TaskEffects& effects);
+  void argument_ready(TaskNode& task, TaskEffects& effects);
+  /// Takes a task out that will not run: an argument failed, or the runtime stops.
+  void withdraw(TaskNode& task);
+  void lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects& effects);
+  /// The task ran, whatever came of it. `nanoseconds`: how long.
+  void finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
+  /// The worker gives it back unstarted, as another one takes long.
+  void returned(TaskNode& task, TaskEffects& effects);
+  /// The lease's worker died. The task it ran counts a crash; those behind it go back uncharged.
+  void lease_lost(LeaseId lease, TaskEffects& effects);
+  /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
+  void settle(TaskEffects& effects);
+  std::size_t unfinished() const { return unfinished_; }
+
+ private:
+  struct HeldLease {
+    std::uint32_t shape = 0;
+    std::deque<TaskNode*> assigned{};
+    std::int64_t estimated = 0;  ///< nanoseconds of the assigned tasks
+    bool short_only = true;      ///< all assigned tasks are known to be short
+    bool used = false;           ///< a process of its own serves one task only
+  };
+  struct ShapeQueue {
+    TaskShape shape{};
+    std::deque<TaskNode*> ready{};
+    std::vector<LeaseId> leases{};
+    std::uint32_t wanted = 0;
+    bool dirty = false;
+  };
+  void make_ready(TaskNode& task, bool front);
+  void mark(std::uint32_t shape);
+  void unassign(TaskNode& task);
+  bool has_room(const HeldLease& lease, const TaskNode& task) const;
+  void assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects);
+  void hand_out(ShapeQueue& queue, TaskEffects& effects);
+
+  std::vector<ShapeQueue> shapes_{};
+  std::vector<std::uint32_t> dirty_{};
+  std::unordered_map<LeaseId, HeldLease> leases_{};
+  std::size_t unfinished_ = 0;
+};
+
+}  // namespace manta::core

@@ -1,0 +1,326 @@
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+
+#include "runtime/wire/messages.capnp.h"
+#include "runtime/wire/messages.hpp"
+
+namespace manta::wire {
+
+namespace {
+
+constexpr int kMaxCauses = 16;  // links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
+
+std::string text(capnp::Text::Reader reader) { return {reader.begin(), reader.size()}; }
+
+void put(schema::Value::Builder out, const Value& value) {
+  if (value.stored) {
+    auto stored = out.initStored();
+    stored.setId(value.stored.value);
+    stored.setSize(value.stored_size);
+  } else {
+    auto data = out.initInline(static_cast<unsigned>(value.bytes.size()));
+    if (!value.bytes.empty()) std::memcpy(data.begin(), value.bytes.data(), value.bytes.size());
+  }
+}
+
+/// Reads with inline bytes as a slice of the frame.
+class Reader {
+ public:
+  explicit Reader(const Buffer& frame) : frame_(frame) {}
+
+  Value value(schema::Value::Reader in) const {
+    if (in.isStored()) return {.stored = {in.getStored().getId()}, .stored_size = in.getStored().getSize()};
+    const auto data = in.getInline();
+    const auto* start = reinterpret_cast<const std::byte*>(data.begin());
+    return {.bytes = Buffer(frame_.owner(), {start, data.size()})};
+  }
+  ErrorInfo error(schema::Error::Reader in, int depth = 0) const {
+    ErrorInfo info{.code = static_cast<ErrorCode>(in.getCode()), .message = text(in.getMessage()),
+                   .where = text(in.getWhere()), .remote_type = text(in.getRemoteType())};
+    if (in.hasCause() && depth < kMaxCauses) info.cause = std::make_shared<const ErrorInfo>(error(in.getCause(), depth + 1));
+    return info;
+  }
+  Task task(schema::Task::Reader in) const {
+    Task task{.id = {in.getId()}, .module = in.getModule(), .offset = in.getOffset(), .name = text(in.getName()),
+              .attempt = in.getAttempt(), .arguments = value(in.getArguments())};
+    for (auto ref : in.getRefs()) task.refs.push_back(value(ref));
+    return task;
+  }
+  std::vector<Task> tasks(capnp::List<schema::Task>::Reader in) const {
+    std::vector<Task> list;
+    list.reserve(in.size());
+    for (auto each : in) list.push_back(task(each));
+    return list;
+  }
+  Outcome outcome(schema::Outcome::Reader in) const {
+    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds()};
+    switch (in.which()) {
+      case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
+      case schema::Outcome::ERROR: out.result = error(in.getError()); break;
+      case schema::Outcome::UNSTARTED: out.result = Unstarted{}; break;
+    }
+    return out;
+  }
+  std::vector<Outcome> outcomes(capnp::List<schema::Outcome>::Reader in) const {
+    std::vector<Outcome> list;
+    list.reserve(in.size());
+    for (auto each : in) list.push_back(outcome(each));
+    return list;
+  }
+
+ private:
+  const Buffer& frame_;
+};
+
+void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
+  out.setCode(static_cast<std::uint16_t>(error.code));
+  out.setMessage(error.message);
+  out.setWhere(error.where);
+  out.setRemoteType(error.remote_type);
+  if (error.cause && depth < kMaxCauses) put(out.initCause(), *error.cause, depth + 1);
+}
+
+void put(schema::Task::Builder out, const Task& task) {
+  out.setId(task.id.value);
+  out.setModule(task.module);
+  out.setOffset(task.offset);
+  out.setName(task.name);
+  out.setAttempt(task.attempt);
+  put(out.initArguments(), task.arguments);
+  auto refs = out.initRefs(static_cast<unsigned>(task.refs.size()));
+  for (unsigned i = 0; i < refs.size(); ++i) put(refs[i], task.refs[i]);
+}
+
+void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease) {
+  out.setId(lease.id.value);
+  out.setCpus(lease.cpus.raw());
+  auto ids = out.initGpuIds(static_cast<unsigned>(lease.gpu_ids.size()));
+  for (unsigned i = 0; i < ids.size(); ++i) ids.set(i, lease.gpu_ids[i]);
+}
+LeaseInfo lease_info(schema::LeaseInfo::Reader in) {
+  LeaseInfo lease{.id = {in.getId()}, .cpus = Amount::from_raw(in.getCpus())};
+  for (int id : in.getGpuIds()) lease.gpu_ids.push_back(id);
+  return lease;
+}
+
+void put(schema::Outcome::Builder out, const Outcome& outcome) {
+  out.setId(outcome.id.value);
+  out.setNanoseconds(outcome.nanoseconds);
+  if (auto* value = std::get_if<Value>(&outcome.result))
+    put(out.initValue(), *value);
+  else if (auto* error = std::get_if<ErrorInfo>(&outcome.result))
+    put(out.initError(), *error);
+  else
+    out.setUnstarted();
+}
+
+template <class List, class Items>
+void put_all(List list, const Items& items) {
+  for (unsigned i = 0; i < list.size(); ++i) put(list[i], items[i]);
+}
+
+void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
+  unsigned i = 0;
+  for (const auto& [name, amount] : resources) {
+    out[i].setName(name);
+    out[i++].setRaw(amount.raw());
+  }
+}
+unsigned count(const Resources& resources) { return static_cast<unsigned>(std::distance(resources.begin(), resources.end())); }
+Resources resources(capnp::List<schema::Amount>::Reader in) {
+  Resources out;
+  for (auto each : in) out.set(text(each.getName()), Amount::from_raw(each.getRaw()));
+  return out;
+}
+
+unsigned size_of(const auto& items) { return static_cast<unsigned>(items.size()); }
+
+struct Encoder {
+  schema::Message::Builder out;
+
+  void operator()(const Hello& m) {
+    auto o = out.initHello();
+    o.setProcess(m.process), o.setBuildId(m.build_id), o.setInlineBytes(m.inline_bytes), o.setCpusPerWorker(m.cpus.raw());
+    put(o.initTotal(count(m.total)), m.total);
+  }
+  void operator()(const Ready& m) { out.initReady().setBuildId(m.build_id); }
+  void operator()(const WantLeases& m) {
+    auto o = out.initWantLeases();
+    o.setPurpose(m.purpose), o.setCount(m.count), o.setCpus(m.shape.cpus.raw()), o.setGpus(m.shape.gpus.raw());
+    put(o.initCustom(count(m.shape.custom)), m.shape.custom);
+    o.setOwnProcess(m.own_process), o.setName(m.options.name), o.setLogFile(m.options.log_file), o.setEcho(m.options.echo);
+    auto environment = o.initEnvironment(size_of(m.options.environment));
+    unsigned i = 0;
+    for (const auto& [name, value] : m.options.environment) environment[i].setName(name), environment[i++].setValue(value);
+  }
+  void operator()(const LeaseGranted& m) {
+    auto o = out.initLeaseGranted();
+    o.setPurpose(m.purpose), o.setWorker(m.worker);
+    put(o.initLease(), m.lease);
+  }
+  void operator()(const LeaseRefused& m) {
+    auto o = out.initLeaseRefused();
+    o.setPurpose(m.purpose);
+    put(o.initError(), m.error);
+  }
+  void operator()(const LeaseLost& m) {
+    auto o = out.initLeaseLost();
+    o.setLease(m.lease.value);
+    put(o.initError(), m.error);
+  }
+  void operator()(const ReleaseLease& m) {
+    auto o = out.initReleaseLease();
+    o.setLease(m.lease.value), o.setKill(m.kill);
+  }
+  void operator()(const SetBlocked& m) {
+    auto o = out.initSetBlocked();
+    o.setLease(m.lease.value), o.setBlocked(m.blocked);
+  }
+  void operator()(const RunTasks& m) {
+    auto o = out.initRunTasks();
+    o.setOwner(m.owner);
+    put(o.initLease(), m.lease);
+    put_all(o.initTasks(size_of(m.tasks)), m.tasks);
+  }
+  void operator()(const TasksDone& m) {
+    auto o = out.initTasksDone();
+    o.setLease(m.lease.value);
+    put_all(o.initOutcomes(size_of(m.outcomes)), m.outcomes);
+  }
+  void operator()(const CreateActor& m) {
+    auto o = out.initCreateActor();
+    o.setOwner(m.owner), o.setActor(m.actor.value), o.setName(m.name);
+    put(o.initLease(), m.lease);
+    put(o.initConstructor(), m.constructor);
+  }
+  void operator()(const ActorCreated& m) {
+    auto o = out.initActorCreated();
+    o.setActor(m.actor.value), o.setLease(m.lease.value);
+    put(o.initOutcome(), m.outcome);
+  }
+  void operator()(const CallActor& m) {
+    auto o = out.initCallActor();
+    o.setActor(m.actor.value);
+    put_all(o.initCalls(size_of(m.calls)), m.calls);
+  }
+  void operator()(const ActorDone& m) {
+    auto o = out.initActorDone();
+    o.setActor(m.actor.value);
+    put_all(o.initOutcomes(size_of(m.outcomes)), m.outcomes);
+  }
+  void operator()(const DestroyActor& m) {
+    auto o = out.initDestroyActor();
+    o.setActor(m.actor.value), o.setKill(m.kill);
+  }
+  void operator()(const ActorDestroyed& m) { out.initActorDestroyed().setActor(m.actor.value); }
+  void operator()(const OwnerGone& m) { out.initOwnerGone().setOwner(m.owner); }
+  void operator()(const StoreRequest& m) {
+    auto o = out.initStoreRequest();
+    o.setRequest(m.request), o.setId(m.id.value), o.setSize(m.size), o.setOwner(m.owner);
+    o.setOperation(static_cast<std::uint8_t>(m.operation));
+  }
+  void operator()(const StoreReply& m) {
+    auto o = out.initStoreReply();
+    o.setRequest(m.request), o.setId(m.id.value), o.setExtent(m.extent), o.setOffset(m.offset), o.setSize(m.size);
+    o.setExtentBytes(m.extent_bytes);
+    if (m.error) put(o.initError(), *m.error);
+  }
+  void operator()(const ResourcesReport& m) {
+    auto o = out.initResources();
+    o.setRequest(m.request);
+    put(o.initTotal(count(m.total)), m.total);
+    put(o.initAvailable(count(m.available)), m.available);
+  }
+  void operator()(const Shutdown&) { out.setShutdown(); }
+};
+
+WantLeases want_leases(schema::WantLeases::Reader in) {
+  WantLeases m{.purpose = in.getPurpose(), .count = in.getCount(), .own_process = in.getOwnProcess()};
+  m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(in.getCustom())};
+  m.options = {.name = text(in.getName()), .log_file = text(in.getLogFile()), .echo = in.getEcho()};
+  for (auto each : in.getEnvironment()) m.options.environment[text(each.getName())] = text(each.getValue());
+  return m;
+}
+
+StoreReply store_reply(const Reader& reader, schema::StoreReply::Reader in) {
+  StoreReply m{.request = in.getRequest(), .id = {in.getId()}, .extent = in.getExtent(), .offset = in.getOffset(),
+               .size = in.getSize(), .extent_bytes = in.getExtentBytes()};
+  if (in.hasError()) m.error = reader.error(in.getError());
+  return m;
+}
+
+Message read(const Reader& r, schema::Message::Reader in) {
+  using M = schema::Message;
+  switch (in.which()) {
+    case M::HELLO: {
+      auto h = in.getHello();
+      return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(h.getTotal()), Amount::from_raw(h.getCpusPerWorker())};
+    }
+    case M::READY: return Ready{in.getReady().getBuildId()};
+    case M::WANT_LEASES: return want_leases(in.getWantLeases());
+    case M::LEASE_GRANTED: {
+      auto g = in.getLeaseGranted();
+      return LeaseGranted{g.getPurpose(), lease_info(g.getLease()), g.getWorker()};
+    }
+    case M::LEASE_REFUSED: return LeaseRefused{in.getLeaseRefused().getPurpose(), r.error(in.getLeaseRefused().getError())};
+    case M::LEASE_LOST: return LeaseLost{{in.getLeaseLost().getLease()}, r.error(in.getLeaseLost().getError())};
+    case M::RELEASE_LEASE: return ReleaseLease{{in.getReleaseLease().getLease()}, in.getReleaseLease().getKill()};
+    case M::SET_BLOCKED: return SetBlocked{{in.getSetBlocked().getLease()}, in.getSetBlocked().getBlocked()};
+    case M::RUN_TASKS: {
+      auto m = in.getRunTasks();
+      return RunTasks{m.getOwner(), lease_info(m.getLease()), r.tasks(m.getTasks())};
+    }
+    case M::TASKS_DONE: return TasksDone{{in.getTasksDone().getLease()}, r.outcomes(in.getTasksDone().getOutcomes())};
+    case M::CREATE_ACTOR: {
+      auto m = in.getCreateActor();
+      return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor())};
+    }
+    case M::ACTOR_CREATED: {
+      auto m = in.getActorCreated();
+      return ActorCreated{{m.getActor()}, {m.getLease()}, r.outcome(m.getOutcome())};
+    }
+    case M::CALL_ACTOR: return CallActor{{in.getCallActor().getActor()}, r.tasks(in.getCallActor().getCalls())};
+    case M::ACTOR_DONE: return ActorDone{{in.getActorDone().getActor()}, r.outcomes(in.getActorDone().getOutcomes())};
+    case M::DESTROY_ACTOR: return DestroyActor{{in.getDestroyActor().getActor()}, in.getDestroyActor().getKill()};
+    case M::ACTOR_DESTROYED: return ActorDestroyed{{in.getActorDestroyed().getActor()}};
+    case M::OWNER_GONE: return OwnerGone{in.getOwnerGone().getOwner()};
+    case M::STORE_REQUEST: {
+      auto m = in.getStoreRequest();
+      return StoreRequest{m.getRequest(), static_cast<StoreOperation>(m.getOperation()), {m.getId()}, m.getSize(), m.getOwner()};
+    }
+    case M::STORE_REPLY: return store_reply(r, in.getStoreReply());
+    case M::RESOURCES: {
+      auto m = in.getResources();
+      return ResourcesReport{m.getRequest(), resources(m.getTotal()), resources(m.getAvailable())};
+    }
+    case M::SHUTDOWN: return Shutdown{};
+  }
+  throw ProtocolError("a message of a kind that this build does not know");
+}
+
+}  // namespace
+
+Buffer encode(const Message& message) {
+  capnp::MallocMessageBuilder builder;
+  std::visit(Encoder{builder.initRoot<schema::Message>()}, message);
+  auto words = std::make_shared<kj::Array<capnp::word>>(capnp::messageToFlatArray(builder));
+  const auto bytes = words->asBytes();
+  return Buffer(std::move(words), {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
+}
+
+Result<Message> decode(const Buffer& bytes) {
+  try {
+    capnp::ReaderOptions options;
+    options.traversalLimitInWords = bytes.size() + 1024;  // eight times the frame
+    options.nestingLimit = 64;
+    kj::ArrayPtr<const capnp::word> words(reinterpret_cast<const capnp::word*>(bytes.data()), bytes.size() / sizeof(capnp::word));
+    capnp::FlatArrayMessageReader reader(words, options);
+    return read(Reader(bytes), reader.getRoot<schema::Message>());
+  } catch (const kj::Exception& e) {
+    return ErrorInfo{.code = ErrorCode::kProtocolError, .message = std::string("not a message: ") + e.getDescription().cStr()};
+  } catch (const Error& e) {
+    return e.info();
+  }
+}
+
+}  // namespace manta::wire

@@ -1,0 +1,122 @@
+@0xc2b1f0a7d93e5a41;
+# What processes of one run say to each other. Each frame holds one Message. Fields are only ever added.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("manta::wire::schema");
+
+struct Value {
+  union {
+    inline @0 :Data;
+    stored :group { id @1 :UInt64; size @2 :UInt64; }
+  }
+}
+struct Error {
+  code @0 :UInt16;
+  message @1 :Text;
+  where @2 :Text;
+  remoteType @3 :Text;
+  cause @4 :Error;
+}
+struct Task {
+  id @0 :UInt64;
+  module @1 :UInt64;
+  offset @2 :UInt64;
+  name @3 :Text;
+  attempt @4 :UInt32;
+  arguments @5 :Value;
+  refs @6 :List(Value);
+}
+struct LeaseInfo {
+  id @0 :UInt64;
+  cpus @1 :Int64;          # 1/10000
+  gpuIds @2 :List(Int32);
+}
+struct Amount { name @0 :Text; raw @1 :Int64; }
+struct Variable { name @0 :Text; value @1 :Text; }
+struct Outcome {
+  id @0 :UInt64;
+  nanoseconds @1 :Int64;
+  union {
+    value @2 :Value;
+    error @3 :Error;
+    unstarted @4 :Void;
+  }
+}
+
+struct Hello {
+  process @0 :UInt32;
+  buildId @1 :UInt64;
+  inlineBytes @2 :UInt64;
+  total @3 :List(Amount);
+  cpusPerWorker @4 :Int64;
+}
+struct Ready { buildId @0 :UInt64; }
+struct WantLeases {
+  purpose @0 :UInt64;
+  count @1 :UInt32;
+  cpus @2 :Int64;
+  gpus @3 :Int64;
+  custom @4 :List(Amount);
+  ownProcess @5 :Bool;
+  name @6 :Text;
+  environment @7 :List(Variable);
+  logFile @8 :Text;
+  echo @9 :Bool;
+}
+struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
+struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
+struct LeaseLost { lease @0 :UInt64; error @1 :Error; }
+struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; }
+struct SetBlocked { lease @0 :UInt64; blocked @1 :Bool; }
+struct RunTasks { owner @0 :UInt32; lease @1 :LeaseInfo; tasks @2 :List(Task); }
+struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); }
+struct CreateActor { owner @0 :UInt32; actor @1 :UInt64; lease @2 :LeaseInfo; name @3 :Text; constructor @4 :Task; }
+struct ActorCreated { actor @0 :UInt64; lease @1 :UInt64; outcome @2 :Outcome; }
+struct CallActor { actor @0 :UInt64; calls @1 :List(Task); }
+struct ActorDone { actor @0 :UInt64; outcomes @1 :List(Outcome); }
+struct DestroyActor { actor @0 :UInt64; kill @1 :Bool; }
+struct ActorDestroyed { actor @0 :UInt64; }
+struct OwnerGone { owner @0 :UInt32; }
+struct StoreRequest {
+  request @0 :UInt64;      # 0: no answer is wanted
+  id @1 :UInt64;
+  size @2 :UInt64;
+  owner @3 :UInt32;
+  operation @4 :UInt8;     # StoreOperation of the code
+}
+struct StoreReply {
+  request @0 :UInt64;
+  id @1 :UInt64;
+  extent @2 :UInt32;
+  offset @3 :UInt64;
+  size @4 :UInt64;
+  extentBytes @5 :UInt64;
+  error @6 :Error;
+}
+struct Resources { request @0 :UInt64; total @1 :List(Amount); available @2 :List(Amount); }
+
+struct Message {
+  union {
+    hello @0 :Hello;
+    ready @1 :Ready;
+    wantLeases @2 :WantLeases;
+    leaseGranted @3 :LeaseGranted;
+    leaseRefused @4 :LeaseRefused;
+    leaseLost @5 :LeaseLost;
+    releaseLease @6 :ReleaseLease;
+    setBlocked @7 :SetBlocked;
+    runTasks @8 :RunTasks;
+    tasksDone @9 :TasksDone;
+    createActor @10 :CreateActor;
+    actorCreated @11 :ActorCreated;
+    callActor @12 :CallActor;
+    actorDone @13 :ActorDone;
+    destroyActor @14 :DestroyActor;
+    actorDestroyed @15 :ActorDestroyed;
+    ownerGone @16 :OwnerGone;
+    storeRequest @17 :StoreRequest;
+    storeReply @18 :StoreReply;
+    resources @19 :Resources;
+    shutdown @20 :Void;
+  }
+}

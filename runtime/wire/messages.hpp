@@ -1,0 +1,92 @@
+#pragma once
+// What processes of one run say to each other, as plain values. messages.capnp is their form on the wire; encode and
+// decode go between the two. Values: copy and share them freely.
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/ids.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/base/buffer.hpp"
+#include "runtime/core/lease_table.hpp"
+
+namespace manta::wire {
+
+/// Bytes, or a place in the node's object store.
+struct Value {
+  Buffer bytes{};
+  ObjectId stored{};           ///< 0: the bytes are inline
+  std::uint64_t stored_size = 0;
+};
+
+struct Task {
+  TaskId id{};
+  std::uint64_t module = 0, offset = 0;  ///< the function's key
+  std::string name{};
+  std::uint32_t attempt = 1;
+  Value arguments{};
+  std::vector<Value> refs{};
+};
+
+struct LeaseInfo {
+  LeaseId id{};
+  Amount cpus{};
+  std::vector<int> gpu_ids{};
+};
+
+struct Unstarted {};
+struct Outcome {
+  TaskId id{};
+  std::int64_t nanoseconds = 0;
+  std::variant<Value, ErrorInfo, Unstarted> result{};
+};
+
+// Node and worker get to know each other.
+struct Hello { ProcessId process = 0; std::uint64_t build_id = 0, inline_bytes = 0; Resources total{}; Amount cpus{}; };
+struct Ready { std::uint64_t build_id = 0; };
+struct Shutdown {};
+
+// Owner and node.
+struct ProcessOptions {
+  std::string name{};
+  std::map<std::string, std::string> environment{};
+  std::string log_file{};
+  bool echo = true;
+};
+struct WantLeases { core::Purpose purpose = 0; std::uint32_t count = 0; core::ResourceRequest shape{}; bool own_process = false; ProcessOptions options{}; };
+struct LeaseGranted { core::Purpose purpose = 0; LeaseInfo lease{}; ProcessId worker = 0; };
+struct LeaseRefused { core::Purpose purpose = 0; ErrorInfo error{}; };
+struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; };
+struct ReleaseLease { LeaseId lease{}; bool kill = false; };  // kill: end its own process at once
+struct SetBlocked { LeaseId lease{}; bool blocked = false; };
+
+// Owner and worker.
+struct RunTasks { ProcessId owner = 0; LeaseInfo lease{}; std::vector<Task> tasks{}; };
+struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; };
+struct CreateActor { ProcessId owner = 0; ActorId actor{}; LeaseInfo lease{}; std::string name{}; Task constructor{}; };
+struct ActorCreated { ActorId actor{}; LeaseId lease{}; Outcome outcome{}; };
+struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
+struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; };
+struct DestroyActor { ActorId actor{}; bool kill = false; };
+struct ActorDestroyed { ActorId actor{}; };
+struct OwnerGone { ProcessId owner = 0; };
+
+// Any process and the node's object store. request 0: no answer is wanted.
+enum class StoreOperation : std::uint8_t { kCreate = 1, kSeal, kAbort, kPin, kUnpin, kFree };
+struct StoreRequest { std::uint64_t request = 0; StoreOperation operation{}; ObjectId id{}; std::uint64_t size = 0; ProcessId owner = 0; };
+struct StoreReply { std::uint64_t request = 0; ObjectId id{}; std::uint32_t extent = 0; std::uint64_t offset = 0, size = 0, extent_bytes = 0; std::optional<ErrorInfo> error{}; };
+struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available{}; };
+
+using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
+                             TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
+                             OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown>;
+
+/// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
+Buffer encode(const Message& message);
+/// The message in those bytes; inline values share `bytes`. ProtocolError for anything that is not one: limits on
+/// nesting and size are checked before anything is allocated.
+Result<Message> decode(const Buffer& bytes);
+
+}  // namespace manta::wire
