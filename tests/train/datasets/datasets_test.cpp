@@ -119,7 +119,8 @@ TEST_SUITE("train/datasets") {
       bad[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
       write(dir / "flipped", bad);
       try {  // the time stamp in the header, and the padding after the last block, say nothing about the content
-        CHECK(train::load_idx(dir / "flipped").bytes == pixels);
+        const train::IdxArray array = train::load_idx(dir / "flipped");
+        CHECK(array.bytes == pixels);
       } catch (const StorageCorruption& e) {
         ++refused;
         CHECK(std::string(e.what()).find("flipped") != std::string::npos);
