@@ -1,0 +1,33 @@
+# cmake -DBUILD_DIR=… -DSOURCE_DIR=… -DWORK_DIR=… -P package_test.cmake: installs the build, then configures, builds and
+# runs a project that uses it.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "${ARGN} gave ${code}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE "${WORK_DIR}")
+run("${CMAKE_COMMAND}" --install "${BUILD_DIR}" --prefix "${WORK_DIR}/prefix" --component manta)
+file(GLOB_RECURSE installed "${WORK_DIR}/prefix/*.cmake")
+foreach(file IN LISTS installed)
+  file(READ "${file}" text)
+  string(FIND "${text}" "${SOURCE_DIR}/" source_at)
+  if(NOT source_at EQUAL -1)
+    message(FATAL_ERROR "${file} points into the source tree")
+  endif()
+endforeach()
+# Kept under another name: tests/CMakeLists.txt takes every CMakeLists.txt below it for a part of the project.
+configure_file("${SOURCE_DIR}/tests/house/consumer/consumer.cmake.in" "${WORK_DIR}/consumer/CMakeLists.txt" COPYONLY)
+configure_file("${SOURCE_DIR}/tests/house/consumer/main.cpp" "${WORK_DIR}/consumer/main.cpp" COPYONLY)
+run("${CMAKE_COMMAND}" -G Ninja -S "${WORK_DIR}/consumer" -B "${WORK_DIR}/build"
+    "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix" "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
+run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
+foreach(workers IN ITEMS thread process)
+  run("${WORK_DIR}/build/consumer" --workers=${workers})
+  if(NOT output STREQUAL "81\n")
+    message(FATAL_ERROR "the consumer with --workers=${workers} printed '${output}'")
+  endif()
+endforeach()
+file(REMOVE_RECURSE "${WORK_DIR}")
