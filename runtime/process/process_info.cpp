@@ -1,13 +1,15 @@
 #include "runtime/process/process_info.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 
-#include <fstream>
 #include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "runtime/process/owned_fd.hpp"
 
 namespace manta {
 
@@ -24,10 +26,20 @@ std::size_t count_entries(const char* folder) {
   return count;
 }
 
+/// All of a file of /proc; empty if it cannot be read. Not by a stream: it throws when the process ends meanwhile.
+std::string read_file(const std::string& path) {
+  std::string text;
+  const OwnedFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char buffer[4096];
+  ssize_t count = 0;
+  while (file && (count = ::read(file.get(), buffer, sizeof(buffer))) > 0)
+    text.append(buffer, static_cast<std::size_t>(count));
+  return count < 0 ? std::string() : text;
+}
+
 /// The fields of /proc/PID/stat from the third on: the name in field 2 may hold blanks and parentheses.
 std::vector<std::string> stat_fields(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = read_file("/proc/" + std::to_string(pid) + "/stat");
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return {};
   std::istringstream rest(text.substr(name_end + 1));
@@ -43,8 +55,7 @@ std::size_t open_descriptor_count() {
 }  // less the one that reads the folder
 
 std::vector<std::string> program_arguments() {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = read_file("/proc/self/cmdline");
   std::vector<std::string> args;
   for (std::size_t begin = 0; begin < text.size(); begin += args.back().size() + 1)
     args.emplace_back(text.c_str() + begin);

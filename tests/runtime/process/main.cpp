@@ -1,0 +1,37 @@
+// The program of the tests with real processes: also its own zygote, worker, sub-driver, and the strangers that a
+// driver may meet (MANTA_TEST_STRANGER).
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+#include "tests/runtime/process/test_worker.hpp"
+
+namespace {
+
+/// A program whose static object starts a thread before main, if asked to.
+struct ThreadStarter {
+  ThreadStarter() {
+    if (std::getenv("MANTA_TEST_STATIC_THREAD"))
+      std::thread([] {
+        for (;;) ::pause();
+      }).detach();
+  }
+} thread_starter;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (const char* stranger = std::getenv("MANTA_TEST_STRANGER")) {
+    if (std::string_view(stranger) == "exits") return 3;
+    for (;;) ::pause();
+  }
+  if (manta::is_zygote_process()) return manta_test::run_worker(manta::run_zygote());
+  if (argc > 1 && std::string_view(argv[1]) == "--sub-driver") return manta_test::run_sub_driver();
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what a dead driver leaves comes to us and can be seen
+  return doctest::Context(argc, argv).run();
+}

@@ -1,0 +1,14 @@
+#pragma once
+// What the worker processes of these tests do: MANTA_TEST_JOB in a worker's environment says which.
+#include "runtime/process/zygote_main.hpp"
+
+namespace manta_test {
+
+/// Runs the job of a worker; the value main returns.
+int run_worker(manta::WorkerStart start);
+
+/// A driver that starts three workers (one of which starts a child), prints the pids of zygote, workers and child, one
+/// a line, and waits to be killed.
+int run_sub_driver();
+
+}  // namespace manta_test

@@ -1,0 +1,168 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+
+#include "runtime/process/process_info.hpp"
+#include "runtime/process/zygote.hpp"
+#include "runtime/process/zygote_main.hpp"
+#include "runtime/process/zygote_protocol.hpp"
+#include "tests/runtime/process/test_support.hpp"
+
+extern char** environ;
+
+namespace {
+
+using manta::Zygote;
+using manta_test::eventually;
+using manta_test::Exits;
+using manta_test::Watched;
+
+constexpr std::chrono::seconds kOneSecond{1};
+
+/// Orphans come to this process (see main).
+void reap_orphans() {
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
+/// This program as a driver of its own, its stdout in a pipe.
+struct SubDriver {
+  pid_t pid = -1;
+  manta::OwnedFd out;
+  std::vector<pid_t> pids{};
+
+  SubDriver() {
+    auto pipe = manta::make_pipe().value();
+    posix_spawn_file_actions_t files;
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawn_file_actions_adddup2(&files, pipe.second.get(), 1);
+    std::string program = manta::program_arguments()[0], flag = "--sub-driver";
+    char* argv[] = {program.data(), flag.data(), nullptr};
+    REQUIRE(::posix_spawn(&pid, "/proc/self/exe", &files, nullptr, argv, environ) == 0);
+    ::posix_spawn_file_actions_destroy(&files);
+    out = std::move(pipe.first);
+  }
+  /// The pids of its zygote, its three workers and the child of the last.
+  std::vector<pid_t> read_pids() {
+    for (int i = 0; i < 5; ++i) pids.push_back(std::stoi(manta_test::read_line(out.get())));
+    return pids;
+  }
+  ~SubDriver() {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    CHECK(eventually([&] { return std::none_of(pids.begin(), pids.end(), manta::is_running); }));
+    reap_orphans();
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/process") {
+  TEST_CASE("a driver killed with kill -9 leaves no process within a second") {
+    SubDriver driver;
+    const std::vector<pid_t> pids = driver.read_pids();
+    for (const pid_t pid : pids) REQUIRE(manta::is_running(pid));
+    REQUIRE(::kill(driver.pid, SIGKILL) == 0);
+    CHECK(eventually([&] { return std::none_of(pids.begin(), pids.end(), manta::is_running); }, kOneSecond));
+  }
+
+  TEST_CASE("a stopped driver keeps its workers") {
+    SubDriver driver;
+    const std::vector<pid_t> pids = driver.read_pids();
+    REQUIRE(::kill(driver.pid, SIGSTOP) == 0);
+    REQUIRE(::kill(pids[1], SIGKILL) == 0);  // the zygote reports it to nobody, and goes on
+    CHECK(eventually([&] { return !manta::is_running(pids[1]); }));
+    CHECK(manta::is_running(pids[0]));
+    CHECK(manta::is_running(pids[2]));
+  }
+
+  TEST_CASE("a killed zygote is reported, its workers and what they started go with it, each end is reported") {
+    Exits exits;
+    Watched<std::string> lost;
+    auto zygote = std::move(Zygote::start({.on_exit = exits.callback(),
+                                           .on_lost =
+                                               [&](const manta::ErrorInfo& why) {
+                                                 lost.update([&](std::string& text) { text = why.message; });
+                                               }})
+                                .value());
+    auto worker = zygote->spawn({.tag = 1}).value();
+    auto parent = zygote->spawn({.tag = 2, .env = {{"MANTA_TEST_JOB", "have_child"}}}).value();
+    const pid_t child = std::stoi(manta_test::read_line(parent.link.get()));
+    REQUIRE(::kill(zygote->pid(), SIGKILL) == 0);
+    REQUIRE(lost.wait([](const std::string& text) { return !text.empty(); }));
+    CHECK(lost.get().find("signal 9") != std::string::npos);
+    for (const pid_t pid : {worker.pid, parent.pid}) CHECK(exits.wait(pid)->wait_status == SIGKILL);
+    CHECK(eventually(
+        [&] { return !manta::is_running(worker.pid) && !manta::is_running(parent.pid) && !manta::is_running(child); },
+        kOneSecond));
+    CHECK(zygote->spawn({}).error().code == manta::ErrorCode::kRuntimeStopped);
+    zygote->shutdown();
+    CHECK(exits.count() == 2);
+  }
+
+  TEST_CASE("a stopped zygote makes spawn time out, and shutdown kills it in bounded time") {
+    Exits exits;
+    auto zygote = std::move(
+        Zygote::start({.handshake_timeout = std::chrono::milliseconds(1500), .on_exit = exits.callback()}).value());
+    auto worker = zygote->spawn({}).value();
+    REQUIRE(::kill(zygote->pid(), SIGSTOP) == 0);
+    CHECK(zygote->spawn({}).error().code == manta::ErrorCode::kTimeout);
+    REQUIRE(::kill(zygote->pid(), SIGCONT) == 0);
+    auto later = zygote->spawn({}).value();  // the one that came too late has been killed and is not reported
+    REQUIRE(::kill(zygote->pid(), SIGSTOP) == 0);
+    const auto begin = std::chrono::steady_clock::now();
+    zygote->shutdown();
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
+    CHECK(exits.count() == 2);
+    CHECK(eventually([&] { return !manta::is_running(worker.pid) && !manta::is_running(later.pid); }));
+  }
+
+  TEST_CASE("a program that never becomes a zygote gives an error that says what must stand in main") {
+    reap_orphans();
+    const std::size_t before = manta::open_descriptor_count();
+    for (const auto& [stranger, text] : {std::pair{"exits", "exited with status 3"}, {"waits", "within 300 ms"}}) {
+      auto zygote = Zygote::start(
+          {.env = {{"MANTA_TEST_STRANGER", stranger}}, .handshake_timeout = std::chrono::milliseconds(300)});
+      REQUIRE_FALSE(zygote.ok());
+      CHECK(zygote.error().code == manta::ErrorCode::kIoError);
+      CHECK(zygote.error().message.find(text) != std::string::npos);
+      CHECK(zygote.error().message.find("must be the first statement of main") != std::string::npos);
+    }
+    CHECK(Zygote::start({.program = "/nonexistent/program"}).error().code == manta::ErrorCode::kIoError);
+    CHECK(manta::open_descriptor_count() == before);
+    CHECK(::waitpid(-1, nullptr, WNOHANG) <= 0);  // and no zombie
+  }
+
+  TEST_CASE("an environment that says zygote without a socket of ours does not make one") {
+    auto pipe = manta::make_pipe().value();
+    for (const char* role : {"zygote:3", "worker:3:title", "zygote:", "zygote:99", "queen:3"}) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        ::dup2(pipe.first.get(), manta::kChildFd);
+        ::setenv(manta::kChildVariable, role, 1);
+        ::_exit(manta::is_zygote_process() ? 1 : 0);
+      }
+      int status = -1;
+      REQUIRE(::waitpid(child, &status, 0) == child);
+      CHECK(status == 0);
+    }
+  }
+
+  TEST_CASE("damaged control messages are refused") {
+    const auto good = manta::encode({.kind = manta::ControlKind::kSpawn, .id = 5, .strings = {"title", "A", "b"}});
+    REQUIRE(manta::decode_control(good).ok());
+    CHECK(manta::decode_control(good)->strings.size() == 3);
+    for (std::size_t size = 0; size < good.size(); ++size)
+      CHECK(manta::decode_control(std::span(good).first(size)).error().code == manta::ErrorCode::kProtocolError);
+    for (std::size_t byte = 0; byte < 8; ++byte) {
+      auto bad = good;
+      bad[byte] ^= std::byte(0x55);
+      CHECK_FALSE(manta::decode_control(bad).ok());
+    }
+  }
+}
