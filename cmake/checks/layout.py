@@ -18,8 +18,9 @@ MODULES = {
     "runtime/process": ("runtime/base",),
     "runtime/gpu": ("runtime/base",),
     "runtime/wire": ("runtime/base", "runtime/core"),
+    # The public headers too: the actors implement the engine that they declare (runtime/engine.hpp).
     "runtime/actors": ("runtime/base", "runtime/core", "runtime/store", "runtime/wire", "runtime/process",
-                       "runtime/gpu"),
+                       "runtime/gpu", "runtime:public"),
     "runtime/net": ("runtime/base", "runtime/wire"),
     "runtime/cli": RUNTIME,
     "runtime:public": ("runtime/base",),
