@@ -22,7 +22,8 @@ namespace manta::train {
 struct DistributedOptions {
   bool find_unused_parameters{false};     ///< parameters may take no part in a step; costs a walk of the graph
   bool broadcast_buffers{true};           ///< rank 0's buffers before each training forward
-  bool gradient_as_bucket_view{true};     ///< gradients live in the buckets: no copy, but never detach_ them
+  bool gradient_as_bucket_view{false};    ///< gradients live in the buckets: saves a copy, but Optimizer::zero_grad
+                                          ///< cannot be used then (it detaches gradients); zero them by hand
   std::int64_t bucket_bytes{25 << 20};    ///< upper bound of a bucket
   std::int64_t first_bucket_bytes{1 << 20};
 };

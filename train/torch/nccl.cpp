@@ -1,4 +1,3 @@
-#include <fmt/format.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
 #include "runtime/errors.hpp"
@@ -11,10 +10,10 @@ namespace {
 void check_version() {
   int loaded = 0;
   if (ncclGetVersion(&loaded) != ncclSuccess || loaded != NCCL_VERSION_CODE) {
-    throw VersionMismatch(fmt::format(
-        "NCCL {} is loaded, this program was compiled for {}: run with the library of the wheel that it was built with "
-        "(unset LD_LIBRARY_PATH, or build again)",
-        loaded, NCCL_VERSION_CODE));
+    throw VersionMismatch("NCCL " + std::to_string(loaded) + " is loaded, this program was compiled for " +
+                          std::to_string(NCCL_VERSION_CODE) +
+                          ": run with the library of the wheel that it was built with (unset LD_LIBRARY_PATH, or build "
+                          "again)");
   }
 }
 

@@ -1,7 +1,6 @@
 #include "train/torch/process_group.hpp"
 
 #include <ATen/ops/full.h>
-#include <fmt/format.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -26,9 +25,11 @@ namespace {
 
 constexpr std::size_t kBroadcastBytes = 250u << 20;
 
+std::string rank_of(const GroupOptions& o) { return std::to_string(o.rank) + " of " + std::to_string(o.world_size); }
+
 void check(const GroupOptions& o) {
   if (o.world_size < 1 || o.rank < 0 || o.rank >= o.world_size) {
-    throw InvalidArgument(fmt::format("ProcessGroup: rank {} of {} ranks", o.rank, o.world_size));
+    throw InvalidArgument("ProcessGroup: there is no rank " + rank_of(o));
   }
   if (o.world_size > 1 && o.rendezvous.empty()) {
     throw InvalidArgument("ProcessGroup: several ranks need a rendezvous file");
@@ -67,8 +68,8 @@ ProcessGroup::ProcessGroup(const GroupOptions& options) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {
-    throw Timeout(fmt::format("rank {} of {} could not meet the others within {} s: {}", options.rank,
-                              options.world_size, options.timeout.count() / 1000, e.what()));
+    throw Timeout("rank " + rank_of(options) + " could not meet the others within " +
+                  std::to_string(options.timeout.count()) + " ms: " + e.what());
   }
 }
 
