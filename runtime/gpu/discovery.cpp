@@ -1,0 +1,73 @@
+#include "runtime/gpu/discovery.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "runtime/base/log.hpp"
+
+namespace manta {
+
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+/// The one GPU an entry of CUDA_VISIBLE_DEVICES names.
+const GpuInfo* find_gpu(const std::vector<GpuInfo>& gpus, std::string_view entry) {
+  unsigned index = 0;
+  const auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), index);
+  const bool is_index = error == std::errc{} && end == entry.data() + entry.size();
+  const auto fits = [&](const GpuInfo& gpu) { return is_index ? gpu.index == index : gpu.uuid.starts_with(entry); };
+  if (entry.empty() || std::count_if(gpus.begin(), gpus.end(), fits) != 1) return nullptr;
+  return &*std::find_if(gpus.begin(), gpus.end(), fits);
+}
+
+std::vector<GpuInfo> describe_all(const NvmlTable& nvml) {
+  unsigned count = 0;
+  if (const int failed = nvml.count(count)) {
+    log(LogLevel::kWarning, "the GPUs cannot be counted (NVML error " + std::to_string(failed) + "); using none");
+    return {};
+  }
+  std::vector<GpuInfo> gpus;
+  for (unsigned index = 0; index < count; ++index) {
+    GpuInfo gpu{.index = index};
+    if (const int failed = nvml.describe(index, gpu))
+      log(LogLevel::kWarning, "GPU " + std::to_string(index) + " does not answer (NVML error " + std::to_string(failed) +
+                                  "); going on without it");
+    else
+      gpus.push_back(std::move(gpu));
+  }
+  return gpus;
+}
+
+}  // namespace
+
+std::vector<GpuInfo> filter_visible(const std::vector<GpuInfo>& gpus, std::string_view visible_devices) {
+  std::vector<GpuInfo> visible;
+  while (!trimmed(visible_devices).empty()) {
+    const auto comma = std::min(visible_devices.find(','), visible_devices.size());
+    const GpuInfo* gpu = find_gpu(gpus, trimmed(visible_devices.substr(0, comma)));
+    if (!gpu || std::find(visible.begin(), visible.end(), *gpu) != visible.end()) break;
+    visible.push_back(*gpu);
+    visible_devices.remove_prefix(std::min(comma + 1, visible_devices.size()));
+  }
+  return visible;
+}
+
+std::vector<GpuInfo> discover_gpus(const NvmlTable& nvml, const char* visible_devices) {
+  if (nvml.init() != 0) return {};  // a library without a running driver
+  auto gpus = describe_all(nvml);
+  nvml.shutdown();
+  return visible_devices ? filter_visible(gpus, visible_devices) : gpus;
+}
+
+std::vector<GpuInfo> discover_gpus() {
+  const auto nvml = load_nvml();
+  return nvml ? discover_gpus(*nvml, std::getenv("CUDA_VISIBLE_DEVICES")) : std::vector<GpuInfo>{};
+}
+
+}  // namespace manta

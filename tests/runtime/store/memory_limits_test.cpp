@@ -1,0 +1,46 @@
+#include "runtime/store/memory_limits.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/runtime/store/store_fixtures.hpp"
+
+using namespace manta::test;
+
+namespace {
+
+void place(const TemporaryDirectory& root, const std::string& path, const std::string& content) {
+  std::filesystem::create_directories(std::filesystem::path(root / path).parent_path());
+  write_file(root / path, content);
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/store") {
+  TEST_CASE("the tightest cgroup of all ancestors gives the headroom, and droppable cache counts as free") {
+    TemporaryDirectory root;
+    place(root, "proc/meminfo", "MemTotal:  9000 kB\nMemAvailable:    1000 kB\n");
+    place(root, "proc/self/cgroup", "0::/job/step\n");
+    place(root, "sys/fs/cgroup/job/memory.max", "500000\n");
+    place(root, "sys/fs/cgroup/job/memory.current", "400000\n");
+    place(root, "sys/fs/cgroup/job/memory.stat", "anon 1\ninactive_file 150000\n");
+    place(root, "sys/fs/cgroup/job/step/memory.max", "max\n");
+    place(root, "sys/fs/cgroup/job/step/memory.current", "400000\n");
+    const auto limits = manta::read_memory_limits(root.path());
+    CHECK(limits.available_bytes == 1'024'000);
+    CHECK(limits.cgroup_headroom_bytes == 250'000);
+    CHECK(limits.smaller() == 250'000);
+  }
+
+  TEST_CASE("a cgroup of version 1 is read, and one over its limit has no headroom") {
+    TemporaryDirectory root;
+    place(root, "proc/self/cgroup", "5:cpu:/x\n4:memory:/docker/abc\n");
+    place(root, "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "1000\n");
+    place(root, "sys/fs/cgroup/memory/docker/abc/memory.usage_in_bytes", "2000\n");
+    CHECK(manta::read_memory_limits(root.path()).cgroup_headroom_bytes == 0);
+  }
+
+  TEST_CASE("what cannot be read counts as unlimited") {
+    TemporaryDirectory root;
+    CHECK(manta::read_memory_limits(root.path()).smaller() == UINT64_MAX);
+  }
+}

@@ -1,0 +1,48 @@
+#include "runtime/store/wal_audit.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/runtime/store/store_fixtures.hpp"
+
+using namespace manta;
+using namespace manta::test;
+
+namespace {
+
+/// A record as RocksDB writes it: masked CRC-32C of type and payload, length, type.
+std::string record(const std::string& payload) {
+  const std::string type(1, '\1');
+  const auto crc = crc32c(bytes(payload), crc32c(bytes(type)));
+  const auto masked = (crc >> 15 | crc << 17) + 0xa282ead8u;
+  std::string text;
+  for (int shift = 0; shift < 32; shift += 8) text.push_back(static_cast<char>(masked >> shift));
+  text.push_back(static_cast<char>(payload.size()));
+  text.push_back(static_cast<char>(payload.size() >> 8));
+  return text + type + payload;
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/store") {
+  TEST_CASE("crc32c gives the check value of its definition") {
+    CHECK(crc32c(bytes("123456789")) == 0xe3069283u);  // RFC 3720, appendix B.4 uses the same polynomial
+  }
+
+  TEST_CASE("a log cut anywhere is torn, not damaged") {
+    const auto log = record("one") + record(std::string(300, 'x')) + record("three");
+    for (std::size_t size = 0; size <= log.size(); ++size) {
+      CAPTURE(size);
+      CHECK_FALSE(find_damaged_record(bytes(log.substr(0, size))));
+    }
+  }
+
+  TEST_CASE("a length that points past the end is damage when the checksum fits another length") {
+    const auto first = record("one");
+    auto log = first + record("two") + record("three");
+    log[first.size() + 5] ^= 0x40;  // the length's high byte
+    CHECK(find_damaged_record(bytes(log)) == first.size());
+    log[first.size() + 5] ^= 0x40;
+    log[first.size() + 4] ^= static_cast<char>(0x80);  // the low byte
+    CHECK(find_damaged_record(bytes(log)) == first.size());
+  }
+}
