@@ -135,7 +135,11 @@ Result<std::unique_ptr<Zygote>> Zygote::start(ZygoteOptions options) {
 }
 
 Zygote::Zygote(ZygoteOptions options, OwnedFd control, pid_t pid)
-    : options_(std::move(options)), control_(std::move(control)), pid_(pid) {}
+    : options_(std::move(options)), control_(std::move(control)), pid_(pid) {
+  const auto limit = options_.handshake_timeout.count();
+  const timeval time{.tv_sec = limit / 1000, .tv_usec = limit % 1000 * 1000};
+  ::setsockopt(control_.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));  // of a zygote that does not read
+}
 
 Zygote::~Zygote() { shutdown(); }
 
@@ -223,6 +227,8 @@ Result<void> Zygote::send(const ControlMessage& message, std::span<const int> fd
   std::lock_guard lock(send_mutex_);
   const int error = send_control(control_.get(), encode(message), fds, 0);
   if (error == EPIPE || error == ECONNRESET) return stopped_error();
+  if (error == EAGAIN)
+    return ErrorInfo{.code = ErrorCode::kTimeout, .message = "the zygote does not take requests; is it stopped?"};
   if (error != 0) return system_error("asking the zygote", error);
   return {};
 }

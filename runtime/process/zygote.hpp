@@ -47,7 +47,7 @@ struct ZygoteOptions {
   std::string program{"/proc/self/exe"};
   std::vector<std::string> args{};  ///< argv of the zygote and its workers; empty: this process's own
   Environment env{};                ///< set on top of this process's environment
-  std::chrono::milliseconds handshake_timeout{10'000};
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to it
   /// Called exactly once for each worker that spawn() returned; perhaps before spawn() returns.
   std::function<void(const WorkerExit&)> on_exit{};
   /// Called once if the zygote ends without shutdown(), before on_exit of its workers. No worker can be made after it.
@@ -80,7 +80,7 @@ class Zygote {
   /// descriptor or memory; InvalidArgument: a bad name in env or more than 128 KiB of it; Timeout; RuntimeStopped.
   Result<SpawnedWorker> spawn(SpawnRequest request);
 
-  /// Sends a signal to the worker's process group. NotFound: it has ended; RuntimeStopped.
+  /// Sends a signal to the worker's process group. NotFound: it has ended; Timeout; RuntimeStopped.
   Result<void> kill(pid_t pid, int signal);
 
   /// Kills all workers, ends the zygote, waits for both: 5 s, then by SIGKILL. All on_exit calls are over at its

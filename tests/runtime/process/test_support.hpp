@@ -32,11 +32,9 @@ template <class T>
 class Watched {
  public:
   void update(const std::function<void(T&)>& change) {
-    {
-      std::lock_guard lock(mutex_);
-      change(value_);
-    }
-    changed_.notify_all();
+    std::lock_guard lock(mutex_);
+    change(value_);
+    changed_.notify_all();  // under the lock: whoever waits may destroy this as soon as it is free
   }
   bool wait(const std::function<bool(const T&)>& condition) {
     std::unique_lock lock(mutex_);

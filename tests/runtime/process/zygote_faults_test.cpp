@@ -122,6 +122,19 @@ TEST_SUITE("runtime/process") {
     CHECK(eventually([&] { return !manta::is_running(worker.pid) && !manta::is_running(later.pid); }));
   }
 
+  TEST_CASE("requests to a stopped zygote end in a timeout even when its socket is full") {
+    auto zygote = std::move(Zygote::start({.handshake_timeout = std::chrono::milliseconds(200)}).value());
+    auto worker = zygote->spawn({}).value();
+    REQUIRE(::kill(zygote->pid(), SIGSTOP) == 0);
+    manta::Result<void> sent;
+    for (int i = 0; sent.ok() && i < 100'000; ++i) sent = zygote->kill(worker.pid, SIGCONT);
+    CHECK(sent.error().code == manta::ErrorCode::kTimeout);
+    CHECK(zygote->spawn({}).error().code == manta::ErrorCode::kTimeout);
+    REQUIRE(::kill(zygote->pid(), SIGCONT) == 0);
+    CHECK(eventually([&] { return zygote->kill(worker.pid, SIGKILL).ok(); }));
+    CHECK(eventually([&] { return !manta::is_running(worker.pid); }));
+  }
+
   TEST_CASE("a program that never becomes a zygote gives an error that says what must stand in main") {
     reap_orphans();
     const std::size_t before = manta::open_descriptor_count();
