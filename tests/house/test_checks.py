@@ -96,6 +96,11 @@ class Includes(Tree):
         self.write("runtime/misc/thing.cpp", '#include "runtime/base/error.hpp"\n')
         self.assert_found("folder runtime/misc is not in the table", "includes")
 
+    def test_a_test_may_include_its_neighbour(self):
+        self.write("tests/tune/support.hpp", "")
+        self.write("tests/tune/a_test.cpp", '#include "support.hpp"\n')
+        self.assert_clean("includes")
+
     def test_relative_includes_are_found(self):
         self.write("runtime/core/owner.cpp", '#include "ledger.hpp"\n')
         self.assert_found("is not a path from the root", "includes")
