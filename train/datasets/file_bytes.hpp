@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/base/result.hpp"
+#include "runtime/errors.hpp"
 
 namespace manta::train::detail {
 

@@ -3,7 +3,7 @@
 #include <limits>
 #include <numeric>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 #include "train/data.hpp"
 
 namespace manta::train {

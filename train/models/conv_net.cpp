@@ -3,7 +3,7 @@
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/relu.h>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 
 namespace manta::train {
 namespace {

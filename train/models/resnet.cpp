@@ -9,7 +9,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 
 namespace manta::train {
 namespace {

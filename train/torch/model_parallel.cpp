@@ -3,7 +3,7 @@
 #include <ATen/Context.h>
 #include <torch/nn/modules/batchnorm.h>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 
 namespace manta::train {
 

@@ -6,7 +6,7 @@
 #include <latch>
 #include <thread>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 #include "train/torch/channel.hpp"
 
 namespace manta::train {

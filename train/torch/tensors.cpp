@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "runtime/base/error.hpp"
+#include "runtime/errors.hpp"
 
 namespace manta::train {
 
