@@ -198,15 +198,17 @@ Result<void> prepare_spill(const std::string& path) {
 
 // --- what RocksDB would not notice -------------------------------------------------------------------------------------
 
-std::vector<std::byte> last_log_block(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary | std::ios::ate);
-  const auto size = static_cast<std::int64_t>(stream.tellg());
-  if (size <= 0) return {};
-  const auto start = (size - 1) / static_cast<std::int64_t>(kLogBlockBytes) * static_cast<std::int64_t>(kLogBlockBytes);
-  std::vector<std::byte> block(static_cast<std::size_t>(size - start));
-  stream.seekg(start);
-  if (!stream.read(reinterpret_cast<char*>(block.data()), size - start)) return {};
-  return block;
+/// Where a log file is damaged, in bytes from its start.
+std::optional<std::size_t> find_damage(const std::string& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::vector<std::byte> block(kLogBlockBytes);
+  for (std::size_t start = 0; stream; start += kLogBlockBytes) {
+    stream.read(reinterpret_cast<char*>(block.data()), kLogBlockBytes);
+    const auto read = static_cast<std::size_t>(stream.gcount());
+    const bool last = read < kLogBlockBytes || stream.peek() == std::ifstream::traits_type::eof();
+    if (const auto offset = find_damaged_record(ByteView(block).first(read), last)) return start + *offset;
+  }
+  return std::nullopt;
 }
 
 Result<void> audit_logs(const std::string& path) {
@@ -214,10 +216,8 @@ Result<void> audit_logs(const std::string& path) {
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     const auto name = entry.path().filename().string();
     if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
-    const auto block = last_log_block(entry.path().string());
-    if (const auto offset = find_damaged_record(block))
-      return corruption(path, fmt::format("file {}, a record's length {} bytes before its end", name,
-                                          block.size() - *offset));
+    if (const auto offset = find_damage(entry.path().string()))
+      return corruption(path, fmt::format("file {}, the record at byte {}", name, *offset));
   }
   return {};
 }

@@ -7,6 +7,8 @@ namespace manta {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 7;  // checksum (4, masked), length (2), type (1); little-endian
+constexpr std::uint32_t kFirstRecyclableType = 5;
+constexpr std::uint32_t kLastRecyclableType = 8;
 
 constexpr std::array<std::uint32_t, 256> make_table() {
   std::array<std::uint32_t, 256> table{};
@@ -54,12 +56,14 @@ std::uint32_t crc32c(ByteView bytes, std::uint32_t crc) noexcept {
   return ~crc;
 }
 
-std::optional<std::size_t> find_damaged_record(ByteView last_block) {
+std::optional<std::size_t> find_damaged_record(ByteView block, bool last) {
   std::size_t at = 0;
-  while (at + kHeaderBytes <= last_block.size()) {
-    const std::size_t length = load(last_block, at + 4, 2);
-    if (at + kHeaderBytes + length > last_block.size())
-      return fits_other_length(last_block, at) ? std::optional(at) : std::nullopt;
+  while (at + kHeaderBytes <= block.size()) {
+    const std::size_t length = load(block, at + 4, 2);
+    const auto type = load(block, at + 6, 1);
+    if (type >= kFirstRecyclableType && type <= kLastRecyclableType) return at;
+    if (at + kHeaderBytes + length > block.size())
+      return !last || fits_other_length(block, at) ? std::optional(at) : std::nullopt;
     at += kHeaderBytes + length;
   }
   return std::nullopt;

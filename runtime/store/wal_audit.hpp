@@ -1,9 +1,11 @@
 #pragma once
-// Tells a damaged tail of a RocksDB log from a torn one.
+// Finds the damage in a RocksDB log that RocksDB itself passes over in silence.
 //
-// RocksDB stops quietly at a record that is longer than the rest of its file, because a crash leaves such records. One
-// inverted bit in a length field looks the same, and silently drops everything behind it. Here the record's checksum
-// decides: if it fits a length that differs in one byte, the length was damaged. Pure and thread-safe.
+// RocksDB stops quietly at a record that is longer than the rest of its file, because a crash leaves such records, and at
+// one whose type says that it is left from an earlier use of the file. One inverted bit in a length or a type looks the
+// same, and silently drops everything behind it. Here the record's checksum decides about the length: if it fits one that
+// differs in one byte, the length was damaged. Types of recycled logs are damage, since Manta never recycles a log.
+// Pure and thread-safe.
 // Format: RocksDB's "Write Ahead Log File Format", https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format
 #include <cstdint>
 #include <optional>
@@ -14,9 +16,9 @@ namespace manta {
 
 constexpr std::size_t kLogBlockBytes = 32768;
 
-/// Looks at the last block of a log (at most kLogBlockBytes; a log's blocks start at multiples of that). Gives the offset
-/// in it of a record whose length field is damaged.
-std::optional<std::size_t> find_damaged_record(ByteView last_block);
+/// Looks at one block of a log (blocks start at multiples of kLogBlockBytes; only the last one may be shorter). Gives the
+/// offset in it of a damaged record.
+std::optional<std::size_t> find_damaged_record(ByteView block, bool last);
 
 /// CRC-32C (Castagnoli) of `bytes`, continuing `crc`.
 std::uint32_t crc32c(ByteView bytes, std::uint32_t crc = 0) noexcept;

@@ -1,1 +1,211 @@
+#include "runtime/store/durable_store.hpp"
+
 #include <doctest/doctest.h>
+
+#include <thread>
+
+#include "runtime/store/faulty_store.hpp"
+#include "runtime/store/memory_store.hpp"
+#include "runtime/store/rocksdb_store.hpp"
+#include "tests/runtime/store/store_fixtures.hpp"
+
+using namespace manta;
+using namespace manta::test;
+
+namespace {
+
+constexpr std::size_t kLarge = (9 << 20) + 5;  // three chunks, the last one short
+
+struct Faulty {
+  FaultyStore* disk;
+  std::unique_ptr<DurableStore> store;
+};
+
+/// A durable store on a disk in memory that can be made to fail.
+Faulty faulty_store() {
+  auto disk = std::make_unique<FaultyStore>(std::make_unique<MemoryStore>());
+  auto* handle = disk.get();
+  return {handle, DurableStore::on(std::move(disk)).value()};
+}
+
+/// A view on a store that somebody else owns, to open it a second time.
+class Borrowed final : public KeyValueStore {
+ public:
+  explicit Borrowed(KeyValueStore& store) : store_(store) {}
+  const std::string& name() const noexcept override { return store_.name(); }
+  Result<void> write(const WriteBatch& batch, Sync sync) override { return store_.write(batch, sync); }
+  Result<void> bulk_load(std::span<const Record> records) override { return store_.bulk_load(records); }
+  Result<void> drop_range(std::string_view a, std::string_view b) override { return store_.drop_range(a, b); }
+  Result<bool> read(std::string_view key, const Reader& reader) const override { return store_.read(key, reader); }
+  Result<void> scan(std::string_view first, const Visitor& visitor) const override { return store_.scan(first, visitor); }
+  Result<std::optional<std::string>> last_key() const override { return store_.last_key(); }
+  Result<void> sync() override { return store_.sync(); }
+  Result<void> flush() override { return store_.flush(); }
+
+ private:
+  KeyValueStore& store_;
+};
+
+std::size_t count_keys(const KeyValueStore& store) {
+  std::size_t keys = 0;
+  store.scan("", [&keys](std::string_view, ByteView) { return ++keys, true; }).value();
+  return keys;
+}
+
+const RegisterChild putter("put", [](const std::string& path, const std::function<void()>& ready) {
+  auto store = DurableStore::open(path).value();
+  store->put("before", "tag", pattern(1, kLarge)).value();
+  ready();
+});
+
+const RegisterChild endless("put-endlessly", [](const std::string& path, const std::function<void()>& ready) {
+  auto store = DurableStore::open(path).value();
+  store->put("value", "0", pattern(0, kLarge)).value();
+  std::thread([&ready] { ready(); }).detach();
+  for (std::uint64_t round = 1;; ++round) store->put("value", std::to_string(round), pattern(round, kLarge)).value();
+});
+
+}  // namespace
+
+TEST_SUITE("runtime/store") {
+  TEST_CASE("a value of any size comes back with its type tag in a later opening") {
+    TemporaryDirectory directory;
+    const std::size_t sizes[] = {0, 1, 4 << 20, (4 << 20) + 1, kLarge};
+    {
+      const auto store = DurableStore::open(directory / "d").value();
+      for (const auto size : sizes) store->put(std::to_string(size), "tag/1", pattern(size, size)).value();
+    }
+    const auto store = DurableStore::open(directory / "d").value();
+    for (const auto size : sizes) {
+      CAPTURE(size);
+      const auto value = store->get(std::to_string(size)).value();
+      CHECK(value.type_tag == "tag/1");
+      CHECK(equal(value.bytes, pattern(size, size)));
+    }
+  }
+
+  TEST_CASE("names of all kinds are listed by prefix, in order, and can be removed") {
+    const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
+    const std::string odd("a\0b\xff", 4);
+    for (const std::string& name : {std::string("b/2"), std::string("b/1"), std::string("c"), odd})
+      store->put(name, "t", bytes(name)).value();
+    const auto all = store->list().value();
+    REQUIRE(all.size() == 4);
+    CHECK(all[0].name == odd);
+    const auto some = store->list("b/").value();
+    REQUIRE(some.size() == 2);
+    CHECK(some[0].name == "b/1");
+    CHECK(some[0].bytes == 3);
+    store->remove("b/1").value();
+    CHECK(store->list("b/").value().size() == 1);
+    CHECK(store->remove("b/1").error().code == ErrorCode::kNotFound);
+    CHECK(store->get("b/1").error().code == ErrorCode::kNotFound);
+    CHECK(store->info("c").value().type_tag == "t");
+    CHECK(store->put("", "t", {}).error().code == ErrorCode::kInvalidArgument);
+  }
+
+  TEST_CASE("replacing and removing a value leaves none of its chunks behind") {
+    auto disk = std::make_unique<MemoryStore>();
+    const auto& keys = *disk;
+    const auto store = DurableStore::on(std::move(disk)).value();
+    store->put("v", "old", pattern(1, kLarge)).value();
+    store->put("v", "new", pattern(2, 10)).value();
+    CHECK(count_keys(keys) == 2);
+    CHECK(store->get("v").value().type_tag == "new");
+    store->remove("v").value();
+    CHECK(count_keys(keys) == 0);
+  }
+
+  TEST_CASE("a put that fails at any of its writes leaves the old value whole, and nothing after the next opening") {
+    for (std::uint64_t nth = 1; nth <= 4; ++nth) {  // three chunks and the commit
+      CAPTURE(nth);
+      MemoryStore disk;
+      auto faulty = std::make_unique<FaultyStore>(std::make_unique<Borrowed>(disk));
+      auto& fault = *faulty;
+      const auto store = DurableStore::on(std::move(faulty)).value();
+      store->put("v", "old", bytes("old")).value();
+      fault.fail_writes(nth, ErrorCode::kOutOfDisk, 100);
+      CHECK(store->put("v", "new", pattern(1, kLarge)).error().code == ErrorCode::kOutOfDisk);
+      CHECK(text(store->get("v").value().bytes) == "old");
+      const auto reopened = DurableStore::on(std::make_unique<Borrowed>(disk)).value();
+      CHECK(count_keys(disk) == 2);
+      CHECK(text(reopened->get("v").value().bytes) == "old");
+      reopened->put("v", "new", pattern(1, kLarge)).value();
+      CHECK(equal(reopened->get("v").value().bytes, pattern(1, kLarge)));
+    }
+  }
+
+  TEST_CASE("a flipped bit is StorageCorruption that names the object, wherever it is") {
+    auto [disk, store] = faulty_store();
+    store->put("weights", "t", pattern(1, 1000)).value();
+    for (const std::int64_t bit : {0, 77, 500, 7999}) {
+      CAPTURE(bit);
+      disk->flip_bit_on_read(bit);
+      const auto value = store->get("weights");
+      REQUIRE_FALSE(value);
+      CHECK(value.error().code == ErrorCode::kStorageCorruption);
+      CHECK(value.error().message.find("weights") != std::string::npos);
+    }
+    disk->flip_bit_on_read(-1);
+    CHECK(store->get("weights").ok());
+  }
+
+  TEST_CASE("a value is read straight into the place that the reader gives, whose refusal is passed on") {
+    const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
+    store->put("v", "t", pattern(3, 5000)).value();
+    std::vector<std::byte> place(5000);
+    const auto info = store->read("v", [&](const DurableInfo& found) -> Result<std::span<std::byte>> {
+      CHECK(found.bytes == 5000);
+      return std::span(place);
+    });
+    CHECK(info.value().type_tag == "t");
+    CHECK(equal(place, pattern(3, 5000)));
+    const auto refused = store->read("v", [](const DurableInfo&) -> Result<std::span<std::byte>> {
+      return ErrorInfo{.code = ErrorCode::kObjectStoreFull, .message = "full"};
+    });
+    CHECK(refused.error().code == ErrorCode::kObjectStoreFull);
+  }
+
+  TEST_CASE("a value that put returned for survives kill -9") {
+    TemporaryDirectory directory;
+    HoldingChild("put", directory / "d").kill();
+    CHECK(equal(DurableStore::open(directory / "d").value()->get("before").value().bytes, pattern(1, kLarge)));
+  }
+
+  TEST_CASE("kill -9 while a value is replaced leaves one whole version of it") {
+    for (int round = 0; round < 3; ++round) {
+      TemporaryDirectory directory;
+      {
+        HoldingChild child("put-endlessly", directory / "d");
+        std::this_thread::sleep_for(std::chrono::milliseconds(20 + 31 * round));  // a moment, whichever it is
+      }
+      const auto value = DurableStore::open(directory / "d").value()->get("value").value();
+      CHECK(equal(value.bytes, pattern(std::stoull(value.type_tag), kLarge)));
+    }
+  }
+
+  TEST_CASE("a second program gets an error that names the first") {
+    TemporaryDirectory directory;
+    HoldingChild child("put", directory / "d");
+    const auto second = DurableStore::open(directory / "d");
+    REQUIRE_FALSE(second);
+    CHECK(second.error().code == ErrorCode::kResourceExhausted);
+    CHECK(second.error().message.find(std::to_string(child.pid())) != std::string::npos);
+  }
+
+  TEST_CASE("readers see the old or the new value while writers replace it") {
+    const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
+    store->put("v", "0", pattern(0, 50'000)).value();
+    std::thread writer([&store] {
+      for (std::uint64_t round = 1; round <= 200; ++round)
+        store->put("v", std::to_string(round), pattern(round, 50'000)).value();
+    });
+    int torn = 0;
+    for (int reads = 0; reads < 200; ++reads) {
+      const auto value = store->get("v").value();
+      torn += !equal(value.bytes, pattern(std::stoull(value.type_tag), 50'000));
+    }
+    writer.join();
+    CHECK(torn == 0);
+  }
+}

@@ -15,6 +15,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,11 +23,14 @@
 
 namespace manta::test {
 
-/// A new directory that is deleted with the object.
+/// A new directory that is deleted with the object; in memory, where syncing costs nothing, if asked for.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "manta-test-XXXXXX").string();
+  enum class Where { kDisk, kMemory };
+  explicit TemporaryDirectory(Where where = Where::kDisk) {
+    const bool in_memory = where == Where::kMemory && ::access("/dev/shm", W_OK) == 0;
+    const auto parent = in_memory ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
+    std::string pattern = (parent / "manta-test-XXXXXX").string();
     if (!::mkdtemp(pattern.data())) throw std::runtime_error("no temporary directory");
     path_ = pattern;
   }
@@ -58,7 +62,7 @@ inline std::vector<std::byte> pattern(std::uint64_t seed, std::size_t size) {
 inline bool equal(ByteView a, ByteView b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0; }
 
 inline std::string text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-inline ByteView bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
+inline ByteView bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 /// Runs `body` in a child process; gives its exit status, or minus the signal that ended it.
 template <class Body>

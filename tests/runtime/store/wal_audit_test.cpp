@@ -32,7 +32,7 @@ TEST_SUITE("runtime/store") {
     const auto log = record("one") + record(std::string(300, 'x')) + record("three");
     for (std::size_t size = 0; size <= log.size(); ++size) {
       CAPTURE(size);
-      CHECK_FALSE(find_damaged_record(bytes(log.substr(0, size))));
+      CHECK_FALSE(find_damaged_record(bytes(std::string_view(log).substr(0, size)), true));
     }
   }
 
@@ -40,9 +40,23 @@ TEST_SUITE("runtime/store") {
     const auto first = record("one");
     auto log = first + record("two") + record("three");
     log[first.size() + 5] ^= 0x40;  // the length's high byte
-    CHECK(find_damaged_record(bytes(log)) == first.size());
+    CHECK(find_damaged_record(bytes(log), true) == first.size());
     log[first.size() + 5] ^= 0x40;
     log[first.size() + 4] ^= static_cast<char>(0x80);  // the low byte
-    CHECK(find_damaged_record(bytes(log)) == first.size());
+    CHECK(find_damaged_record(bytes(log), true) == first.size());
+  }
+
+  TEST_CASE("a record that says it is left from a recycled log is damage") {
+    const auto first = record("one");
+    auto log = first + record("two");
+    CHECK_FALSE(find_damaged_record(bytes(log), false));
+    log[first.size() + 6] = 5;
+    CHECK(find_damaged_record(bytes(log), false) == first.size());
+  }
+
+  TEST_CASE("a record may end at the end of the file, but not beyond the end of a block in its middle") {
+    const auto log = record("one");
+    CHECK_FALSE(find_damaged_record(bytes(std::string_view(log).substr(0, log.size() - 1)), true));
+    CHECK(find_damaged_record(bytes(std::string_view(log).substr(0, log.size() - 1)), false) == 0);
   }
 }

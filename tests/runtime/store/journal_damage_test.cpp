@@ -1,0 +1,116 @@
+#include <doctest/doctest.h>
+
+#include "tests/runtime/store/journal_fixtures.hpp"
+
+using namespace manta;
+using namespace manta::test;
+
+namespace {
+
+/// The files of a directory, to be put back as they were.
+class Snapshot {
+ public:
+  explicit Snapshot(std::string directory) : directory_(std::move(directory)) {
+    for (const auto& file : files_ending(directory_, "")) files_.emplace_back(file, read_file(file));
+  }
+  void restore() const {
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directory(directory_);
+    for (const auto& [file, content] : files_) write_file(file, content);
+  }
+  /// The largest of the files with this ending; there is one with something in it.
+  std::pair<std::string, std::string> file(const std::string& ending) const {
+    std::pair<std::string, std::string> largest;
+    for (const auto& [file, content] : files_)
+      if (file.ends_with(ending) && content.size() > largest.second.size()) largest = {file, content};
+    return largest;
+  }
+
+ private:
+  std::string directory_;
+  std::vector<std::pair<std::string, std::string>> files_;
+};
+
+/// A journal of 30 records as kill -9 leaves it: all of them in the log.
+Snapshot killed_journal(const std::string& path) {
+  HoldingChild("hold", path).kill();
+  return Snapshot(path);
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/journal") {
+  TEST_CASE("a log cut at any byte gives a prefix of the records, and appending goes on behind it") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const auto snapshot = killed_journal(directory / "j");
+    const auto [log, content] = snapshot.file(".log");
+    std::uint64_t before = 0;
+    for (std::size_t size = 0; size <= content.size(); ++size) {
+      snapshot.restore();
+      write_file(log, content.substr(0, size));
+      auto journal = Journal::open(directory / "j", {.create = false});
+      const auto last = journal.last();
+      REQUIRE(read_all(journal) == expected(1, last));
+      REQUIRE(last >= before);
+      before = last;
+      if (size % 97 == 0) REQUIRE(journal.append(bytes("more")) == last + 1);
+    }
+    CHECK(before == 30);
+  }
+
+  TEST_CASE("a flipped byte anywhere in the log never makes a record vanish or change in silence") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const auto snapshot = killed_journal(directory / "j");
+    const auto [log, content] = snapshot.file(".log");
+    int refused = 0;
+    for (std::size_t at = 0; at < content.size(); ++at) {
+      CAPTURE(at);
+      snapshot.restore();
+      auto damaged = content;
+      damaged[at] = static_cast<char>(damaged[at] ^ 1 << at % 8);
+      write_file(log, damaged);
+      Entries entries;
+      const auto error = error_of([&] { entries = read_all(Journal::open(directory / "j")); });
+      refused += error.code == ErrorCode::kStorageCorruption;
+      if (error.code != ErrorCode::kStorageCorruption) REQUIRE(entries == expected(1, 30));
+    }
+    CHECK(refused > static_cast<int>(content.size()) * 9 / 10);
+  }
+
+  TEST_CASE("a flipped byte in a table or the manifest is an error or harmless, never a missing record") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    killed_journal(directory / "j");
+    read_all(Journal::open(directory / "j"));  // opening moves the log into a table
+    const Snapshot snapshot(directory / "j");
+    int refused = 0;
+    for (const char* ending : {".sst", "MANIFEST"}) {
+      std::string path = snapshot.file(ending).first;
+      if (path.empty())
+        for (const auto& file : files_ending(directory / "j", ""))
+          if (file.find(ending) != std::string::npos) path = file;
+      const auto content = read_file(path);
+      for (std::size_t at = 0; at < content.size(); at += 3) {
+        CAPTURE(path);
+        CAPTURE(at);
+        snapshot.restore();
+        auto damaged = content;
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+        write_file(path, damaged);
+        Entries entries;
+        const auto error = error_of([&] { entries = read_all(Journal::open(directory / "j")); });
+        if (error.message == "no error") REQUIRE(entries == expected(1, 30));
+        refused += error.code == ErrorCode::kStorageCorruption;
+      }
+    }
+    CHECK(refused > 100);
+  }
+
+  TEST_CASE("a missing table is an error, never a shorter journal") {
+    TemporaryDirectory directory;
+    killed_journal(directory / "j");
+    read_all(Journal::open(directory / "j"));
+    for (const auto& table : files_ending(directory / "j", ".sst")) std::filesystem::remove(table);
+    const auto error = error_of([&] { read_all(Journal::open(directory / "j")); });
+    CHECK((error.code == ErrorCode::kStorageCorruption || error.code == ErrorCode::kIoError));
+  }
+}
