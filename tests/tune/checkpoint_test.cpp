@@ -1,0 +1,67 @@
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+#include "tune/core/checkpoint_files.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+namespace fs = std::filesystem;
+
+namespace {
+std::vector<std::string> entries(const fs::path& dir) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+}  // namespace
+
+TEST_SUITE("tune/core") {
+  TEST_CASE("a checkpoint has everything that was saved, and replaces one of its name") {
+    TempDir dir;
+    CHECK(write_checkpoint(dir.path(), 3, [](const fs::path& at) { write_text(at / "old", "x"); }) == "checkpoint_000003");
+    write_checkpoint(dir.path(), 3, [](const fs::path& at) {
+      fs::create_directories(at / "deep/er");
+      write_text(at / "deep/er/weights", "data");
+    });
+    CHECK(entries(dir.path()) == std::vector<std::string>{"checkpoint_000003"});
+    CHECK(text_of(dir.path() / "checkpoint_000003/deep/er/weights") == "data");
+    CHECK_FALSE(fs::exists(dir.path() / "checkpoint_000003/old"));
+  }
+
+  TEST_CASE("a save that throws leaves nothing, and the checkpoint before it is whole") {
+    TempDir dir;
+    write_checkpoint(dir.path(), 1, [](const fs::path& at) { write_text(at / "w", "one"); });
+    const auto bad = [](const fs::path& at) {
+      write_text(at / "w", "half");
+      throw std::runtime_error("disk on fire");
+    };
+    CHECK(error_of([&] { write_checkpoint(dir.path(), 1, bad); }) == "disk on fire");
+    CHECK(error_of([&] { write_checkpoint(dir.path(), 2, bad); }) == "disk on fire");
+    CHECK(entries(dir.path()) == std::vector<std::string>{"checkpoint_000001"});
+    CHECK(text_of(dir.path() / "checkpoint_000001/w") == "one");
+  }
+
+  TEST_CASE("a directory that cannot be written is an IoError that names it") {
+    TempDir dir;
+    write_text(dir.path() / "file", "");
+    const auto nothing = [](const fs::path&) {};
+    CHECK_THROWS_AS(write_checkpoint(dir.path() / "file", 1, nothing), IoError);
+    CHECK(has(error_of([&] { write_checkpoint(dir.path() / "file", 1, nothing); }), (dir.path() / "file").string()));
+  }
+
+  TEST_CASE("leftovers of a killed process go, kept checkpoints and the user's files stay") {
+    TempDir dir;
+    for (const char* name : {".checkpoint_tmp_77_0", "checkpoint_000001", "checkpoint_000002", "mine"}) {
+      fs::create_directory(dir.path() / name);
+      write_text(dir.path() / name / "f", "x");
+    }
+    remove_leftovers(dir.path(), {"checkpoint_000002"});
+    CHECK(entries(dir.path()) == std::vector<std::string>{"checkpoint_000002", "mine"});
+    remove_leftovers(dir.path() / "absent", {});
+  }
+}

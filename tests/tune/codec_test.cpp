@@ -1,0 +1,73 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+#include "tune/core/journal_codec.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+template <class T>
+T round_trip(const T& body) {
+  const Event event = decode_event(encode_event({42, body}));
+  CHECK(event.time_ms == 42);
+  REQUIRE(std::holds_alternative<T>(event.body));
+  return std::get<T>(event.body);
+}
+}  // namespace
+
+TEST_SUITE("tune/core") {
+  TEST_CASE("every kind of event comes back as it was") {
+    const auto created = round_trip(ExperimentCreated{"name ü", UINT64_MAX, {{"metric", "loss"}, {"space", "{}"}}});
+    CHECK(created.name == "name ü");
+    CHECK(created.seed == UINT64_MAX);
+    CHECK(created.description == std::vector<std::pair<std::string, std::string>>{{"metric", "loss"}, {"space", "{}"}});
+    CHECK(round_trip(SessionStarted{77}).pid == 77);
+    CHECK(round_trip(TrialStarted{4, 9}).from_iteration == 9);
+    CHECK(round_trip(TrialCheckpointed{4, 9, "c"}).checkpoint == "c");
+    CHECK(round_trip(TrialFinished{5}).trial == 5);
+    CHECK(round_trip(TrialFailed{5, "line\nline"}).error == "line\nline");
+    const auto reported = round_trip(TrialReported{1, 2, Metrics{{"loss", -0.0}, {"a", 0.1}}, 1.5, "checkpoint_000002", 9});
+    CHECK(std::signbit(*reported.metrics.get("loss")));
+    CHECK(*reported.metrics.get("a") == 0.1);
+    CHECK(reported.metrics.begin()->first == "loss");
+    CHECK(reported.checkpoint == "checkpoint_000002");
+  }
+
+  TEST_CASE("NaN and infinities survive") {
+    const auto reported = round_trip(TrialReported{0, 1, Metrics{{"a", NAN}, {"b", -INFINITY}}, 0, "", 0});
+    CHECK(std::isnan(*reported.metrics.get("a")));
+    CHECK(*reported.metrics.get("b") == -INFINITY);
+  }
+
+  TEST_CASE("a configuration keeps types, order and nesting") {
+    Config config;
+    config.set("z", true);
+    config.set("a/b", std::numeric_limits<std::int64_t>::min());
+    config.set("a/list", std::vector<std::string>{"x", ""});
+    config.set("d", 1.0);
+    config.set("none", Value{});
+    CHECK(round_trip(TrialCreated{3, "tag", config}).config == config);
+    CHECK(decode_config(encode_config(config)) == config);
+    CHECK(decode_config(encode_config(config)).find("d")->as<double>() != nullptr);
+  }
+
+  TEST_CASE("a record that is cut or changed is StorageCorruption or another event, never a crash") {
+    const auto bytes = encode_event({1, TrialReported{1, 2, Metrics{{"loss", 0.5}}, 1.5, "checkpoint_000002", 9}});
+    for (std::size_t size = 0; size < bytes.size(); ++size)
+      CHECK_THROWS_AS(decode_event(std::span(bytes.data(), size)), StorageCorruption);
+    for (std::size_t i = 0; i < bytes.size() * 8; ++i) {
+      auto flipped = bytes;
+      flipped[i / 8] ^= static_cast<std::byte>(1 << (i % 8));
+      try {
+        (void)decode_event(flipped);
+      } catch (const StorageCorruption&) {
+      }
+    }
+  }
+}

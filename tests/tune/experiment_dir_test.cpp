@@ -1,0 +1,81 @@
+#include "tune/core/experiment_dir.hpp"
+
+#include <doctest/doctest.h>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+#include "tune/core/journal_codec.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+namespace fs = std::filesystem;
+
+namespace {
+const ExperimentCreated kHeader{"exp", 7, {{"metric", "loss"}, {"space", "{lr}"}}};
+
+void make_experiment(const fs::path& results) {
+  auto dir = open_experiment_dir(results, "exp", false);
+  dir.log->append(encode_event({0, kHeader}));
+}
+}  // namespace
+
+TEST_SUITE("tune/core") {
+  TEST_CASE("an experiment that is there is refused without resume and opened with it") {
+    TempDir tmp;
+    make_experiment(tmp.path());
+    const std::string text = error_of([&] { open_experiment_dir(tmp.path(), "exp", false); });
+    CHECK(has(text, "holds the experiment 'exp' already"));
+    CHECK(has(text, "--resume"));
+    const auto dir = open_experiment_dir(tmp.path(), "exp", true);
+    REQUIRE(dir.header);
+    CHECK(dir.header->seed == 7);
+    CHECK(dir.header->description == kHeader.description);
+  }
+
+  TEST_CASE("a driver killed before its first record left nothing that would be in the way") {
+    TempDir tmp;
+    open_experiment_dir(tmp.path(), "exp", false);
+    CHECK_FALSE(open_experiment_dir(tmp.path(), "exp", false).header);
+    CHECK_FALSE(open_experiment_dir(tmp.path(), "exp", true).header);
+    fs::create_directories(tmp.path() / "empty");
+    CHECK_FALSE(open_experiment_dir(tmp.path(), "empty", true).header);
+  }
+
+  TEST_CASE("a directory that holds something else is left alone, with or without resume") {
+    TempDir tmp;
+    fs::create_directories(tmp.path() / "photos");
+    write_text(tmp.path() / "photos/cat.jpg", "meow");
+    for (bool resume : {false, true})
+      CHECK(has(error_of([&] { open_experiment_dir(tmp.path(), "photos", resume); }), "holds no experiment"));
+    CHECK(text_of(tmp.path() / "photos/cat.jpg") == "meow");
+    CHECK_FALSE(fs::exists(tmp.path() / "photos/journal"));
+  }
+
+  TEST_CASE("a results directory that cannot be written says so before anything else") {
+    TempDir tmp;
+    write_text(tmp.path() / "file", "");
+    CHECK_THROWS_AS(open_experiment_dir(tmp.path() / "file" / "results", "exp", false), IoError);
+    CHECK(has(error_of([&] { open_experiment_dir(tmp.path() / "file", "exp", false); }), "results_dir"));
+    CHECK_THROWS_AS(open_experiment_dir("/proc/manta", "exp", false), IoError);
+  }
+
+  TEST_CASE("names that lead elsewhere are refused") {
+    TempDir tmp;
+    for (const char* name : {"", ".", "..", "a/b"}) CHECK_THROWS_AS(open_experiment_dir(tmp.path(), name, false), InvalidArgument);
+  }
+
+  TEST_CASE("another experiment's options are named one by one") {
+    ExperimentCreated wanted = kHeader;
+    CHECK(error_of([&] { check_same_experiment("/d", kHeader, wanted, true); }).empty());
+    wanted.seed = 8;
+    CHECK(error_of([&] { check_same_experiment("/d", kHeader, wanted, false); }).empty());
+    wanted.description[1].second = "{lr, l1}";
+    wanted.description.push_back({"mode", "max"});
+    const std::string text = error_of([&] { check_same_experiment("/d", kHeader, wanted, true); });
+    CHECK(has(text, "space: there '{lr}', now '{lr, l1}'"));
+    CHECK(has(text, "seed: there '7', now '8'"));
+    CHECK(has(text, "mode: there '(nothing)', now 'max'"));
+    CHECK_FALSE(has(text, "metric"));
+  }
+}

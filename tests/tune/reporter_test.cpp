@@ -1,0 +1,153 @@
+#include "tune/reporter.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "support.hpp"
+#include "tune/schedulers/asha.hpp"
+#include "tune/searchers/variants.hpp"
+#include "tune/status_text.hpp"
+
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+ExperimentMachine make_machine(std::uint64_t samples, SchedulerSpec scheduler = asha({.max_t = 4, .reduction_factor = 2})) {
+  return {{.metric = "loss", .trial_prefix = "abcde", .trainable = "fit", .max_failures = 1},
+          std::make_unique<VariantSearcher>(Space{{"lr", grid_search({0.5})}, {"name", "adam"}}, samples, 1),
+          scheduler.make({"loss", Mode::kMin, 1})};
+}
+
+Effects step(ExperimentMachine& machine, EventBody body) { return machine.step({0, std::move(body)}); }
+
+/// Trial 0 ran and stopped, 1 runs, 2 failed, 3 waits.
+ExperimentMachine four_trials() {
+  ExperimentMachine machine = make_machine(4);
+  while (auto created = machine.propose()) step(machine, *created);
+  for (TrialIndex i : {0u, 1u, 2u}) step(machine, TrialStarted{i, 0});
+  step(machine, TrialReported{0, 1, Metrics{{"loss", 0.123456789}, {"accuracy", 0.5}}, 1.25, "", 1});
+  step(machine, TrialFinished{0});
+  step(machine, TrialReported{1, 1, Metrics{{"loss", NAN}, {"accuracy", 0.5}}, 1, "", 1});
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (attempt) step(machine, TrialStarted{2, 0});
+    step(machine, TrialFailed{2, "it broke\nbadly"});
+  }
+  return machine;
+}
+
+std::size_t widest(const std::string& text) {
+  std::size_t width = 0, begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    width = std::max(width, display_width(text.substr(begin, end - begin)));
+  return width;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/reporter") {
+  TEST_CASE("the status shows counts, rungs, the table, the best trial and the failures") {
+    const ExperimentMachine machine = four_trials();
+    const std::string text = status_text({.machine = machine, .time_text = "2026-11-24 02:50:01", .elapsed_s = 3723,
+                                          .resources_text = "1/2 CPU", .dir = "results/exp", .width = 150});
+    CHECK(has(text, "Current time: 2026-11-24 02:50:01 (running for 01:02:03)\n"));
+    CHECK(has(text, "Bracket: Iter 4.000: None | Iter 2.000: None | Iter 1.000: 0.123457\n"));
+    CHECK(has(text, "Logical resource usage: 1/2 CPU\n"));
+    CHECK(has(text, "Result logdir: results/exp\n"));
+    CHECK(has(text, "Number of trials: 4/4 (1 RUNNING, 1 PENDING, 1 TERMINATED, 1 ERROR)\n"));
+    CHECK(has(text, "| Trial name      | status     |  lr | name |     loss | accuracy | training_iteration | total time (s) |\n"));
+    CHECK(has(text, "| fit_abcde_00000 | TERMINATED | 0.5 | adam | 0.123457 |      0.5 |                  1 |           1.25 |\n"));
+    CHECK(has(text, "| fit_abcde_00001 | RUNNING    | 0.5 | adam |      nan |      0.5 |                  1 |              1 |\n"));
+    CHECK(has(text, "| fit_abcde_00003 | PENDING    | 0.5 | adam |          |          |                    |                |\n"));
+    CHECK(has(text, "Current best trial: fit_abcde_00000 with loss=0.123457 and parameters={lr=0.5,name=adam}\n"));
+    CHECK(has(text, "Number of trials with failures: 1\n"));
+    CHECK(has(text, "| fit_abcde_00002 |          2 | ERROR | it broke"));
+  }
+
+  TEST_CASE("no line is wider than the terminal, and what is cut ends in an ellipsis") {
+    const ExperimentMachine machine = four_trials();
+    for (std::size_t width : {40u, 80u, 100u}) {
+      const std::string text = status_text({.machine = machine, .dir = std::string(200, 'd'), .width = width});
+      CHECK(widest(text) <= width);
+      CHECK(has(text, "…"));
+    }
+  }
+
+  TEST_CASE("testFairFilterTrials: rows are shared fairly between states") {
+    std::vector<Trial> trials;
+    const std::size_t counts[] = {2, 2, 5, 10, 15};  // RUNNING, PAUSED, PENDING, TERMINATED, ERROR
+    const TrialState states[] = {TrialState::kRunning, TrialState::kPaused, TrialState::kPending, TrialState::kTerminated,
+                                 TrialState::kError};
+    for (int s = 0; s < 5; ++s)
+      for (std::size_t i = 0; i < counts[s]; ++i) trials.push_back({.index = static_cast<TrialIndex>(trials.size()), .state = states[s]});
+    std::vector<std::ptrdiff_t> shown;
+    const auto rows = fair_rows(trials, 13);
+    for (TrialState state : states)
+      shown.push_back(std::count_if(rows.begin(), rows.end(), [&](const Trial* trial) { return trial->state == state; }));
+    CHECK(shown == std::vector<std::ptrdiff_t>{2, 2, 3, 3, 3});
+    CHECK(fair_rows(trials, 1000).size() == trials.size());
+  }
+
+  TEST_CASE("rows that are left out are counted by state") {
+    ExperimentMachine machine = make_machine(10);
+    while (auto created = machine.propose()) step(machine, *created);
+    const std::string text = status_text({.machine = machine, .max_rows = 4, .width = 120});
+    CHECK(has(text, "... 6 more trials not shown (6 PENDING)\n"));
+    CHECK(has(text, "none yet has a finite 'loss'"));
+  }
+
+  TEST_CASE("where there is no terminal each event is a line and the table comes at the end") {
+    ExperimentMachine machine = make_machine(1, fifo());
+    std::string out;
+    TableReporter reporter({}, {.write = [&](const std::string& text) { out += text; }, .resume_hint = "HINT"});
+    const auto apply = [&](EventBody body) {
+      const Effects effects = step(machine, body);
+      reporter.on_event(machine, body, effects);
+      reporter.tick(machine);
+    };
+    apply(*machine.propose());
+    apply(TrialStarted{0, 0});
+    apply(TrialReported{0, 1, Metrics{{"loss", 2}}, 1, "", 1});
+    apply(TrialFailed{0, "pop"});
+    apply(TrialStarted{0, 1});
+    apply(TrialFinished{0});
+    CHECK(std::count(out.begin(), out.end(), '\n') == 5);
+    CHECK(has(out, "trial fit_abcde_00000 started: {lr=0.5,name=adam}\n"));
+    CHECK(has(out, "iteration 1: loss=2\n"));
+    CHECK(has(out, "failed and will run again: pop\n"));
+    CHECK(has(out, "started from checkpoint 1 (attempt 2)"));
+    CHECK_FALSE(has(out, "\x1b"));
+    reporter.finish(machine, true);
+    CHECK(has(out, "| fit_abcde_00000 | TERMINATED |"));
+    CHECK(has(out, "Interrupted. Everything reported so far is kept. HINT\n"));
+  }
+
+  TEST_CASE("on a terminal the table is redrawn in place, not more often than asked for") {
+    ExperimentMachine machine = four_trials();
+    std::string out;
+    TableReporter reporter({.interval_s = 3600}, {.write = [&](const std::string& text) { out += text; },
+                                                  .terminal = true,
+                                                  .size = [] { return std::pair<std::size_t, std::size_t>(100, 18); }});
+    reporter.tick(machine);
+    const auto lines = std::count(out.begin(), out.end(), '\n');
+    CHECK(lines > 5);
+    CHECK(lines < 18);
+    const std::string first = out;
+    reporter.on_event(machine, SessionStarted{}, {});
+    reporter.tick(machine);
+    CHECK(out == first);
+    reporter.finish(machine, false);
+    CHECK(has(out.substr(first.size()), "\x1b[" + std::to_string(lines) + "F\x1b[J"));
+  }
+
+  TEST_CASE("text is cut by characters, not by bytes") {
+    CHECK(cut_text("äöüß", 4) == "äöüß");
+    CHECK(cut_text("äöüßx", 4) == "äöü…");
+    CHECK(cut_text("abc", 0).empty());
+    Table table({{"t"}});
+    table.add({"a\nb\x1b[31m"});
+    CHECK(has(table.render(80), "| a b [31m |"));
+  }
+}

@@ -1,0 +1,142 @@
+#pragma once
+// A TrialHost without processes: trainables are functions of the trial's configuration and iteration, checkpoints are real
+// directories, and an event log can "kill" the driver at any record.
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "support.hpp"
+#include "tune/core/checkpoint_files.hpp"
+#include "tune/core/journal_codec.hpp"
+#include "tune/core/runner.hpp"
+#include "tune/searchers/variants.hpp"
+
+namespace manta::tune::testing {
+
+struct Killed : std::runtime_error {
+  Killed() : std::runtime_error("killed") {}
+};
+
+/// Throws Killed at the n-th append: before the record is there, or after.
+class KillingLog final : public EventLog {
+ public:
+  KillingLog(MemoryEventLog& records, std::size_t kill_at, bool after) : records_(records), left_(kill_at), after_(after) {}
+  void append(std::span<const std::byte> record) override {
+    const bool now = left_-- == 0;
+    if (now && !after_) throw Killed();
+    records_.append(record);
+    if (now) throw Killed();
+  }
+  void sync() override {}
+  void for_each(const std::function<void(std::span<const std::byte>)>& visit) const override { records_.for_each(visit); }
+
+ private:
+  MemoryEventLog& records_;
+  std::size_t left_;
+  bool after_;
+};
+
+struct Script {
+  std::uint64_t iterations{4};        ///< the function returns after so many
+  std::uint64_t checkpoint_every{2};  ///< 0: never
+  std::function<double(const Config&, std::uint64_t iteration)> loss{};
+  std::function<bool(TrialIndex, std::uint64_t iteration, std::uint32_t launch)> crash{};  ///< instead of reporting it
+  bool ignores_stop{false};
+};
+
+class ScriptedHost final : public TrialHost {
+ public:
+  explicit ScriptedHost(Script script) : script_(std::move(script)) {}
+
+  void launch(const TrialSpec& spec, const std::filesystem::path&) override {
+    ++launches[spec.index];
+    runs_[spec.index] = {spec, spec.iteration, decode_config(spec.config)};
+    if (!spec.checkpoint.empty() && text_of(spec.checkpoint + "/iteration") != std::to_string(spec.iteration))
+      throw std::logic_error("the checkpoint given is not that of its iteration");
+    peak = std::max(peak, runs_.size());
+    go_on(spec.index);
+  }
+  void answer(TrialIndex trial, Decision decision) override {
+    if (decision == Decision::kContinue) return go_on(trial);
+    stopped.insert(trial);
+    if (!script_.ignores_stop) say(trial, {.kind = TrialReply::kFinished});
+  }
+  void kill(TrialIndex trial) override { killed.insert(trial), runs_.erase(trial); }
+  std::vector<HostEvent> wait(std::chrono::milliseconds) override {
+    if (events_.empty()) return {};
+    std::vector<HostEvent> one{events_.front()};
+    events_.pop_front();
+    if (one[0].gone()) runs_.erase(one[0].trial);
+    return one;
+  }
+
+  std::map<TrialIndex, std::uint32_t> launches;
+  std::set<TrialIndex> stopped, killed;
+  std::size_t peak{0};
+
+ private:
+  struct Run {
+    TrialSpec spec;
+    std::uint64_t iteration;
+    Config config;
+  };
+  void say(TrialIndex trial, TrialReply reply, bool crashed = false) { events_.push_back({trial, std::move(reply), crashed}); }
+  void go_on(TrialIndex trial) {
+    Run& run = runs_.at(trial);
+    const std::uint64_t next = run.iteration + 1;
+    if (script_.crash && script_.crash(trial, next, launches[trial])) return say(trial, {.kind = 2, .error = "signal 9"}, true);
+    if (run.iteration >= script_.iterations) return say(trial, {.kind = TrialReply::kFinished});
+    TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .names = {"loss"}, .pid = 1};
+    reply.values = {script_.loss ? script_.loss(run.config, next) : static_cast<double>(next)};
+    if (script_.checkpoint_every && next % script_.checkpoint_every == 0)
+      reply.checkpoint = write_checkpoint(run.spec.dir, next, [&](const std::filesystem::path& dir) {
+        write_text(dir / "iteration", std::to_string(next));
+      });
+    say(trial, std::move(reply));
+  }
+
+  Script script_;
+  std::map<TrialIndex, Run> runs_;
+  std::deque<HostEvent> events_;
+};
+
+/// Everything but the records and the directory: made anew for each life of the driver.
+struct Life {
+  MachineOptions machine{};
+  Space space{};
+  std::uint64_t samples{4};
+  SchedulerSpec scheduler{fifo()};
+  Script script{};
+  std::size_t concurrency{1};
+  std::chrono::duration<double> grace{10};
+
+  struct Outcome {
+    std::vector<Trial> trials{};
+    std::map<TrialIndex, std::uint32_t> launches{};
+    std::set<TrialIndex> stopped{}, killed{};
+    std::size_t peak{0};
+  };
+
+  Outcome run(std::unique_ptr<EventLog> log, const std::filesystem::path& dir,
+              const std::function<bool()>& interrupted = [] { return false; }) const {
+    MachineOptions options = machine;
+    options.trial_prefix = "abcde", options.trainable = "f";
+    std::vector<std::unique_ptr<Logger>> loggers;
+    loggers.push_back(make_json_logger());
+    loggers.push_back(make_csv_logger());
+    std::int64_t clock = 0;
+    Experiment experiment(ExperimentMachine(options, std::make_unique<VariantSearcher>(space, samples, 1),
+                                            scheduler.make({options.metric, options.mode, 1})),
+                          std::move(log), dir, std::move(loggers), [&] { return ++clock; });
+    experiment.begin({.name = "exp", .seed = 1}, 1);
+    ScriptedHost host(script);
+    Reporter silent;
+    Runner runner(experiment, host, silent, {concurrency, 1, 1, grace}, interrupted);
+    runner.run();
+    return {experiment.machine().trials(), host.launches, host.stopped, host.killed, host.peak};
+  }
+};
+
+}  // namespace manta::tune::testing

@@ -1,0 +1,78 @@
+#include "tune/search_space.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+std::string refusal(Domain domain) {
+  return error_of([&] { Space{{"model", Space{{"p", domain}}}}.check(); });
+}
+}  // namespace
+
+TEST_SUITE("tune/space") {
+  TEST_CASE("every bad domain is refused with the parameter's path") {
+    for (const Domain& bad : {choice({}), grid_search({}), choice(std::vector<int>{}), uniform(1, 1), uniform(2, 1),
+                              loguniform(0, 1), loguniform(-1, 1), uniform(0, INFINITY), uniform(NAN, 1), randint(3, 3)}) {
+      CAPTURE(bad.describe());
+      CHECK(has(refusal(bad), "'model/p'"));
+      CHECK_THROWS_AS((Space{{"p", bad}}.check()), InvalidArgument);
+    }
+    CHECK(refusal(loguniform(1e-4, 1e-1)).empty());
+    CHECK(refusal(randint(0, 1)).empty());
+  }
+
+  TEST_CASE("names that cannot be paths are refused") {
+    CHECK(has(error_of([] { Space{{"a", 1}, {"a", 2}}.check(); }), "'a' is there twice"));
+    CHECK(has(error_of([] { Space{{"a/b", 1}}.check(); }), "'a/b' has a '/'"));
+    CHECK(has(error_of([] { Space{{"", 1}}.check(); }), "no name"));
+  }
+
+  TEST_CASE("draws lie in their ranges and use all of them") {
+    Random random(1);
+    std::map<std::int64_t, int> seen;
+    double smallest = 1, largest = 0;
+    for (int i = 0; i < 2000; ++i) {
+      ++seen[*randint(2, 5).sample(random, {}).as<std::int64_t>()];
+      const double lr = *loguniform(1e-4, 1e-1).sample(random, {}).as<double>();
+      smallest = std::min(smallest, lr), largest = std::max(largest, lr);
+    }
+    REQUIRE(seen.size() == 3);
+    CHECK(seen.begin()->first == 2);
+    for (auto [value, count] : seen) CHECK(std::abs(count - 667) < 120);
+    CHECK(smallest >= 1e-4);
+    CHECK(smallest < 1.1e-4);
+    CHECK(largest < 1e-1);
+    CHECK(largest > 0.9e-1);
+  }
+
+  TEST_CASE("randint covers the widest range there is") {
+    Random random(3);
+    const auto wide = randint(INT64_MIN, INT64_MAX);
+    int negative = 0;
+    for (int i = 0; i < 1000; ++i) negative += *wide.sample(random, {}).as<std::int64_t>() < 0;
+    CHECK(negative > 400);
+    CHECK(negative < 600);
+  }
+
+  TEST_CASE("the generator gives the published sequence of its algorithm") {
+    Random random(0);  // xoshiro256++ on SplitMix64(0)
+    CHECK(random() == 0x53175d61490b23dfULL);
+    CHECK(random() == 0x61da6f3dc380d507ULL);
+  }
+
+  TEST_CASE("two spaces that differ have different descriptions") {
+    CHECK(Space{{"a", uniform(0, 1)}}.describe() != Space{{"a", uniform(0, 1.0000000001)}}.describe());
+    CHECK(Space{{"a", choice({1, 2})}}.describe() != Space{{"a", grid_search({1, 2})}}.describe());
+    CHECK(Space{{"a", 1}}.describe() != Space{{"a", 1.0}}.describe());
+    CHECK(Space{{"a", true}}.describe() != Space{{"a", "true"}}.describe());
+  }
+}

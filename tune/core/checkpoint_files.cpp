@@ -1,0 +1,105 @@
+#include "tune/core/checkpoint_files.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/errors.hpp"
+
+namespace manta::tune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kHidden = ".checkpoint_tmp_";
+constexpr std::string_view kVisible = "checkpoint_";
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, const std::string& reason) {
+  throw IoError("checkpoint: cannot " + what + " '" + path.string() + "': " + reason +
+                ". The checkpoint before it is still whole.");
+}
+
+fs::path hidden_path(const fs::path& trial_dir) {
+  static std::atomic<unsigned> counter{0};
+  return trial_dir / (std::string(kHidden) + std::to_string(::getpid()) + "_" + std::to_string(counter++));
+}
+
+void sync_path(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("open", path, std::strerror(errno));
+  const int result = ::fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  if (result != 0) fail("sync", path, std::strerror(error));
+}
+
+void sync_tree(const fs::path& root) {
+  for (const auto& entry : fs::recursive_directory_iterator(root))
+    if (!entry.is_symlink() && (entry.is_regular_file() || entry.is_directory())) sync_path(entry.path());
+  sync_path(root);
+}
+
+void remove_quietly(const fs::path& path) {
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+}
+
+void move_away(const fs::path& trial_dir, const fs::path& victim) {
+  const fs::path grave = hidden_path(trial_dir);
+  std::error_code error;
+  fs::rename(victim, grave, error);
+  if (!error) remove_quietly(grave);
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::uint64_t iteration) {
+  char text[48];
+  std::snprintf(text, sizeof text, "checkpoint_%06llu", static_cast<unsigned long long>(iteration));
+  return text;
+}
+
+std::string write_checkpoint(const fs::path& trial_dir, std::uint64_t iteration, const SaveFunction& save) {
+  const fs::path hidden = hidden_path(trial_dir);
+  const std::string name = checkpoint_name(iteration);
+  remove_quietly(hidden);
+  try {
+    fs::create_directories(hidden);
+    save(hidden);
+    sync_tree(hidden);
+    if (fs::exists(trial_dir / name)) move_away(trial_dir, trial_dir / name);
+    fs::rename(hidden, trial_dir / name);
+    sync_path(trial_dir);
+  } catch (const fs::filesystem_error& error) {
+    remove_quietly(hidden);
+    fail("write", error.path1().empty() ? hidden : error.path1(), error.code().message());
+  } catch (...) {
+    remove_quietly(hidden);
+    throw;
+  }
+  return name;
+}
+
+void remove_checkpoint(const fs::path& trial_dir, const std::string& name) {
+  if (fs::exists(trial_dir / name)) move_away(trial_dir, trial_dir / name);
+}
+
+void remove_leftovers(const fs::path& trial_dir, const std::vector<std::string>& keep) {
+  std::error_code none;
+  std::vector<fs::path> victims;
+  for (const auto& entry : fs::directory_iterator(trial_dir, none)) {
+    const std::string name = entry.path().filename().string();
+    const bool kept = std::find(keep.begin(), keep.end(), name) != keep.end();
+    if (name.starts_with(kHidden) || (name.starts_with(kVisible) && !kept)) victims.push_back(entry.path());
+  }
+  for (const fs::path& victim : victims)
+    victim.filename().string().starts_with(kHidden) ? remove_quietly(victim) : move_away(trial_dir, victim);
+}
+
+}  // namespace manta::tune

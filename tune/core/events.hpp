@@ -1,0 +1,67 @@
+#pragma once
+// What happens to an experiment, as values. Each event is one record of the journal; replaying the records from the first
+// gives the experiment's whole state. Times are the driver's wall clock.
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tune/config.hpp"
+#include "tune/metrics.hpp"
+#include "tune/searchers/searcher.hpp"
+
+namespace manta::tune {
+
+/// The first record. `description` holds what must be the same when the experiment is resumed: names and texts.
+struct ExperimentCreated {
+  std::string name{};
+  std::uint64_t seed{0};
+  std::vector<std::pair<std::string, std::string>> description{};
+};
+/// A driver took the experiment up: whatever was running is not any more.
+struct SessionStarted {
+  std::int64_t pid{0};
+};
+struct TrialCreated {
+  TrialIndex trial{0};
+  std::string tag{};
+  Config config{};
+};
+struct TrialStarted {
+  TrialIndex trial{0};
+  std::uint64_t from_iteration{0};  ///< of the checkpoint that it goes on from; 0: from the beginning
+};
+/// A result. Written before the trial is told to go on.
+struct TrialReported {
+  TrialIndex trial{0};
+  std::uint64_t iteration{0};
+  Metrics metrics{};
+  double time_this_iter_s{0};
+  std::string checkpoint{};  ///< the directory's name; empty: none came with this result
+  std::int64_t pid{0};
+};
+/// A trial that went on from a checkpoint reported an iteration again that is recorded already: the first record stays,
+/// the checkpoint that came with it is taken.
+struct TrialCheckpointed {
+  TrialIndex trial{0};
+  std::uint64_t iteration{0};
+  std::string checkpoint{};
+};
+struct TrialFinished {
+  TrialIndex trial{0};
+};
+struct TrialFailed {
+  TrialIndex trial{0};
+  std::string error{};
+};
+
+using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
+                               TrialCheckpointed, TrialFinished, TrialFailed>;
+
+struct Event {
+  std::int64_t time_ms{0};  ///< since 1970, UTC
+  EventBody body{};
+};
+
+}  // namespace manta::tune

@@ -1,0 +1,113 @@
+#include "tune/core/experiment.hpp"
+
+#include "runtime/errors.hpp"
+#include "tune/core/checkpoint_files.hpp"
+#include "tune/core/journal_codec.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// The trial that an event is about; none for those about the experiment.
+struct TrialOf {
+  std::optional<TrialIndex> operator()(const ExperimentCreated&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const SessionStarted&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const auto& event) const { return event.trial; }
+};
+
+}  // namespace
+
+Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log, std::filesystem::path dir,
+                       std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms)
+    : machine_(std::move(machine)),
+      log_(std::move(log)),
+      dir_(std::move(dir)),
+      loggers_(std::move(loggers)),
+      now_ms_(std::move(now_ms)) {}
+
+void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
+  log_->for_each([&](std::span<const std::byte> record) {
+    const Event event = decode_event(record);
+    write_files(event, machine_.step(event));
+  });
+  if (!machine_.header()) apply(header);
+  apply(SessionStarted{pid});
+  remove_all_leftovers();
+}
+
+Effects Experiment::apply(EventBody body) {
+  const Event event{now_ms_(), std::move(body)};
+  log_->append(encode_event(event));
+  Effects effects = machine_.step(event);
+  write_files(event, effects);
+  const auto trial = std::visit(TrialOf{}, event.body);
+  if (trial && !effects.superseded.empty()) remove_superseded(machine_.trial(*trial), effects);
+  return effects;
+}
+
+const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
+  for (auto it = trial.checkpoints.rbegin(); it != trial.checkpoints.rend(); ++it) {
+    std::error_code none;
+    if (std::filesystem::is_directory(trial_dir(trial) / it->name, none)) return &*it;
+  }
+  return nullptr;
+}
+
+void Experiment::write_files(const Event& event, const Effects& effects) {
+  for (const auto& logger : loggers_) {
+    try {
+      write_trial_files(*logger, event, effects);
+    } catch (const std::exception& error) {
+      warn(error.what());
+    }
+  }
+}
+
+void Experiment::write_trial_files(Logger& logger, const Event& event, const Effects& effects) {
+  const auto index = std::visit(TrialOf{}, event.body);
+  if (!index) return;
+  const Trial& trial = machine_.trial(*index);
+  const auto dir = trial_dir(trial);
+  if (std::holds_alternative<TrialCreated>(event.body)) {
+    std::filesystem::create_directories(dir);
+    logger.on_created(trial, dir);
+  }
+  if (const auto* report = std::get_if<TrialReported>(&event.body); report && effects.recorded)
+    logger.on_result(trial, dir, *report, event.time_ms);
+  const bool failed = std::holds_alternative<TrialFailed>(event.body) || (effects.ended && trial.state == TrialState::kError);
+  if (failed) logger.on_failure(trial, dir, event.time_ms);
+  if (effects.ended) logger.on_ended(trial);
+}
+
+void Experiment::remove_superseded(const Trial& trial, const Effects& effects) {
+  log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
+  for (const CheckpointRef& checkpoint : effects.superseded) remove_checkpoint(trial_dir(trial), checkpoint.name);
+}
+
+void Experiment::remove_all_leftovers() {
+  for (const Trial& trial : machine_.trials()) {
+    std::vector<std::string> keep;
+    for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);
+    remove_leftovers(trial_dir(trial), keep);
+  }
+}
+
+void Experiment::warn(std::string text) {
+  constexpr std::size_t kMaxWarnings = 10;  // a full disk would give one for each result
+  if (warned_++ < kMaxWarnings) warnings_.push_back(std::move(text));
+}
+
+std::optional<ExperimentCreated> read_header(const EventLog& log) {
+  std::optional<ExperimentCreated> header;
+  bool first = true;
+  log.for_each([&](std::span<const std::byte> record) {
+    if (!std::exchange(first, false)) return;
+    Event event = decode_event(record);
+    auto* created = std::get_if<ExperimentCreated>(&event.body);
+    if (!created) throw StorageCorruption("the journal is not that of an experiment: its first record is no header.");
+    header = std::move(*created);
+  });
+  return header;
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,63 @@
+#pragma once
+// Experiment: the state machine, its journal and its files together. `apply` is the only way in: the event is journaled
+// first, then decided on, then the derived files are written; so what a reader of the journal sees is never less than
+// what a trial was told. Owned and called by the driver's thread.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tune/core/event_log.hpp"
+#include "tune/core/machine.hpp"
+#include "tune/loggers/logger.hpp"
+
+namespace manta::tune {
+
+class Experiment {
+ public:
+  using Clock = std::function<std::int64_t()>;  ///< milliseconds since 1970
+
+  Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log, std::filesystem::path dir,
+             std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms);
+
+  /// Replays the journal, which rewrites the derived files and deletes what a killed driver left behind; journals
+  /// `header` first when there is nothing yet, and that a session of process `pid` begins. Call once, before `apply`.
+  void begin(const ExperimentCreated& header, std::int64_t pid);
+
+  /// Journals the event, steps the machine, writes the derived files, deletes superseded checkpoints. Throws when the
+  /// journal cannot be written; nothing has happened then.
+  Effects apply(EventBody body);
+
+  ExperimentMachine& machine() noexcept { return machine_; }
+  const ExperimentMachine& machine() const noexcept { return machine_; }
+  const std::filesystem::path& dir() const noexcept { return dir_; }
+  std::filesystem::path trial_dir(const Trial& trial) const { return dir_ / trial.dir_name(); }
+  /// The newest kept checkpoint that is really there, or null.
+  const CheckpointRef* usable_checkpoint(const Trial& trial) const;
+  /// Waits until the journal is on the disk.
+  void sync() { log_->sync(); }
+  /// What could not be written besides the journal; empties the list.
+  std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+
+ private:
+  void write_files(const Event& event, const Effects& effects);
+  void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
+  void remove_superseded(const Trial& trial, const Effects& effects);
+  void remove_all_leftovers();
+  void warn(std::string text);
+
+  ExperimentMachine machine_;
+  std::unique_ptr<EventLog> log_;
+  std::filesystem::path dir_;
+  std::vector<std::unique_ptr<Logger>> loggers_;
+  Clock now_ms_;
+  std::vector<std::string> warnings_;
+  std::size_t warned_{0};
+};
+
+/// The first record of the log, if there is one. StorageCorruption when the first record is no header.
+std::optional<ExperimentCreated> read_header(const EventLog& log);
+
+}  // namespace manta::tune

@@ -1,0 +1,82 @@
+#include "tune/core/experiment_dir.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/errors.hpp"
+#include "tune/core/experiment.hpp"
+
+namespace manta::tune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kJournal = "journal";
+
+void check_name(const std::string& name) {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
+    throw InvalidArgument("the experiment's name '" + name + "' cannot be a directory's name: it must not be empty, '.' or "
+                          "'..', nor hold a '/'.");
+}
+
+[[noreturn]] void refuse_dir(const fs::path& dir, const std::string& reason) {
+  throw IoError("the results directory '" + dir.string() + "' cannot be written: " + reason +
+                ". Choose another with TuneOptions::results_dir.");
+}
+
+void make_writable(const fs::path& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error) refuse_dir(dir, error.message());
+  const fs::path probe = dir / ".writable";
+  const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) refuse_dir(dir, std::strerror(errno));
+  ::close(fd);
+  fs::remove(probe, error);
+}
+
+bool holds_anything(const fs::path& dir) {
+  std::error_code error;
+  return fs::directory_iterator(dir, error) != fs::directory_iterator();
+}
+
+}  // namespace
+
+ExperimentDir open_experiment_dir(const fs::path& results_dir, const std::string& name, bool resume) {
+  check_name(name);
+  const fs::path dir = fs::absolute(results_dir) / name;
+  make_writable(dir);
+  if (!fs::exists(dir / kJournal) && holds_anything(dir))
+    throw InvalidArgument("'" + dir.string() + "' is not empty and holds no experiment. Choose another name or results "
+                          "directory, or empty it.");
+  ExperimentDir opened{dir, open_event_log(dir / kJournal), {}};
+  opened.header = read_header(*opened.log);
+  if (opened.header && !resume)
+    throw InvalidArgument("'" + dir.string() + "' holds the experiment '" + opened.header->name +
+                          "' already. Set TuneOptions::resume (--resume) to go on with it, or choose another name or "
+                          "results directory.");
+  return opened;
+}
+
+void check_same_experiment(const fs::path& dir, const ExperimentCreated& there, const ExperimentCreated& wanted,
+                           bool compare_seed) {
+  std::string differences;
+  const auto differ = [&](const std::string& key, const std::string& old_value, const std::string& new_value) {
+    if (old_value != new_value) differences += "\n  " + key + ": there '" + old_value + "', now '" + new_value + "'";
+  };
+  for (const auto& [key, value] : wanted.description) {
+    const auto found = std::find_if(there.description.begin(), there.description.end(), [&](auto& item) { return item.first == key; });
+    differ(key, found == there.description.end() ? "(nothing)" : found->second, value);
+  }
+  if (compare_seed) differ("seed", std::to_string(there.seed), std::to_string(wanted.seed));
+  if (differences.empty()) return;
+  throw InvalidArgument("'" + dir.string() + "' holds another experiment than the one to be resumed:" + differences +
+                        "\nUse the options it was made with, or choose another name or results directory.");
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,99 @@
+#pragma once
+// ExperimentMachine: the state of an experiment and every decision about it. No thread, clock, file or third party: the
+// driver's loop journals an event and steps the machine with it; a resume steps it with the journal's events; a test
+// with events of its own. The same events give the same state and decisions, always.
+//
+// A result passes, in this order: the strict check that the metric is there, max_iterations, the scheduler, and the
+// searcher (only if the trial goes on), as in Ray's tune_controller.
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tune/core/events.hpp"
+#include "tune/schedulers/scheduler.hpp"
+#include "tune/searchers/searcher.hpp"
+#include "tune/trial.hpp"
+
+namespace manta::tune {
+
+struct MachineOptions {
+  std::string metric{};
+  Mode mode{Mode::kMin};
+  std::string trial_prefix{};         ///< trial ids are "<prefix>_00000", …
+  std::string trainable{};            ///< trial names are "<trainable>_<id>"
+  std::uint64_t max_iterations{0};    ///< 0: no limit
+  std::int64_t max_failures{0};       ///< retries of one trial; -1: without end
+  std::uint32_t keep_checkpoints{1};  ///< the newest so many of a trial; at least 1
+  bool keep_best_checkpoint{false};   ///< and the one with the best metric
+};
+
+/// What the driver has to do after an event.
+struct Effects {
+  Decision decision{Decision::kContinue};    ///< what to answer to a report
+  bool recorded{false};                      ///< a new result row
+  bool ended{false};                         ///< the trial reached its last state
+  std::vector<CheckpointRef> superseded{};   ///< checkpoints to delete
+};
+
+class ExperimentMachine {
+ public:
+  ExperimentMachine(MachineOptions options, std::unique_ptr<Searcher> searcher, std::unique_ptr<Scheduler> scheduler);
+
+  /// Takes one event. StorageCorruption when it cannot follow those before it.
+  Effects step(const Event& event);
+
+  /// The next trial to be made, while fewer than `suggest_ahead` wait; the driver journals it and steps with it.
+  std::optional<TrialCreated> propose();
+  /// The trial to be started next, if one is ready.
+  std::optional<TrialIndex> next_to_run() const;
+  /// No trial is left to run, and none will be made.
+  bool finished() const noexcept { return exhausted_ && unfinished_ == 0; }
+
+  const std::vector<Trial>& trials() const noexcept { return trials_; }
+  const Trial& trial(TrialIndex index) const { return trials_.at(index); }
+  const MachineOptions& options() const noexcept { return options_; }
+  /// How many trials are in that state.
+  std::size_t count(TrialState state) const noexcept { return counts_[static_cast<std::size_t>(state)]; }
+  std::optional<std::uint64_t> total() const { return searcher_->total(); }
+  const std::optional<ExperimentCreated>& header() const noexcept { return header_; }
+  std::string scheduler_text() const { return scheduler_->debug_text(); }
+  /// The best trial by its last finite value of the metric, or null.
+  const Trial* best() const noexcept;
+  /// True when a trial that is recorded at `iteration` already reports it again.
+  bool recorded(TrialIndex index, std::uint64_t iteration) const { return iteration <= trial(index).iteration; }
+
+ private:
+  void on(const ExperimentCreated& event, Effects& effects);
+  void on(const SessionStarted& event, Effects& effects);
+  void on(const TrialCreated& event, Effects& effects);
+  void on(const TrialStarted& event, Effects& effects);
+  void on(const TrialReported& event, Effects& effects);
+  void on(const TrialCheckpointed& event, Effects& effects);
+  void on(const TrialFinished& event, Effects& effects);
+  void on(const TrialFailed& event, Effects& effects);
+
+  Trial& expect(TrialIndex index, TrialState state, const char* event);
+  void set_state(Trial& trial, TrialState state);
+  void record(Trial& trial, const TrialReported& event);
+  void decide(Trial& trial, Effects& effects);
+  void add_checkpoint(Trial& trial, CheckpointRef checkpoint, Effects& effects);
+  bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
+  std::string missing_metric(const Trial& trial) const;
+
+  MachineOptions options_;
+  std::unique_ptr<Searcher> searcher_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::optional<ExperimentCreated> header_;
+  std::vector<Trial> trials_;
+  std::set<TrialIndex> ready_;
+  std::array<std::size_t, 5> counts_{};
+  std::size_t unfinished_{0};
+  std::optional<TrialCreated> proposed_;
+  bool exhausted_{false};
+};
+
+}  // namespace manta::tune

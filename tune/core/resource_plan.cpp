@@ -1,0 +1,43 @@
+#include "tune/core/resource_plan.hpp"
+
+#include <algorithm>
+
+#include "runtime/errors.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+Resources all_of(const TrialResources& trial) {
+  Resources sum = trial.workers;
+  sum.set("CPU", sum["CPU"] + trial.num_cpus);
+  sum.set("GPU", sum["GPU"] + trial.num_gpus);
+  for (const auto& [name, amount] : trial.custom) sum.set(name, sum[name] + amount);
+  return sum;
+}
+
+}  // namespace
+
+std::size_t plan_concurrency(const TrialResources& trial, const Resources& total, std::int64_t max_concurrent) {
+  constexpr std::int64_t kMostOnNothing = 64;  // trials that ask for nothing at all
+  std::int64_t fitting = kMostOnNothing;
+  for (const auto& [name, amount] : all_of(trial)) {
+    if (amount.raw() < 0) throw InvalidArgument("tune: the trials' resources hold a negative amount of " + name + ".");
+    if (amount > total[name])
+      throw InfeasibleResources("tune: each trial needs " + amount.to_string() + " " + name + ", but there is " +
+                                total[name].to_string() + " (in all: " + total.to_string() +
+                                "). Ask for less in TuneOptions::resources, or give the runtime more.");
+    if (amount.raw() > 0) fitting = std::min(fitting, total[name].raw() / amount.raw());
+  }
+  if (max_concurrent > 0) fitting = std::min(fitting, max_concurrent);
+  return static_cast<std::size_t>(std::max<std::int64_t>(fitting, 1));
+}
+
+std::string usage_text(const Resources& total, const Resources& available) {
+  std::string text;
+  for (const auto& [name, amount] : total)
+    text += (text.empty() ? "" : ", ") + (amount - available[name]).to_string() + "/" + amount.to_string() + " " + name;
+  return text;
+}
+
+}  // namespace manta::tune

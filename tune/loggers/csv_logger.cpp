@@ -1,0 +1,74 @@
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tune/loggers/csv_text.hpp"
+#include "tune/loggers/file_writer.hpp"
+#include "tune/loggers/logger.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+class CsvLogger final : public Logger {
+ public:
+  void on_created(const Trial& trial, const std::filesystem::path& dir) override {
+    columns_.erase(trial.index);
+    std::filesystem::remove(dir / "progress.csv");
+  }
+
+  void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
+                 std::int64_t time_ms) override {
+    auto& columns = columns_[trial.index];
+    const bool first = columns.empty();
+    const auto row = cells(trial, result, time_ms);
+    const std::size_t known = columns.size();
+    for (const auto& [name, text] : row)
+      if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
+    if (!first && columns.size() > known) widen(dir / "progress.csv", columns, columns.size() - known);
+    std::vector<std::string> texts(columns.size());
+    for (const auto& [name, text] : row)
+      texts[static_cast<std::size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin())] = text;
+    append_file(dir / "progress.csv", (first ? csv_line(columns) : "") + csv_line(texts));
+  }
+
+  void on_ended(const Trial& trial) override { columns_.erase(trial.index); }
+
+ private:
+  using Row = std::vector<std::pair<std::string, std::string>>;
+
+  static Row cells(const Trial& trial, const TrialReported& result, std::int64_t time_ms) {
+    Row row;
+    for (const auto& [name, value] : result.metrics) row.emplace_back(name, csv_number(value));
+    row.emplace_back("training_iteration", std::to_string(result.iteration));
+    row.emplace_back("trial_id", trial.id);
+    row.emplace_back("time_this_iter_s", csv_number(result.time_this_iter_s));
+    row.emplace_back("time_total_s", csv_number(trial.time_total_s));
+    row.emplace_back("timestamp_ms", std::to_string(time_ms));
+    row.emplace_back("pid", std::to_string(result.pid));
+    row.emplace_back("checkpoint", result.checkpoint);
+    for (const auto& [path, value] : trial.config.flat()) row.emplace_back("config/" + path, value.to_text(17));
+    return row;
+  }
+
+  static void widen(const std::filesystem::path& path, const std::vector<std::string>& columns, std::size_t added) {
+    const std::string old = read_file(path);
+    std::string text = csv_line(columns);
+    bool in_quotes = false;
+    for (std::size_t i = std::min(old.find('\n'), old.size() - 1) + 1; i < old.size(); ++i) {
+      in_quotes ^= old[i] == '"';
+      if (old[i] == '\n' && !in_quotes) text.append(added, ',');
+      text += old[i];
+    }
+    replace_file(path, text);
+  }
+
+  std::map<TrialIndex, std::vector<std::string>> columns_;
+};
+
+}  // namespace
+
+std::unique_ptr<Logger> make_csv_logger() { return std::make_unique<CsvLogger>(); }
+
+}  // namespace manta::tune

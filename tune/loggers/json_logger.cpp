@@ -1,0 +1,78 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tune/loggers/file_writer.hpp"
+#include "tune/loggers/json_text.hpp"
+#include "tune/loggers/logger.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return value;
+}
+
+Json to_json(const Value& value) {
+  if (const auto* boolean = value.as<bool>()) return *boolean;
+  if (const auto* integer = value.as<std::int64_t>()) return *integer;
+  if (const auto* number = value.as<double>()) return to_json(*number);
+  if (const auto* text = value.as<std::string>()) return *text;
+  if (const auto* list = value.as<Value::List>()) {
+    Json array = Json::array();
+    for (const Value& item : *list) array.push_back(to_json(item));
+    return array;
+  }
+  if (const auto* table = value.as<Value::Dict>()) {
+    Json object = Json::object();
+    for (const Entry& entry : *table) object[entry.name] = to_json(entry.value);
+    return object;
+  }
+  return nullptr;
+}
+
+std::string dump(const Json& json, int indent) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+
+class JsonLogger final : public Logger {
+ public:
+  void on_created(const Trial& trial, const std::filesystem::path& dir) override {
+    replace_file(dir / "params.json", config_json(trial.config, 2) + "\n");
+    replace_file(dir / "result.jsonl", "");
+    std::filesystem::remove(dir / "error.txt");
+  }
+
+  void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
+                 std::int64_t time_ms) override {
+    Json row;
+    for (const auto& [name, value] : result.metrics) row[name] = to_json(value);
+    row["training_iteration"] = result.iteration;
+    row["trial_id"] = trial.id;
+    row["time_this_iter_s"] = to_json(result.time_this_iter_s);
+    row["time_total_s"] = to_json(trial.time_total_s);
+    row["timestamp_ms"] = time_ms;
+    row["pid"] = result.pid;
+    if (!result.checkpoint.empty()) row["checkpoint"] = result.checkpoint;
+    append_file(dir / "result.jsonl", dump(row, -1) + "\n");
+  }
+
+  void on_failure(const Trial& trial, const std::filesystem::path& dir, std::int64_t time_ms) override {
+    append_file(dir / "error.txt", utc_text(time_ms) + " UTC, failure " + std::to_string(trial.failures) + " of trial " +
+                                       trial.id + " after iteration " + std::to_string(trial.iteration) + "\n" +
+                                       trial.error + "\n\n");
+  }
+};
+
+}  // namespace
+
+std::string config_json(const Config& config, int indent) {
+  Json object = to_json(Value(config.entries()));
+  return dump(object, indent);
+}
+
+std::unique_ptr<Logger> make_json_logger() { return std::make_unique<JsonLogger>(); }
+
+}  // namespace manta::tune

@@ -1,0 +1,38 @@
+#pragma once
+// Logger: writes files from what happens to trials. What loggers write is derived: a resume calls them again for every
+// event of the journal, and the files come out the same. Called by the driver's thread only, after the journal has the
+// event. A logger throws IoError when it cannot write; the experiment then goes on and says so once.
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "tune/core/events.hpp"
+#include "tune/trial.hpp"
+
+namespace manta::tune {
+
+class Logger {
+ public:
+  virtual ~Logger() = default;
+
+  /// The trial was made: its directory is there; files of an earlier life are begun anew.
+  virtual void on_created(const Trial&, const std::filesystem::path& /*dir*/) {}
+  /// A new result: trial.last and trial.iteration are the row's.
+  virtual void on_result(const Trial&, const std::filesystem::path& /*dir*/, const TrialReported&, std::int64_t /*time_ms*/) {}
+  /// The trial failed, perhaps to be tried again: trial.error says why.
+  virtual void on_failure(const Trial&, const std::filesystem::path& /*dir*/, std::int64_t /*time_ms*/) {}
+  /// The trial reached its last state.
+  virtual void on_ended(const Trial&) {}
+};
+
+/// params.json when the trial is made; result.jsonl, one object a line for each result; error.txt, one block for each
+/// failure. Numbers are written so that they read back bit for bit; JSON has no NaN or infinity, so these are the texts
+/// "NaN", "Infinity" and "-Infinity".
+std::unique_ptr<Logger> make_json_logger();
+
+/// progress.csv: one row a result. Columns are those of the first result; when a later one brings new names, the file is
+/// rewritten with columns for these at the end. NaN and infinities are written as nan, inf and -inf.
+std::unique_ptr<Logger> make_csv_logger();
+
+}  // namespace manta::tune

@@ -1,0 +1,79 @@
+#pragma once
+// ResultGrid: what an experiment found. A plain value: it stays when the runtime and the experiment are gone.
+//
+//   const tune::TrialResult& best = grid.best();
+//   load(*best.checkpoint_dir);  best.config.get<double>("lr");  best.metrics.get("loss");
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tune/schedulers/scheduler.hpp"
+#include "tune/trial.hpp"
+
+namespace manta::tune {
+
+struct TrialResult {
+  TrialIndex index{0};
+  std::string id{};
+  std::string name{};
+  TrialState state{TrialState::kPending};
+  Config config{};
+  Metrics metrics{};             ///< the last result
+  std::uint64_t iterations{0};   ///< results reported
+  double time_total_s{0};
+  std::uint32_t failures{0};
+  std::string error{};           ///< of the last failure; empty: none
+  std::vector<MetricRange> ranges{};  ///< smallest and largest of every metric over all results
+  std::filesystem::path dir{};
+  std::filesystem::path log_file{};   ///< the trial's output; there only for trials in processes of their own
+  std::optional<std::filesystem::path> checkpoint_dir{};       ///< the newest one on disk
+  std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best metric
+};
+
+/// Which of a trial's results counts. kLast, the default of Ray too: the last one, to which checkpoint_dir belongs.
+/// kAll: the best it ever had.
+enum class Scope { kLast, kAll };
+
+class ResultGrid {
+ public:
+  struct Summary {
+    std::string experiment{};
+    std::filesystem::path dir{};
+    std::string metric{};
+    Mode mode{Mode::kMin};
+    int signal{0};  ///< SIGINT or SIGTERM when the run was interrupted
+  };
+  ResultGrid(Summary summary, std::vector<TrialResult> trials)
+      : summary_(std::move(summary)), trials_(std::move(trials)) {}
+
+  const std::vector<TrialResult>& trials() const noexcept { return trials_; }
+  std::size_t size() const noexcept { return trials_.size(); }
+  const TrialResult& operator[](std::size_t index) const { return trials_.at(index); }
+
+  /// The best trial by the experiment's metric and mode, or those given. NaN and infinities are never the best; of
+  /// equals the first. NotFound, with the first failure's text, when no trial has a finite value.
+  const TrialResult& best(Scope scope = Scope::kLast) const;
+  const TrialResult& best(std::string_view metric, Mode mode, Scope scope = Scope::kLast) const;
+
+  /// Trials whose last state is ERROR.
+  std::vector<const TrialResult*> errors() const;
+  /// True when a signal ended the run early; `signal` says which: exit with 128 + it.
+  bool interrupted() const noexcept { return summary_.signal != 0; }
+  int signal() const noexcept { return summary_.signal; }
+  const std::filesystem::path& dir() const noexcept { return summary_.dir; }
+  const std::string& experiment() const noexcept { return summary_.experiment; }
+
+  /// A header and a row for each trial: name, state, parameters as config/…, last metrics, iterations, time, error.
+  std::vector<std::vector<std::string>> table() const;
+  /// The table as CSV, numbers exact.
+  std::string to_csv() const;
+
+ private:
+  Summary summary_;
+  std::vector<TrialResult> trials_;
+};
+
+}  // namespace manta::tune

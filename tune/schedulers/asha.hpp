@@ -1,0 +1,74 @@
+#pragma once
+// ASHA, the stopping type, exactly as Ray's AsyncHyperBandScheduler does it (Li et al., "A System for Massively Parallel
+// Hyperparameter Tuning", MLSys 2020, has the promotion type; this variant never pauses).
+//
+// Rungs of bracket s stand at grace_period · reduction_factor^(k+s), k = 0, 1, …; their count is
+// int(ln(max_t / grace_period) / ln(reduction_factor) - s + 1) in floating point, as in Ray: 243/1/3 gives 5 rungs (the
+// last at 81) and 1000/1/10 gives 3, since ln 243 / ln 3 is 4.999…. At a result with time >= max_t the trial stops and
+// nothing is recorded. Otherwise the highest rung that the trial has reached and is not recorded in decides: the trial
+// stops if its metric is strictly worse than the (1 - 1/reduction_factor) quantile of what was recorded there before it,
+// linearly interpolated as numpy.nanpercentile does; then it is recorded. So the first to arrive always goes on, a tie goes
+// on, NaN is never stopped by a rung and moves no cutoff, and nobody is judged twice by one rung.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tune/random.hpp"
+#include "tune/schedulers/scheduler.hpp"
+
+namespace manta::tune {
+
+struct AshaOptions {
+  std::string time_attr{"training_iteration"};  ///< or "time_total_s", or a metric that grows
+  Number max_t{100};            ///< units of time_attr; a trial stops there
+  Number grace_period{1};       ///< the first rung of bracket 0
+  Number reduction_factor{4};   ///< about one of so many goes on past a rung; above 1
+  std::int64_t brackets{1};     ///< a trial's bracket is drawn by the softmax of the brackets' rung counts
+  bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on
+};
+
+/// The scheduler for TuneOptions. InvalidArgument, when the experiment starts, names an option that makes no sense.
+SchedulerSpec asha(AshaOptions options = {});
+
+class AshaScheduler final : public Scheduler {
+ public:
+  AshaScheduler(AshaOptions options, const SchedulerContext& context);
+
+  void on_trial_add(TrialIndex trial) override;
+  Decision on_result(TrialIndex trial, const ResultView& result) override;
+  void on_complete(TrialIndex trial, const ResultView* last) override;
+  void on_error(TrialIndex trial) override { bracket_of_.erase(trial); }
+  bool stops_every_trial() const override { return options_.stop_last_trials; }
+  std::string debug_text() const override;
+  std::string save() const override;
+  void restore(std::string_view state) override;
+
+  std::uint64_t stopped() const noexcept { return stopped_; }
+  /// The rungs of a bracket, highest first.
+  std::vector<double> milestones(std::size_t bracket) const;
+
+ private:
+  struct Rung {
+    double milestone{0};
+    std::map<TrialIndex, double> recorded{};  ///< metric, negated for mode min: larger is better
+  };
+  using Bracket = std::vector<Rung>;  ///< highest milestone first
+
+  std::size_t draw_bracket(TrialIndex trial) const;
+  double cutoff(const Rung& rung) const;
+  Decision judge(Bracket& bracket, TrialIndex trial, double time, double value) const;
+
+  AshaOptions options_;
+  std::string metric_;
+  double sign_;
+  std::uint64_t seed_;
+  std::vector<Bracket> brackets_;
+  std::map<TrialIndex, std::size_t> bracket_of_;
+  std::uint64_t stopped_{0};
+};
+
+/// The percentile (0…100) of the numbers that are not NaN, linearly interpolated; NaN when there is none.
+double nan_percentile(std::vector<double> numbers, double percent);
+
+}  // namespace manta::tune

@@ -1,0 +1,20 @@
+#include "tune/schedulers/scheduler.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+class FifoScheduler final : public Scheduler {
+ public:
+  Decision on_result(TrialIndex, const ResultView&) override { return Decision::kContinue; }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+};
+
+}  // namespace
+
+SchedulerSpec fifo() {
+  return {"FIFO", "fifo", [](const SchedulerContext&) { return std::make_unique<FifoScheduler>(); }};
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,35 @@
+#pragma once
+// Table: rows of text as a box of +, - and |, as Ray's CLIReporter prints them. Numbers stand right, text left. A plain
+// value.
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace manta::tune {
+
+class Table {
+ public:
+  struct Column {
+    std::string title{};
+    bool right{false};
+  };
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  /// As many cells as there are columns; control characters become spaces.
+  void add(std::vector<std::string> cells);
+  std::size_t size() const noexcept { return rows_.size(); }
+
+  /// Lines ending in '\n', none wider than `width` characters: the widest columns give way first, cut with "…".
+  std::string render(std::size_t width) const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// How many terminal columns a UTF-8 text takes, one for each code point.
+std::size_t display_width(const std::string& text);
+/// The text, or its beginning and "…" when it is wider than `width`.
+std::string cut_text(const std::string& text, std::size_t width);
+
+}  // namespace manta::tune

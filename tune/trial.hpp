@@ -1,0 +1,60 @@
+#pragma once
+// Trial: all that is known about one trial, in the driver. A plain value: the reporter, the loggers and the result grid
+// read it; only the experiment's state machine changes it.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tune/config.hpp"
+#include "tune/metrics.hpp"
+#include "tune/searchers/searcher.hpp"
+
+namespace manta::tune {
+
+/// kPending: waits for its first or next run. kRunning: has an actor. kPaused: waits for its scheduler. kTerminated: came
+/// to its end or was stopped by the scheduler. kError: failed more often than max_failures allows.
+enum class TrialState : std::uint8_t { kPending, kRunning, kPaused, kTerminated, kError };
+
+/// "PENDING", "RUNNING", "PAUSED", "TERMINATED", "ERROR".
+std::string_view to_string(TrialState state) noexcept;
+
+struct CheckpointRef {
+  std::uint64_t iteration{0};
+  std::string name{};             ///< the directory's name inside the trial's: "checkpoint_000003"
+  std::optional<double> score{};  ///< the experiment's metric in the result that came with it
+};
+
+/// The last, smallest and largest number that a trial reported under a name. NaN counts as last only.
+struct MetricRange {
+  std::string name{};
+  double last{0};
+  double min{0};
+  double max{0};
+};
+
+struct Trial {
+  TrialIndex index{0};
+  std::string id{};    ///< "3f2a1_00007": unique in the experiment, the same when the experiment is run again
+  std::string name{};  ///< "train_cifar_3f2a1_00007"
+  std::string tag{};   ///< what was drawn for it: "l1=64,lr=0.0123"
+  Config config{};
+  TrialState state{TrialState::kPending};
+  std::uint32_t attempts{0};
+  std::uint32_t failures{0};
+  std::uint64_t iteration{0};  ///< results recorded so far: training_iteration of the last one
+  double time_total_s{0};      ///< time in the user's code until the last result
+  Metrics last{};
+  std::vector<MetricRange> ranges{};
+  std::vector<CheckpointRef> checkpoints{};  ///< those that are kept, oldest first
+  std::string error{};                       ///< of the last failure
+  std::int64_t pid{0};                       ///< the process that reported last
+
+  bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }
+  const MetricRange* range(std::string_view metric) const noexcept;
+  /// The directory's name inside the experiment's: the id and what of the tag a file name can hold.
+  std::string dir_name() const;
+};
+
+}  // namespace manta::tune

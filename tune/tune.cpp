@@ -1,0 +1,154 @@
+#include "tune/tune.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <random>
+
+#include "tune/core/experiment.hpp"
+#include "tune/core/experiment_dir.hpp"
+#include "tune/core/resource_plan.hpp"
+#include "tune/core/runner.hpp"
+#include "tune/core/runtime_host.hpp"
+#include "tune/core/signals.hpp"
+#include "tune/searchers/variants.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+std::string name_with_time(const std::string& trainable) {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "_%Y-%m-%d_%H-%M-%S", &parts);
+  return trainable + text;
+}
+
+std::int64_t wall_clock_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return device() % 1'000'000'000;  // short enough to be typed
+}
+
+/// What makes two experiments the same. The seed stands apart: it may be left out when resuming.
+ExperimentCreated describe(const TuneOptions& options, const Trainable& trainable, std::string name) {
+  ExperimentCreated header{.name = std::move(name), .seed = options.seed ? *options.seed : random_seed()};
+  header.description = {{"trainable", trainable.name},
+                        {"metric", options.metric},
+                        {"mode", options.mode == Mode::kMin ? "min" : "max"},
+                        {"num_samples", std::to_string(options.num_samples)},
+                        {"space", options.space.describe()},
+                        {"scheduler", options.scheduler.description},
+                        {"max_iterations", std::to_string(options.max_iterations)}};
+  return header;
+}
+
+[[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
+
+void check(const TuneOptions& options, const Trainable& trainable) {
+  options.space.check();
+  if (options.num_samples < 1) refuse("num_samples is " + std::to_string(options.num_samples) + "; it must be 1 or more.");
+  if (options.max_concurrent < 0) refuse("max_concurrent is negative; 0 means as many as the resources allow.");
+  if (options.max_failures < -1) refuse("max_failures is " + std::to_string(options.max_failures) + "; -1 means without end.");
+  if (options.checkpoints.num_to_keep < 1) refuse("checkpoints.num_to_keep is 0; a trial goes on from its newest checkpoint, so keep 1 or more.");
+  if (!options.scheduler.make) refuse("there is no scheduler; tune::fifo() and tune::asha() make one.");
+  if (!options.env.empty() && options.isolation != own_process)
+    refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
+  const auto scheduler = options.scheduler.make({options.metric, options.mode, 0});
+  if (!trainable.ends_by_itself && options.max_iterations == 0 && !scheduler->stops_every_trial())
+    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set "
+           "max_iterations, or a scheduler with a max_t.");
+  VariantSearcher(options.space, 1, 0).suggest(0);  // what a sample_from function throws, it throws now
+}
+
+std::string id_prefix(const ExperimentCreated& header) {
+  std::string text = std::to_string(header.seed);
+  for (const auto& [key, value] : header.description) text += "\n" + key + "=" + value;
+  char digits[8];
+  std::snprintf(digits, sizeof digits, "%05x", static_cast<unsigned>(stable_hash(text) & 0xfffff));
+  return digits;
+}
+
+Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
+                           ExperimentDir dir) {
+  MachineOptions machine{.metric = options.metric,
+                         .mode = options.mode,
+                         .trial_prefix = id_prefix(header),
+                         .trainable = trainable.name,
+                         .max_iterations = options.max_iterations,
+                         .max_failures = options.max_failures,
+                         .keep_checkpoints = options.checkpoints.num_to_keep,
+                         .keep_best_checkpoint = options.checkpoints.keep_best};
+  auto searcher = std::make_unique<VariantSearcher>(options.space, static_cast<std::uint64_t>(options.num_samples), header.seed);
+  auto scheduler = options.scheduler.make({options.metric, options.mode, header.seed});
+  std::vector<std::unique_ptr<Logger>> loggers;
+  loggers.push_back(make_json_logger());
+  loggers.push_back(make_csv_logger());
+  return {ExperimentMachine(std::move(machine), std::move(searcher), std::move(scheduler)), std::move(dir.log),
+          std::move(dir.path), std::move(loggers), wall_clock_ms};
+}
+
+TrialResult result_of(const Experiment& experiment, const Trial& trial) {
+  const auto dir = experiment.trial_dir(trial);
+  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
+                     trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
+  if (const CheckpointRef* newest = experiment.usable_checkpoint(trial)) result.checkpoint_dir = dir / newest->name;
+  const bool smaller = experiment.machine().options().mode == Mode::kMin;
+  std::optional<double> best;
+  for (const CheckpointRef& checkpoint : trial.checkpoints) {
+    if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
+    if (best && !(smaller ? *checkpoint.score < *best : *checkpoint.score > *best)) continue;
+    best = checkpoint.score;
+    result.best_checkpoint_dir = dir / checkpoint.name;
+  }
+  return result;
+}
+
+ResultGrid collect(const Experiment& experiment, const std::string& name, int signal) {
+  std::vector<TrialResult> trials;
+  for (const Trial& trial : experiment.machine().trials()) trials.push_back(result_of(experiment, trial));
+  const MachineOptions& machine = experiment.machine().options();
+  return {{name, experiment.dir(), machine.metric, machine.mode, signal}, std::move(trials)};
+}
+
+}  // namespace
+
+ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trainable& trainable) {
+  check(options, trainable);
+  const std::size_t concurrency = plan_concurrency(options.resources, client.total_resources(), options.max_concurrent);
+  if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
+  const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;
+  ExperimentDir dir = open_experiment_dir(options.results_dir, name, options.resume);
+  ExperimentCreated header = describe(options, trainable, name);
+  if (dir.header) {
+    check_same_experiment(dir.path, *dir.header, header, options.seed.has_value());
+    header = *dir.header;
+  }
+  InterruptGuard interrupts;
+  Experiment experiment = make_experiment(options, trainable, header, std::move(dir));
+  experiment.begin(header, ::getpid());
+  ReporterEnvironment environment{.resources_text = [&] { return usage_text(client.total_resources(), client.available_resources()); },
+                                  .dir = experiment.dir().string()};
+  environment.resume_hint = "To go on, run the same again with resume (--resume) and the name '" + name + "'.";
+  const auto reporter = make_reporter(options.reporter, std::move(environment));
+  RuntimeTrialHost host(client, trainable, options);
+  Runner runner(experiment, host, *reporter,
+                {concurrency, header.seed, options.checkpoints.frequency, std::chrono::duration<double>(options.stop_grace_s)},
+                [] { return InterruptGuard::signal() != 0; });
+  runner.run();
+  experiment.sync();
+  for (const std::string& warning : experiment.take_warnings()) reporter->warning(warning);
+  reporter->finish(experiment.machine(), InterruptGuard::signal() != 0);
+  return collect(experiment, name, InterruptGuard::signal());
+}
+
+}  // namespace manta::tune

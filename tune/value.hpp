@@ -1,0 +1,76 @@
+#pragma once
+// Value: one entry of a configuration: a bool, a 64-bit integer, a double, a text, a list or a nested table.
+// Number: an option field that takes any arithmetic type, so that `{.max_t = epochs}` works whatever epochs is.
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace manta::tune {
+
+struct Entry;
+
+/// A plain value. Copying copies all that is in it.
+class Value {
+ public:
+  using List = std::vector<Value>;
+  using Dict = std::vector<Entry>;  ///< in the order in which the entries were added
+
+  Value() = default;  ///< "none": a parameter that has no value yet
+  Value(bool value) : data_(value) {}
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  Value(T value) : data_(static_cast<std::int64_t>(value)) {}
+  template <std::floating_point T>
+  Value(T value) : data_(static_cast<double>(value)) {}
+  Value(const char* value) : data_(std::string(value)) {}
+  Value(std::string value) : data_(std::move(value)) {}
+  Value(List value) : data_(std::move(value)) {}
+  Value(Dict value) : data_(std::move(value)) {}
+  template <class T>
+    requires(!std::same_as<T, Value> && !std::same_as<T, Entry> && std::convertible_to<T, Value>)
+  Value(const std::vector<T>& values) : data_(List(values.begin(), values.end())) {}
+
+  /// The alternative of type T, or null when the value is of another type.
+  template <class T>
+  const T* as() const noexcept {
+    return std::get_if<T>(&data_);
+  }
+  template <class T>
+  T* as() noexcept {
+    return std::get_if<T>(&data_);
+  }
+  bool is_none() const noexcept { return std::holds_alternative<std::monostate>(data_); }
+
+  /// "bool", "int", "double", "string", "list", "table" or "none": the words that error messages use.
+  const char* type_name() const noexcept;
+
+  /// Text for tables and names: `float_digits` significant digits, a list as [1,2], a table as {a=1,b=2}.
+  std::string to_text(int float_digits = 5) const;
+
+  friend bool operator==(const Value& a, const Value& b);
+
+ private:
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> data_{};
+};
+
+struct Entry {
+  std::string name{};
+  Value value{};
+};
+
+struct Number {
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  constexpr Number(T number) noexcept : value(static_cast<double>(number)) {}
+  constexpr operator double() const noexcept { return value; }
+  double value;
+};
+
+/// A double with that many significant digits, without trailing zeros: 0.00012, 1e-07, nan, inf.
+std::string number_text(double value, int digits);
+
+}  // namespace manta::tune
