@@ -1,29 +1,37 @@
 #include "runtime/cell.hpp"
 
+#include <algorithm>
+
 #include "runtime/base/spin.hpp"
 
 namespace manta::detail {
 
-namespace {
-
-// Marks a list of waiters that is closed: the cell is settled.
-Cell::WaiterNode* const kClosed = reinterpret_cast<Cell::WaiterNode*>(1);
-
-}  // namespace
-
-Cell::~Cell() {
-  auto* node = waiters_.load(std::memory_order_acquire);
-  while (node && node != kClosed) delete std::exchange(node, node->next);
+void Cell::publish(std::uint32_t state) noexcept {
+  std::vector<std::shared_ptr<Waiter>> waiters;
+  std::uint32_t before;
+  {
+    std::lock_guard lock(mutex_);
+    before = state_.exchange(state, std::memory_order_acq_rel);
+    waiters.swap(waiters_);
+  }
+  if (before == kSleepers) futex_wake_all(state_);
+  for (auto& waiter : waiters) waiter->settled();
 }
 
-void Cell::publish(std::uint32_t state) noexcept {
-  const auto before = state_.exchange(state, std::memory_order_acq_rel);
-  if (before == kSleepers) futex_wake_all(state_);
-  auto* node = waiters_.exchange(kClosed, std::memory_order_acq_rel);
-  while (node) {
-    node->waiter->settled();
-    delete std::exchange(node, node->next);
+void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!settled()) {
+      waiters_.push_back(std::move(waiter));
+      return;
+    }
   }
+  waiter->settled();
+}
+
+void Cell::forget(const Waiter* waiter) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(waiters_, [waiter](const auto& each) { return each.get() == waiter; });
 }
 
 bool Cell::set_value(std::shared_ptr<const void> value) {
@@ -63,20 +71,6 @@ bool Cell::wait(Deadline deadline) noexcept {
     if (seen == kPending && !state_.compare_exchange_weak(seen, kSleepers, std::memory_order_acq_rel)) continue;
     if (!futex_wait(state_, kSleepers, deadline)) return settled();
   }
-}
-
-void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
-  auto* head = waiters_.load(std::memory_order_acquire);
-  if (head != kClosed) {
-    auto* node = new WaiterNode{std::move(waiter), head};
-    while (head != kClosed) {
-      node->next = head;
-      if (waiters_.compare_exchange_weak(head, node, std::memory_order_acq_rel)) return;
-    }
-    waiter = std::move(node->waiter);
-    delete node;
-  }
-  waiter->settled();
 }
 
 std::shared_ptr<const void> Cell::value() {

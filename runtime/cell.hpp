@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/futex.hpp"
@@ -54,7 +55,6 @@ struct EncodedValue {
 class Cell {
  public:
   explicit Cell(const TypeOps& ops) noexcept : ops_(&ops) {}
-  ~Cell();
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
 
@@ -76,11 +76,9 @@ class Cell {
     virtual ~Waiter() = default;
     virtual void settled() = 0;
   };
-  struct WaiterNode {
-    std::shared_ptr<Waiter> waiter;
-    WaiterNode* next;
-  };
   void on_settled(std::shared_ptr<Waiter> waiter);
+  /// Takes it back; of no effect when it has been called or is being called.
+  void forget(const Waiter* waiter);
 
   // After settling.
   const std::shared_ptr<const ErrorInfo>& error() const noexcept { return error_; }  ///< null unless failed()
@@ -89,7 +87,14 @@ class Cell {
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
+  /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
+  bool needs_encoding() {
+    std::lock_guard lock(mutex_);
+    return settled() && !error_ && !has_bytes_ && !stored_;
+  }
   const TypeOps& ops() const noexcept { return *ops_; }
+  /// For a cell made from bytes before its type was known; not shared yet.
+  void use_ops(const TypeOps& ops) noexcept { ops_ = &ops; }
 
  private:
   static constexpr std::uint32_t kPending = 0, kSleepers = 1, kReady = 2, kFailed = 3;
@@ -98,9 +103,9 @@ class Cell {
 
   std::atomic<std::uint32_t> state_{kPending};
   std::atomic<bool> claimed_{false};
-  std::atomic<WaiterNode*> waiters_{nullptr};
   const TypeOps* ops_;
-  std::mutex mutex_{};  // guards the members below once settled: they are caches of one another
+  std::mutex mutex_{};  // guards the waiters, and once settled the members below: they are caches of one another
+  std::vector<std::shared_ptr<Waiter>> waiters_{};
   std::shared_ptr<const void> value_{};
   std::weak_ptr<const void> decoded_{};  // of a stored object: not kept alive, or memory would grow past the arena
   Buffer bytes_{};

@@ -15,7 +15,7 @@ namespace detail {
 /// What an executor knows about the work in hand.
 struct Invocation {
   std::uint64_t id = 0;          ///< of the task; 0 for none
-  std::string name{};            ///< the task's or actor's, for messages
+  const std::string* name = nullptr;  ///< the task's or actor's, for messages
   int attempt = 1;
   Amount num_cpus{};
   std::vector<int> gpu_ids{};
@@ -33,7 +33,7 @@ class Context : public Client {
   const std::vector<int>& gpu_ids() const noexcept { return invocation_->gpu_ids; }
   Amount num_cpus() const noexcept { return invocation_->num_cpus; }
   std::uint64_t task_id() const noexcept { return invocation_->id; }
-  const std::string& name() const noexcept { return invocation_->name; }
+  const std::string& name() const noexcept { return *invocation_->name; }
   int attempt() const noexcept { return invocation_->attempt; }  ///< counts from 1
   /// True when nobody wants the result any more: the runtime or the actor is being stopped. Return soon.
   bool cancelled() const noexcept {

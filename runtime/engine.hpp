@@ -35,8 +35,9 @@ class Engine {
 
   /// Blocks until settled; the calling task gives its CPU to others meanwhile. False at the deadline.
   virtual bool wait(Cell& cell, Deadline deadline) = 0;
-  /// The same for `count` of several; false at the deadline.
-  virtual bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline) = 0;
+  /// The same for `count` of several, with `fail_fast` also when one has failed; false at the deadline.
+  virtual bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline,
+                         bool fail_fast) = 0;
 
   virtual Resources total_resources() const = 0;
   virtual Resources available_resources() const = 0;

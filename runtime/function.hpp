@@ -31,7 +31,7 @@ class TaskRecord {
   virtual void encode_arguments(OutputArchive& archive) const = 0;
   virtual void release_arguments() noexcept = 0;
 
-  const FunctionEntry* function{nullptr};
+  FunctionEntry* function{nullptr};
   std::shared_ptr<Cell> result{};
   std::vector<std::shared_ptr<Cell>> refs{};  ///< arguments that are objects, in order
 };
@@ -43,6 +43,7 @@ struct FunctionEntry {
   const TypeOps& (*result_ops)();
   const void* address;      ///< of the invoker: the identity within its module
   FunctionEntry* next{nullptr};
+  std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
 };
 
 struct FunctionKey {
@@ -52,6 +53,7 @@ struct FunctionKey {
 };
 
 void register_function(FunctionEntry& entry) noexcept;  // at static initialisation: links it into a list, nothing else
+const std::shared_ptr<const std::string>& shared_name(FunctionEntry& entry);
 FunctionKey function_key(const FunctionEntry& entry);
 const FunctionEntry* find_function(FunctionKey key);  // null when this build does not know it
 std::uint64_t program_build_id();                     // of the executable, for the hello
@@ -105,10 +107,13 @@ class ArgumentSlot {
     archive(ref_);
     if (ref_ < 0) archive(*value_);
   }
-  void decode(InputArchive& archive, std::size_t ref_count) {
+  void decode(InputArchive& archive, const std::vector<std::shared_ptr<Cell>>& refs) {
     archive(ref_);
-    if (ref_ >= static_cast<std::int32_t>(ref_count)) throw ProtocolError("an argument refers to an object that was not sent");
-    if (ref_ < 0) archive(value_.emplace());
+    if (ref_ >= static_cast<std::int32_t>(refs.size())) throw ProtocolError("an argument refers to an object that was not sent");
+    if (ref_ >= 0)
+      refs[static_cast<std::size_t>(ref_)]->use_ops(type_ops<T>());
+    else
+      archive(value_.emplace());
   }
   void release() noexcept { value_.reset(); }
 
@@ -203,7 +208,7 @@ class RecordBase : public TaskRecord {
     auto record = std::make_shared<Derived>();
     record->function = &Registration<Derived>::entry;
     record->refs = std::move(refs);
-    std::apply([&](auto&... slot) { (slot.decode(archive, record->refs.size()), ...); }, record->slots_);
+    std::apply([&](auto&... slot) { (slot.decode(archive, record->refs), ...); }, record->slots_);
     if (archive.left() != 0) throw ProtocolError("the arguments of " + Derived::name() + " have bytes too many");
     return record;
   }

@@ -54,7 +54,7 @@ std::size_t ElasticScheduler::thread_count() const {
   return workers_.size();
 }
 
-void ElasticScheduler::inline_next() noexcept { t_inline_next = true; }
+void ElasticScheduler::inline_next(bool on) noexcept { t_inline_next = on; }
 
 void ElasticScheduler::start() {
   watcher_ = std::thread([this] {
@@ -146,7 +146,7 @@ void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
 caf::resumable* ElasticScheduler::next(Worker& self) {
   std::unique_lock lock(mutex_);
   while (true) {
-    if (!queue_.empty() && active_ <= std::max(parallelism_, active_)) {
+    if (!queue_.empty()) {
       auto* job = queue_.front();
       queue_.pop_front();
       queued_.store(queue_.size(), std::memory_order_release);

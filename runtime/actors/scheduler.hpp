@@ -37,8 +37,8 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   void set_parallelism(std::size_t threads);
   std::size_t thread_count() const;
 
-  /// The next message sent by this thread goes to a control actor: handle it right here when the actor is idle.
-  static void inline_next() noexcept;
+  /// On: messages sent by this thread go to a control actor: handle them right here when the actor is idle.
+  static void inline_next(bool on) noexcept;
 
   /// Around a wait: the pool puts another thread to work meanwhile. No effect on threads that are not the pool's.
   class BlockedSection {

@@ -23,10 +23,10 @@ class [[nodiscard]] Result {
   /// The value; throws the error when there is none.
   T& value() & { return need(), std::get<0>(state_); }
   const T& value() const& { return need(), std::get<0>(state_); }
-  T&& value() && { return need(), std::get<0>(std::move(state_)); }
+  T value() && { return need(), std::get<0>(std::move(state_)); }  // by value: safe in a range-for
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
+  T operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 

@@ -14,6 +14,11 @@ ActorState ActorTable::state(ActorId actor) const {
   return it == actors_.end() ? ActorState::kDead : it->second.state;
 }
 
+LeaseId ActorTable::lease_of(ActorId actor) const {
+  auto it = actors_.find(actor);
+  return it == actors_.end() ? LeaseId{} : it->second.lease;
+}
+
 void ActorTable::create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects) {
   auto [it, fresh] = actors_.try_emplace(actor, Entry{.limits = limits, .unresolved = unresolved});
   if (!fresh || unresolved) return;

@@ -77,6 +77,7 @@ class ActorTable {
 
   std::size_t size() const { return actors_.size(); }
   ActorState state(ActorId actor) const;
+  LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
 
  private:
   struct Entry {

@@ -96,6 +96,16 @@ void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
   }
 }
 
+TaskNode* TaskTable::refused(std::uint32_t shape) {
+  auto& queue = shapes_[shape];
+  if (queue.wanted) --queue.wanted;
+  mark(shape);
+  if (queue.ready.empty()) return nullptr;
+  auto* task = queue.ready.front();
+  withdraw(*task);
+  return task;
+}
+
 bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
   if (shapes_[lease.shape].shape.own_process) return !lease.used;
   if (lease.assigned.empty()) return true;

@@ -81,6 +81,8 @@ class TaskTable {
   void returned(TaskNode& task, TaskEffects& effects);
   /// The lease's worker died. The task it ran counts a crash; those behind it go back uncharged.
   void lease_lost(LeaseId lease, TaskEffects& effects);
+  /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
+  TaskNode* refused(std::uint32_t shape);
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
   void settle(TaskEffects& effects);
   std::size_t unfinished() const { return unfinished_; }

@@ -1,0 +1,82 @@
+#pragma once
+// Inbox and ControlActor: how Manta's roles are CAF actors. Events wait in the inbox; the actor's mailbox only ever holds
+// one wake-up, so that a burst of events costs one CAF message, and events need not be CAF messages.
+#include <caf/all.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime/actors/scheduler.hpp"
+
+namespace manta::detail {
+
+using WakeAtom = caf::atom_constant<caf::atom("wake")>;
+
+/// Owner of an actor that handles events of one type in groups, never blocking. tell() is thread-safe and may run the
+/// handler on the calling thread (see ElasticScheduler): call it without locks held.
+template <class Event>
+class ControlActor {
+ public:
+  using Handler = std::function<void(std::vector<Event>&)>;
+
+  ControlActor(caf::actor_system& system, Handler handler) : state_(std::make_shared<State>()) {
+    state_->handler = std::move(handler);
+    actor_ = system.spawn([state = state_](caf::event_based_actor*) -> caf::behavior {
+      return {[state](WakeAtom) { state->drain(); }};
+    });
+  }
+  ~ControlActor() { stop(); }
+  ControlActor(const ControlActor&) = delete;
+
+  void tell(Event event) {
+    {
+      std::lock_guard lock(state_->mutex);
+      if (state_->stopped) return;
+      state_->events.push_back(std::move(event));
+      if (std::exchange(state_->awake, true)) return;
+    }
+    ElasticScheduler::inline_next(true);
+    caf::anon_send(actor_, WakeAtom::value);
+    ElasticScheduler::inline_next(false);
+  }
+
+  /// Drops what waits; later events are dropped too.
+  void stop() {
+    {
+      std::lock_guard lock(state_->mutex);
+      if (std::exchange(state_->stopped, true)) return;
+      state_->events.clear();
+    }
+    caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
+    actor_ = {};
+  }
+
+ private:
+  struct State {
+    void drain() {
+      std::vector<Event> group;
+      while (true) {
+        {
+          std::lock_guard lock(mutex);
+          group.clear();
+          if (events.empty() || stopped) {
+            awake = false;
+            return;
+          }
+          group.swap(events);
+        }
+        handler(group);
+      }
+    }
+    std::mutex mutex;
+    std::vector<Event> events;
+    bool awake = false;
+    bool stopped = false;
+    Handler handler;
+  };
+  std::shared_ptr<State> state_;
+  caf::actor actor_;
+};
+
+}  // namespace manta::detail

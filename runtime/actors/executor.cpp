@@ -1,0 +1,106 @@
+#include "runtime/actors/executor.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+thread_local Executor* t_current = nullptr;
+
+std::int64_t now_ns() { return SteadyClock::now().time_since_epoch().count(); }
+
+ErrorInfo task_error(const Work& work) {
+  ErrorInfo inner = current_exception_info();
+  ErrorInfo outer{.code = ErrorCode::kTaskError,
+                  .message = inner.message,
+                  .where = *work.name + " #" + std::to_string(work.id.value) + " (attempt " + std::to_string(work.attempt) + ")",
+                  .remote_type = inner.remote_type};
+  if (inner.code != ErrorCode::kTaskError || inner.remote_type.empty()) {
+    // The function let an error of Manta's pass, say of a task that it waited for: that one is the cause.
+    outer.remote_type = "manta::" + std::string(to_string(inner.code));
+    outer.cause = std::make_shared<const ErrorInfo>(std::move(inner));
+  } else if (!inner.where.empty()) {
+    outer.cause = std::make_shared<const ErrorInfo>(std::move(inner));
+  }
+  return outer;
+}
+
+class Running {
+ public:
+  explicit Running(Executor* executor) : before_(t_current) { t_current = executor; }
+  ~Running() { t_current = before_; }
+
+ private:
+  Executor* before_;
+};
+
+}  // namespace
+
+Executor* Executor::current() noexcept { return t_current; }
+
+void Executor::set_blocked(bool blocked) {
+  if (blocked) relieve();
+  if (holds_cpus_) environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_, .blocked = blocked});
+}
+
+std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
+  if (work.record) return work.record;
+  const auto* function = find_function({work.encoded.module, work.encoded.offset});
+  if (!function)
+    throw FunctionNotFound("this worker's build does not know the function " + work.encoded.name +
+                           ": driver and worker must run the same executable");
+  auto bytes_of = [&](const wire::Value& value) {
+    return value.stored ? environment_.store->open(value.stored).value() : value.bytes;
+  };
+  std::vector<std::shared_ptr<Cell>> refs;
+  for (const auto& value : work.encoded.refs) {
+    auto cell = std::make_shared<Cell>(type_ops<Void>());
+    if (value.stored)
+      cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size));
+    else
+      cell->set_bytes(value.bytes);
+    refs.push_back(std::move(cell));
+  }
+  InputArchive archive(bytes_of(work.encoded.arguments));
+  auto record = function->decode(archive, std::move(refs));
+  record->result = std::make_shared<Cell>(function->result_ops());
+  return record;
+}
+
+std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& cell, ProcessId owner) {
+  if (owner == environment_.router->self()) return wire::Value{};
+  auto encoded = cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
+    return environment_.store->place(size, fill, owner);
+  });
+  if (!encoded) return encoded.error();
+  if (encoded->stored) return wire::Value{.stored = {encoded->stored->id()}, .stored_size = encoded->stored->size()};
+  return wire::Value{.bytes = encoded->bytes};
+}
+
+wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease) {
+  wire::Outcome outcome{.id = work.id};
+  lease_ = lease.id;
+  holds_cpus_ = lease.cpus > Amount(0);
+  const auto start = now_ns();
+  since_.store(start, std::memory_order_release);
+  {
+    Running running(this);
+    try {
+      auto engine = environment_.engine.lock();
+      if (!engine) throw RuntimeStopped("the runtime has been shut down");
+      auto record = decoded(work);
+      Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
+                            .gpu_ids = lease.gpu_ids, .cancelled = &environment_.stopping};
+      Context context(std::move(engine), invocation);
+      record->run(instance, context, *record->result);
+      outcome.result = value_for(*record->result, owner);
+      work.record.reset();
+    } catch (...) {
+      outcome.result = task_error(work);
+    }
+  }
+  since_.store(0, std::memory_order_release);
+  outcome.nanoseconds = now_ns() - start;
+  return outcome;
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,75 @@
+#pragma once
+// Executor: runs one piece of work after another and reports the outcomes in groups. The common part of TaskWorker
+// (tasks under a lease) and HostedActor (calls of one user actor). Each is a CAF actor: its mailbox says "there is work",
+// the work itself lies in a queue beside it, so that a batch costs one message.
+//
+// Work runs on the pool's threads, one thread at a time. Outcomes go to the owner when the queue is empty, kMaxOutcomes
+// are there, or kReportTime has passed; before the running work blocks; and when it takes long (Watchdog), so that no
+// finished result and no unstarted task waits behind it.
+#include <atomic>
+#include <deque>
+#include <mutex>
+
+#include "runtime/actors/control.hpp"
+#include "runtime/actors/router.hpp"
+#include "runtime/actors/store_access.hpp"
+#include "runtime/context.hpp"
+
+namespace manta::detail {
+
+/// What all executors of a process share.
+struct HostEnvironment {
+  Router* router = nullptr;
+  StoreAccess* store = nullptr;
+  std::weak_ptr<Engine> engine{};
+  std::uint64_t inline_bytes = 0;
+  std::atomic<bool> stopping{false};
+};
+
+/// A piece of work: typed by this process, or as it came over the wire and not yet decoded.
+struct Work {
+  TaskId id{};
+  std::shared_ptr<const std::string> name{};
+  int attempt = 1;
+  std::shared_ptr<TaskRecord> record{};
+  wire::Task encoded{};
+};
+
+class Watchdog;
+
+class Executor {
+ public:
+  static constexpr std::size_t kMaxOutcomes = 64;
+  static constexpr std::chrono::microseconds kReportTime{200};
+  static constexpr std::chrono::milliseconds kLongTime{2};
+
+  explicit Executor(HostEnvironment& environment) : environment_(environment) {}
+  virtual ~Executor() = default;
+
+  /// The executor whose work this thread is running; null elsewhere.
+  static Executor* current() noexcept;
+  /// This thread's work is about to wait, or goes on: results leave, the lease's CPUs go to others meanwhile.
+  void set_blocked(bool blocked);
+  /// Sends away what should not wait for the running work. Thread-safe.
+  virtual void relieve() = 0;
+  /// Since when the running work runs; 0: none.
+  std::int64_t running_since() const noexcept { return since_.load(std::memory_order_acquire); }
+
+ protected:
+  friend class Watchdog;
+  /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
+  /// the outcome.
+  wire::Outcome execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease);
+
+  HostEnvironment& environment_;
+  std::atomic<bool> watched_{false};
+
+ private:
+  std::shared_ptr<TaskRecord> decoded(Work& work);
+  std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
+  std::atomic<std::int64_t> since_{0};
+  LeaseId lease_{};
+  bool holds_cpus_ = false;
+};
+
+}  // namespace manta::detail

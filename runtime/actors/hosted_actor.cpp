@@ -1,0 +1,106 @@
+#include "runtime/actors/hosted_actor.hpp"
+
+namespace manta::detail {
+
+void HostedActor::start(caf::actor_system& system, Work constructor) {
+  constructor_ = std::move(constructor);
+  actor_ = system.spawn([weak = weak_from_this()](caf::event_based_actor*) -> caf::behavior {
+    return {[weak](WakeAtom) {
+      if (auto self = weak.lock()) self->drain();
+    }};
+  });
+  wake_if(!std::exchange(awake_, true));
+}
+
+void HostedActor::wake_if(bool needed) {
+  if (needed) caf::anon_send(actor_, WakeAtom::value);
+}
+
+void HostedActor::call(std::vector<Work> calls) {
+  std::unique_lock lock(mutex_);
+  for (auto& call : calls) queue_.push_back(std::move(call));
+  const bool needed = !std::exchange(awake_, true);
+  lock.unlock();
+  wake_if(needed);
+}
+
+void HostedActor::destroy(bool kill) {
+  std::unique_lock lock(mutex_);
+  destroying_ = true;
+  killed_ |= kill;
+  if (kill) queue_.clear();
+  const bool needed = !std::exchange(awake_, true);
+  lock.unlock();
+  wake_if(needed);
+}
+
+void HostedActor::report() {
+  wire::ActorDone done{.actor = id_};
+  {
+    std::lock_guard lock(mutex_);
+    done.outcomes.swap(outcomes_);
+  }
+  if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+}
+
+void HostedActor::relieve() { report(); }
+
+void HostedActor::construct() {
+  Work work = std::move(*constructor_);
+  constructor_.reset();
+  auto outcome = execute(work, &object_, owner_, lease_info_);
+  constructed_ = std::holds_alternative<wire::Value>(outcome.result);
+  environment_.router->send(owner_, wire::ActorCreated{.actor = id_, .lease = lease_info_.id, .outcome = std::move(outcome)});
+}
+
+void HostedActor::end() {
+  report();
+  object_.reset();
+  {
+    std::lock_guard lock(host_.mutex_);
+    host_.actors_.erase(id_);
+  }
+  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_});
+  caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
+}
+
+void HostedActor::drain() {
+  auto self = shared_from_this();
+  ++host_.busy_;
+  reported_ = SteadyClock::now();
+  while (true) {
+    std::unique_lock lock(mutex_);
+    if (constructor_ && !killed_) {
+      lock.unlock();
+      construct();
+    } else if (!queue_.empty() && constructed_) {
+      Work work = std::move(queue_.front());
+      queue_.pop_front();
+      const bool behind = !outcomes_.empty();
+      lock.unlock();
+      if (behind) host_.watchdog_.watch(self);
+      auto outcome = execute(work, object_.get(), owner_, lease_info_);
+      lock.lock();
+      if (!killed_) outcomes_.push_back(std::move(outcome));
+      const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
+      lock.unlock();
+      if (full || SteadyClock::now() - reported_ > kReportTime) {
+        report();
+        reported_ = SteadyClock::now();
+      }
+    } else if (destroying_) {
+      lock.unlock();
+      end();
+      break;
+    } else if (outcomes_.empty()) {
+      awake_ = false;
+      break;
+    } else {
+      lock.unlock();
+      report();
+    }
+  }
+  --host_.busy_;
+}
+
+}  // namespace manta::detail

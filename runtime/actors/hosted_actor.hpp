@@ -1,0 +1,42 @@
+#pragma once
+// HostedActor: a user's actor where it lives. Constructs the object, runs its calls in the order of arrival, destroys it.
+// An idle one is a CAF mailbox and a queue, no thread. See Executor for how it reports.
+#include "runtime/actors/worker_host.hpp"
+
+namespace manta::detail {
+
+class HostedActor final : public Executor, public std::enable_shared_from_this<HostedActor> {
+ public:
+  HostedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease)
+      : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)) {}
+  void start(caf::actor_system& system, Work constructor);
+  void call(std::vector<Work> calls);
+  void destroy(bool kill);
+  ProcessId owner() const { return owner_; }
+  void relieve() override;
+
+ private:
+  void wake_if(bool needed);
+  void drain();
+  void construct();
+  void end();
+  void report();
+
+  WorkerHost& host_;
+  const ProcessId owner_;
+  const ActorId id_;
+  const wire::LeaseInfo lease_info_;
+  caf::actor actor_;
+  std::shared_ptr<void> object_;          // the actor's own thread only
+  bool constructed_ = false;
+  std::mutex mutex_;
+  std::deque<Work> queue_;                // guarded by mutex_, like what follows
+  std::optional<Work> constructor_;
+  std::vector<wire::Outcome> outcomes_;
+  bool awake_ = false;
+  bool destroying_ = false;
+  bool killed_ = false;
+  SteadyClock::time_point reported_{};    // the draining thread only
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,43 @@
+#include "runtime/actors/lane.hpp"
+
+#include <pthread.h>
+
+namespace manta::detail {
+
+Lane::~Lane() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wanted_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void Lane::post(std::function<void()> job) {
+  std::lock_guard lock(mutex_);
+  jobs_.push_back(std::move(job));
+  if (idle_ < jobs_.size() && threads_.size() < limit_)
+    threads_.emplace_back([this] {
+      ::pthread_setname_np(::pthread_self(), "manta-lane");
+      work();
+    });
+  wanted_.notify_one();
+}
+
+void Lane::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    ++idle_;
+    wanted_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    --idle_;
+    if (jobs_.empty()) return;
+    auto job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    job();
+    job = {};
+    lock.lock();
+  }
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,31 @@
+#pragma once
+// Lane: a few threads for work that may block (disks, forks, large copies), away from control actors and reactors. Started
+// at the first job. Thread-safe; the destructor finishes what was posted.
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace manta::detail {
+
+class Lane {
+ public:
+  explicit Lane(std::size_t threads) : limit_(threads) {}
+  ~Lane();
+  /// Jobs start in order; they must not throw.
+  void post(std::function<void()> job);
+
+ private:
+  void work();
+  const std::size_t limit_;
+  std::mutex mutex_;
+  std::condition_variable wanted_;
+  std::deque<std::function<void()>> jobs_;
+  std::size_t idle_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,70 @@
+#pragma once
+// ZygoteLauncher: makes the node's worker processes through a zygote, which is started at the first use; holds the links to
+// them and brings their output to the terminal and to files. Thread-safe. Ends with stop(), which leaves no process behind.
+#include <condition_variable>
+#include <filesystem>
+
+#include "runtime/actors/node.hpp"
+#include "runtime/process/link.hpp"
+#include "runtime/process/log_pump.hpp"
+#include "runtime/process/zygote.hpp"
+
+namespace manta::detail {
+
+/// In front of every message between processes: where it comes from and goes to.
+struct Route {
+  ProcessId from = 0;
+  ProcessId to = 0;
+};
+inline constexpr std::uint16_t kMessageFrame = 1;
+
+Result<void> send_message(Link& link, Route route, std::span<const std::byte> message, std::span<const int> fds = {});
+/// False when the frame is too short to have a route.
+bool split_message(const Link::Frame& frame, Route& route, std::span<const std::byte>& message);
+
+class ZygoteLauncher final : public ProcessLauncher {
+ public:
+  struct Handlers {
+    std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
+    std::function<void(ProcessId process, std::string how)> on_ended{};       ///< after its last message
+  };
+  ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers);
+  ~ZygoteLauncher() override;
+
+  Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
+                         const std::map<std::string, std::string>& environment, Amount cpus) override;
+  void kill(ProcessId process) override;
+  /// To a worker process; dropped when it is gone.
+  void send(ProcessId to, const Buffer& message, std::span<const int> fds = {});
+  /// Waits for the processes to leave, kills those that have not, ends the zygote.
+  void stop(std::chrono::milliseconds grace);
+  std::size_t processes() const;
+
+ private:
+  struct Entry {
+    std::shared_ptr<Link> link{};
+    int pid = 0;
+    LogPump::Id log = 0;
+    bool link_closed = false;
+    std::optional<std::string> exit{};
+  };
+  Result<void> ensure_started();
+  void on_frame(ProcessId from, Link::Frame& frame);
+  void on_exit(const WorkerExit& exit);
+  void on_link_closed(ProcessId process);
+  void finish_if_gone(ProcessId process, std::unique_lock<std::mutex>& lock);
+
+  const wire::Hello hello_;
+  const std::filesystem::path log_dir_;
+  const Handlers handlers_;
+  std::mutex start_mutex_;
+  std::unique_ptr<Reactor> links_;
+  std::unique_ptr<Reactor> logs_;
+  std::unique_ptr<LogPump> pump_;
+  std::unique_ptr<Zygote> zygote_;
+  mutable std::mutex mutex_;  // guards entries_
+  std::condition_variable changed_;
+  std::map<ProcessId, Entry> entries_;
+};
+
+}  // namespace manta::detail

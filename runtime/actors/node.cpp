@@ -1,0 +1,205 @@
+#include "runtime/actors/node.hpp"
+
+#include <algorithm>
+
+#include "runtime/base/log.hpp"
+
+namespace manta::detail {
+
+Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
+           std::function<void(ProcessId)> on_gone, Options options)
+    : table_(std::move(table)), router_(router), launcher_(launcher), lane_(lane), on_gone_(std::move(on_gone)),
+      options_(std::move(options)) {
+  publish_available();
+  actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
+}
+
+Node::~Node() { actor_->stop(); }
+
+void Node::deliver(ProcessId from, wire::Message message) { actor_->tell(FromProcess{from, std::move(message)}); }
+void Node::process_ended(ProcessId process, std::string how) { actor_->tell(Ended{process, std::move(how)}); }
+void Node::stop() { actor_->tell(Stopped{}); }
+
+Resources Node::available() const {
+  std::lock_guard lock(published_mutex_);
+  return published_;
+}
+
+std::size_t Node::leases_held() const {
+  std::lock_guard lock(published_mutex_);
+  return published_leases_;
+}
+
+void Node::publish_available() {
+  std::lock_guard lock(published_mutex_);
+  published_ = table_.ledger().available();
+  published_leases_ = table_.held();
+}
+
+void Node::handle(std::vector<Event>& events) {
+  for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
+  perform();
+  publish_available();
+}
+
+void Node::perform() {
+  while (!effects_.granted.empty())
+    for (const auto& lease : std::exchange(effects_, {}).granted) place(lease);
+}
+
+void Node::on(FromProcess& event) {
+  if (auto* want = std::get_if<wire::WantLeases>(&event.message)) {
+    if (stopping_) return;
+    if (want->own_process) wanted_options_[{event.from, want->purpose}] = std::move(want->options);
+    table_.want({.owner = event.from, .purpose = want->purpose, .shape = want->shape, .count = want->count, .own_process = want->own_process},
+                effects_);
+  } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
+    release(release_it->lease, release_it->kill);
+  } else if (auto* blocked = std::get_if<wire::SetBlocked>(&event.message)) {
+    table_.set_blocked(blocked->lease, blocked->blocked, effects_);
+  } else if (auto* ready = std::get_if<wire::Ready>(&event.message)) {
+    log(LogLevel::kDebug, "worker process " + std::to_string(event.from) + " is ready, build " + std::to_string(ready->build_id));
+  }
+}
+
+void Node::place(const core::Lease& lease) {
+  const bool threads = options_.workers == Workers::kThread && !lease.own_process;
+  if (threads) {
+    places_[lease.id] = kNodeProcess;
+    return tell_granted(lease, kNodeProcess);
+  }
+  ProcessId process;
+  if (lease.own_process) {
+    process = launch(true, wanted_options_[{lease.owner, lease.purpose}], &lease);
+  } else {
+    process = shared_process();
+  }
+  auto& entry = processes_[process];
+  places_[lease.id] = process;
+  entry.leases.insert(lease.id);
+  if (entry.running)
+    tell_granted(lease, process);
+  else
+    entry.ungranted.push_back(lease);
+}
+
+ProcessId Node::shared_process() {
+  ProcessId best = 0;
+  std::size_t count = 0;
+  for (const auto& [id, process] : processes_) {
+    if (process.own || process.leaving || process.ended) continue;
+    ++count;
+    if (!best || process.leases.size() < processes_[best].leases.size()) best = id;
+  }
+  if (best && (processes_[best].leases.empty() || count >= options_.shared_processes)) return best;
+  return launch(false, {.name = "worker"}, nullptr);
+}
+
+ProcessId Node::launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease) {
+  const auto process = next_process_++;
+  processes_[process] = {.own = own};
+  std::map<std::string, std::string> environment = options.environment;
+  Amount cpus(1);
+  if (lease) {
+    std::string visible;
+    for (int id : lease->grant.gpu_ids)
+      visible += (visible.empty() ? "" : ",") + options_.gpu_names.at(static_cast<std::size_t>(id));
+    environment.try_emplace("CUDA_VISIBLE_DEVICES", visible);
+    if (lease->grant.amounts.cpus > cpus) cpus = lease->grant.amounts.cpus;
+  }
+  const std::string threads = std::to_string(std::max<std::int64_t>(1, cpus.raw() / Amount::kUnit));
+  environment.try_emplace("OMP_NUM_THREADS", threads);
+  lane_.post([this, process, options, environment, cpus] {
+    actor_->tell(Launched{process, launcher_.launch(process, options, environment, cpus)});
+  });
+  return process;
+}
+
+void Node::tell_granted(const core::Lease& lease, ProcessId worker) {
+  router_.send(lease.owner, wire::LeaseGranted{.purpose = lease.purpose,
+                                               .lease = {.id = lease.id, .cpus = lease.grant.amounts.cpus, .gpu_ids = lease.grant.gpu_ids},
+                                               .worker = worker});
+}
+
+void Node::on(Launched& event) {
+  auto& process = processes_[event.process];
+  auto waiting = std::exchange(process.ungranted, {});
+  if (!event.result) {
+    process.ended = true;
+    for (const auto& lease : waiting) {
+      places_.erase(lease.id);
+      table_.release(lease.id, effects_);
+      router_.send(lease.owner, wire::LeaseRefused{.purpose = lease.purpose, .error = event.result.error()});
+    }
+    processes_.erase(event.process);
+    return;
+  }
+  process.pid = event.result->pid;
+  if (process.ended) return static_cast<void>(processes_.erase(event.process));
+  process.running = true;
+  if (process.leaving) return launcher_.kill(event.process);
+  for (const auto& lease : waiting)
+    if (table_.find(lease.id)) tell_granted(lease, event.process);
+}
+
+void Node::release(LeaseId lease, bool kill) {
+  auto place = places_.find(lease);
+  if (place == places_.end()) return;
+  const auto process = place->second;
+  places_.erase(place);
+  if (const auto* held = table_.find(lease); held && held->purpose >> 63)  // an actor's: asked for anew at a restart
+    wanted_options_.erase({held->owner, held->purpose});
+  table_.release(lease, effects_);
+  auto it = processes_.find(process);
+  if (process == kNodeProcess || it == processes_.end()) return;
+  it->second.leases.erase(lease);
+  if (!it->second.own || it->second.ended) return;
+  it->second.leaving = true;
+  if (!it->second.running) return;  // killed as soon as it has been launched
+  kill ? launcher_.kill(process) : router_.send(process, wire::Shutdown{});
+}
+
+void Node::on(Ended& event) {
+  auto it = processes_.find(event.process);
+  if (it == processes_.end() || it->second.ended) return;
+  auto process = it->second;
+  for (const auto& lease : std::exchange(it->second.ungranted, {}))
+    if (table_.find(lease.id)) tell_granted(lease, event.process);  // granted and lost, so that it counts as a crash
+  process.running ? static_cast<void>(processes_.erase(it)) : static_cast<void>(it->second.ended = true);
+  if (!process.leaving && !stopping_)
+    log(LogLevel::kInfo, "worker process " + std::to_string(process.pid) + " " + event.how);
+  for (auto id : process.leases) {
+    const auto* lease = table_.find(id);
+    places_.erase(id);
+    if (!lease) continue;
+    const ErrorInfo error{.code = ErrorCode::kWorkerCrashed, .message = event.how,
+                          .where = "worker process " + std::to_string(process.pid)};
+    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error});
+    table_.release(id, effects_);
+  }
+  drop_owner(event.process);
+  on_gone_(event.process);
+}
+
+void Node::drop_owner(ProcessId owner) {
+  for (auto id : table_.drop_owner(owner, effects_)) {
+    if (auto place = places_.find(id); place != places_.end() && place->second != kNodeProcess) {
+      auto it = processes_.find(place->second);
+      if (it != processes_.end() && !it->second.own) router_.send(place->second, wire::OwnerGone{owner});
+    }
+    release(id, true);
+  }
+  std::erase_if(wanted_options_, [&](const auto& each) { return each.first.first == owner; });
+  router_.send(kNodeProcess, wire::OwnerGone{owner});
+}
+
+void Node::on(Stopped&) {
+  stopping_ = true;
+  for (auto& [id, process] : processes_) {
+    if (process.ended) continue;
+    process.leaving = true;
+    if (process.running) router_.send(id, wire::Shutdown{});
+  }
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,98 @@
+#pragma once
+// Node: the role that owns a machine's resources and worker processes. Grants leases by LeaseTable, makes worker processes
+// through the zygote, notices their deaths, tells owners what they lost. One per machine; in embedded mode it lives in the
+// driver. Thread-safe; never blocks its callers: forks happen on a lane.
+#include <map>
+#include <set>
+
+#include "runtime/actors/control.hpp"
+#include "runtime/actors/lane.hpp"
+#include "runtime/actors/router.hpp"
+#include "runtime/core/lease_table.hpp"
+#include "runtime/options.hpp"
+
+namespace manta::detail {
+
+/// How the node makes and ends worker processes; behind an interface so that the node can be tested without any.
+class ProcessLauncher {
+ public:
+  virtual ~ProcessLauncher() = default;
+  struct Started {
+    ProcessId process = 0;
+    int pid = 0;
+  };
+  /// May block. The process's messages and its end are reported by the launcher to the node.
+  virtual Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
+                                 const std::map<std::string, std::string>& environment, Amount cpus) = 0;
+  virtual void kill(ProcessId process) = 0;
+};
+
+class Node {
+ public:
+  struct Options {
+    Workers workers = Workers::kThread;
+    std::size_t shared_processes = 1;        ///< at most so many shared worker processes
+    std::vector<std::string> gpu_names{};    ///< by id, what goes into CUDA_VISIBLE_DEVICES
+  };
+  Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
+       std::function<void(ProcessId)> on_gone, Options options);
+  ~Node();
+
+  /// A message of an owner or of a worker process.
+  void deliver(ProcessId from, wire::Message message);
+  /// A worker process has ended: "was killed by signal 9 (Killed)".
+  void process_ended(ProcessId process, std::string how);
+  Resources available() const;
+  std::size_t leases_held() const;
+  /// Tells all worker processes to end; those that do not are killed by the launcher's end.
+  void stop();
+
+ private:
+  struct FromProcess { ProcessId from; wire::Message message; };
+  struct Launched { ProcessId process; Result<ProcessLauncher::Started> result; };
+  struct Ended { ProcessId process; std::string how; };
+  struct Stopped {};
+  using Event = std::variant<FromProcess, Launched, Ended, Stopped>;
+  struct Process {
+    int pid = 0;
+    bool own = false;
+    bool running = false;              ///< launched: grants can be told
+    bool leaving = false;              ///< told to end
+    bool ended = false;
+    std::set<LeaseId> leases{};
+    std::vector<core::Lease> ungranted{};  ///< wait for the launch
+  };
+
+  void handle(std::vector<Event>& events);
+  void on(FromProcess& event);
+  void on(Launched& event);
+  void on(Ended& event);
+  void on(Stopped& event);
+  void perform();
+  void place(const core::Lease& lease);
+  ProcessId shared_process();
+  ProcessId launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease);
+  void tell_granted(const core::Lease& lease, ProcessId worker);
+  void release(LeaseId lease, bool kill);
+  void drop_owner(ProcessId owner);
+  void publish_available();
+
+  core::LeaseTable table_;
+  Router& router_;
+  ProcessLauncher& launcher_;
+  Lane& lane_;
+  const std::function<void(ProcessId)> on_gone_;
+  const Options options_;
+  core::LeaseEffects effects_{};
+  ProcessId next_process_ = 1;
+  std::map<ProcessId, Process> processes_{};
+  std::map<LeaseId, ProcessId> places_{};
+  std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};
+  bool stopping_ = false;
+  mutable std::mutex published_mutex_;
+  Resources published_{};
+  std::size_t published_leases_ = 0;
+  std::unique_ptr<ControlActor<Event>> actor_;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,212 @@
+#include "runtime/actors/node_engine.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "runtime/base/log.hpp"
+#include "runtime/gpu/discovery.hpp"
+#include "runtime/store/rocksdb_store.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+std::size_t usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return std::max(1u, std::thread::hardware_concurrency());
+  return static_cast<std::size_t>(CPU_COUNT(&set));
+}
+
+std::filesystem::path default_durable_dir() {
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data && *data) return std::filesystem::path(data) / "manta/durable";
+  if (const char* home = std::getenv("HOME"); home && *home) return std::filesystem::path(home) / ".local/share/manta/durable";
+  throw InvalidArgument("no place for durable objects: HOME is not set; start with --durable-dir=DIR");
+}
+
+Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
+  Resources total = custom;
+  total.set("CPU", cpus);
+  total.set("GPU", Amount(gpus));
+  return total;
+}
+
+void check_options(const RuntimeOptions& options) {
+  if (options.num_cpus && *options.num_cpus <= Amount(0))
+    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": a machine needs more than 0");
+  if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
+    throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
+  for (const auto& [name, amount] : options.resources) {
+    if (name == "CPU" || name == "GPU") throw InvalidArgument("the resource " + name + " is said by num_cpus and num_gpus");
+    if (amount < Amount(0)) throw InvalidArgument("the resource " + name + " is negative");
+  }
+}
+
+}  // namespace
+
+NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
+  Machine machine{.cpus = options.num_cpus ? *options.num_cpus : Amount(usable_cpus()), .custom = options.resources};
+  if (options.num_gpus) {
+    for (std::int64_t i = 0; i < options.num_gpus->raw() / Amount::kUnit; ++i) machine.gpu_names.push_back(std::to_string(i));
+  } else {
+    for (const auto& gpu : discover_gpus()) machine.gpu_names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+  }
+  return machine;
+}
+
+NodeEngine::NodeEngine(const RuntimeOptions& options, Machine machine)
+    : ProcessEngine(kNodeProcess, total_of(machine.cpus, machine.gpu_names.size(), machine.custom), options.inline_bytes,
+                    options.workers == Workers::kProcess),
+      options_(options), machine_(std::move(machine)) {}
+
+std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
+  check_options(options);
+  std::shared_ptr<NodeEngine> engine(new NodeEngine(options, look_at_machine(options)));
+  engine->start_roles();
+  return engine;
+}
+
+void NodeEngine::start_roles() {
+  auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0)}).value();
+  spill_dir_ = options_.spill_dir;
+  if (spill_dir_.empty())
+    spill_dir_ = std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getpid()) + "-" +
+                                                           std::to_string(reinterpret_cast<std::uintptr_t>(this) & 0xffffff));
+  auto objects = std::make_unique<ObjectStore>(
+      std::move(arena), [dir = spill_dir_] { return open_rocksdb(dir.string(), {.kind = StoreKind::kSpill}); });
+  node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
+                                            [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {
+                                              launcher_->send(to, wire::encode(reply), fds);
+                                            });
+  const auto cpus = static_cast<std::size_t>(std::max<std::int64_t>(1, (machine_.cpus.raw() + Amount::kUnit - 1) / Amount::kUnit));
+  launcher_ = std::make_unique<ZygoteLauncher>(
+      wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_}, options_.log_dir,
+      ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
+                               .on_ended = [this](ProcessId process, std::string how) { node_->process_ended(process, std::move(how)); }});
+  begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()));
+  std::vector<int> gpu_ids(machine_.gpu_names.size());
+  for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);
+  core::LeaseTable table(core::ResourceLedger(machine_.cpus, std::move(gpu_ids), machine_.custom), ids_);
+  node_ = std::make_unique<Node>(system(), std::move(table), *this, *launcher_, *lane_,
+                                 [this](ProcessId process) { node_store_->process_gone(process); },
+                                 Node::Options{.workers = options_.workers, .shared_processes = cpus, .gpu_names = machine_.gpu_names});
+}
+
+NodeEngine::~NodeEngine() { shutdown(); }
+
+void NodeEngine::need_running() const {
+  if (stopped_) throw RuntimeStopped("the runtime has been shut down: start another one");
+}
+
+void NodeEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
+  need_running();
+  ProcessEngine::submit(std::move(record), std::move(options));
+}
+
+std::shared_ptr<ActorLink> NodeEngine::spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) {
+  need_running();
+  return ProcessEngine::spawn(std::move(constructor), std::move(options));
+}
+
+void NodeEngine::shutdown() {
+  if (stopped_.exchange(true)) return;
+  if (!node_) return;
+  const auto begin = SteadyClock::now();
+  if (!finish_work(begin + options_.shutdown_timeout)) {
+    abandon_work();
+    // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
+    for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  node_->stop();
+  launcher_->stop(std::chrono::milliseconds(1000));
+  if (!host_->idle()) return end_system();  // keeps this engine, and all that the code stands on, until the process ends
+  node_store_->close();
+  lane_.reset();
+  node_.reset();
+  end_system();
+  launcher_.reset();
+  std::lock_guard lock(durable_mutex_);
+  durable_.reset();
+}
+
+void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
+  auto message = wire::decode(bytes);
+  if (message) return deliver(from, std::move(*message));
+  log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
+                            message.error().message + "); it is ended");
+  launcher_->kill(from);
+}
+
+void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
+  if (auto* request = std::get_if<wire::StoreRequest>(&message)) {
+    node_store_->serve(from, *request);
+  } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
+    send(from, wire::ResourcesReport{.request = report->request, .total = total_, .available = node_->available()});
+  } else if (node_) {
+    node_->deliver(from, std::move(message));
+  }
+}
+
+void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launcher_->send(to, wire::encode(message)); }
+
+Resources NodeEngine::available_resources() const { return node_ ? node_->available() : Resources{}; }
+
+DurableStore& NodeEngine::durable() {
+  std::lock_guard lock(durable_mutex_);
+  if (!durable_) {
+    const auto dir = options_.durable_dir.empty() ? default_durable_dir() : options_.durable_dir;
+    std::filesystem::create_directories(dir.parent_path());
+    durable_ = DurableStore::open(dir.string()).value();
+  }
+  return *durable_;
+}
+
+void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
+  need_running();
+  if (portable_ || !options.durable_name.empty()) {
+    auto encoded = cell.encoded(options.durable_name.empty() ? options_.inline_bytes : ~std::uint64_t{0},
+                                [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+                                  return node_store_->place(size, fill, kNodeProcess);
+                                })
+                       .value();
+    if (options.durable_name.empty()) return;
+    const auto& tag = options.type_tag.empty() ? standard_tag : options.type_tag;
+    if (tag.empty())
+      throw InvalidArgument("put of " + options.durable_name + ": the type " + cell.ops().name() +
+                            " has no standard tag; give .type_tag, so that a later build knows what the bytes are");
+    durable().put(options.durable_name, tag, encoded.bytes.bytes()).value();
+  }
+}
+
+std::shared_ptr<Cell> NodeEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {
+  need_running();
+  if (tag.empty()) throw InvalidArgument("find_durable of " + name + ": give the type tag that it was put with");
+  auto value = durable().get(name).value();
+  if (value.type_tag != tag)
+    throw InvalidArgument("the durable object " + name + " was put with the type tag \"" + value.type_tag + "\", not \"" + tag + "\"");
+  auto cell = std::make_shared<Cell>(ops);
+  auto bytes = std::make_shared<std::vector<std::byte>>(std::move(value.bytes));
+  const std::span<const std::byte> view(*bytes);
+  cell->set_bytes(reinterpret_cast<std::uintptr_t>(view.data()) % 64 == 0 ? Buffer(std::move(bytes), view) : Buffer::copy(view));
+  return cell;
+}
+
+bool NodeEngine::remove_durable(const std::string& name) {
+  need_running();
+  auto removed = durable().remove(name);
+  if (!removed && removed.error().code != ErrorCode::kNotFound) removed.value();
+  return removed.ok();
+}
+
+std::vector<std::string> NodeEngine::list_durable(const std::string& prefix) {
+  need_running();
+  std::vector<std::string> names;
+  const auto infos = durable().list(prefix).value();
+  for (const auto& info : infos) names.push_back(info.name);
+  return names;
+}
+
+}  // namespace manta::detail

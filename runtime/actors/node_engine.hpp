@@ -1,0 +1,51 @@
+#pragma once
+// NodeEngine: the driver's process: head, node, owner and (with --workers=thread) the workers in one. What `Runtime` holds.
+#include "runtime/actors/launcher.hpp"
+#include "runtime/actors/node_store.hpp"
+#include "runtime/actors/process_engine.hpp"
+#include "runtime/store/durable_store.hpp"
+
+namespace manta::detail {
+
+class NodeEngine final : public ProcessEngine {
+ public:
+  /// Starts everything. Throws InvalidArgument, ResourceExhausted.
+  static std::shared_ptr<NodeEngine> start(const RuntimeOptions& options);
+  ~NodeEngine() override;
+  void shutdown();
+
+  void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) override;
+  void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) override;
+  std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;
+  bool remove_durable(const std::string& name) override;
+  std::vector<std::string> list_durable(const std::string& prefix) override;
+  Resources available_resources() const override;
+
+ private:
+  struct Machine {
+    Amount cpus{};
+    std::vector<std::string> gpu_names{};
+    Resources custom{};
+  };
+  NodeEngine(const RuntimeOptions& options, Machine machine);
+  static Machine look_at_machine(const RuntimeOptions& options);
+  void start_roles();
+  void on_message(ProcessId from, const Buffer& bytes);
+  void deliver_control(ProcessId from, wire::Message message) override;
+  void send_remote(ProcessId to, const wire::Message& message) override;
+  DurableStore& durable();
+  void need_running() const;
+
+  const RuntimeOptions options_;
+  const Machine machine_;
+  std::filesystem::path spill_dir_{};
+  std::shared_ptr<NodeStore> node_store_;
+  std::unique_ptr<ZygoteLauncher> launcher_;
+  std::unique_ptr<Node> node_;
+  std::mutex durable_mutex_;
+  std::unique_ptr<DurableStore> durable_;
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace manta::detail

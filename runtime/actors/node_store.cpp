@@ -1,0 +1,170 @@
+#include "runtime/actors/node_store.hpp"
+
+#include <unistd.h>
+
+namespace manta::detail {
+
+namespace {
+
+constexpr std::size_t kStoreThreads = 4;  // creations and restores that wait at the same time
+
+}  // namespace
+
+NodeStore::NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply)
+    : store_(std::move(store)), ids_(ids), reply_(std::move(reply)), lane_(std::make_unique<Lane>(kStoreThreads)) {}
+
+NodeStore::~NodeStore() { close(); }
+
+void NodeStore::close() {
+  store_->close();
+  lane_.reset();
+}
+
+Result<Buffer> NodeStore::open(ObjectId id) {
+  auto block = store_->pin(id.value);
+  if (!block) return block.error();
+  std::shared_ptr<const void> pin(store_->arena().bytes(*block).data(),
+                                  [self = shared_from_this(), this, id](const void*) { store_->unpin(id.value); });
+  return Buffer(std::move(pin), store_->arena().bytes(*block));
+}
+
+void NodeStore::free(ObjectId id) { store_->free(id.value); }
+
+Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId) {
+  const auto id = ids_.next<ObjectId>();
+  auto block = store_->create(id.value, size);
+  if (!block) return block.error();
+  return Room{id, store_->arena().bytes(*block)};
+}
+
+Result<void> NodeStore::seal(ObjectId id) { return store_->seal(id.value); }
+void NodeStore::abort(ObjectId id) { static_cast<void>(store_->abort(id.value)); }
+
+void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable) {
+  wire::StoreReply reply{.request = request, .id = id};
+  if (!block) {
+    reply.error = block.error();
+    return reply_(to, reply, {});
+  }
+  reply.extent = block->extent;
+  reply.offset = block->offset;
+  reply.size = block->size;
+  bool fresh = false;
+  {
+    std::lock_guard lock(mutex_);
+    fresh = clients_[to].extents.insert({block->extent, writable}).second;
+  }
+  if (!fresh) return reply_(to, reply, {});
+  auto fd = store_->arena().extent_fd(block->extent, writable);
+  if (!fd) {
+    reply.error = fd.error();
+    return reply_(to, reply, {});
+  }
+  reply.extent_bytes = static_cast<std::uint64_t>(::lseek(*fd, 0, SEEK_END));
+  const int fds[]{*fd};
+  reply_(to, reply, fds);
+  ::close(*fd);
+}
+
+void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
+  const auto id = ids_.next<ObjectId>();
+  {
+    std::lock_guard lock(mutex_);
+    clients_[from].creating.insert(id);
+    clients_[request.owner].owned.insert(id);
+  }
+  auto finish = [this, from, id, request](const Result<Block>& block) {
+    if (!block) {
+      std::lock_guard lock(mutex_);
+      clients_[from].creating.erase(id);
+      clients_[request.owner].owned.erase(id);
+    }
+    bool gone;
+    {
+      std::lock_guard lock(mutex_);
+      gone = clients_[from].gone || clients_[request.owner].gone;
+    }
+    if (gone && block) static_cast<void>(store_->abort(id.value));
+    answer(from, request.request, id, block, true);
+  };
+  auto now = store_->try_create(id.value, request.size);
+  if (!now) return finish(now.error());
+  if (*now) return finish(**now);
+  lane_->post([this, id, request, finish] { finish(store_->create(id.value, request.size)); });
+}
+
+void NodeStore::pin_for(ProcessId from, const wire::StoreRequest& request) {
+  const auto id = request.id;
+  auto finish = [this, from, id, request](const Result<Block>& block) {
+    bool gone = false;
+    if (block) {
+      std::lock_guard lock(mutex_);
+      gone = clients_[from].gone;
+      if (!gone) ++clients_[from].pins[id];
+    }
+    if (gone) return store_->unpin(id.value);
+    answer(from, request.request, id, block, false);
+  };
+  auto now = store_->try_pin(id.value);
+  if (!now) return finish(now.error());
+  if (*now) return finish(**now);
+  lane_->post([this, id, finish] { finish(store_->pin(id.value)); });
+}
+
+void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
+  switch (request.operation) {
+    case wire::StoreOperation::kCreate: return create_for(from, request);
+    case wire::StoreOperation::kPin: return pin_for(from, request);
+    case wire::StoreOperation::kSeal: {
+      {
+        std::lock_guard lock(mutex_);
+        if (!clients_[from].creating.erase(request.id)) return;
+      }
+      static_cast<void>(store_->seal(request.id.value));
+      return;
+    }
+    case wire::StoreOperation::kAbort: {
+      {
+        std::lock_guard lock(mutex_);
+        if (!clients_[from].creating.erase(request.id)) return;
+      }
+      return static_cast<void>(store_->abort(request.id.value));
+    }
+    case wire::StoreOperation::kUnpin: {
+      {
+        std::lock_guard lock(mutex_);
+        auto& pins = clients_[from].pins;
+        auto it = pins.find(request.id);
+        if (it == pins.end()) return;
+        if (--it->second == 0) pins.erase(it);
+      }
+      return store_->unpin(request.id.value);
+    }
+    case wire::StoreOperation::kFree: {
+      {
+        std::lock_guard lock(mutex_);
+        if (!clients_[from].owned.erase(request.id)) return;
+      }
+      return store_->free(request.id.value);
+    }
+  }
+}
+
+void NodeStore::process_gone(ProcessId process) {
+  Client client;
+  {
+    std::lock_guard lock(mutex_);
+    client = std::exchange(clients_[process], Client{.gone = true});
+  }
+  for (auto id : client.creating) static_cast<void>(store_->abort(id.value));
+  for (const auto& [id, count] : client.pins)
+    for (int i = 0; i < count; ++i) store_->unpin(id.value);
+  for (auto id : client.owned) store_->free(id.value);
+}
+
+bool NodeStore::idle() const {
+  const auto stats = store_->stats();
+  return stats.objects == 0 && stats.pinned_objects == 0;
+}
+
+}  // namespace manta::detail

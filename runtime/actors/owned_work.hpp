@@ -1,0 +1,42 @@
+#pragma once
+// What an owner knows about a task, a call or a constructor that it made. Made by the submitting thread, then touched by the
+// owner actor only.
+#include "runtime/actors/executor.hpp"
+#include "runtime/core/actor_table.hpp"
+#include "runtime/core/task_table.hpp"
+
+namespace manta::detail {
+
+struct OwnedWork {
+  enum class Kind : std::uint8_t { kTask, kCall, kConstructor };
+  virtual ~OwnedWork() = default;
+  explicit OwnedWork(Kind k) : kind(k) {}
+
+  Kind kind;
+  std::shared_ptr<TaskRecord> record{};
+  std::shared_ptr<const std::string> name{};
+  bool portable = false;                      ///< may run in another process: encode what it takes
+  EncodedValue arguments{};                   ///< when portable
+};
+
+struct OwnedTask final : OwnedWork, core::TaskNode {
+  OwnedTask() : OwnedWork(Kind::kTask) {}
+  std::shared_ptr<const TaskOptions> options{};
+};
+
+struct OwnedCall final : OwnedWork, core::CallNode {
+  OwnedCall() : OwnedWork(Kind::kCall) {}
+};
+
+struct OwnedConstructor final : OwnedWork {
+  OwnedConstructor() : OwnedWork(Kind::kConstructor) {}
+  TaskId id{};
+  ActorId actor{};
+  std::uint32_t unresolved = 0;
+  int starts = 0;
+  bool killed = false;
+  std::shared_ptr<const ActorOptions> options{};
+  std::shared_ptr<const ErrorInfo> last_error{};  ///< why its constructor failed, or its process ended
+};
+
+}  // namespace manta::detail

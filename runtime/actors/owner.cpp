@@ -1,0 +1,237 @@
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+core::ResourceRequest request_of(const auto& options) {
+  return {.cpus = options.num_cpus, .gpus = options.num_gpus, .custom = options.resources};
+}
+
+std::shared_ptr<const std::string> name_or(const std::string& given, FunctionEntry& function) {
+  return given.empty() ? shared_name(function) : std::make_shared<const std::string>(given);
+}
+
+std::shared_ptr<const ErrorInfo> stopped_error() {
+  static const auto error = std::make_shared<const ErrorInfo>(
+      ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  return error;
+}
+
+std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size_t index, std::shared_ptr<const ErrorInfo> cause) {
+  return std::make_shared<const ErrorInfo>(
+      ErrorInfo{.code = cause->code,
+                .message = "it did not run: object argument " + std::to_string(index + 1) + " failed",
+                .where = *work.name,
+                .cause = std::move(cause)});
+}
+
+/// One handle's share in an actor; the last one tells the owner.
+class OwnedActorLink final : public ActorLink {
+ public:
+  OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable)
+      : owner_(std::move(owner)), id_(id), description_(std::move(description)), portable_(portable) {}
+  ~OwnedActorLink() override {
+    if (auto owner = owner_.lock()) owner->dropped(id_);
+  }
+  void call(std::shared_ptr<TaskRecord> record) override {
+    auto owner = owner_.lock();
+    if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+    owner->call(id_, std::move(record), portable_);
+  }
+  void kill() override {
+    if (auto owner = owner_.lock()) owner->kill(id_);
+  }
+  std::string description() const override { return description_; }
+
+ private:
+  std::weak_ptr<Owner> owner_;
+  ActorId id_;
+  std::string description_;
+  bool portable_;
+};
+
+}  // namespace
+
+class Owner::ArgumentWaiter final : public Cell::Waiter {
+ public:
+  ArgumentWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index)
+      : owner_(std::move(owner)), work_(std::move(work)), index_(index) {}
+  void settled() override {
+    if (auto owner = owner_.lock()) owner->argument_settled(work_, index_);
+  }
+
+ private:
+  std::weak_ptr<Owner> owner_;
+  std::shared_ptr<OwnedWork> work_;
+  std::size_t index_;
+};
+
+Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
+             Options options)
+    : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), options_(std::move(options)) {
+  actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
+}
+
+Owner::~Owner() { actor_->stop(); }
+
+void Owner::check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const {
+  auto refuse = [&](ErrorCode code, const std::string& why) { throw_error({.code = code, .message = why, .where = what}); };
+  auto check_one = [&](const std::string& name, Amount amount) {
+    if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "a negative amount of " + name + ": give 0 or more");
+    if (amount > options_.total[name])
+      refuse(ErrorCode::kInfeasibleResources,
+             "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
+                 " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
+  };
+  check_one("CPU", request.cpus);
+  check_one("GPU", request.gpus);
+  for (const auto& [name, amount] : request.custom) check_one(name, amount);
+  if (request.gpus > Amount(1) && !request.gpus.is_whole())
+    refuse(ErrorCode::kInvalidArgument, request.gpus.to_string() + " GPUs: more than one must be a whole number");
+  if (has_environment && !own_process)
+    refuse(ErrorCode::kInvalidArgument, "an environment of its own needs .isolation = manta::own_process");
+}
+
+Result<EncodedValue> Owner::encode_cell(Cell& cell) {
+  return cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+    return store_.place(size, fill, router_.self());
+  });
+}
+
+std::vector<std::size_t> Owner::pending_arguments(OwnedWork& work) {
+  std::vector<std::size_t> pending;
+  const auto& refs = work.record->refs;
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    if (!refs[i]->settled())
+      pending.push_back(i);
+    else if (!refs[i]->failed() && work.portable)
+      encode_cell(*refs[i]).value();
+  }
+  return pending;
+}
+
+bool Owner::fail_at_once(OwnedWork& work) {
+  const auto& refs = work.record->refs;
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    if (!refs[i]->failed()) continue;
+    work.record->result->set_error(argument_error(work, i, refs[i]->error()));
+    return true;
+  }
+  if (!stopped_) return false;
+  work.record->result->set_error(stopped_error());
+  return true;
+}
+
+void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const std::vector<std::size_t>& pending) {
+  if (pending.empty()) return;
+  const auto refs = work->record->refs;  // a copy: the work may end while we are here
+  for (auto i : pending) refs[i]->on_settled(std::make_shared<ArgumentWaiter>(weak_from_this(), work, i));
+}
+
+void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index) {
+  auto cell = work->record->refs.size() > index ? work->record->refs[index] : nullptr;
+  if (cell && work->portable && cell->needs_encoding()) {
+    lane_.post([self = shared_from_this(), work, index, cell] {
+      auto encoded = self->encode_cell(*cell);
+      auto error = encoded ? nullptr : std::make_shared<const ErrorInfo>(encoded.error());
+      self->actor_->tell(ArgumentSettled{work, std::move(error), index});
+    });
+    return;
+  }
+  actor_->tell(ArgumentSettled{work, cell ? cell->error() : nullptr, index});
+}
+
+void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
+  if (!work->portable) return;
+  OutputArchive count;
+  work->record->encode_arguments(count);
+  auto write = [&](std::span<std::byte> target) {
+    OutputArchive archive(target);
+    work->record->encode_arguments(archive);
+  };
+  if (count.size() <= options_.inline_bytes) {
+    auto [buffer, target] = Buffer::allocate(count.size());
+    write(target);
+    work->arguments.bytes = std::move(buffer);
+  } else {
+    work->arguments.stored = store_.place(count.size(), write, router_.self()).value();
+  }
+}
+
+void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
+  static const auto kDefaults = std::make_shared<const TaskOptions>();
+  auto task = std::make_shared<OwnedTask>();
+  task->options = options ? std::move(options) : kDefaults;
+  task->name = name_or(task->options->name, *record->function);
+  task->record = std::move(record);
+  const bool own_process = task->options->isolation == Isolation::kOwnProcess;
+  check(request_of(*task->options), own_process, !task->options->env.empty(), *task->name);
+  task->portable = options_.portable || own_process;
+  task->id = ids_.next<TaskId>();
+  task->nested = nested;
+  task->max_retries = task->options->max_retries;
+  if (fail_at_once(*task)) return;
+  prepare(task);
+  const auto pending = pending_arguments(*task);
+  task->unresolved = static_cast<std::uint32_t>(pending.size());
+  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  actor_->tell(Submitted{task});
+  watch_arguments(task, pending);
+}
+
+std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options) {
+  if (stopped_) throw_error(*stopped_error());
+  auto constructor = std::make_shared<OwnedConstructor>();
+  constructor->options = std::move(options);
+  constructor->name = name_or(constructor->options->name, *record->function);
+  constructor->record = std::move(record);
+  const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
+  check(request_of(*constructor->options), own_process, !constructor->options->env.empty(), "actor " + *constructor->name);
+  constructor->portable = options_.portable || own_process;
+  constructor->id = ids_.next<TaskId>();
+  constructor->actor = ids_.next<ActorId>();
+  prepare(constructor);
+  auto pending = pending_arguments(*constructor);
+  for (std::size_t i = 0; i < constructor->record->refs.size(); ++i)
+    if (constructor->record->refs[i]->failed()) pending.push_back(i);
+  constructor->unresolved = static_cast<std::uint32_t>(pending.size());
+  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable);
+  actor_->tell(Spawned{constructor});
+  watch_arguments(constructor, pending);
+  return link;
+}
+
+void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable) {
+  auto call = std::make_shared<OwnedCall>();
+  call->name = shared_name(*record->function);
+  call->record = std::move(record);
+  call->portable = portable;
+  call->id = ids_.next<TaskId>();
+  call->actor = actor;
+  if (fail_at_once(*call)) return;
+  prepare(call);
+  const auto pending = pending_arguments(*call);
+  call->unresolved = static_cast<std::uint32_t>(pending.size());
+  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  actor_->tell(Called{call});
+  watch_arguments(call, pending);
+}
+
+void Owner::dropped(ActorId actor) { actor_->tell(Dropped{actor}); }
+void Owner::kill(ActorId actor) { actor_->tell(Killed{actor}); }
+void Owner::deliver(wire::Message message) { actor_->tell(std::move(message)); }
+
+void Owner::stop() {
+  stopped_ = true;
+  actor_->tell(Stop{.everything = false});
+}
+
+void Owner::abandon() { actor_->tell(Stop{.everything = true}); }
+
+std::string Owner::describe(const OwnedConstructor& actor) const {
+  return "actor " + *actor.name + " #" + std::to_string(actor.actor.value & 0xffffffffffull);
+}
+
+}  // namespace manta::detail

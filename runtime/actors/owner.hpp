@@ -1,0 +1,116 @@
+#pragma once
+// Owner: the role of a process that submits. Owns its tasks, its actors and the objects they make: decides by TaskTable
+// and ActorTable, and does what they say. One per process. The public operations are thread-safe and never block, except
+// that a value too large to travel inline is written to the object store by the calling thread.
+#include <variant>
+
+#include "runtime/actors/lane.hpp"
+#include "runtime/actors/owned_work.hpp"
+#include "runtime/actors/worker_host.hpp"
+
+namespace manta::detail {
+
+class Owner : public std::enable_shared_from_this<Owner> {
+ public:
+  struct Options {
+    bool portable = false;     ///< work may run in other processes
+    Resources total{};         ///< what the machine has, to refuse at once what can never fit
+    std::uint64_t inline_bytes = 0;
+  };
+  Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane, Options options);
+  ~Owner();
+
+  void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested);
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options);
+  void call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable);
+  void dropped(ActorId actor);
+  void kill(ActorId actor);
+
+  /// A message from the node or a worker.
+  void deliver(wire::Message message);
+  /// Fails what has not begun, ends all actors; from now on everything that is submitted fails with RuntimeStopped.
+  void stop();
+  /// Tasks and actors that are not at their end.
+  std::size_t unfinished() const { return unfinished_.load(std::memory_order_acquire); }
+  /// Fails what is left.
+  void abandon();
+
+ private:
+  struct Submitted { std::shared_ptr<OwnedTask> task; };
+  struct Spawned { std::shared_ptr<OwnedConstructor> constructor; };
+  struct Called { std::shared_ptr<OwnedCall> call; };
+  struct ArgumentSettled { std::shared_ptr<OwnedWork> work; std::shared_ptr<const ErrorInfo> error; std::size_t index; };
+  struct Dropped { ActorId actor; };
+  struct Killed { ActorId actor; };
+  struct Stop { bool everything; };
+  using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, wire::Message>;
+  struct HeldLease {
+    wire::LeaseInfo info{};
+    ProcessId worker = 0;
+    bool own_process = false;
+  };
+  class ArgumentWaiter;
+
+  // On the calling thread.
+  void check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const;
+  void prepare(const std::shared_ptr<OwnedWork>& work);
+  void watch_arguments(const std::shared_ptr<OwnedWork>& work, const std::vector<std::size_t>& pending);
+  std::vector<std::size_t> pending_arguments(OwnedWork& work);
+  void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index);
+  Result<EncodedValue> encode_cell(Cell& cell);
+  bool fail_at_once(OwnedWork& work);
+
+  // In the actor.
+  void handle(std::vector<Event>& events);
+  void on(Submitted& event);
+  void on(Spawned& event);
+  void on(Called& event);
+  void on(ArgumentSettled& event);
+  void on(Dropped& event);
+  void on(Killed& event);
+  void on(Stop& event);
+  void on(wire::Message& message);
+  void on_granted(const wire::LeaseGranted& granted);
+  void on_refused(const wire::LeaseRefused& refused);
+  void on_lost(const wire::LeaseLost& lost);
+  void on_task_outcome(wire::Outcome& outcome);
+  void on_call_outcome(wire::Outcome& outcome);
+  void on_created(wire::ActorCreated& created);
+  void perform();
+  void perform_tasks();
+  void perform_actors();
+  void send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks);
+  void send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls);
+  void want(const core::TaskEffects::Want& want);
+  void want_actor(ActorId actor, std::uint32_t count);
+  Work typed_work(OwnedWork& work, TaskId id, int attempt);
+  wire::Task wire_task(OwnedWork& work, TaskId id, int attempt);
+  void settle(OwnedWork& work, wire::Outcome& outcome);
+  void fail_call(OwnedCall& call, core::CallFailure why);
+  void forget_task(OwnedTask& task);
+  core::TaskShape shape_of(const OwnedTask& task) const;
+  std::string describe(const OwnedConstructor& actor) const;
+
+  IdSource& ids_;
+  Router& router_;
+  WorkerHost& host_;
+  StoreAccess& store_;
+  Lane& lane_;
+  const Options options_;
+  core::TaskTable task_table_{};
+  core::ActorTable actor_table_{};
+  core::TaskEffects task_effects_{};
+  core::ActorEffects actor_effects_{};
+  std::unordered_map<TaskId, std::shared_ptr<OwnedTask>> tasks_{};
+  std::unordered_map<TaskId, std::shared_ptr<OwnedCall>> calls_{};
+  std::unordered_map<ActorId, std::shared_ptr<OwnedConstructor>> actors_{};
+  std::unordered_map<LeaseId, HeldLease> leases_{};
+  std::unordered_map<LeaseId, std::shared_ptr<const ErrorInfo>> lost_{};
+  std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
+  std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
+  std::atomic<std::size_t> unfinished_{0};
+  std::atomic<bool> stopped_{false};
+  std::unique_ptr<ControlActor<Event>> actor_;
+};
+
+}  // namespace manta::detail

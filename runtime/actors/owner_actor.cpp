@@ -1,0 +1,433 @@
+// The owner's event handling: what runs in its actor. The thread-safe face is in owner.cpp.
+#include <algorithm>
+
+#include "runtime/actors/owner.hpp"
+#include "runtime/base/log.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+constexpr core::Purpose kActorPurpose = std::uint64_t{1} << 63;  // the rest is the actor's id; tasks: the shape's index
+constexpr std::uint64_t kMaxFrameBytes = 4 << 20;                // inline values in one message
+
+std::uint64_t environment_hash(const TaskOptions& options) {
+  if (options.env.empty() && options.log_file.empty() && options.echo_output) return 0;
+  std::string all = options.log_file.string() + (options.echo_output ? "+" : "-");
+  for (const auto& [name, value] : options.env) all += name + "=" + value + "\n";
+  return std::hash<std::string>{}(all) | 1;
+}
+
+wire::Value to_wire(const EncodedValue& value) {
+  if (value.stored) return {.stored = {value.stored->id()}, .stored_size = value.stored->size()};
+  return {.bytes = value.bytes};
+}
+
+std::uint64_t inline_size(const wire::Task& task) {
+  std::uint64_t size = task.arguments.bytes.size();
+  for (const auto& ref : task.refs) size += ref.bytes.size();
+  return size;
+}
+
+template <class Options>
+wire::ProcessOptions process_options(const Options& options, const std::string& name) {
+  return {.name = name, .environment = options.env, .log_file = options.log_file.string(), .echo = options.echo_output};
+}
+
+std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
+
+}  // namespace
+
+void Owner::handle(std::vector<Event>& events) {
+  for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
+  perform();
+}
+
+core::TaskShape Owner::shape_of(const OwnedTask& task) const {
+  const auto& o = *task.options;
+  return {.request = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+          .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
+          .environment = environment_hash(o)};
+}
+
+void Owner::on(Submitted& event) {
+  auto& task = *event.task;
+  task.estimate = &estimates_[task.record->function];
+  task.shape = task_table_.shape_index(shape_of(task));
+  shape_options_.try_emplace(task.shape, task.options);
+  tasks_.emplace(task.id, event.task);
+  if (stopped_) {
+    task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
+    forget_task(task);
+    return;
+  }
+  task_table_.submit(task, task_effects_);
+}
+
+void Owner::on(Spawned& event) {
+  auto& constructor = *event.constructor;
+  actors_.emplace(constructor.actor, event.constructor);
+  actor_table_.create(constructor.actor,
+                      {.max_restarts = constructor.options->max_restarts, .max_task_retries = constructor.options->max_task_retries},
+                      constructor.unresolved, actor_effects_);
+}
+
+void Owner::on(Called& event) {
+  calls_.emplace(event.call->id, event.call);
+  actor_table_.call(*event.call, actor_effects_);
+}
+
+void Owner::on(ArgumentSettled& event) {
+  auto& work = *event.work;
+  const bool failed = event.error != nullptr;
+  auto error = [&] {
+    return share({.code = event.error->code,
+                  .message = "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
+                  .where = *work.name,
+                  .cause = event.error});
+  };
+  if (work.kind == OwnedWork::Kind::kTask) {
+    auto& task = static_cast<OwnedTask&>(work);
+    if (!tasks_.contains(task.id)) return;
+    if (!failed) return task_table_.argument_ready(task, task_effects_);
+    task_table_.withdraw(task);
+    work.record->result->set_error(error());
+    forget_task(task);
+  } else if (work.kind == OwnedWork::Kind::kCall) {
+    auto& call = static_cast<OwnedCall&>(work);
+    if (!calls_.contains(call.id)) return;
+    if (!failed) return actor_table_.argument_ready(call, actor_effects_);
+    actor_table_.withdraw(call, actor_effects_);
+    work.record->result->set_error(error());
+    calls_.erase(call.id);
+    --unfinished_;
+  } else {
+    auto& constructor = static_cast<OwnedConstructor&>(work);
+    if (!failed) return actor_table_.constructor_argument_ready(constructor.actor, actor_effects_);
+    constructor.last_error = error();
+    actor_table_.constructor_argument_failed(constructor.actor, actor_effects_);
+  }
+}
+
+void Owner::on(Dropped& event) { actor_table_.dropped(event.actor, actor_effects_); }
+
+void Owner::on(Killed& event) {
+  auto it = actors_.find(event.actor);
+  if (it == actors_.end()) return;
+  it->second->killed = true;
+  if (!it->second->last_error)
+    it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it was ended by kill()"});
+  actor_table_.kill(event.actor, actor_effects_);
+}
+
+void Owner::on(Stop& event) {
+  const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  std::vector<std::shared_ptr<OwnedTask>> tasks;
+  for (auto& [id, task] : tasks_)
+    if (event.everything || task->state != core::TaskState::kAssigned) tasks.push_back(task);
+  for (auto& task : tasks) {
+    task_table_.withdraw(*task);
+    task->record->result->set_error(error);
+    forget_task(*task);
+  }
+  std::vector<ActorId> actors;
+  for (auto& [id, actor] : actors_) actors.push_back(id);
+  for (auto id : actors) {
+    actors_[id]->killed = true;
+    actors_[id]->last_error = error;
+    actor_table_.kill(id, actor_effects_);
+    actor_table_.dropped(id, actor_effects_);
+  }
+  if (!event.everything) return;
+  for (auto& [id, call] : std::exchange(calls_, {})) {
+    call->record->result->set_error(error);
+    --unfinished_;
+  }
+}
+
+void Owner::on(wire::Message& message) {
+  if (auto* done = std::get_if<wire::TasksDone>(&message)) {
+    for (auto& outcome : done->outcomes) on_task_outcome(outcome);
+  } else if (auto* calls = std::get_if<wire::ActorDone>(&message)) {
+    for (auto& outcome : calls->outcomes) on_call_outcome(outcome);
+  } else if (auto* granted = std::get_if<wire::LeaseGranted>(&message)) {
+    on_granted(*granted);
+  } else if (auto* refused = std::get_if<wire::LeaseRefused>(&message)) {
+    on_refused(*refused);
+  } else if (auto* lost = std::get_if<wire::LeaseLost>(&message)) {
+    on_lost(*lost);
+  } else if (auto* created = std::get_if<wire::ActorCreated>(&message)) {
+    on_created(*created);
+  } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
+    actor_table_.destroyed(destroyed->actor, actor_effects_);
+  }
+}
+
+void Owner::on_granted(const wire::LeaseGranted& granted) {
+  HeldLease held{.info = granted.lease, .worker = granted.worker};
+  if (granted.purpose & kActorPurpose) {
+    const ActorId actor{granted.purpose & ~kActorPurpose};
+    if (auto it = actors_.find(actor); it != actors_.end())
+      held.own_process = it->second->options->isolation == Isolation::kOwnProcess ||
+                         (options_.portable && it->second->options->num_gpus > Amount(0));
+    leases_[granted.lease.id] = std::move(held);
+    actor_table_.lease_granted(actor, granted.lease.id, actor_effects_);
+  } else {
+    const auto shape = static_cast<std::uint32_t>(granted.purpose);
+    held.own_process = task_table_.shape(shape).own_process;
+    leases_[granted.lease.id] = std::move(held);
+    task_table_.lease_granted(shape, granted.lease.id, task_effects_);
+  }
+}
+
+void Owner::on_refused(const wire::LeaseRefused& refused) {
+  if (refused.purpose & kActorPurpose) {
+    const ActorId actor{refused.purpose & ~kActorPurpose};
+    if (auto it = actors_.find(actor); it != actors_.end()) {
+      it->second->last_error = share(refused.error);
+      actor_table_.kill(actor, actor_effects_);
+    }
+  } else if (auto* node = task_table_.refused(static_cast<std::uint32_t>(refused.purpose))) {
+    auto& task = static_cast<OwnedTask&>(*node);
+    task.record->result->set_error(share(refused.error));
+    forget_task(task);
+  }
+}
+
+void Owner::on_lost(const wire::LeaseLost& lost) {
+  if (!leases_.erase(lost.lease)) return;
+  const auto error = share(lost.error);
+  lost_[lost.lease] = error;
+  for (auto& [id, actor] : actors_)
+    if (actor_table_.lease_of(id) == lost.lease) actor->last_error = error;
+  task_table_.lease_lost(lost.lease, task_effects_);
+  actor_table_.lease_lost(lost.lease, actor_effects_);
+}
+
+void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
+  auto& cell = *work.record->result;
+  if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
+    cell.set_error(share(std::move(*error)));
+  } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
+    if (value->stored)
+      cell.set_stored(store_.owned(value->stored, value->stored_size));
+    else
+      cell.set_bytes(std::move(value->bytes));  // of no effect where this process ran it: the value is there already
+  }
+}
+
+void Owner::on_task_outcome(wire::Outcome& outcome) {
+  auto it = tasks_.find(outcome.id);
+  if (it == tasks_.end()) return;
+  auto task = it->second;
+  if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
+  settle(*task, outcome);
+  task_table_.finished(*task, outcome.nanoseconds, task_effects_);
+  forget_task(*task);
+}
+
+void Owner::on_call_outcome(wire::Outcome& outcome) {
+  auto it = calls_.find(outcome.id);
+  if (it == calls_.end()) return;
+  auto call = std::move(it->second);
+  calls_.erase(it);
+  settle(*call, outcome);
+  call->record->release_arguments();
+  actor_table_.finished(*call, actor_effects_);
+  --unfinished_;
+}
+
+void Owner::on_created(wire::ActorCreated& created) {
+  auto it = actors_.find(created.actor);
+  if (it == actors_.end()) return;
+  if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
+    it->second->last_error = share(std::move(*error));
+    // Its place is left empty: the host forgets it, the lease goes back.
+    if (auto lease = leases_.find(created.lease); lease != leases_.end())
+      router_.send(lease->second.worker, wire::DestroyActor{.actor = created.actor, .kill = true});
+    actor_table_.creation_failed(created.actor, created.lease, actor_effects_);
+  } else {
+    actor_table_.created(created.actor, created.lease, actor_effects_);
+  }
+}
+
+void Owner::forget_task(OwnedTask& task) {
+  task.record->release_arguments();
+  if (tasks_.erase(task.id)) --unfinished_;
+}
+
+Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
+  return {.id = id, .name = work.name, .attempt = attempt, .record = work.record};
+}
+
+wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
+  const auto key = function_key(*work.record->function);
+  wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name,
+                  .attempt = static_cast<std::uint32_t>(attempt), .arguments = to_wire(work.arguments)};
+  for (auto& cell : work.record->refs) task.refs.push_back(to_wire(encode_cell(*cell).value()));
+  return task;
+}
+
+void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
+  const auto& held = leases_.at(lease);
+  if (held.worker == router_.self()) {
+    std::vector<Work> work;
+    work.reserve(tasks.size());
+    for (auto* task : tasks) work.push_back(typed_work(*task, task->id, task->crashes + 1));
+    return host_.run(router_.self(), held.info, std::move(work));
+  }
+  wire::RunTasks message{.owner = router_.self(), .lease = held.info};
+  std::uint64_t bytes = 0;
+  for (auto* task : tasks) {
+    message.tasks.push_back(wire_task(*task, task->id, task->crashes + 1));
+    bytes += inline_size(message.tasks.back());
+    if (bytes < kMaxFrameBytes) continue;
+    router_.send(held.worker, std::exchange(message, {.owner = router_.self(), .lease = held.info}));
+    bytes = 0;
+  }
+  if (!message.tasks.empty()) router_.send(held.worker, std::move(message));
+}
+
+void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls) {
+  const auto& held = leases_.at(lease);
+  if (held.worker == router_.self()) {
+    std::vector<Work> work;
+    work.reserve(calls.size());
+    for (auto* call : calls) work.push_back(typed_work(*call, call->id, call->crashes + 1));
+    return host_.call(actor, std::move(work));
+  }
+  wire::CallActor message{.actor = actor};
+  std::uint64_t bytes = 0;
+  for (auto* call : calls) {
+    message.calls.push_back(wire_task(*call, call->id, call->crashes + 1));
+    bytes += inline_size(message.calls.back());
+    if (bytes < kMaxFrameBytes) continue;
+    router_.send(held.worker, std::exchange(message, {.actor = actor}));
+    bytes = 0;
+  }
+  if (!message.calls.empty()) router_.send(held.worker, std::move(message));
+}
+
+void Owner::want(const core::TaskEffects::Want& want) {
+  const auto& shape = task_table_.shape(want.shape);
+  const auto& options = *shape_options_.at(want.shape);
+  router_.send(kNodeProcess, wire::WantLeases{.purpose = want.shape, .count = want.count, .shape = shape.request,
+                                              .own_process = shape.own_process,
+                                              .options = process_options(options, options.name.empty() ? "task" : options.name)});
+}
+
+void Owner::want_actor(ActorId actor, std::uint32_t count) {
+  auto it = actors_.find(actor);
+  if (it == actors_.end()) return;
+  const auto& o = *it->second->options;
+  router_.send(kNodeProcess,
+               wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
+                                .shape = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+                                .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
+                                .options = process_options(o, *it->second->name)});
+}
+
+void Owner::perform() {
+  task_table_.settle(task_effects_);
+  perform_tasks();
+  perform_actors();
+}
+
+void Owner::perform_tasks() {
+  auto effects = std::exchange(task_effects_, {});
+  for (auto* node : effects.crashed) {
+    auto& task = static_cast<OwnedTask&>(*node);
+    const auto cause = lost_[task.lease];
+    task.record->result->set_error(share(
+        {.code = ErrorCode::kWorkerCrashed,
+         .message = "its worker process died in each of " + std::to_string(task.crashes) + " attempts, the last time as it " +
+                    (cause ? cause->message : "was lost") + ": look at the worker's output",
+         .where = *task.name + " #" + std::to_string(task.id.value & 0xffffffffffull)}));
+    forget_task(task);
+  }
+  lost_.clear();
+  for (std::size_t i = 0; i < effects.assigns.size();) {
+    std::vector<OwnedTask*> group;
+    const auto lease = effects.assigns[i].lease;
+    for (; i < effects.assigns.size() && effects.assigns[i].lease == lease; ++i)
+      group.push_back(static_cast<OwnedTask*>(effects.assigns[i].task));
+    send_tasks(lease, group);
+  }
+  for (const auto& each : effects.wants) want(each);
+  for (auto lease : effects.give_back) {
+    leases_.erase(lease);
+    router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
+  }
+}
+
+void Owner::perform_actors() {
+  auto effects = std::exchange(actor_effects_, {});
+  for (auto actor : effects.want) want_actor(actor, 1);
+  for (auto actor : effects.withdraw) want_actor(actor, 0);
+  for (const auto& [actor, lease] : effects.create) {
+    auto& constructor = *actors_.at(actor);
+    const auto& held = leases_.at(lease);
+    const int attempt = ++constructor.starts;
+    if (held.worker == router_.self())
+      host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt));
+    else
+      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
+                                                  .constructor = wire_task(constructor, constructor.id, attempt)});
+  }
+  for (std::size_t i = 0; i < effects.sends.size();) {
+    std::vector<OwnedCall*> group;
+    const auto actor = effects.sends[i].actor;
+    const auto lease = effects.sends[i].lease;
+    for (; i < effects.sends.size() && effects.sends[i].actor == actor; ++i)
+      group.push_back(static_cast<OwnedCall*>(effects.sends[i].call));
+    send_calls(actor, lease, group);
+  }
+  for (const auto& [call, why] : effects.failures) fail_call(static_cast<OwnedCall&>(*call), why);
+  for (const auto& [actor, lease] : effects.destroy) {
+    const auto it = actors_.find(actor);
+    const auto& held = leases_.at(lease);
+    const bool kill = it != actors_.end() && it->second->killed;
+    if (kill && held.own_process) {
+      router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease, .kill = true});
+      actor_->tell(wire::Message(wire::ActorDestroyed{.actor = actor}));
+    } else {
+      router_.send(held.worker, wire::DestroyActor{.actor = actor, .kill = kill});
+    }
+  }
+  for (auto lease : effects.give_back) {
+    leases_.erase(lease);
+    router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
+  }
+  for (auto actor : effects.forgotten)
+    if (actors_.erase(actor)) --unfinished_;
+}
+
+void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
+  auto it = actors_.find(call.actor);
+  ErrorInfo error{.where = *call.name};
+  const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
+  if (it != actors_.end()) error.cause = it->second->last_error;
+  switch (why) {
+    case core::CallFailure::kActorDied:
+      error.code = ErrorCode::kActorDied;
+      error.message = who + " is gone; spawn a new one";
+      if (error.cause) error.message += " (" + error.cause->message + ")";
+      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
+      break;
+    case core::CallFailure::kUnavailable:
+      error.code = ErrorCode::kActorUnavailable;
+      error.message = who + " lost its process and is being restarted; this call may or may not have run: ask the actor, or "
+                            "set max_task_retries for calls that may run twice";
+      break;
+    case core::CallFailure::kCreationFailed:
+      error.code = ErrorCode::kActorCreationFailed;
+      error.message = who + " could not be constructed";
+      if (error.cause) error.message += ": " + error.cause->message;
+      break;
+  }
+  call.record->result->set_error(share(std::move(error)));
+  call.record->release_arguments();
+  if (calls_.erase(call.id)) --unfinished_;
+}
+
+}  // namespace manta::detail

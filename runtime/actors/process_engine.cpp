@@ -1,0 +1,204 @@
+#include "runtime/actors/process_engine.hpp"
+
+#include "runtime/base/log.hpp"
+#include "runtime/base/spin.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+Work work_of(wire::Task task) {
+  return {.id = task.id, .name = std::make_shared<const std::string>(task.name), .attempt = static_cast<int>(task.attempt),
+          .encoded = std::move(task)};
+}
+
+std::vector<Work> work_of(std::vector<wire::Task> tasks) {
+  std::vector<Work> work;
+  work.reserve(tasks.size());
+  for (auto& task : tasks) work.push_back(work_of(std::move(task)));
+  return work;
+}
+
+/// While it lives, this thread waits: its task's CPUs and its place in the pool go to others.
+class Blocked {
+ public:
+  Blocked() : executor_(Executor::current()) {
+    if (executor_) executor_->set_blocked(true);
+    section_.emplace();
+  }
+  ~Blocked() {
+    section_.reset();
+    if (executor_) executor_->set_blocked(false);
+  }
+
+ private:
+  Executor* executor_;
+  std::optional<ElasticScheduler::BlockedSection> section_;
+};
+
+/// Wakes one thread when enough of several cells are settled, or one has failed.
+class Gathering final : public Cell::Waiter {
+ public:
+  Gathering(std::size_t missing, bool fail_fast) : missing_(static_cast<std::int64_t>(missing)), fail_fast_(fail_fast) {}
+  void settled() override {
+    if (--missing_ <= 0) finish();
+  }
+  void finish() {
+    done_.store(1, std::memory_order_release);
+    futex_wake_all(done_);
+  }
+  bool fail_fast() const { return fail_fast_; }
+  bool done() const { return done_.load(std::memory_order_acquire) != 0; }
+  bool wait(Deadline deadline) {
+    while (!done())
+      if (!futex_wait(done_, 0, deadline)) return done();
+    return true;
+  }
+
+ private:
+  std::atomic<std::int64_t> missing_;
+  const bool fail_fast_;
+  std::atomic<std::uint32_t> done_{0};
+};
+
+/// One cell's share in a gathering that ends at the first failure.
+class FailureWatch final : public Cell::Waiter {
+ public:
+  FailureWatch(std::shared_ptr<Gathering> gathering, Cell* cell) : gathering_(std::move(gathering)), cell_(cell) {}
+  void settled() override { cell_->failed() ? gathering_->finish() : gathering_->settled(); }
+
+ private:
+  std::shared_ptr<Gathering> gathering_;
+  Cell* cell_;
+};
+
+}  // namespace
+
+struct ProcessEngine::System {
+  struct Config : caf::actor_system_config {
+    Config() { load<ElasticScheduler>(); }
+  };
+  Config config;
+  caf::actor_system system{config};
+};
+
+ProcessEngine::ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable)
+    : self_(self), total_(std::move(total)), portable_(portable), ids_(self) {
+  environment_.inline_bytes = inline_bytes;
+  environment_.router = this;
+}
+
+ProcessEngine::~ProcessEngine() = default;
+
+caf::actor_system& ProcessEngine::system() { return system_->system; }
+
+void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism) {
+  store_ = std::move(store);
+  environment_.store = store_.get();
+  environment_.engine = weak_from_this();
+  system_ = std::make_unique<System>();
+  ElasticScheduler::of(system()).set_parallelism(parallelism);
+  lane_ = std::make_unique<Lane>(2);
+  host_ = std::make_unique<WorkerHost>(system(), environment_);
+  owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_,
+                                   Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes});
+}
+
+void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
+  owner_->submit(std::move(record), std::move(options), Executor::current() != nullptr);
+}
+
+std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> constructor,
+                                                std::shared_ptr<const ActorOptions> options) {
+  return owner_->spawn(std::move(constructor), std::move(options));
+}
+
+bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
+  if (spin_until([&] { return cell.settled(); })) return true;
+  Blocked blocked;
+  return cell.wait(deadline);
+}
+
+bool ProcessEngine::wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline,
+                              bool fail_fast) {
+  std::vector<Cell*> pending;
+  for (const auto& cell : cells) {
+    if (!cell->settled())
+      pending.push_back(cell.get());
+    else if (fail_fast && cell->failed())
+      return true;
+  }
+  const auto ready = cells.size() - pending.size();
+  if (ready >= count) return true;
+  auto gathering = std::make_shared<Gathering>(count - ready, fail_fast);
+  std::vector<std::pair<Cell*, std::shared_ptr<Cell::Waiter>>> registered;
+  registered.reserve(pending.size());
+  for (auto* cell : pending) {
+    std::shared_ptr<Cell::Waiter> waiter = gathering;
+    if (fail_fast) waiter = std::make_shared<FailureWatch>(gathering, cell);
+    registered.emplace_back(cell, waiter);
+    cell->on_settled(std::move(waiter));
+  }
+  bool in_time = spin_until([&] { return gathering->done(); });
+  if (!in_time) {
+    Blocked blocked;
+    in_time = gathering->wait(deadline);
+  }
+  for (auto& [cell, waiter] : registered) cell->forget(waiter.get());
+  return in_time;
+}
+
+void ProcessEngine::send(ProcessId to, wire::Message message) {
+  to == self_ ? deliver(self_, std::move(message)) : send_remote(to, message);
+}
+
+void ProcessEngine::deliver(ProcessId from, wire::Message message) {
+  if (auto* run = std::get_if<wire::RunTasks>(&message)) {
+    host_->run(from, run->lease, work_of(std::move(run->tasks)));
+  } else if (auto* create = std::get_if<wire::CreateActor>(&message)) {
+    auto work = work_of(std::move(create->constructor));
+    host_->create(from, create->actor, create->lease, std::move(work));
+  } else if (auto* call = std::get_if<wire::CallActor>(&message)) {
+    host_->call(call->actor, work_of(std::move(call->calls)));
+  } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
+    host_->destroy(destroy->actor, destroy->kill);
+  } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
+    host_->drop_owner(gone->owner);
+  } else if (std::holds_alternative<wire::TasksDone>(message) || std::holds_alternative<wire::ActorDone>(message) ||
+             std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseRefused>(message) ||
+             std::holds_alternative<wire::LeaseLost>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
+             std::holds_alternative<wire::ActorDestroyed>(message)) {
+    owner_->deliver(std::move(message));
+  } else {
+    deliver_control(from, std::move(message));
+  }
+}
+
+bool ProcessEngine::finish_work(SteadyClock::time_point deadline) {
+  environment_.stopping = true;
+  owner_->stop();
+  while (owner_->unfinished() > 0 || !host_->idle()) {
+    if (SteadyClock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+void ProcessEngine::abandon_work() { owner_->abandon(); }
+
+void ProcessEngine::end_system() {
+  if (!system_) return;
+  const bool idle = host_->idle();
+  lane_.reset();
+  if (!idle) {
+    // User code still runs on the pool's threads and cannot be stopped from outside: what it stands on stays.
+    log(LogLevel::kWarning, "tasks are still running at the end of the runtime; they are left behind until the process ends");
+    static_cast<void>(new std::shared_ptr<ProcessEngine>(shared_from_this()));
+    return;
+  }
+  owner_.reset();
+  host_.reset();
+  system_.reset();
+}
+
+}  // namespace manta::detail

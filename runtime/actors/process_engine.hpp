@@ -1,0 +1,56 @@
+#pragma once
+// ProcessEngine: what every Manta process has: the CAF system, the owner of what it submits, the host of what it runs, and
+// the way to other processes. NodeEngine (the driver's) and WorkerEngine (a worker process's) add the rest.
+#include "runtime/actors/owner.hpp"
+#include "runtime/engine.hpp"
+
+namespace manta::detail {
+
+class ProcessEngine : public Engine, public Router, public std::enable_shared_from_this<ProcessEngine> {
+ public:
+  ~ProcessEngine() override;
+
+  // Engine.
+  void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) override;
+  bool wait(Cell& cell, Deadline deadline) override;
+  bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline, bool fail_fast) override;
+  Resources total_resources() const override { return total_; }
+
+  // Router.
+  ProcessId self() const override { return self_; }
+  void send(ProcessId to, wire::Message message) override;
+
+ protected:
+  ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable);
+  /// Second half of construction: needs shared_from_this and the store.
+  void begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism);
+  /// A message that is meant for this process.
+  void deliver(ProcessId from, wire::Message message);
+  virtual void deliver_control(ProcessId from, wire::Message message) = 0;
+  virtual void send_remote(ProcessId to, const wire::Message& message) = 0;
+  /// Fails what has not begun, waits for the rest; false when something still runs at the deadline.
+  bool finish_work(SteadyClock::time_point deadline);
+  void abandon_work();
+  /// Takes the CAF system down, or leaves it to the process's end when user code still runs in it.
+  void end_system();
+
+  const ProcessId self_;
+  const Resources total_;
+  const bool portable_;
+  IdSource ids_;
+  HostEnvironment environment_{};
+  std::shared_ptr<StoreAccess> store_;
+
+ private:
+  struct System;
+  std::unique_ptr<System> system_;
+
+ protected:
+  caf::actor_system& system();
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<WorkerHost> host_;
+  std::shared_ptr<Owner> owner_;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,90 @@
+#include "runtime/actors/task_worker.hpp"
+
+namespace manta::detail {
+
+void TaskWorker::start(caf::actor_system& system) {
+  actor_ = system.spawn([weak = weak_from_this()](caf::event_based_actor*) -> caf::behavior {
+    return {[weak](WakeAtom) {
+      if (auto self = weak.lock()) self->drain();
+    }};
+  });
+}
+
+void TaskWorker::stop() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }
+
+void TaskWorker::bind(ProcessId owner, const wire::LeaseInfo& lease) {
+  owner_ = owner;
+  lease_info_ = lease;
+}
+
+bool TaskWorker::append(std::vector<Work> tasks) {
+  std::lock_guard lock(mutex_);
+  for (auto& task : tasks) queue_.push_back(std::move(task));
+  return !std::exchange(awake_, true);
+}
+
+void TaskWorker::drop_unstarted() {
+  std::lock_guard lock(mutex_);
+  queue_.clear();
+}
+
+void TaskWorker::wake() { caf::anon_send(actor_, WakeAtom::value); }
+
+bool TaskWorker::next(Work& work) {
+  std::lock_guard lock(mutex_);
+  if (queue_.empty()) return false;
+  work = std::move(queue_.front());
+  queue_.pop_front();
+  return true;
+}
+
+void TaskWorker::report(bool give_back_unstarted) {
+  wire::TasksDone done{.lease = lease_info_.id};
+  {
+    std::lock_guard lock(mutex_);
+    done.outcomes.swap(outcomes_);
+    if (give_back_unstarted)
+      for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
+  }
+  if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+}
+
+void TaskWorker::relieve() { report(true); }
+
+void TaskWorker::drain() {
+  auto self = shared_from_this();
+  ++host_.busy_;
+  reported_ = SteadyClock::now();
+  Work work;
+  while (true) {
+    if (next(work)) {
+      bool behind = false;
+      {
+        std::lock_guard lock(mutex_);
+        behind = !queue_.empty() || !outcomes_.empty();
+      }
+      if (behind) host_.watchdog_.watch(self);
+      auto outcome = execute(work, nullptr, owner_, lease_info_);
+      std::unique_lock lock(mutex_);
+      outcomes_.push_back(std::move(outcome));
+      const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
+      lock.unlock();
+      if (full || SteadyClock::now() - reported_ > kReportTime) {
+        report(false);
+        reported_ = SteadyClock::now();
+      }
+      continue;
+    }
+    report(false);
+    std::lock_guard host_lock(host_.mutex_);
+    std::lock_guard lock(mutex_);
+    if (!queue_.empty() || !outcomes_.empty()) continue;
+    awake_ = false;
+    host_.workers_.erase(lease_info_.id);
+    host_.free_workers_.push_back(std::move(self));
+    break;
+  }
+  --host_.busy_;
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,41 @@
+#pragma once
+// TaskWorker: runs the tasks that come under one lease, in order. While it has no work it belongs to no lease and waits in
+// the host's free list. See Executor for how it reports.
+#include "runtime/actors/worker_host.hpp"
+
+namespace manta::detail {
+
+class TaskWorker final : public Executor, public std::enable_shared_from_this<TaskWorker> {
+ public:
+  TaskWorker(WorkerHost& host, HostEnvironment& environment) : Executor(environment), host_(host) {}
+  void start(caf::actor_system& system);
+  void stop();
+
+  // Under the host's lock.
+  void bind(ProcessId owner, const wire::LeaseInfo& lease);
+  /// True when the actor must be woken.
+  bool append(std::vector<Work> tasks);
+  ProcessId owner() const { return owner_; }
+  void drop_unstarted();
+
+  void wake();
+  /// Hands unstarted tasks back and sends the outcomes that are there.
+  void relieve() override;
+
+ private:
+  void drain();
+  bool next(Work& work);
+  void report(bool give_back_unstarted);
+
+  WorkerHost& host_;
+  caf::actor actor_;
+  ProcessId owner_ = 0;
+  wire::LeaseInfo lease_info_{};
+  std::mutex mutex_;
+  std::deque<Work> queue_;                // guarded by mutex_
+  std::vector<wire::Outcome> outcomes_;   // guarded by mutex_
+  bool awake_ = false;                    // guarded by mutex_
+  SteadyClock::time_point reported_{};    // the draining thread only
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,188 @@
+#include "runtime/actors/worker_engine.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "runtime/actors/launcher.hpp"
+#include "runtime/base/log.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+[[noreturn]] void leave(int status) {
+  std::fflush(nullptr);
+  ::_exit(status);  // no static destructors: LibTorch's and CUDA's do not survive running beside live threads
+}
+
+/// LibTorch's intra-op threads follow the CPUs of this process, where the program is linked with it.
+void limit_torch_threads() {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  const int threads = text ? std::atoi(text) : 0;
+  using SetThreads = void (*)(int);
+  auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "_ZN2at15set_num_threadsEi"));
+  if (set && threads > 0) set(threads);
+}
+
+}  // namespace
+
+wire::StoreReply RemoteStore::ask(wire::StoreRequest request) {
+  auto pending = std::make_shared<Pending>();
+  pending->writable = request.operation == wire::StoreOperation::kCreate;
+  {
+    std::lock_guard lock(mutex_);
+    request.request = next_request_++;
+    pending_[request.request] = pending;
+  }
+  send_(request);
+  while (pending->done.load(std::memory_order_acquire) == 0) futex_wait(pending->done, 0, std::nullopt);
+  return std::move(pending->reply);
+}
+
+void RemoteStore::on_reply(wire::StoreReply reply, std::vector<OwnedFd>& fds) {
+  std::shared_ptr<Pending> pending;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = pending_.find(reply.request);
+    if (it == pending_.end()) return;
+    pending = std::move(it->second);
+    pending_.erase(it);
+  }
+  if (!reply.error && !fds.empty()) {
+    auto attached = view_.attach(reply.extent, fds.front().get(), reply.extent_bytes, pending->writable);
+    if (!attached) reply.error = attached.error();
+  }
+  pending->reply = std::move(reply);
+  pending->done.store(1, std::memory_order_release);
+  futex_wake_all(pending->done);
+}
+
+Result<Buffer> RemoteStore::open(ObjectId id) {
+  auto reply = ask({.operation = wire::StoreOperation::kPin, .id = id});
+  if (reply.error) return *reply.error;
+  auto bytes = view_.read({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
+  if (!bytes) return bytes.error();
+  std::shared_ptr<const void> pin(bytes->data(), [self = shared_from_this(), this, id](const void*) {
+    send_({.operation = wire::StoreOperation::kUnpin, .id = id});
+  });
+  return Buffer(std::move(pin), *bytes);
+}
+
+void RemoteStore::free(ObjectId id) { send_({.operation = wire::StoreOperation::kFree, .id = id}); }
+
+Result<StoreAccess::Room> RemoteStore::create(std::uint64_t size, ProcessId owner) {
+  auto reply = ask({.operation = wire::StoreOperation::kCreate, .size = size, .owner = owner});
+  if (reply.error) return *reply.error;
+  auto bytes = view_.write({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
+  if (!bytes) return bytes.error();
+  return Room{reply.id, *bytes};
+}
+
+Result<void> RemoteStore::seal(ObjectId id) {
+  send_({.operation = wire::StoreOperation::kSeal, .id = id});
+  return {};
+}
+
+void RemoteStore::abort(ObjectId id) { send_({.operation = wire::StoreOperation::kAbort, .id = id}); }
+
+WorkerEngine::WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello)
+    : ProcessEngine(hello.process, hello.total, hello.inline_bytes, true), link_(std::move(link)) {}
+
+void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine) {
+  Route route;
+  std::span<const std::byte> bytes;
+  if (!split_message(frame, route, bytes)) leave(1);
+  auto message = wire::decode(Buffer::copy(bytes));
+  if (!message) {
+    log(LogLevel::kError, "a message from the node cannot be read: " + message.error().message);
+    leave(1);
+  }
+  if (auto* hello = std::get_if<wire::Hello>(&*message)) {
+    if (engine || hello->build_id != program_build_id()) {
+      log(LogLevel::kError, "this worker's build differs from the driver's: was the executable replaced while it ran?");
+      leave(1);
+    }
+    engine.reset(new WorkerEngine(link, *hello));
+    auto store = std::make_shared<RemoteStore>(hello->process, [self = engine.get()](const wire::StoreRequest& request) {
+      self->send_remote(kNodeProcess, request);
+    });
+    engine->remote_store_ = store;
+    engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()));
+    engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});
+  } else if (auto* reply = std::get_if<wire::StoreReply>(&*message); reply && engine) {
+    engine->remote_store_->on_reply(std::move(*reply), frame.fds);
+  } else if (engine) {
+    engine->deliver(route.from, std::move(*message));
+  }
+}
+
+void WorkerEngine::run(WorkerStart start) {
+  limit_torch_threads();
+  auto reactor = Reactor::start("manta-links").value();
+  auto link = Link::make(*reactor, std::move(start.link));
+  static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
+  link->start({.on_frame = [link](Link::Frame& frame) { on_frame(link, frame, engine); },
+               .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here
+      .value();
+  while (true) ::pause();
+}
+
+void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
+  if (std::holds_alternative<wire::Shutdown>(message)) leave(0);
+  if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
+    std::lock_guard lock(reports_mutex_);
+    auto it = reports_.find(report->request);
+    if (it == reports_.end()) return;
+    it->second->report = std::move(*report);
+    it->second->done = 1;
+    futex_wake_all(it->second->done);
+    reports_.erase(it);
+  }
+}
+
+void WorkerEngine::send_remote(ProcessId to, const wire::Message& message) {
+  auto sent = send_message(*link_, {.from = self_, .to = to}, wire::encode(message).bytes());
+  if (!sent && sent.error().code != ErrorCode::kIoError && sent.error().code != ErrorCode::kRuntimeStopped) {
+    log(LogLevel::kError, "cannot send to the node: " + sent.error().message);
+    leave(1);  // dying is noticed and retried; a lost message would leave somebody waiting for ever
+  }
+}
+
+Resources WorkerEngine::available_resources() const {
+  auto wait = std::make_shared<ReportWait>();
+  std::uint64_t request = 0;
+  {
+    std::lock_guard lock(reports_mutex_);
+    request = next_report_++;
+    reports_[request] = wait;
+  }
+  const_cast<WorkerEngine*>(this)->send(kNodeProcess, wire::ResourcesReport{.request = request});
+  while (wait->done.load(std::memory_order_acquire) == 0) futex_wait(wait->done, 0, std::nullopt);
+  return wait->report.available;
+}
+
+void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string&) {
+  if (!options.durable_name.empty())
+    throw InvalidArgument("durable objects are put by the driver: return the value and let main put it as " + options.durable_name);
+  cell.encoded(environment_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+        return store_->place(size, fill, self_);
+      })
+      .value();
+}
+
+std::shared_ptr<Cell> WorkerEngine::find_durable(const TypeOps&, const std::string& name, const std::string&) {
+  throw InvalidArgument("durable objects are read by the driver: pass " + name + " to this task as an argument");
+}
+
+bool WorkerEngine::remove_durable(const std::string& name) {
+  throw InvalidArgument("durable objects are removed by the driver: " + name);
+}
+
+std::vector<std::string> WorkerEngine::list_durable(const std::string&) {
+  throw InvalidArgument("durable objects are listed by the driver: pass the names to this task as an argument");
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,70 @@
+#pragma once
+// WorkerEngine: a worker process: host and owner, the link to its node, a window on the node's arena.
+#include "runtime/actors/process_engine.hpp"
+#include "runtime/process/link.hpp"
+#include "runtime/process/zygote_main.hpp"
+#include "runtime/store/arena_view.hpp"
+
+namespace manta::detail {
+
+/// The node's object store as a worker process reaches it: by messages, and in place through shared mappings.
+class RemoteStore final : public StoreAccess {
+ public:
+  using Send = std::function<void(const wire::StoreRequest& request)>;
+  RemoteStore(ProcessId self, Send send) : self_(self), send_(std::move(send)) {}
+
+  ProcessId self() const override { return self_; }
+  Result<Buffer> open(ObjectId id) override;
+  void free(ObjectId id) override;
+  /// The node's answer, on the reactor's thread.
+  void on_reply(wire::StoreReply reply, std::vector<OwnedFd>& fds);
+
+ protected:
+  Result<Room> create(std::uint64_t size, ProcessId owner) override;
+  Result<void> seal(ObjectId id) override;
+  void abort(ObjectId id) override;
+
+ private:
+  wire::StoreReply ask(wire::StoreRequest request);
+  struct Pending {
+    std::atomic<std::uint32_t> done{0};
+    bool writable = false;
+    wire::StoreReply reply{};
+  };
+  const ProcessId self_;
+  const Send send_;
+  ArenaView view_;
+  std::mutex mutex_;  // guards what follows
+  std::uint64_t next_request_ = 1;
+  std::map<std::uint64_t, std::shared_ptr<Pending>> pending_;
+};
+
+class WorkerEngine final : public ProcessEngine {
+ public:
+  /// Runs the worker until the node tells it to end or is gone; then ends the process.
+  [[noreturn]] static void run(WorkerStart start);
+
+  void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) override;
+  std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;
+  bool remove_durable(const std::string& name) override;
+  std::vector<std::string> list_durable(const std::string& prefix) override;
+  Resources available_resources() const override;
+
+ private:
+  WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello);
+  static void on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine);
+  void deliver_control(ProcessId from, wire::Message message) override;
+  void send_remote(ProcessId to, const wire::Message& message) override;
+
+  struct ReportWait {
+    std::atomic<std::uint32_t> done{0};
+    wire::ResourcesReport report{};
+  };
+  const std::shared_ptr<Link> link_;
+  std::shared_ptr<RemoteStore> remote_store_;
+  mutable std::mutex reports_mutex_;  // guards what follows
+  mutable std::uint64_t next_report_ = 1;
+  mutable std::map<std::uint64_t, std::shared_ptr<ReportWait>> reports_;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,142 @@
+#include "runtime/actors/worker_host.hpp"
+
+#include <pthread.h>
+
+#include "runtime/actors/hosted_actor.hpp"
+#include "runtime/actors/task_worker.hpp"
+
+namespace manta::detail {
+
+Watchdog::Watchdog()
+    : thread_([this] {
+        ::pthread_setname_np(::pthread_self(), "manta-watchdog");
+        loop();
+      }) {}
+
+Watchdog::~Watchdog() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wanted_.notify_one();
+  thread_.join();
+}
+
+void Watchdog::watch(const std::shared_ptr<Executor>& executor) {
+  if (executor->watched_.exchange(true)) return;
+  {
+    std::lock_guard lock(mutex_);
+    watched_.push_back(executor);
+    if (watched_.size() > 1) return;
+  }
+  wanted_.notify_one();
+}
+
+void Watchdog::loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (watched_.empty()) {
+      wanted_.wait(lock);
+      continue;
+    }
+    wanted_.wait_for(lock, Executor::kLongTime, [this] { return stopping_; });
+    auto looked_at = std::exchange(watched_, {});
+    lock.unlock();
+    const auto now = SteadyClock::now().time_since_epoch().count();
+    const auto limit = std::chrono::duration_cast<SteadyClock::duration>(Executor::kLongTime).count();
+    std::vector<std::shared_ptr<Executor>> stay;
+    for (auto& executor : looked_at) {
+      const auto since = executor->running_since();
+      const bool overdue = since != 0 && now - since > limit;
+      if (since == 0 || overdue)
+        executor->watched_ = false;
+      else
+        stay.push_back(executor);
+      if (overdue) executor->relieve();
+    }
+    looked_at.clear();
+    lock.lock();
+    for (auto& executor : stay) watched_.push_back(std::move(executor));
+  }
+}
+
+WorkerHost::WorkerHost(caf::actor_system& system, HostEnvironment& environment)
+    : system_(system), environment_(environment) {}
+
+WorkerHost::~WorkerHost() {
+  std::lock_guard lock(mutex_);
+  for (auto& worker : free_workers_) worker->stop();
+  for (auto& [lease, worker] : workers_) worker->stop();
+}
+
+void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks) {
+  std::shared_ptr<TaskWorker> worker;
+  bool wake = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto& slot = workers_[lease.id];
+    if (!slot) {
+      if (free_workers_.empty()) {
+        slot = std::make_shared<TaskWorker>(*this, environment_);
+        slot->start(system_);
+      } else {
+        slot = std::move(free_workers_.back());
+        free_workers_.pop_back();
+      }
+      slot->bind(owner, lease);
+    }
+    worker = slot;
+    wake = worker->append(std::move(tasks));
+  }
+  if (wake) worker->wake();
+}
+
+void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor) {
+  auto hosted = std::make_shared<HostedActor>(*this, environment_, owner, actor, lease);
+  {
+    std::lock_guard lock(mutex_);
+    if (!actors_.emplace(actor, hosted).second) return;
+  }
+  hosted->start(system_, std::move(constructor));
+}
+
+void WorkerHost::call(ActorId actor, std::vector<Work> calls) {
+  std::shared_ptr<HostedActor> hosted;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = actors_.find(actor);
+    if (it == actors_.end()) return;
+    hosted = it->second;
+  }
+  hosted->call(std::move(calls));
+}
+
+void WorkerHost::destroy(ActorId actor, bool kill) {
+  std::shared_ptr<HostedActor> hosted;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = actors_.find(actor);
+    if (it == actors_.end()) return;
+    hosted = it->second;
+  }
+  hosted->destroy(kill);
+}
+
+void WorkerHost::drop_owner(ProcessId owner) {
+  std::vector<std::shared_ptr<HostedActor>> orphans;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [lease, worker] : workers_)
+      if (worker->owner() == owner) worker->drop_unstarted();
+    for (auto& [id, actor] : actors_)
+      if (actor->owner() == owner) orphans.push_back(actor);
+  }
+  for (auto& actor : orphans) actor->destroy(true);
+}
+
+bool WorkerHost::idle() const {
+  std::lock_guard lock(mutex_);
+  return busy_ == 0 && workers_.empty() && actors_.empty();
+}
+
+}  // namespace manta::detail

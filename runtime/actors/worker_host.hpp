@@ -1,0 +1,63 @@
+#pragma once
+// WorkerHost: the worker role of a process. Runs tasks that come under leases and hosts user actors, for owners in this
+// process and in others. Shared by all threads of the process; every operation returns at once.
+#include <condition_variable>
+#include <map>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "runtime/actors/executor.hpp"
+
+namespace manta::detail {
+
+class TaskWorker;
+class HostedActor;
+
+/// Looks every kLongTime at executors that hold back results or tasks behind work that takes long, and relieves them.
+/// Its thread sleeps while there is nothing to look at.
+class Watchdog {
+ public:
+  Watchdog();
+  ~Watchdog();
+  void watch(const std::shared_ptr<Executor>& executor);
+
+ private:
+  void loop();
+  std::mutex mutex_;
+  std::condition_variable wanted_;
+  std::vector<std::shared_ptr<Executor>> watched_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class WorkerHost {
+ public:
+  WorkerHost(caf::actor_system& system, HostEnvironment& environment);
+  ~WorkerHost();
+
+  /// Runs tasks one after another under a lease.
+  void run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks);
+  void create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor);
+  void call(ActorId actor, std::vector<Work> calls);
+  /// Runs the destructor after the calls that were made; with `kill` without the calls that have not begun.
+  void destroy(ActorId actor, bool kill);
+  /// Its process is gone: its tasks that have not begun and its actors end.
+  void drop_owner(ProcessId owner);
+  /// True when nothing runs any more.
+  bool idle() const;
+
+ private:
+  friend class TaskWorker;
+  friend class HostedActor;
+  caf::actor_system& system_;
+  HostEnvironment& environment_;
+  Watchdog watchdog_;
+  mutable std::mutex mutex_;  // guards the tables; never held while user code runs or a message is sent
+  std::unordered_map<LeaseId, std::shared_ptr<TaskWorker>> workers_;
+  std::vector<std::shared_ptr<TaskWorker>> free_workers_;
+  std::unordered_map<ActorId, std::shared_ptr<HostedActor>> actors_;
+  std::atomic<int> busy_{0};
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,151 @@
+#include "runtime/function.hpp"
+
+#include <elf.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+namespace manta::detail {
+
+namespace {
+
+std::atomic<FunctionEntry*> g_first{nullptr};
+
+std::uint64_t hash_bytes(const void* data, std::size_t size) {  // FNV-1a
+  auto hash = std::uint64_t{14695981039346656037u};
+  for (std::size_t i = 0; i < size; ++i) hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 1099511628211u;
+  return hash;
+}
+
+/// The GNU build id in a module's notes, or what comes nearest: its segments' sizes.
+std::uint64_t module_id(const dl_phdr_info& info) {
+  std::uint64_t shape = hash_bytes(info.dlpi_phdr, sizeof(ElfW(Phdr)) * info.dlpi_phnum);
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const auto& header = info.dlpi_phdr[i];
+    if (header.p_type != PT_NOTE) continue;
+    const char* at = reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr);
+    const char* end = at + header.p_memsz;
+    while (at + sizeof(ElfW(Nhdr)) <= end) {
+      const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);
+      const char* name = at + sizeof *note;
+      const char* description = name + (note->n_namesz + 3) / 4 * 4;
+      if (note->n_type == NT_GNU_BUILD_ID && std::string_view(name, 3) == "GNU")
+        return hash_bytes(description, note->n_descsz);
+      at = description + (note->n_descsz + 3) / 4 * 4;
+    }
+  }
+  return shape;
+}
+
+struct Module {
+  std::uintptr_t begin, end, base;
+  std::uint64_t id;
+};
+
+std::vector<Module> loaded_modules() {
+  std::vector<Module> modules;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* out) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& header = info->dlpi_phdr[i];
+          if (header.p_type != PT_LOAD || !(header.p_flags & PF_X)) continue;
+          const auto begin = info->dlpi_addr + header.p_vaddr;
+          static_cast<std::vector<Module>*>(out)->push_back({begin, begin + header.p_memsz, info->dlpi_addr, module_id(*info)});
+        }
+        return 0;
+      },
+      &modules);
+  return modules;
+}
+
+class FunctionTable {
+ public:
+  FunctionKey key_of(const FunctionEntry& entry) {
+    std::lock_guard lock(mutex_);
+    refresh();
+    return keys_.at(&entry);
+  }
+  const FunctionEntry* find(FunctionKey key) {
+    std::lock_guard lock(mutex_);
+    refresh();
+    auto it = entries_.find(key);
+    return it == entries_.end() ? nullptr : it->second;
+  }
+
+ private:
+  void refresh() {
+    auto* first = g_first.load(std::memory_order_acquire);
+    if (first == seen_) return;
+    const auto modules = loaded_modules();
+    for (auto* entry = first; entry != seen_; entry = entry->next) {
+      const auto address = reinterpret_cast<std::uintptr_t>(entry->address);
+      auto module = std::find_if(modules.begin(), modules.end(),
+                                 [&](const Module& m) { return address >= m.begin && address < m.end; });
+      MANTA_CHECK(module != modules.end());
+      const FunctionKey key{module->id, address - module->base};
+      keys_[entry] = key;
+      entries_[key] = entry;
+    }
+    seen_ = first;
+  }
+  std::mutex mutex_;
+  FunctionEntry* seen_ = nullptr;
+  std::map<const FunctionEntry*, FunctionKey> keys_;
+  std::map<FunctionKey, const FunctionEntry*> entries_;
+};
+
+FunctionTable& table() {
+  static auto* functions = new FunctionTable;  // never destroyed: used until the last thread ends
+  return *functions;
+}
+
+}  // namespace
+
+void register_function(FunctionEntry& entry) noexcept {
+  entry.next = g_first.load(std::memory_order_relaxed);
+  while (!g_first.compare_exchange_weak(entry.next, &entry, std::memory_order_release)) {
+  }
+}
+
+FunctionKey function_key(const FunctionEntry& entry) { return table().key_of(entry); }
+
+const FunctionEntry* find_function(FunctionKey key) { return table().find(key); }
+
+std::uint64_t program_build_id() {
+  static const std::uint64_t id = [] {
+    const auto modules = loaded_modules();
+    return modules.empty() ? 0 : modules.front().id;  // the executable comes first
+  }();
+  return id;
+}
+
+const std::shared_ptr<const std::string>& shared_name(FunctionEntry& entry) {
+  const auto* name = entry.shared_name.load(std::memory_order_acquire);
+  if (name) return *name;
+  const auto* made = new std::shared_ptr<const std::string>(std::make_shared<const std::string>(entry.name()));
+  if (entry.shared_name.compare_exchange_strong(name, made, std::memory_order_acq_rel)) return *made;
+  delete made;
+  return *name;
+}
+
+std::string name_from_pretty_function(std::string_view pretty) {
+  // GCC: "std::string manta::detail::function_name() [with auto F = square; std::string = …]"
+  constexpr std::string_view kMark = "F = ";
+  const auto start = pretty.find(kMark);
+  if (start == std::string_view::npos) return std::string(pretty);
+  auto name = pretty.substr(start + kMark.size());
+  if (auto end = name.find("; std::string"); end != std::string_view::npos)
+    name = name.substr(0, end);
+  else if (!name.empty() && name.back() == ']')
+    name.remove_suffix(1);
+  if (!name.empty() && name.front() == '&') name.remove_prefix(1);
+  if (!name.empty() && name.front() == '(' && name.back() == ')') name = name.substr(1, name.size() - 2);
+  if (!name.empty() && name.front() == '&') name.remove_prefix(1);
+  if (name.find("<lambda") != std::string_view::npos) return "lambda";
+  return std::string(name);
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,134 @@
+#include "runtime/runtime.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <mutex>
+
+#include "runtime/actors/node_engine.hpp"
+#include "runtime/actors/worker_engine.hpp"
+
+namespace manta {
+
+namespace {
+
+std::mutex g_runtimes_mutex;
+std::vector<Runtime*> g_runtimes;
+
+double number(const std::string& flag, const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0)
+    throw InvalidArgument(flag + "=" + text + ": expected a number of 0 or more, like " + flag + "=4");
+  return value;
+}
+
+void apply_resource(RuntimeOptions& options, const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos)
+    throw InvalidArgument("--resource=" + text + ": expected --resource=NAME=AMOUNT");
+  options.resources.set(text.substr(0, equals), number("--resource=" + text.substr(0, equals), text.substr(equals + 1)));
+}
+
+void apply_workers(RuntimeOptions& options, const std::string& text) {
+  if (text == "thread")
+    options.workers = Workers::kThread;
+  else if (text == "process")
+    options.workers = Workers::kProcess;
+  else
+    throw InvalidArgument("--workers=" + text + ": expected --workers=thread or --workers=process");
+}
+
+/// Applies one of the runtime's flags; false when it is none of them.
+bool apply(RuntimeOptions& options, const std::string& flag, const std::string& value) {
+  if (flag == "--workers") return apply_workers(options, value), true;
+  if (flag == "--num-cpus") return options.num_cpus = Amount(number(flag, value)), true;
+  if (flag == "--num-gpus") return options.num_gpus = Amount(number(flag, value)), true;
+  if (flag == "--resource") return apply_resource(options, value), true;
+  if (flag == "--arena-mib") return options.arena_bytes = static_cast<std::uint64_t>(number(flag, value)) << 20, true;
+  if (flag == "--spill-dir") return options.spill_dir = value, true;
+  if (flag == "--durable-dir") return options.durable_dir = value, true;
+  if (flag == "--log-dir") return options.log_dir = value, true;
+  return false;
+}
+
+constexpr const char* kFlags[] = {"--workers",   "--num-cpus",  "--num-gpus",    "--resource",
+                                  "--arena-mib", "--spill-dir", "--durable-dir", "--log-dir"};
+
+bool is_flag(const std::string& name) { return std::find(std::begin(kFlags), std::end(kFlags), name) != std::end(kFlags); }
+
+}  // namespace
+
+RuntimeOptions Runtime::parse(int& argc, char** argv) {
+  RuntimeOptions options;
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const auto equals = argument.find('=');
+    const auto name = argument.substr(0, equals);
+    if (argument == "--") {
+      while (i < argc) argv[kept++] = argv[i++];
+      break;
+    }
+    if (!is_flag(name)) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    if (equals == std::string::npos && i + 1 >= argc) throw InvalidArgument(name + " needs a value: " + name + "=VALUE");
+    apply(options, name, equals == std::string::npos ? std::string(argv[++i]) : argument.substr(equals + 1));
+  }
+  argc = std::min(argc, kept);
+  argv[argc] = nullptr;
+  return options;
+}
+
+std::string Runtime::flags_help() {
+  return "Flags of the runtime:\n"
+         "  --workers=thread|process  where shared workers live (default thread)\n"
+         "  --num-cpus=N              logical CPUs (default: those this process may run on)\n"
+         "  --num-gpus=N              GPUs (default: those NVML finds; a number pretends)\n"
+         "  --resource=NAME=AMOUNT    a custom resource; may be repeated\n"
+         "  --arena-mib=N             shared memory for objects, MiB (default: 30 % of what is available)\n"
+         "  --spill-dir=DIR           where objects go when the arena is full (default: a temporary folder)\n"
+         "  --durable-dir=DIR         durable objects (default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable)\n"
+         "  --log-dir=DIR             also write each worker process's output to a file there\n";
+}
+
+void Runtime::enter_worker_mode(int, char**) {
+  if (is_zygote_process()) detail::WorkerEngine::run(run_zygote());
+}
+
+Runtime Runtime::start(int& argc, char** argv) {
+  enter_worker_mode(argc, argv);
+  return start(parse(argc, argv));
+}
+
+Runtime Runtime::start(const RuntimeOptions& options) { return Runtime(detail::NodeEngine::start(options)); }
+
+Runtime::Runtime(std::shared_ptr<detail::Engine> engine) : Client(std::move(engine)) {
+  std::lock_guard lock(g_runtimes_mutex);
+  g_runtimes.push_back(this);
+}
+
+Runtime::Runtime(Runtime&& other) noexcept : Client(std::move(other.engine_)) {
+  std::lock_guard lock(g_runtimes_mutex);
+  std::replace(g_runtimes.begin(), g_runtimes.end(), &other, this);
+}
+
+Runtime::~Runtime() {
+  shutdown();
+  std::lock_guard lock(g_runtimes_mutex);
+  std::erase(g_runtimes, this);
+}
+
+void Runtime::shutdown() {
+  if (auto* engine = static_cast<detail::NodeEngine*>(engine_.get())) engine->shutdown();
+}
+
+Runtime& Runtime::current() {
+  std::lock_guard lock(g_runtimes_mutex);
+  if (g_runtimes.size() == 1) return *g_runtimes.front();
+  throw InvalidArgument(g_runtimes.empty() ? "no runtime is running in this process: call manta::Runtime::start first"
+                                           : "several runtimes are running in this process: say which one");
+}
+
+}  // namespace manta
