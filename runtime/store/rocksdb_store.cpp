@@ -5,6 +5,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/sst_file_manager.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -222,6 +223,46 @@ Result<void> audit_logs(const std::string& path) {
   return {};
 }
 
+// --- spilled objects need no syncing, they are deleted at the next start ------------------------------------------------
+
+class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
+  rocksdb::IOStatus Fsync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
+  rocksdb::IOStatus RangeSync(std::uint64_t, std::uint64_t, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return rocksdb::IOStatus::OK();
+  }
+};
+
+class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  const char* Name() const override { return "UnsyncedFileSystem"; }
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                    rocksdb::IODebugContext* context) override {
+    return unsynced(target()->NewWritableFile(name, options, file, context), file);
+  }
+  rocksdb::IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                       std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                       rocksdb::IODebugContext* context) override {
+    return unsynced(target()->ReopenWritableFile(name, options, file, context), file);
+  }
+
+ private:
+  static rocksdb::IOStatus unsynced(rocksdb::IOStatus status, std::unique_ptr<rocksdb::FSWritableFile>* file) {
+    if (status.ok()) *file = std::make_unique<UnsyncedFile>(std::move(*file));
+    return status;
+  }
+};
+
+rocksdb::Env* unsynced_env() {
+  static rocksdb::Env* const env =  // never destroyed: RocksDB's threads may outlive main
+      rocksdb::NewCompositeEnv(std::make_shared<UnsyncedFileSystem>(rocksdb::Env::Default()->GetFileSystem())).release();
+  return env;
+}
+
 // --- the store ---------------------------------------------------------------------------------------------------------
 
 rocksdb::Options options_for(const RocksDbOptions& wanted) {
@@ -239,6 +280,7 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   rocksdb::BlockBasedTableOptions table;
   table.checksum = rocksdb::kXXH3;
   if (wanted.kind == StoreKind::kSpill) {
+    options.env = unsynced_env();
     options.disable_auto_compactions = true;
     options.max_open_files = 256;
     table.no_block_cache = true;
@@ -309,7 +351,7 @@ Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
 }
 
 Status RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
-  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options_), options_, nullptr, false);
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options_), options_, nullptr, /*invalidate_page_cache=*/false);
   auto status = writer.Open(file);
   for (const auto& record : records) {
     if (!status.ok()) return status;

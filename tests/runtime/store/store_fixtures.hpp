@@ -59,7 +59,7 @@ inline std::vector<std::byte> pattern(std::uint64_t seed, std::size_t size) {
   return bytes;
 }
 
-inline bool equal(ByteView a, ByteView b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0; }
+inline bool equal(ByteView a, ByteView b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
 inline std::string text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 inline ByteView bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
