@@ -148,6 +148,7 @@ void Owner::on(Stop& event) {
 void Owner::on(wire::Message& message) {
   if (auto* done = std::get_if<wire::TasksDone>(&message)) {
     for (auto& outcome : done->outcomes) on_task_outcome(outcome);
+    if (done->held_up) task_table_.held_up(done->lease);
   } else if (auto* calls = std::get_if<wire::ActorDone>(&message)) {
     for (auto& outcome : calls->outcomes) on_call_outcome(outcome);
   } else if (auto* granted = std::get_if<wire::LeaseGranted>(&message)) {

@@ -17,10 +17,11 @@ void TaskWorker::bind(ProcessId owner, const wire::LeaseInfo& lease) {
   lease_info_ = lease;
 }
 
-bool TaskWorker::append(std::vector<Work> tasks) {
+TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
   std::lock_guard lock(mutex_);
   for (auto& task : tasks) queue_.push_back(std::move(task));
-  return !std::exchange(awake_, true);
+  if (held_up_) return Append::kHeldUp;
+  return std::exchange(awake_, true) ? Append::kQueued : Append::kWake;
 }
 
 void TaskWorker::drop_unstarted() {
@@ -35,18 +36,20 @@ bool TaskWorker::next(Work& work) {
   if (queue_.empty()) return false;
   work = std::move(queue_.front());
   queue_.pop_front();
+  running_ = true;
   return true;
 }
 
-void TaskWorker::report(bool give_back_unstarted) {
+void TaskWorker::report(bool held_up) {
   wire::TasksDone done{.lease = lease_info_.id};
   {
     std::lock_guard lock(mutex_);
     done.outcomes.swap(outcomes_);
-    if (give_back_unstarted)
+    done.held_up = held_up_ = held_up && running_;
+    if (done.held_up)
       for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
   }
-  if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+  if (!done.outcomes.empty() || done.held_up) environment_.router->send(owner_, std::move(done));
 }
 
 void TaskWorker::relieve() { report(true); }
@@ -67,6 +70,7 @@ void TaskWorker::drain() {
       auto outcome = execute(work, nullptr, owner_, lease_info_);
       std::unique_lock lock(mutex_);
       outcomes_.push_back(std::move(outcome));
+      running_ = held_up_ = false;
       const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
       lock.unlock();
       if (full || SteadyClock::now() - reported_ > kReportTime) {

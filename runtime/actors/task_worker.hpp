@@ -13,8 +13,9 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
 
   // Under the host's lock.
   void bind(ProcessId owner, const wire::LeaseInfo& lease);
-  /// True when the actor must be woken.
-  bool append(std::vector<Work> tasks);
+  enum class Append { kWake, kQueued, kHeldUp };
+  /// kWake: the actor must be woken. kHeldUp: call relieve(), the tasks cannot start soon.
+  Append append(std::vector<Work> tasks);
   ProcessId owner() const { return owner_; }
   void drop_unstarted();
 
@@ -25,7 +26,7 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
  private:
   void drain();
   bool next(Work& work);
-  void report(bool give_back_unstarted);
+  void report(bool held_up);
 
   WorkerHost& host_;
   caf::actor actor_;
@@ -35,6 +36,8 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   std::deque<Work> queue_;                // guarded by mutex_
   std::vector<wire::Outcome> outcomes_;   // guarded by mutex_
   bool awake_ = false;                    // guarded by mutex_
+  bool running_ = false;                  // guarded by mutex_
+  bool held_up_ = false;                  // guarded by mutex_: the running task waits or takes long
   SteadyClock::time_point reported_{};    // the draining thread only
 };
 

@@ -71,7 +71,7 @@ WorkerHost::~WorkerHost() {
 
 void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks) {
   std::shared_ptr<TaskWorker> worker;
-  bool wake = false;
+  auto appended = TaskWorker::Append::kQueued;
   {
     std::lock_guard lock(mutex_);
     auto& slot = workers_[lease.id];
@@ -86,9 +86,10 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
       slot->bind(owner, lease);
     }
     worker = slot;
-    wake = worker->append(std::move(tasks));
+    appended = worker->append(std::move(tasks));
   }
-  if (wake) worker->wake();
+  if (appended == TaskWorker::Append::kWake) worker->wake();
+  if (appended == TaskWorker::Append::kHeldUp) worker->relieve();
 }
 
 void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor) {

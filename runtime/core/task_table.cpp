@@ -59,7 +59,7 @@ void TaskTable::unassign(TaskNode& task) {
   else
     std::erase(held.assigned, &task);
   held.estimated -= task.estimate && task.estimate->nanoseconds > 0 ? task.estimate->nanoseconds : 0;
-  if (held.assigned.empty()) held.estimated = 0, held.short_only = true;
+  if (held.assigned.empty()) held.estimated = 0, held.short_only = true, held.held_up = false;
   mark(task.shape);
 }
 
@@ -75,6 +75,11 @@ void TaskTable::returned(TaskNode& task, TaskEffects&) {
   if (task.state != TaskState::kAssigned) return;
   unassign(task);
   make_ready(task, true);
+}
+
+void TaskTable::held_up(LeaseId lease) {
+  auto it = leases_.find(lease);
+  if (it != leases_.end() && !it->second.assigned.empty()) it->second.held_up = true;
 }
 
 void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
@@ -109,6 +114,7 @@ TaskNode* TaskTable::refused(std::uint32_t shape) {
 bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
   if (shapes_[lease.shape].shape.own_process) return !lease.used;
   if (lease.assigned.empty()) return true;
+  if (lease.held_up) return false;
   const auto expected = task.estimate ? task.estimate->nanoseconds : -1;
   return lease.short_only && expected >= 0 && lease.estimated + expected <= kBatchTime && lease.assigned.size() < kMaxBatch;
 }

@@ -79,6 +79,8 @@ class TaskTable {
   void finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
   /// The worker gives it back unstarted, as another one takes long.
   void returned(TaskNode& task, TaskEffects& effects);
+  /// The task that runs under the lease waits or takes long: nothing more goes there until it is done.
+  void held_up(LeaseId lease);
   /// The lease's worker died. The task it ran counts a crash; those behind it go back uncharged.
   void lease_lost(LeaseId lease, TaskEffects& effects);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
@@ -93,6 +95,7 @@ class TaskTable {
     std::deque<TaskNode*> assigned{};
     std::int64_t estimated = 0;  ///< nanoseconds of the assigned tasks
     bool short_only = true;      ///< all assigned tasks are known to be short
+    bool held_up = false;        ///< its running task waits or takes long
     bool used = false;           ///< a process of its own serves one task only
   };
   struct ShapeQueue {

@@ -184,7 +184,7 @@ struct Encoder {
   }
   void operator()(const TasksDone& m) {
     auto o = out.initTasksDone();
-    o.setLease(m.lease.value);
+    o.setLease(m.lease.value), o.setHeldUp(m.held_up);
     put_all(o.initOutcomes(size_of(m.outcomes)), m.outcomes);
   }
   void operator()(const CreateActor& m) {
@@ -270,7 +270,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
       auto m = in.getRunTasks();
       return RunTasks{m.getOwner(), lease_info(m.getLease()), r.tasks(m.getTasks())};
     }
-    case M::TASKS_DONE: return TasksDone{{in.getTasksDone().getLease()}, r.outcomes(in.getTasksDone().getOutcomes())};
+    case M::TASKS_DONE: return TasksDone{{in.getTasksDone().getLease()}, r.outcomes(in.getTasksDone().getOutcomes()), in.getTasksDone().getHeldUp()};
     case M::CREATE_ACTOR: {
       auto m = in.getCreateActor();
       return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor())};

@@ -69,7 +69,7 @@ struct LeaseLost { lease @0 :UInt64; error @1 :Error; }
 struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; }
 struct SetBlocked { lease @0 :UInt64; blocked @1 :Bool; }
 struct RunTasks { owner @0 :UInt32; lease @1 :LeaseInfo; tasks @2 :List(Task); }
-struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); }
+struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); heldUp @2 :Bool; }
 struct CreateActor { owner @0 :UInt32; actor @1 :UInt64; lease @2 :LeaseInfo; name @3 :Text; constructor @4 :Task; }
 struct ActorCreated { actor @0 :UInt64; lease @1 :UInt64; outcome @2 :Outcome; }
 struct CallActor { actor @0 :UInt64; calls @1 :List(Task); }

@@ -64,7 +64,7 @@ struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 
 // Owner and worker.
 struct RunTasks { ProcessId owner = 0; LeaseInfo lease{}; std::vector<Task> tasks{}; };
-struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; };
+struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; bool held_up = false; };  // held_up: no more, please, until the running one is done
 struct CreateActor { ProcessId owner = 0; ActorId actor{}; LeaseInfo lease{}; std::string name{}; Task constructor{}; };
 struct ActorCreated { ActorId actor{}; LeaseId lease{}; Outcome outcome{}; };
 struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
