@@ -79,6 +79,7 @@ AshaScheduler::AshaScheduler(AshaOptions options, const SchedulerContext& contex
       sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
       seed_(context.seed) {
   check(options_);
+  if (metric_.empty()) throw InvalidArgument("asha: there is no metric to compare trials by. Set TuneOptions::metric.");
   for (std::int64_t s = 0; s < options_.brackets; ++s) {
     Bracket bracket;
     for (double milestone : make_milestones(options_, s)) bracket.push_back({milestone});
@@ -187,7 +188,8 @@ void AshaScheduler::restore(std::string_view state) {
       in >> count;
       for (; count > 0 && in >> trial; --count) rung.recorded[trial] = parse_exact(in);
     }
-  if (in.fail()) throw StorageCorruption("asha: a saved state that cannot be read.");
+  const bool known = std::all_of(bracket_of_.begin(), bracket_of_.end(), [&](auto& item) { return item.second < brackets_.size(); });
+  if (in.fail() || !known) throw StorageCorruption("asha: a saved state that cannot be read.");
 }
 
 }  // namespace manta::tune

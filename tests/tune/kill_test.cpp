@@ -1,0 +1,133 @@
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <thread>
+
+#include "support.hpp"
+#include "trainables.hpp"
+#include "tune/core/event_log.hpp"
+#include "tune/core/journal_codec.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The driver as a child; what it prints goes into a file.
+pid_t start_driver(const fs::path& dir, int pause_ms) {
+  const std::string results = dir.string(), pause = std::to_string(pause_ms), out = dir / "driver.out";
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (!std::freopen(out.c_str(), "a", stdout) || !std::freopen(out.c_str(), "a", stderr)) ::_exit(99);
+    ::execl("/proc/self/exe", "tune_run", "--driver", results.c_str(), pause.c_str(), "--num-cpus=2", "--num-gpus=0", nullptr);
+    ::_exit(98);
+  }
+  return pid;
+}
+
+int wait_for(pid_t pid) {
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  return status;
+}
+
+/// Waits until the processes that a killed driver left, which come to us, are gone too.
+void reap_orphans() {
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  pid_t gone = 0;
+  while ((gone = ::waitpid(-1, nullptr, WNOHANG)) >= 0 && std::chrono::steady_clock::now() < deadline)
+    if (gone == 0) std::this_thread::sleep_for(2ms);
+  CHECK(gone == -1);
+}
+
+struct Journaled {
+  std::map<TrialIndex, std::vector<std::uint64_t>> iterations;
+  std::map<TrialIndex, int> finished, failed;
+};
+
+Journaled read_journal(const fs::path& dir) {
+  Journaled found;
+  open_event_log(dir / "killed" / "journal")->for_each([&](std::span<const std::byte> record) {
+    const Event event = decode_event(record);
+    if (const auto* report = std::get_if<TrialReported>(&event.body)) found.iterations[report->trial].push_back(report->iteration);
+    if (const auto* end = std::get_if<TrialFinished>(&event.body)) ++found.finished[end->trial];
+    if (const auto* end = std::get_if<TrialFailed>(&event.body)) ++found.failed[end->trial];
+  });
+  return found;
+}
+
+void check_complete(const fs::path& dir) {
+  const Journaled journal = read_journal(dir);
+  REQUIRE(journal.iterations.size() == 4);
+  for (const auto& [trial, iterations] : journal.iterations) {
+    CHECK(iterations == std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6});
+    CHECK(journal.finished.at(trial) == 1);
+  }
+  CHECK(journal.failed.empty());
+  for (const auto& entry : fs::directory_iterator(dir / "killed"))
+    if (fs::exists(entry.path() / "result.jsonl")) CHECK(lines_of(entry.path() / "result.jsonl").size() == kIterations);
+}
+
+}  // namespace
+
+TEST_SUITE("tune/run") {
+  TEST_CASE("kill -9 of the driver at random moments, resumed each time: every result once, nothing run twice, nobody left") {
+    TempDir tmp;
+    Random random(20261124);
+    int killed = 0;
+    for (int life = 0; life < 40; ++life) {
+      const pid_t driver = start_driver(tmp.path(), 30);
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(random.randint(0, 400));
+      int status = 0;
+      pid_t ended = 0;
+      while ((ended = ::waitpid(driver, &status, WNOHANG)) == 0 && std::chrono::steady_clock::now() < until)
+        std::this_thread::sleep_for(1ms);
+      if (ended == 0) {
+        ::kill(driver, SIGKILL);
+        status = wait_for(driver);
+      }
+      reap_orphans();
+      CAPTURE(text_of(tmp.path() / "driver.out"));
+      if (WIFEXITED(status)) {
+        REQUIRE(WEXITSTATUS(status) == 0);
+        break;
+      }
+      ++killed;
+    }
+    CHECK(killed >= 2);
+    const int last = wait_for(start_driver(tmp.path(), 1));
+    CAPTURE(text_of(tmp.path() / "driver.out"));
+    REQUIRE(WIFEXITED(last));
+    CHECK(WEXITSTATUS(last) == 0);
+    check_complete(tmp.path());
+    reap_orphans();
+  }
+
+  TEST_CASE("Ctrl-C and SIGTERM: what is known is printed, the code is that of the signal, and a resume goes on") {
+    for (int number : {SIGINT, SIGTERM}) {
+      TempDir tmp;
+      const fs::path out = tmp.path() / "driver.out";
+      const pid_t driver = start_driver(tmp.path(), 100);
+      const auto deadline = std::chrono::steady_clock::now() + 20s;
+      while (!has(text_of(out), "iteration 2") && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(5ms);
+      ::kill(driver, number);
+      const int status = wait_for(driver);
+      CAPTURE(text_of(out));
+      REQUIRE(WIFEXITED(status));
+      CHECK(WEXITSTATUS(status) == 128 + number);
+      CHECK(has(text_of(out), "Interrupted. Everything reported so far is kept."));
+      CHECK(has(text_of(out), "Current best trial: train_slowly_"));
+      reap_orphans();
+      CHECK(wait_for(start_driver(tmp.path(), 1)) == 0);
+      check_complete(tmp.path());
+      reap_orphans();
+    }
+  }
+}

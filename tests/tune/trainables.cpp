@@ -1,0 +1,105 @@
+#include "trainables.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+#include <thread>
+
+#include "support.hpp"
+
+namespace manta::tune::testing {
+
+namespace {
+
+void report_point(TrialContext& ctx, const Config& config) {
+  const auto t = static_cast<double>(ctx.iteration() + 1);
+  ctx.report({{"loss", config.get<double>("x") + 1 / t}, {"t", t}},
+             [&](const std::filesystem::path& dir) { write_text(dir / "t", std::to_string(ctx.iteration() + 1)); });
+}
+
+void check_checkpoint(TrialContext& ctx) {
+  if (auto dir = ctx.checkpoint())
+    if (text_of(*dir / "t") != std::to_string(ctx.iteration())) throw std::logic_error("not the checkpoint of this iteration");
+}
+
+int square(int n) { return n * n; }
+
+}  // namespace
+
+void train_curve(TrialContext& ctx, const Config& config) {
+  check_checkpoint(ctx);
+  std::printf("hello from %s\n", ctx.name().c_str());
+  std::fflush(stdout);
+  while (ctx.iteration() < kIterations) report_point(ctx, config);
+}
+
+void train_slowly(TrialContext& ctx, const Config& config, int pause_ms) {
+  check_checkpoint(ctx);
+  while (ctx.iteration() < kIterations) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
+    report_point(ctx, config);
+  }
+}
+
+void train_faulty(TrialContext& ctx, const Config& config, const std::string& mark_dir) {
+  check_checkpoint(ctx);
+  const auto mark = std::filesystem::path(mark_dir) / ctx.id();
+  const bool first = !std::filesystem::exists(mark);
+  const auto fault = config.get<std::string>("fault");
+  write_text(mark, "was here");
+  if (fault == "silent") return;
+  if (fault == "no_metric") ctx.report({{"accuracy", 1}});
+  while (ctx.iteration() < kIterations) {
+    if (first && ctx.iteration() == 3) {
+      if (fault == "kill") ::kill(::getpid(), SIGKILL);
+      if (fault == "throw") throw std::runtime_error("the data is bad");
+    }
+    if (fault == "nan")
+      ctx.report({{"loss", NAN}});
+    else
+      report_point(ctx, config);
+  }
+}
+
+void train_with_tasks(TrialContext& ctx, const Config& config) {
+  std::vector<ObjectRef<int>> squares;
+  for (int i = 0; i < config.get<int>("n"); ++i) squares.push_back(ctx.runtime().remote<square>(i));
+  double sum = 0;
+  for (int value : ctx.runtime().get(squares)) sum += value;
+  ctx.report({{"loss", sum}});
+}
+
+void train_deaf(TrialContext& ctx, const Config&) {
+  ctx.report({{"loss", 1}});
+  try {
+    ctx.report({{"loss", 2}});
+  } catch (...) {
+    for (;;) ::pause();
+  }
+}
+
+void Counter::setup(TrialContext&, const Config& config, const std::string& text) {
+  by = config.get<double>("by");
+  value = static_cast<double>(text.size());
+}
+Metrics Counter::step() { return {{"value", value += by}}; }
+void Counter::save(const std::filesystem::path& dir) { write_text(dir / "value", std::to_string(value)); }
+void Counter::load(const std::filesystem::path& dir) { value = std::stod(text_of(dir / "value")); }
+
+int run_driver(int argc, char** argv) {
+  Runtime rt = Runtime::start(argc, argv);
+  TuneOptions options{.name = "killed",
+                      .metric = "loss",
+                      .num_samples = 4,
+                      .space = {{"x", uniform(0, 1)}},
+                      .seed = 5,
+                      .results_dir = argv[2],
+                      .resume = true};
+  const ResultGrid grid = run<train_slowly>(rt, options, std::stoi(argv[3]));
+  return grid.interrupted() ? 128 + grid.signal() : 0;
+}
+
+}  // namespace manta::tune::testing

@@ -1,0 +1,34 @@
+#pragma once
+// The trainables of the tests on the real runtime. They run in processes of their own, so what they see goes into files.
+#include <string>
+
+#include "tune/tune.hpp"
+
+namespace manta::tune::testing {
+
+inline constexpr std::uint64_t kIterations = 6;
+
+/// Reports x + 1/t, with a checkpoint that holds t, kIterations times.
+void train_curve(TrialContext& ctx, const Config& config);
+/// The same, `pause_ms` between reports.
+void train_slowly(TrialContext& ctx, const Config& config, int pause_ms);
+/// Does what config "fault" says at iteration 3 of the first attempt: kill, throw, nan, no_metric, silent, none.
+void train_faulty(TrialContext& ctx, const Config& config, const std::string& mark_dir);
+/// Adds up the squares of 0…n-1 by tasks of its own.
+void train_with_tasks(TrialContext& ctx, const Config& config);
+/// Never reports, never looks.
+void train_deaf(TrialContext& ctx, const Config& config);
+
+struct Counter {
+  double value = 0;
+  double by = 1;
+  void setup(TrialContext& ctx, const Config& config, const std::string& text);
+  Metrics step();
+  void save(const std::filesystem::path& dir);
+  void load(const std::filesystem::path& dir);
+};
+
+/// The driver of the kill tests: a child process. Gives the exit code.
+int run_driver(int argc, char** argv);
+
+}  // namespace manta::tune::testing
