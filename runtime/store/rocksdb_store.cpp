@@ -467,4 +467,18 @@ Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& directory
   return options.read_only ? open_for_reading(path, options) : open_for_writing(path, options);
 }
 
+std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds age) {
+  std::size_t removed = 0;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(parent, ignored)) {
+    const auto path = entry.path().string();
+    const auto marker = path + "/" + kSpillMarker;
+    if (!fs::exists(marker, ignored) || fs::file_time_type::clock::now() - entry.last_write_time(ignored) < age) continue;
+    if (auto claimed = claim(path); !claimed) continue;
+    wipe_spill(path);
+    ++removed;
+  }
+  return removed;
+}
+
 }  // namespace manta

@@ -1,5 +1,6 @@
 #pragma once
 // Opens a KeyValueStore on RocksDB. One process at a time may have a directory open for writing; readers may look on.
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -25,5 +26,9 @@ struct RocksDbOptions {
 /// A kMeta store that was cut anywhere in its newest log (power loss) opens with a prefix of what was written. Damage
 /// anywhere else is StorageCorruption; RocksDB itself would take a flipped length for a cut, see wal_audit.hpp.
 Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& path, RocksDbOptions options = {});
+
+/// Deletes the spill stores directly below `parent` that a killed program left: nobody has them open, and they have not
+/// changed for `age` (one younger than that may just be opening). Gives how many. Call it before making one's own there.
+std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds age = std::chrono::minutes(1));
 
 }  // namespace manta

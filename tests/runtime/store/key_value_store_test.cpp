@@ -164,6 +164,19 @@ TEST_SUITE("runtime/store") {
     CHECK(read_file(path + "/thesis.txt") == "precious");
   }
 
+  TEST_CASE("spill stores that a killed program left are swept; living, young and foreign directories are not") {
+    TemporaryDirectory directory;
+    HoldingChild("spill", directory / "dead").kill();
+    HoldingChild living("spill", directory / "living");
+    const auto own = open_rocksdb(directory / "own", {.kind = StoreKind::kSpill}).value();
+    std::filesystem::create_directory(directory / "foreign");
+    CHECK(remove_stale_spills(directory.path()) == 0);
+    CHECK(remove_stale_spills(directory.path(), std::chrono::seconds(0)) == 1);
+    CHECK_FALSE(std::filesystem::exists(directory / "dead"));
+    for (const char* kept : {"living", "own", "foreign"}) CHECK(std::filesystem::exists(directory / kept));
+    CHECK(remove_stale_spills(directory / "none") == 0);
+  }
+
   TEST_CASE("a store's directory is for its user alone") {
     TemporaryDirectory directory;
     const auto store = open_rocksdb(directory / "a/b").value();
