@@ -4,9 +4,9 @@ namespace manta {
 
 namespace {
 
-std::vector<std::byte> with_flipped_bit(ByteView value, std::int64_t bit) {
+std::vector<std::byte> with_flipped_bit(ByteView value, std::int64_t bit, std::size_t least_bytes) {
   std::vector<std::byte> copy(value.begin(), value.end());
-  if (copy.empty()) return copy;
+  if (copy.empty() || copy.size() < least_bytes) return copy;
   const auto index = static_cast<std::uint64_t>(bit) % (copy.size() * 8);
   copy[index / 8] ^= std::byte{1} << (index % 8);
   return copy;
@@ -66,14 +66,14 @@ Result<void> FaultyStore::flush() {
 Result<bool> FaultyStore::read(std::string_view key, const Reader& reader) const {
   const auto bit = flipped_bit_.load();
   if (bit < 0) return store_->read(key, reader);
-  return store_->read(key, [&reader, bit](ByteView value) { reader(with_flipped_bit(value, bit)); });
+  return store_->read(key, [this, &reader, bit](ByteView value) { reader(with_flipped_bit(value, bit, least_bytes_)); });
 }
 
 Result<void> FaultyStore::scan(std::string_view first, const Visitor& visitor) const {
   const auto bit = flipped_bit_.load();
   if (bit < 0) return store_->scan(first, visitor);
-  return store_->scan(first, [&visitor, bit](std::string_view key, ByteView value) {
-    return visitor(key, with_flipped_bit(value, bit));
+  return store_->scan(first, [this, &visitor, bit](std::string_view key, ByteView value) {
+    return visitor(key, with_flipped_bit(value, bit, least_bytes_));
   });
 }
 

@@ -18,8 +18,12 @@ class FaultyStore final : public KeyValueStore {
   void fail_writes(std::uint64_t nth, ErrorCode code, std::uint64_t count = 1);
   /// Every write succeeds again.
   void heal();
-  /// From now on each value read has this bit inverted (counted from its start, modulo its size); -1 stops it.
-  void flip_bit_on_read(std::int64_t bit) noexcept { flipped_bit_ = bit; }
+  /// From now on each value read that has at least `least_bytes` has this bit inverted (counted from its start, modulo its
+  /// size); -1 stops it.
+  void flip_bit_on_read(std::int64_t bit, std::size_t least_bytes = 1) noexcept {
+    least_bytes_ = least_bytes;
+    flipped_bit_ = bit;
+  }
   std::uint64_t writes() const noexcept { return writes_; }
 
   const std::string& name() const noexcept override { return store_->name(); }
@@ -42,6 +46,7 @@ class FaultyStore final : public KeyValueStore {
   ErrorCode code_{ErrorCode::kIoError};
   std::atomic<std::uint64_t> writes_{};
   std::atomic<std::int64_t> flipped_bit_{-1};
+  std::atomic<std::size_t> least_bytes_{1};
 };
 
 }  // namespace manta

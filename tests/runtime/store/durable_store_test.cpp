@@ -146,6 +146,11 @@ TEST_SUITE("runtime/store") {
       CHECK(value.error().code == ErrorCode::kStorageCorruption);
       CHECK(value.error().message.find("weights") != std::string::npos);
     }
+    disk->flip_bit_on_read(7999, 1000);  // in the bytes only
+    const auto value = store->get("weights");
+    REQUIRE_FALSE(value);
+    CHECK(value.error().code == ErrorCode::kStorageCorruption);
+    CHECK(value.error().message.find("checksum") != std::string::npos);
     disk->flip_bit_on_read(-1);
     CHECK(store->get("weights").ok());
   }
