@@ -47,7 +47,7 @@ std::string footer_text(const ExperimentMachine& machine, const std::vector<cons
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string error_text(const StatusView& view) {
-  Table table({{"Trial name"}, {"# failures", true}, {"state"}, {"error (whole in error.txt of the trial's directory)"}});
+  Table table({{.title = "Trial name", .keep_end = true}, {"# failures", true}, {"state"}, {"error (whole in error.txt of the trial's directory)"}});
   std::size_t failed = 0;
   for (const Trial& trial : view.machine.trials()) {
     if (trial.failures == 0 || ++failed > kMaxErrorRows) continue;
@@ -128,7 +128,7 @@ Table trial_table(const ExperimentMachine& machine, const std::vector<const Tria
                   const std::vector<std::string>& metric_columns) {
   const auto metrics = metric_columns.empty() ? inferred_metrics(machine) : metric_columns;
   const auto parameters = parameter_columns(trials);
-  std::vector<Table::Column> columns{{"Trial name"}, {"status"}};
+  std::vector<Table::Column> columns{{.title = "Trial name", .keep_end = true}, {"status"}};
   for (const std::string& name : parameters) columns.push_back({name, true});
   for (const std::string& name : metrics) columns.push_back({name, true});
   columns.push_back({"training_iteration", true});

@@ -12,6 +12,7 @@ class Table {
   struct Column {
     std::string title{};
     bool right{false};
+    bool keep_end{false};  ///< a name whose end tells it from others: cut at its beginning, and before other columns
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
@@ -19,10 +20,13 @@ class Table {
   void add(std::vector<std::string> cells);
   std::size_t size() const noexcept { return rows_.size(); }
 
-  /// Lines ending in '\n', none wider than `width` characters: the widest columns give way first, cut with "…".
+  /// Lines ending in '\n', none wider than `width` characters. Titles give way first, then names, then the widest
+  /// columns; what is cut has a "…".
   std::string render(std::size_t width) const;
 
  private:
+  std::vector<std::size_t> widths(std::size_t allowed) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
@@ -31,5 +35,7 @@ class Table {
 std::size_t display_width(const std::string& text);
 /// The text, or its beginning and "…" when it is wider than `width`.
 std::string cut_text(const std::string& text, std::size_t width);
+/// The text, or "…" and its end.
+std::string cut_front(const std::string& text, std::size_t width);
 
 }  // namespace manta::tune

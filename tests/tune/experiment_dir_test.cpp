@@ -42,6 +42,13 @@ TEST_SUITE("tune/core") {
     CHECK_FALSE(open_experiment_dir(tmp.path(), "empty", true).header);
   }
 
+  TEST_CASE("an experiment that another driver has open is refused") {
+    TempDir tmp;
+    make_experiment(tmp.path());
+    const auto open = open_experiment_dir(tmp.path(), "exp", true);
+    CHECK_THROWS_AS(open_experiment_dir(tmp.path(), "exp", true), ResourceExhausted);
+  }
+
   TEST_CASE("a directory that holds something else is left alone, with or without resume") {
     TempDir tmp;
     fs::create_directories(tmp.path() / "photos");

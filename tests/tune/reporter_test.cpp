@@ -75,6 +75,14 @@ TEST_SUITE("tune/reporter") {
     }
   }
 
+  TEST_CASE("where it is narrow titles give way first, then names, whose ends stay") {
+    Table table({{.title = "Trial name", .keep_end = true}, {"status"}, {"training_iteration", true}});
+    table.add({"train_cifar_abcde_00003", "TERMINATED", "8"});
+    CHECK(has(table.render(50), "| train_cifar_abcde_00003 | TERMINATED |       8 |"));
+    CHECK(has(table.render(40), "| …e_00003 | TERMINATED |") == false);
+    CHECK(has(table.render(40), "_abcde_00003 | TERMINATED |    8 |"));
+  }
+
   TEST_CASE("testFairFilterTrials: rows are shared fairly between states") {
     std::vector<Trial> trials;
     const std::size_t counts[] = {2, 2, 5, 10, 15};  // RUNNING, PAUSED, PENDING, TERMINATED, ERROR
@@ -146,6 +154,8 @@ TEST_SUITE("tune/reporter") {
     CHECK(cut_text("äöüß", 4) == "äöüß");
     CHECK(cut_text("äöüßx", 4) == "äöü…");
     CHECK(cut_text("abc", 0).empty());
+    CHECK(cut_front("äöüßx", 4) == "…üßx");
+    CHECK(cut_front("abc", 3) == "abc");
     Table table({{"t"}});
     table.add({"a\nb\x1b[31m"});
     CHECK(has(table.render(80), "| a b [31m |"));

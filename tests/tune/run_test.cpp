@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "support.hpp"
 #include "trainables.hpp"
@@ -28,6 +30,14 @@ struct Fixture {
             .reporter = {.verbosity = Verbosity::kSilent}};
   }
 };
+
+/// The last actors go shortly after their last words.
+bool becomes_idle(Runtime& rt) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (rt.available_resources() != rt.total_resources() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return rt.available_resources() == rt.total_resources();
+}
 
 std::set<std::string> names_in(const fs::path& dir) {
   std::set<std::string> names;
@@ -60,7 +70,7 @@ TEST_SUITE("tune/run") {
       }
       CHECK(xs.size() == 4);
       CHECK(grid.best().config.get<double>("x") == *xs.begin());
-      CHECK(fixture.rt.available_resources() == fixture.rt.total_resources());
+      CHECK(becomes_idle(fixture.rt));
     }
   }
 
@@ -195,7 +205,20 @@ TEST_SUITE("tune/run") {
     CHECK(has(error_of([&] { (void)run<train_slowly>(fixture.rt, options, 0); }), "train_curve"));
   }
 
-  TEST_CASE("a trial may start tasks of its own") {
+  TEST_CASE("shared worker processes host trials too") {
+    TempDir dir;
+    Runtime rt = Runtime::start(RuntimeOptions{.workers = Workers::kProcess, .num_cpus = 2, .num_gpus = 0});
+    const ResultGrid grid = run<train_curve>(rt, {.name = "exp",
+                                                  .metric = "loss",
+                                                  .num_samples = 4,
+                                                  .space = {{"x", uniform(0, 1)}},
+                                                  .results_dir = dir.path(),
+                                                  .isolation = Isolation::kShared,
+                                                  .reporter = {.verbosity = Verbosity::kSilent}});
+    for (const TrialResult& trial : grid.trials()) CHECK(trial.iterations == kIterations);
+  }
+
+  TEST_CASE("a trial may start tasks and actors of its own") {
     for (Isolation isolation : {own_process, Isolation::kShared}) {
       Fixture fixture;
       TuneOptions options = fixture.options(isolation);
@@ -204,6 +227,7 @@ TEST_SUITE("tune/run") {
       const ResultGrid grid = run<train_with_tasks>(fixture.rt, options);
       CAPTURE(grid[0].error);
       CHECK(grid[0].metrics.get("loss") == 285.0);
+      CHECK(grid[0].metrics.get("by_actor") == 1285.0);
     }
   }
 

@@ -27,6 +27,12 @@ void check_checkpoint(TrialContext& ctx) {
 
 int square(int n) { return n * n; }
 
+struct Adder {
+  int base;
+  explicit Adder(int start) : base(start) {}
+  int add(int n) { return base + n; }
+};
+
 }  // namespace
 
 void train_curve(TrialContext& ctx, const Config& config) {
@@ -69,7 +75,8 @@ void train_with_tasks(TrialContext& ctx, const Config& config) {
   for (int i = 0; i < config.get<int>("n"); ++i) squares.push_back(ctx.runtime().remote<square>(i));
   double sum = 0;
   for (int value : ctx.runtime().get(squares)) sum += value;
-  ctx.report({{"loss", sum}});
+  const auto adder = ctx.runtime().actor<Adder>().spawn(1000);
+  ctx.report({{"loss", sum}, {"by_actor", ctx.runtime().get(adder.call<&Adder::add>(static_cast<int>(sum)))}});
 }
 
 void train_deaf(TrialContext& ctx, const Config&) {

@@ -14,7 +14,7 @@ void train_curve(TrialContext& ctx, const Config& config);
 void train_slowly(TrialContext& ctx, const Config& config, int pause_ms);
 /// Does what config "fault" says at iteration 3 of the first attempt: kill, throw, nan, no_metric, silent, none.
 void train_faulty(TrialContext& ctx, const Config& config, const std::string& mark_dir);
-/// Adds up the squares of 0…n-1 by tasks of its own.
+/// Adds up the squares of 0…n-1 by tasks of its own, then adds 1000 by an actor.
 void train_with_tasks(TrialContext& ctx, const Config& config);
 /// Never reports, never looks.
 void train_deaf(TrialContext& ctx, const Config& config);
