@@ -9,12 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/object_ref.hpp"
-#include "runtime/options.hpp"
-
-namespace manta {
-class Context;
-}
+#include "runtime/signature.hpp"
 
 namespace manta::detail {
 
@@ -121,75 +116,6 @@ class ArgumentSlot {
   std::optional<T> value_{};
   std::int32_t ref_ = -1;
 };
-
-template <class T>
-constexpr bool check_parameter() {
-  static_assert(!std::is_lvalue_reference_v<T> || std::is_const_v<std::remove_reference_t<T>>,
-                "manta: a remote function takes its parameters as `T` or `const T&`; a `T&` would change a copy in another "
-                "place. Return the new value instead.");
-  static_assert(!std::is_rvalue_reference_v<T>, "manta: a remote function takes its parameters as `T` or `const T&`, not `T&&`.");
-  static_assert(!std::is_pointer_v<std::decay_t<T>>, "manta: a pointer means nothing in another process; pass the value.");
-  static_assert(Serialisable<std::decay_t<T>>,
-                "manta: this parameter's type cannot be serialised. Give it a default constructor and a cereal function: "
-                "template <class Archive> void serialize(Archive& a) { a(member, …); }");
-  return true;
-}
-template <class R>
-constexpr bool check_result() {
-  static_assert(!std::is_reference_v<R>, "manta: a remote function returns a value, not a reference.");
-  static_assert(Serialisable<StoredType<R>>,
-                "manta: this result type cannot be serialised. Give it a default constructor and a cereal function: "
-                "template <class Archive> void serialize(Archive& a) { a(member, …); }");
-  return true;
-}
-
-template <class... T>
-struct TypeList {
-  static constexpr std::size_t size = sizeof...(T);
-};
-
-/// Takes a function type apart: result, class, parameters without a leading Context&.
-template <class R, class C, bool WithContext, class... A>
-struct SignatureOf {
-  using Result = R;
-  using Class = C;
-  using Parameters = TypeList<A...>;
-  static constexpr bool with_context = WithContext;
-};
-template <class F>
-struct Signature {
-  static_assert(sizeof(F) == 0, "manta: name a function, a method or a captureless lambda. What a closure captures, pass "
-                                "as arguments; of overloads, name one by static_cast; a generic lambda has no signature.");
-};
-template <class R, class... A>
-struct Signature<R (*)(A...)> : SignatureOf<R, void, false, A...> {};
-template <class R, class... A>
-struct Signature<R (*)(Context&, A...)> : SignatureOf<R, void, true, A...> {};
-template <class R, class... A>
-struct Signature<R (*)(A...) noexcept> : Signature<R (*)(A...)> {};
-#define MANTA_METHOD_SIGNATURE(qualifiers)                                                    \
-  template <class R, class C, class... A>                                                     \
-  struct Signature<R (C::*)(A...) qualifiers> : SignatureOf<R, C, false, A...> {};            \
-  template <class R, class C, class... A>                                                     \
-  struct Signature<R (C::*)(Context&, A...) qualifiers> : SignatureOf<R, C, true, A...> {};
-MANTA_METHOD_SIGNATURE()
-MANTA_METHOD_SIGNATURE(const)
-MANTA_METHOD_SIGNATURE(noexcept)
-MANTA_METHOD_SIGNATURE(const noexcept)
-#undef MANTA_METHOD_SIGNATURE
-
-/// A captureless lambda named as a template argument is called through its function pointer.
-template <auto F>
-constexpr auto callable() {
-  if constexpr (std::is_class_v<decltype(F)>) {
-    if constexpr (requires { +F; })
-      return +F;
-    else
-      return Signature<decltype(F)>{};
-  } else {
-    return F;
-  }
-}
 
 /// The arguments of one invocation, and moving them over the wire. Shared by functions, methods and constructors.
 template <class Derived, class... P>
@@ -337,22 +263,6 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
     });
   }
 };
-
-/// The parameter that takes an argument of type Arg: what a ref refers to, a string for a literal, else the value's type.
-template <class Arg, class Plain = std::decay_t<Arg>>
-struct ArgumentTypeOf {
-  using type = Plain;
-};
-template <class Arg, class T>
-struct ArgumentTypeOf<Arg, ObjectRef<T>> {
-  using type = T;
-};
-template <class Arg>
-struct ArgumentTypeOf<Arg, const char*> {
-  using type = std::string;
-};
-template <class Arg>
-using ArgumentType = const typename ArgumentTypeOf<Arg>::type&;
 
 template <class Record, class... Args>
 std::shared_ptr<TaskRecord> make_record(Args&&... args) {

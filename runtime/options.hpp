@@ -68,7 +68,7 @@ struct RuntimeOptions {
   Resources resources{};
   std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
   std::uint64_t inline_bytes{100 * 1024};        ///< larger values go to the arena when they leave their process
-  std::filesystem::path spill_dir{};             ///< default: a fresh 0700 folder in the temporary directory
+  std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in the temporary directory
   std::filesystem::path durable_dir{};           ///< default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
   std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work

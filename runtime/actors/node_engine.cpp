@@ -1,10 +1,13 @@
 #include "runtime/actors/node_engine.hpp"
 
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "runtime/base/log.hpp"
 #include "runtime/gpu/discovery.hpp"
@@ -25,6 +28,28 @@ std::filesystem::path default_durable_dir() {
   if (const char* data = std::getenv("XDG_DATA_HOME"); data && *data) return std::filesystem::path(data) / "manta/durable";
   if (const char* home = std::getenv("HOME"); home && *home) return std::filesystem::path(home) / ".local/share/manta/durable";
   throw InvalidArgument("no place for durable objects: HOME is not set; start with --durable-dir=DIR");
+}
+
+/// A folder in the temporary directory that is ours alone, for the spill stores of all our runs.
+Result<std::filesystem::path> private_spill_parent() {
+  const auto parent = std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()));
+  struct stat seen {};
+  if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST)
+    return ErrorInfo{.code = ErrorCode::kIoError, .message = "cannot make " + parent.string() + " for spilled objects: " +
+                                                             std::strerror(errno) + "; start with --spill-dir=DIR"};
+  if (::lstat(parent.c_str(), &seen) != 0 || !S_ISDIR(seen.st_mode) || seen.st_uid != ::getuid() || (seen.st_mode & 077))
+    return ErrorInfo{.code = ErrorCode::kAuthError, .message = parent.string() + " is not a folder of this user alone (mode "
+                                                                 "0700): remove it, or start with --spill-dir=DIR"};
+  return parent;
+}
+
+Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& given) {
+  if (!given.empty()) return open_rocksdb(given.string(), {.kind = StoreKind::kSpill});
+  auto parent = private_spill_parent();
+  if (!parent) return parent.error();
+  remove_stale_spills(parent->string());
+  static std::atomic<int> number{0};
+  return open_rocksdb((*parent / (std::to_string(::getpid()) + "-" + std::to_string(++number))).string(), {.kind = StoreKind::kSpill});
 }
 
 Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
@@ -71,12 +96,7 @@ std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
 
 void NodeEngine::start_roles() {
   auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0)}).value();
-  spill_dir_ = options_.spill_dir;
-  if (spill_dir_.empty())
-    spill_dir_ = std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getpid()) + "-" +
-                                                           std::to_string(reinterpret_cast<std::uintptr_t>(this) & 0xffffff));
-  auto objects = std::make_unique<ObjectStore>(
-      std::move(arena), [dir = spill_dir_] { return open_rocksdb(dir.string(), {.kind = StoreKind::kSpill}); });
+  auto objects = std::make_unique<ObjectStore>(std::move(arena), [dir = options_.spill_dir] { return open_spill(dir); });
   node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
                                             [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {
                                               launcher_->send(to, wire::encode(reply), fds);
@@ -124,6 +144,8 @@ void NodeEngine::shutdown() {
   launcher_->stop(std::chrono::milliseconds(1000));
   if (!host_->idle()) return end_system();  // keeps this engine, and all that the code stands on, until the process ends
   node_store_->close();
+  if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
+    ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
   lane_.reset();
   node_.reset();
   end_system();

@@ -39,7 +39,6 @@ class NodeEngine final : public ProcessEngine {
 
   const RuntimeOptions options_;
   const Machine machine_;
-  std::filesystem::path spill_dir_{};
   std::shared_ptr<NodeStore> node_store_;
   std::unique_ptr<ZygoteLauncher> launcher_;
   std::unique_ptr<Node> node_;
