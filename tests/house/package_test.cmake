@@ -20,7 +20,8 @@ foreach(file IN LISTS installed)
 endforeach()
 # Kept under another name: tests/CMakeLists.txt takes every CMakeLists.txt below it for a part of the project.
 configure_file("${SOURCE_DIR}/tests/house/consumer/consumer.cmake.in" "${WORK_DIR}/consumer/CMakeLists.txt" COPYONLY)
-configure_file("${SOURCE_DIR}/tests/house/consumer/main.cpp" "${WORK_DIR}/consumer/main.cpp" COPYONLY)
+file(COPY "${SOURCE_DIR}/tests/house/consumer/main.cpp" "${SOURCE_DIR}/tests/house/consumer/tuner.cpp"
+     DESTINATION "${WORK_DIR}/consumer")
 run("${CMAKE_COMMAND}" -G Ninja -S "${WORK_DIR}/consumer" -B "${WORK_DIR}/build"
     "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix" "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
 run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
@@ -30,4 +31,8 @@ foreach(workers IN ITEMS thread process)
     message(FATAL_ERROR "the consumer with --workers=${workers} printed '${output}'")
   endif()
 endforeach()
+run("${WORK_DIR}/build/tuner" "${WORK_DIR}/results")
+if(NOT output MATCHES "best 4\n$")
+  message(FATAL_ERROR "the tuner printed '${output}'")
+endif()
 file(REMOVE_RECURSE "${WORK_DIR}")
