@@ -15,7 +15,7 @@ namespace manta::tune {
 
 namespace {
 
-constexpr std::size_t kFileWidth = 160;  // of the final table where there is no terminal
+constexpr std::size_t kFileWidth = 200;  // of the final table where there is no terminal
 
 std::string local_time() {
   const std::time_t now = std::time(nullptr);
@@ -122,7 +122,8 @@ void TableReporter::draw(const ExperimentMachine& machine, bool whole) {
                                   .dir = environment_.dir,
                                   .metric_columns = options_.metric_columns,
                                   .max_rows = whole ? machine.trials().size() : std::min(options_.max_rows, fitting),
-                                  .width = columns});
+                                  .width = columns,
+                                  .cut_lines = narrow});
   erase();
   if (!whole) {  // what scrolled off the top could not be erased
     std::size_t end = 0;

@@ -164,7 +164,8 @@ std::string status_text(const StatusView& view) {
   text += footer_text(view.machine, shown);
   const std::string best = best_text(view.machine);
   if (!best.empty()) text += best + "\n";
-  return cut_lines(text + error_text(view), view.width);
+  text += error_text(view);
+  return view.cut_lines ? cut_lines(text, view.width) : text;
 }
 
 }  // namespace manta::tune

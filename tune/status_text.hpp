@@ -18,7 +18,8 @@ struct StatusView {
   std::string dir{};
   std::vector<std::string> metric_columns{};  ///< empty: inferred
   std::size_t max_rows{20};
-  std::size_t width{120};
+  std::size_t width{120};          ///< of tables, and of other lines too when these are cut
+  bool cut_lines{true};
 };
 
 /// All of it: header, table, best trial, failures.

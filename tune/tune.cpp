@@ -123,6 +123,7 @@ ResultGrid collect(const Experiment& experiment, const std::string& name, int si
 }  // namespace
 
 ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trainable& trainable) {
+  const InterruptGuard interrupts;
   check(options, trainable);
   const std::size_t concurrency = plan_concurrency(options.resources, client.total_resources(), options.max_concurrent);
   if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
@@ -133,7 +134,6 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
     check_same_experiment(dir.path, *dir.header, header, options.seed.has_value());
     header = *dir.header;
   }
-  InterruptGuard interrupts;
   Experiment experiment = make_experiment(options, trainable, header, std::move(dir));
   experiment.begin(header, ::getpid());
   ReporterEnvironment environment{.resources_text = [&] { return usage_text(client.total_resources(), client.available_resources()); },

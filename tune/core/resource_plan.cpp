@@ -36,7 +36,8 @@ std::size_t plan_concurrency(const TrialResources& trial, const Resources& total
 std::string usage_text(const Resources& total, const Resources& available) {
   std::string text;
   for (const auto& [name, amount] : total)
-    text += (text.empty() ? "" : ", ") + (amount - available[name]).to_string() + "/" + amount.to_string() + " " + name;
+    if (amount.raw() > 0)
+      text += (text.empty() ? "" : ", ") + (amount - available[name]).to_string() + "/" + amount.to_string() + " " + name;
   return text;
 }
 

@@ -61,7 +61,9 @@ void Runner::start(TrialIndex index) {
     reporter_.warning("trial " + trial.name + ": its checkpoint '" + trial.checkpoints.back().name +
                       "' is gone; it begins again.");
   const auto dir = std::filesystem::absolute(experiment_.trial_dir(trial));
-  std::filesystem::create_directories(dir);
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (error) throw IoError("the trial's directory '" + dir.string() + "' cannot be made: " + error.message() + ".");
   TrialSpec spec{.index = index, .id = trial.id, .name = trial.name, .dir = dir.string()};
   spec.config = encode_config(trial.config);
   spec.checkpoint = checkpoint ? (dir / checkpoint->name).string() : "";
