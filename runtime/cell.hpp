@@ -88,9 +88,9 @@ class Cell {
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
   /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
-  bool needs_encoding() {
+  bool needs_encoding(std::uint64_t inline_limit) {
     std::lock_guard lock(mutex_);
-    return settled() && !error_ && !has_bytes_ && !stored_;
+    return settled() && !error_ && !stored_ && !(has_bytes_ && bytes_.size() <= inline_limit);
   }
   const TypeOps& ops() const noexcept { return *ops_; }
   /// For a cell made from bytes before its type was known; not shared yet.
@@ -118,7 +118,15 @@ template <class Store>
 Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   std::lock_guard lock(mutex_);
   if (stored_) return EncodedValue{.stored = stored_};
-  if (has_bytes_) return EncodedValue{.bytes = bytes_};
+  if (has_bytes_ && bytes_.size() <= inline_limit) return EncodedValue{.bytes = bytes_};
+  if (has_bytes_) {
+    Result<std::shared_ptr<StoredObject>> placed = store(bytes_.size(), [&](std::span<std::byte> target) {
+      std::memcpy(target.data(), bytes_.data(), bytes_.size());
+    });
+    if (!placed) return placed.error();
+    stored_ = *placed;
+    return EncodedValue{.stored = stored_};
+  }
   OutputArchive count;
   ops_->encode(value_.get(), count);
   if (count.size() <= inline_limit) {

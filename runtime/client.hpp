@@ -125,6 +125,8 @@ class Client {
  private:
   template <class Rep, class Period>
   static Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
+    constexpr double kForever = 1e9;  // seconds; beyond, the clock would overflow
+    if (std::chrono::duration<double>(timeout).count() > kForever) return {};
     return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
   }
   template <class T>

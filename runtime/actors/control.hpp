@@ -2,6 +2,7 @@
 // Inbox and ControlActor: how Manta's roles are CAF actors. Events wait in the inbox; the actor's mailbox only ever holds
 // one wake-up, so that a burst of events costs one CAF message, and events need not be CAF messages.
 #include <caf/all.hpp>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -41,12 +42,14 @@ class ControlActor {
     ElasticScheduler::inline_next(false);
   }
 
-  /// Drops what waits; later events are dropped too.
+  /// Drops what waits; later events are dropped too. Waits for the event that is being handled (not to be called by it).
   void stop() {
     {
-      std::lock_guard lock(state_->mutex);
-      if (std::exchange(state_->stopped, true)) return;
+      std::unique_lock lock(state_->mutex);
+      const bool first = !std::exchange(state_->stopped, true);
       state_->events.clear();
+      state_->rested.wait(lock, [this] { return !state_->handling; });
+      if (!first) return;
     }
     caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
     actor_ = {};
@@ -54,14 +57,16 @@ class ControlActor {
 
  private:
   struct State {
-    void drain() {
+    void drain() noexcept {  // an exception here is a bug: better an end that is seen than a runtime that hangs
       std::vector<Event> group;
       while (true) {
         {
           std::lock_guard lock(mutex);
           group.clear();
-          if (events.empty() || stopped) {
+          handling = !events.empty() && !stopped;
+          if (!handling) {
             awake = false;
+            rested.notify_all();
             return;
           }
           group.swap(events);
@@ -71,7 +76,9 @@ class ControlActor {
     }
     std::mutex mutex;
     std::vector<Event> events;
+    std::condition_variable rested;
     bool awake = false;
+    bool handling = false;
     bool stopped = false;
     Handler handler;
   };

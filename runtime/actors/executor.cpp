@@ -1,5 +1,7 @@
 #include "runtime/actors/executor.hpp"
 
+#include "runtime/actors/worker_host.hpp"
+
 namespace manta::detail {
 
 namespace {
@@ -10,6 +12,8 @@ std::int64_t now_ns() { return SteadyClock::now().time_since_epoch().count(); }
 
 ErrorInfo task_error(const Work& work) {
   ErrorInfo inner = current_exception_info();
+  constexpr std::size_t kMaxMessage = 64 * 1024;
+  if (inner.message.size() > kMaxMessage) inner.message = inner.message.substr(0, kMaxMessage) + "… (cut)";
   ErrorInfo outer{.code = ErrorCode::kTaskError,
                   .message = inner.message,
                   .where = *work.name + " #" + std::to_string(work.id.value) + " (attempt " + std::to_string(work.attempt) + ")",
@@ -76,12 +80,14 @@ std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& 
   return wire::Value{.bytes = encoded->bytes};
 }
 
-wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease) {
+wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
+                                const std::shared_ptr<Executor>& behind) {
   wire::Outcome outcome{.id = work.id};
   lease_ = lease.id;
   holds_cpus_ = lease.cpus > Amount(0);
   const auto start = now_ns();
   since_.store(start, std::memory_order_release);
+  if (behind) environment_.watchdog->watch(behind);
   {
     Running running(this);
     try {

@@ -17,6 +17,8 @@
 
 namespace manta::detail {
 
+class Watchdog;
+
 /// What all executors of a process share.
 struct HostEnvironment {
   Router* router = nullptr;
@@ -24,6 +26,7 @@ struct HostEnvironment {
   std::weak_ptr<Engine> engine{};
   std::uint64_t inline_bytes = 0;
   std::atomic<bool> stopping{false};
+  Watchdog* watchdog = nullptr;
 };
 
 /// A piece of work: typed by this process, or as it came over the wire and not yet decoded.
@@ -34,8 +37,6 @@ struct Work {
   std::shared_ptr<TaskRecord> record{};
   wire::Task encoded{};
 };
-
-class Watchdog;
 
 class Executor {
  public:
@@ -59,7 +60,8 @@ class Executor {
   friend class Watchdog;
   /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
   /// the outcome.
-  wire::Outcome execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease);
+  /// `behind`: others wait for it, so it is watched.
+  wire::Outcome execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, const std::shared_ptr<Executor>& behind);
 
   HostEnvironment& environment_;
   std::atomic<bool> watched_{false};

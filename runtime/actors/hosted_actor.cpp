@@ -48,7 +48,7 @@ void HostedActor::relieve() { report(); }
 void HostedActor::construct() {
   Work work = std::move(*constructor_);
   constructor_.reset();
-  auto outcome = execute(work, &object_, owner_, lease_info_);
+  auto outcome = execute(work, &object_, owner_, lease_info_, nullptr);
   constructed_ = std::holds_alternative<wire::Value>(outcome.result);
   environment_.router->send(owner_, wire::ActorCreated{.actor = id_, .lease = lease_info_.id, .outcome = std::move(outcome)});
 }
@@ -78,8 +78,7 @@ void HostedActor::drain() {
       queue_.pop_front();
       const bool behind = !outcomes_.empty();
       lock.unlock();
-      if (behind) host_.watchdog_.watch(self);
-      auto outcome = execute(work, object_.get(), owner_, lease_info_);
+      auto outcome = execute(work, object_.get(), owner_, lease_info_, behind ? self : nullptr);
       lock.lock();
       if (!killed_) outcomes_.push_back(std::move(outcome));
       const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();

@@ -24,10 +24,16 @@ void Lane::post(std::function<void()> job) {
   wanted_.notify_one();
 }
 
+void Lane::drain() {
+  std::unique_lock lock(mutex_);
+  drained_.wait(lock, [this] { return jobs_.empty() && idle_ == threads_.size(); });
+}
+
 void Lane::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     ++idle_;
+    drained_.notify_all();
     wanted_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     --idle_;
     if (jobs_.empty()) return;

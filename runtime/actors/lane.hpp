@@ -16,6 +16,8 @@ class Lane {
   ~Lane();
   /// Jobs start in order; they must not throw.
   void post(std::function<void()> job);
+  /// Waits until nothing is queued or running.
+  void drain();
 
  private:
   void work();
@@ -23,6 +25,7 @@ class Lane {
   std::mutex mutex_;
   std::condition_variable wanted_;
   std::deque<std::function<void()>> jobs_;
+  std::condition_variable drained_;
   std::size_t idle_ = 0;
   bool stopping_ = false;
   std::vector<std::thread> threads_;

@@ -6,6 +6,12 @@
 
 namespace manta::detail {
 
+namespace {
+
+constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
+
+}  // namespace
+
 Result<void> send_message(Link& link, Route route, std::span<const std::byte> message, std::span<const int> fds) {
   const Link::Bytes pieces[]{std::as_bytes(std::span(&route, 1)), message};
   return link.send(kMessageFrame, pieces, fds);
@@ -23,36 +29,45 @@ ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir,
 
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
 
-Result<void> ZygoteLauncher::ensure_started() {
+ZygoteLauncher::Parts::~Parts() {
+  if (zygote) zygote->shutdown();
+  if (links) links->stop();
+  if (logs) logs->stop();
+  pump.reset();
+}
+
+Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::parts() {
   std::lock_guard lock(start_mutex_);
-  if (zygote_) return {};
-  if (!links_) {
-    auto links = Reactor::start("manta-links");
-    if (!links) return links.error();
-    auto logs = Reactor::start("manta-logs");
-    if (!logs) return logs.error();
-    links_ = std::move(*links);
-    logs_ = std::move(*logs);
-    pump_ = std::make_unique<LogPump>(*logs_);
-  }
+  if (stopped_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
+  if (parts_) return parts_;
+  auto made = std::make_shared<Parts>();
+  auto links = Reactor::start("manta-links");
+  if (!links) return links.error();
+  made->links = std::move(*links);
+  auto logs = Reactor::start("manta-logs");
+  if (!logs) return logs.error();
+  made->logs = std::move(*logs);
+  made->pump = std::make_unique<LogPump>(*made->logs);
   ZygoteOptions options;
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
   options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, "the zygote has ended: " + error.message); };
   auto zygote = Zygote::start(std::move(options));
   if (!zygote) return zygote.error();
-  zygote_ = std::move(*zygote);
-  return {};
+  made->zygote = std::move(*zygote);
+  return parts_ = std::move(made);
 }
 
 Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const wire::ProcessOptions& options,
                                                         const std::map<std::string, std::string>& environment, Amount cpus) {
-  if (auto started = ensure_started(); !started) return started.error();
+  auto using_parts = parts();
+  if (!using_parts) return using_parts.error();
+  auto& [links, logs, pump, zygote] = **using_parts;
   {
     std::lock_guard lock(mutex_);
     entries_.try_emplace(process);
   }
   SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = options.name.substr(0, 15)};
-  auto worker = zygote_->spawn(std::move(request));
+  auto worker = zygote->spawn(std::move(request));
   if (!worker) {
     std::lock_guard lock(mutex_);
     entries_.erase(process);
@@ -60,9 +75,11 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
   }
   std::string file = options.log_file;
   if (file.empty() && !log_dir_.empty()) file = log_dir_ / (options.name + "-" + std::to_string(worker->pid) + ".log");
-  auto log = pump_->add({.name = options.name, .pid = worker->pid, .out = std::move(worker->out), .err = std::move(worker->err),
+  auto log = pump->add({.name = options.name, .pid = worker->pid, .out = std::move(worker->out), .err = std::move(worker->err),
                          .file = file, .echo = options.echo});
-  auto link = Link::make(*links_, std::move(worker->link));
+  LinkOptions link_options;
+  link_options.limits.max_payload_bytes = kMaxFrameBytes;
+  auto link = Link::make(*links, std::move(worker->link), link_options);
   std::unique_lock lock(mutex_);
   auto& entry = entries_[process];
   entry.link = link;
@@ -76,20 +93,40 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
   hello.process = process;
   hello.cpus = cpus;
   send(process, wire::encode(hello));
+  links->run_after(kReadyTimeout, [this, process] { kill_unless_ready(process); });
   return Started{.process = process, .pid = worker->pid};
+}
+
+void ZygoteLauncher::kill_unless_ready(ProcessId process) {
+  {
+    std::lock_guard lock(mutex_);
+    auto it = entries_.find(process);
+    if (it == entries_.end() || it->second.ready) return;
+  }
+  log(LogLevel::kError, "worker process " + std::to_string(process) + " did not become ready in time; it is killed");
+  kill(process);
 }
 
 void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   Route route;
   std::span<const std::byte> message;
   if (!split_message(frame, route, message)) return log(LogLevel::kWarning, "a worker process sent a frame that is no message");
-  if (route.to == kNodeProcess) return handlers_.on_message(from, Buffer::copy(message));
   std::shared_ptr<Link> link;
   {
     std::lock_guard lock(mutex_);
+    if (auto sender = entries_.find(from); sender != entries_.end()) sender->second.ready = true;
     if (auto it = entries_.find(route.to); it != entries_.end()) link = it->second.link;
   }
-  if (link) static_cast<void>(send_message(*link, {.from = from, .to = route.to}, message));
+  if (route.to == kNodeProcess) return handlers_.on_message(from, Buffer::copy(message));
+  if (link) end_unless_sent(route.to, send_message(*link, {.from = from, .to = route.to}, message));
+}
+
+void ZygoteLauncher::end_unless_sent(ProcessId to, const Result<void>& sent) {
+  if (sent || sent.error().code == ErrorCode::kRuntimeStopped) return;
+  // A message that is lost would leave somebody waiting for ever: end the process, which is noticed and retried.
+  if (sent.error().code != ErrorCode::kIoError)
+    log(LogLevel::kError, "cannot send to worker process " + std::to_string(to) + ": " + sent.error().message);
+  kill(to);
 }
 
 void ZygoteLauncher::on_exit(const WorkerExit& exit) {
@@ -98,8 +135,15 @@ void ZygoteLauncher::on_exit(const WorkerExit& exit) {
   auto it = entries_.find(process);
   if (it == entries_.end()) return;
   it->second.exit = exit.to_string();
-  if (it->second.log) pump_->finish(it->second.log);
+  const auto log = it->second.log;
   finish_if_gone(process, lock);
+  if (lock.owns_lock()) lock.unlock();
+  std::shared_ptr<Parts> using_parts;
+  {
+    std::lock_guard start_lock(start_mutex_);
+    using_parts = parts_;
+  }
+  if (log && using_parts) using_parts->pump->finish(log);
 }
 
 void ZygoteLauncher::on_link_closed(ProcessId process) {
@@ -126,7 +170,12 @@ void ZygoteLauncher::kill(ProcessId process) {
   if (it == entries_.end() || !it->second.pid) return;
   const int pid = it->second.pid;
   lock.unlock();
-  static_cast<void>(zygote_->kill(pid, SIGKILL));
+  std::shared_ptr<Parts> using_parts;
+  {
+    std::lock_guard start_lock(start_mutex_);
+    using_parts = parts_;
+  }
+  if (using_parts) static_cast<void>(using_parts->zygote->kill(pid, SIGKILL));
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {
@@ -136,12 +185,7 @@ void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const i
     if (auto it = entries_.find(to); it != entries_.end()) link = it->second.link;
   }
   if (!link) return;
-  auto sent = send_message(*link, {.from = kNodeProcess, .to = to}, message.bytes(), fds);
-  if (!sent && sent.error().code != ErrorCode::kIoError && sent.error().code != ErrorCode::kRuntimeStopped) {
-    // A message that cannot be sent would leave somebody waiting for ever: end the process, which is reported and retried.
-    log(LogLevel::kError, "cannot send to worker process " + std::to_string(to) + ": " + sent.error().message);
-    kill(to);
-  }
+  end_unless_sent(to, send_message(*link, {.from = kNodeProcess, .to = to}, message.bytes(), fds));
 }
 
 std::size_t ZygoteLauncher::processes() const {
@@ -150,23 +194,30 @@ std::size_t ZygoteLauncher::processes() const {
 }
 
 void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
-  std::lock_guard start_lock(start_mutex_);
-  if (zygote_) {
+  std::shared_ptr<Parts> parts;
+  {
+    std::lock_guard lock(start_mutex_);
+    stopped_ = true;
+    parts = parts_;
+  }
+  if (!parts) return;
+  {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, grace, [this] { return entries_.empty(); });
-    lock.unlock();
-    zygote_->shutdown();
-    zygote_.reset();
-    lock.lock();
+  }
+  parts->zygote->shutdown();
+  {
+    std::unique_lock lock(mutex_);  // their links' ends, behind their last messages
     changed_.wait_for(lock, std::chrono::seconds(1), [this] { return entries_.empty(); });
   }
-  if (links_) links_->stop();
-  if (logs_) logs_->run_after(std::chrono::milliseconds(0), [] {}), logs_->stop();
-  pump_.reset();
-  links_.reset();
-  logs_.reset();
-  std::lock_guard lock(mutex_);
-  entries_.clear();
+  parts->links->stop();
+  parts->logs->stop();
+  {
+    std::lock_guard lock(mutex_);
+    entries_.clear();
+  }
+  std::lock_guard lock(start_mutex_);
+  parts_.reset();
 }
 
 }  // namespace manta::detail

@@ -3,6 +3,7 @@
 // them and brings their output to the terminal and to files. Thread-safe. Ends with stop(), which leaves no process behind.
 #include <condition_variable>
 #include <filesystem>
+#include <memory>
 
 #include "runtime/actors/node.hpp"
 #include "runtime/process/link.hpp"
@@ -17,6 +18,8 @@ struct Route {
   ProcessId to = 0;
 };
 inline constexpr std::uint16_t kMessageFrame = 1;
+/// Both ends are the user's own program on an inherited socket, so the limit guards against damage, not against strangers.
+inline constexpr std::uint32_t kMaxFrameBytes = 256u << 20;
 
 Result<void> send_message(Link& link, Route route, std::span<const std::byte> message, std::span<const int> fds = {});
 /// False when the frame is too short to have a route.
@@ -46,9 +49,20 @@ class ZygoteLauncher final : public ProcessLauncher {
     int pid = 0;
     LogPump::Id log = 0;
     bool link_closed = false;
+    bool ready = false;  ///< it has sent its first message
     std::optional<std::string> exit{};
   };
-  Result<void> ensure_started();
+  /// The parts, made at the first call; they stay alive while a launch uses them. RuntimeStopped after stop().
+  struct Parts {
+    std::unique_ptr<Reactor> links{};
+    std::unique_ptr<Reactor> logs{};
+    std::unique_ptr<LogPump> pump{};
+    std::unique_ptr<Zygote> zygote{};
+    ~Parts();
+  };
+  Result<std::shared_ptr<Parts>> parts();
+  void kill_unless_ready(ProcessId process);
+  void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);
   void on_exit(const WorkerExit& exit);
   void on_link_closed(ProcessId process);
@@ -58,10 +72,8 @@ class ZygoteLauncher final : public ProcessLauncher {
   const std::filesystem::path log_dir_;
   const Handlers handlers_;
   std::mutex start_mutex_;
-  std::unique_ptr<Reactor> links_;
-  std::unique_ptr<Reactor> logs_;
-  std::unique_ptr<LogPump> pump_;
-  std::unique_ptr<Zygote> zygote_;
+  std::shared_ptr<Parts> parts_;  // guarded by start_mutex_, like stopped_
+  bool stopped_ = false;
   mutable std::mutex mutex_;  // guards entries_
   std::condition_variable changed_;
   std::map<ProcessId, Entry> entries_;

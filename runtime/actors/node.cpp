@@ -49,20 +49,28 @@ void Node::perform() {
 
 void Node::on(FromProcess& event) {
   if (auto* want = std::get_if<wire::WantLeases>(&event.message)) {
-    if (stopping_) return;
-    if (want->own_process) wanted_options_[{event.from, want->purpose}] = std::move(want->options);
-    table_.want({.owner = event.from, .purpose = want->purpose, .shape = want->shape, .count = want->count, .own_process = want->own_process},
+    const auto& shape = want->shape;
+    const bool sane = shape.cpus >= Amount(0) && shape.gpus >= Amount(0) && want->count <= core::TaskTable::kMaxWanted &&
+                      std::all_of(shape.custom.begin(), shape.custom.end(), [](const auto& each) { return each.second >= Amount(0); });
+    if (stopping_ || !sane) return;
+    if (want->own_process && want->count) wanted_options_[{event.from, want->purpose}] = std::move(want->options);
+    table_.want({.owner = event.from, .purpose = want->purpose, .shape = want->shape, .count = want->count, .own_process = want->own_process,
+                 .for_life = (want->purpose >> 63) != 0},
                 effects_);
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
-    release(release_it->lease, release_it->kill);
+    const auto* lease = table_.find(release_it->lease);
+    if (lease && lease->owner == event.from) release(release_it->lease, release_it->kill);
   } else if (auto* blocked = std::get_if<wire::SetBlocked>(&event.message)) {
-    table_.set_blocked(blocked->lease, blocked->blocked, effects_);
+    const auto place = places_.find(blocked->lease);
+    if (place != places_.end() && place->second == event.from) table_.set_blocked(blocked->lease, blocked->blocked, effects_);
   } else if (auto* ready = std::get_if<wire::Ready>(&event.message)) {
     log(LogLevel::kDebug, "worker process " + std::to_string(event.from) + " is ready, build " + std::to_string(ready->build_id));
   }
 }
 
 void Node::place(const core::Lease& lease) {
+  if (!table_.find(lease.id)) return;  // its owner went before it was placed
+  if (stopping_) return table_.release(lease.id, effects_);
   const bool threads = options_.workers == Workers::kThread && !lease.own_process;
   if (threads) {
     places_[lease.id] = kNodeProcess;
@@ -143,13 +151,14 @@ void Node::on(Launched& event) {
 }
 
 void Node::release(LeaseId lease, bool kill) {
+  const auto* held = table_.find(lease);
+  if (!held) return;
+  if (held->for_life) wanted_options_.erase({held->owner, held->purpose});  // asked for anew at a restart
+  table_.release(lease, effects_);
   auto place = places_.find(lease);
-  if (place == places_.end()) return;
+  if (place == places_.end()) return;  // granted, but not placed yet
   const auto process = place->second;
   places_.erase(place);
-  if (const auto* held = table_.find(lease); held && held->purpose >> 63)  // an actor's: asked for anew at a restart
-    wanted_options_.erase({held->owner, held->purpose});
-  table_.release(lease, effects_);
   auto it = processes_.find(process);
   if (process == kNodeProcess || it == processes_.end()) return;
   it->second.leases.erase(lease);
@@ -175,6 +184,7 @@ void Node::on(Ended& event) {
     const ErrorInfo error{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                           .where = "worker process " + std::to_string(process.pid)};
     router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error});
+    if (lease->for_life) wanted_options_.erase({lease->owner, lease->purpose});
     table_.release(id, effects_);
   }
   drop_owner(event.process);

@@ -9,6 +9,7 @@
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/router.hpp"
 #include "runtime/core/lease_table.hpp"
+#include "runtime/core/task_table.hpp"
 #include "runtime/options.hpp"
 
 namespace manta::detail {

@@ -17,6 +17,8 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
+
 std::size_t usable_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -62,6 +64,9 @@ Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
 void check_options(const RuntimeOptions& options) {
   if (options.num_cpus && *options.num_cpus <= Amount(0))
     throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": a machine needs more than 0");
+  if (options.inline_bytes > kMaxInlineBytes)
+    throw InvalidArgument("inline_bytes is " + std::to_string(options.inline_bytes) + ": at most " + std::to_string(kMaxInlineBytes) +
+                          "; larger values travel by the arena, which is faster");
   if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
   for (const auto& [name, amount] : options.resources) {
@@ -141,14 +146,16 @@ void NodeEngine::shutdown() {
     for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   node_->stop();
+  lane_->drain();  // launches on their way
   launcher_->stop(std::chrono::milliseconds(1000));
-  if (!host_->idle()) return end_system();  // keeps this engine, and all that the code stands on, until the process ends
+  if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
+  owner_->end();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
   lane_.reset();
   node_.reset();
-  end_system();
+  end_system(true);
   launcher_.reset();
   std::lock_guard lock(durable_mutex_);
   durable_.reset();
@@ -156,9 +163,13 @@ void NodeEngine::shutdown() {
 
 void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   auto message = wire::decode(bytes);
-  if (message) return deliver(from, std::move(*message));
+  if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
+                  std::holds_alternative<wire::ReleaseLease>(*message) || std::holds_alternative<wire::SetBlocked>(*message) ||
+                  std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
+                  std::holds_alternative<wire::ResourcesReport>(*message)))
+    return deliver(from, std::move(*message));
   log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
-                            message.error().message + "); it is ended");
+                            (message ? "it is the node's to send" : message.error().message) + "); it is ended");
   launcher_->kill(from);
 }
 

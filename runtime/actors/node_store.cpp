@@ -49,17 +49,23 @@ void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const R
   reply.extent = block->extent;
   reply.offset = block->offset;
   reply.size = block->size;
-  bool fresh = false;
-  {
-    std::lock_guard lock(mutex_);
-    fresh = clients_[to].extents.insert({block->extent, writable}).second;
-  }
-  if (!fresh) return reply_(to, reply, {});
+  // Sent under the lock: no answer that relies on the descriptor may overtake the one that carries it.
+  std::unique_lock lock(mutex_);
+  auto& client = clients_[to];
+  if (client.extents.contains({block->extent, writable})) return reply_(to, reply, {});
   auto fd = store_->arena().extent_fd(block->extent, writable);
   if (!fd) {
+    if (writable) {
+      client.creating.erase(id);
+    } else if (auto pin = client.pins.find(id); pin != client.pins.end() && --pin->second == 0) {
+      client.pins.erase(pin);
+    }
     reply.error = fd.error();
-    return reply_(to, reply, {});
+    reply_(to, reply, {});
+    lock.unlock();
+    return writable ? static_cast<void>(store_->abort(id.value)) : store_->unpin(id.value);
   }
+  client.extents.insert({block->extent, writable});
   reply.extent_bytes = static_cast<std::uint64_t>(::lseek(*fd, 0, SEEK_END));
   const int fds[]{*fd};
   reply_(to, reply, fds);
@@ -71,7 +77,7 @@ void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
   {
     std::lock_guard lock(mutex_);
     clients_[from].creating.insert(id);
-    clients_[request.owner].owned.insert(id);
+    if (request.owner != kNodeProcess) clients_[request.owner].owned.insert(id);
   }
   auto finish = [this, from, id, request](const Result<Block>& block) {
     if (!block) {
@@ -84,7 +90,11 @@ void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
       std::lock_guard lock(mutex_);
       gone = clients_[from].gone || clients_[request.owner].gone;
     }
-    if (gone && block) static_cast<void>(store_->abort(id.value));
+    if (gone && block) {
+      static_cast<void>(store_->abort(id.value));
+      return answer(from, request.request, id,
+                    ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "nobody is left who wants this value"}, true);
+    }
     answer(from, request.request, id, block, true);
   };
   auto now = store_->try_create(id.value, request.size);
@@ -143,7 +153,7 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
     case wire::StoreOperation::kFree: {
       {
         std::lock_guard lock(mutex_);
-        if (!clients_[from].owned.erase(request.id)) return;
+        if (from != kNodeProcess && !clients_[from].owned.erase(request.id)) return;
       }
       return store_->free(request.id.value);
     }

@@ -55,16 +55,19 @@ class OwnedActorLink final : public ActorLink {
 
 class Owner::ArgumentWaiter final : public Cell::Waiter {
  public:
-  ArgumentWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index)
-      : owner_(std::move(owner)), work_(std::move(work)), index_(index) {}
+  ArgumentWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index, std::weak_ptr<Cell> cell)
+      : owner_(std::move(owner)), work_(std::move(work)), index_(index), cell_(std::move(cell)) {}
   void settled() override {
-    if (auto owner = owner_.lock()) owner->argument_settled(work_, index_);
+    auto owner = owner_.lock();
+    auto cell = cell_.lock();
+    if (owner && cell) owner->argument_settled(work_, index_, std::move(cell));
   }
 
  private:
   std::weak_ptr<Owner> owner_;
   std::shared_ptr<OwnedWork> work_;
   std::size_t index_;
+  std::weak_ptr<Cell> cell_;
 };
 
 Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
@@ -93,19 +96,21 @@ void Owner::check(const core::ResourceRequest& request, bool own_process, bool h
     refuse(ErrorCode::kInvalidArgument, "an environment of its own needs .isolation = manta::own_process");
 }
 
-Result<EncodedValue> Owner::encode_cell(Cell& cell) {
+Result<EncodedValue> Owner::encode_cell(Cell& cell) try {
   return cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
     return store_.place(size, fill, router_.self());
   });
+} catch (...) {  // a serialise function of the user's
+  return current_exception_info();
 }
 
-std::vector<std::size_t> Owner::pending_arguments(OwnedWork& work) {
-  std::vector<std::size_t> pending;
+Owner::Pending Owner::pending_arguments(OwnedWork& work) {
+  Pending pending;
   const auto& refs = work.record->refs;
   for (std::size_t i = 0; i < refs.size(); ++i) {
-    if (!refs[i]->settled())
-      pending.push_back(i);
-    else if (!refs[i]->failed() && work.portable)
+    if (!refs[i]->settled() || refs[i]->failed())
+      pending.emplace_back(i, refs[i]);  // a failed one reports at once when it is watched
+    else if (work.portable)
       encode_cell(*refs[i]).value();
   }
   return pending;
@@ -123,15 +128,14 @@ bool Owner::fail_at_once(OwnedWork& work) {
   return true;
 }
 
-void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const std::vector<std::size_t>& pending) {
-  if (pending.empty()) return;
-  const auto refs = work->record->refs;  // a copy: the work may end while we are here
-  for (auto i : pending) refs[i]->on_settled(std::make_shared<ArgumentWaiter>(weak_from_this(), work, i));
+void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending) {
+  // The work may be at its end already, its record's refs gone: only `pending` is looked at.
+  for (const auto& [index, cell] : pending)
+    cell->on_settled(std::make_shared<ArgumentWaiter>(weak_from_this(), work, index, cell));
 }
 
-void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index) {
-  auto cell = work->record->refs.size() > index ? work->record->refs[index] : nullptr;
-  if (cell && work->portable && cell->needs_encoding()) {
+void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell) {
+  if (work->portable && !cell->failed() && cell->needs_encoding(options_.inline_bytes)) {
     lane_.post([self = shared_from_this(), work, index, cell] {
       auto encoded = self->encode_cell(*cell);
       auto error = encoded ? nullptr : std::make_shared<const ErrorInfo>(encoded.error());
@@ -139,7 +143,7 @@ void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t
     });
     return;
   }
-  actor_->tell(ArgumentSettled{work, cell ? cell->error() : nullptr, index});
+  actor_->tell(ArgumentSettled{work, cell->error(), index});
 }
 
 void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
@@ -192,9 +196,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   constructor->id = ids_.next<TaskId>();
   constructor->actor = ids_.next<ActorId>();
   prepare(constructor);
-  auto pending = pending_arguments(*constructor);
-  for (std::size_t i = 0; i < constructor->record->refs.size(); ++i)
-    if (constructor->record->refs[i]->failed()) pending.push_back(i);
+  const auto pending = pending_arguments(*constructor);
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
   auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable);
@@ -227,6 +229,8 @@ void Owner::stop() {
   stopped_ = true;
   actor_->tell(Stop{.everything = false});
 }
+
+void Owner::end() { actor_->stop(); }
 
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }
 

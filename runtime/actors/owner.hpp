@@ -34,6 +34,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::size_t unfinished() const { return unfinished_.load(std::memory_order_acquire); }
   /// Fails what is left.
   void abandon();
+  /// Ends the actor: when it returns, no event is being handled and none will be.
+  void end();
 
  private:
   struct Submitted { std::shared_ptr<OwnedTask> task; };
@@ -54,9 +56,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   // On the calling thread.
   void check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const;
   void prepare(const std::shared_ptr<OwnedWork>& work);
-  void watch_arguments(const std::shared_ptr<OwnedWork>& work, const std::vector<std::size_t>& pending);
-  std::vector<std::size_t> pending_arguments(OwnedWork& work);
-  void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index);
+  using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
+  void watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending);
+  Pending pending_arguments(OwnedWork& work);
+  void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
   Result<EncodedValue> encode_cell(Cell& cell);
   bool fail_at_once(OwnedWork& work);
 
@@ -75,6 +78,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_lost(const wire::LeaseLost& lost);
   void on_task_outcome(wire::Outcome& outcome);
   void on_call_outcome(wire::Outcome& outcome);
+  void drop_result(const wire::Outcome& outcome);
   void on_created(wire::ActorCreated& created);
   void perform();
   void perform_tasks();

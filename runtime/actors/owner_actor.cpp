@@ -13,8 +13,10 @@ constexpr std::uint64_t kMaxFrameBytes = 4 << 20;                // inline value
 
 std::uint64_t environment_hash(const TaskOptions& options) {
   if (options.env.empty() && options.log_file.empty() && options.echo_output) return 0;
-  std::string all = options.log_file.string() + (options.echo_output ? "+" : "-");
-  for (const auto& [name, value] : options.env) all += name + "=" + value + "\n";
+  std::string all = options.echo_output ? "+" : "-";
+  auto add = [&](const std::string& text) { all += std::to_string(text.size()) + ":" + text; };
+  add(options.log_file.string());
+  for (const auto& [name, value] : options.env) add(name), add(value);
   return std::hash<std::string>{}(all) | 1;
 }
 
@@ -121,6 +123,7 @@ void Owner::on(Killed& event) {
 }
 
 void Owner::on(Stop& event) {
+  perform();  // its effects name tasks that are forgotten below
   const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
   std::vector<std::shared_ptr<OwnedTask>> tasks;
   for (auto& [id, task] : tasks_)
@@ -139,6 +142,7 @@ void Owner::on(Stop& event) {
     actor_table_.dropped(id, actor_effects_);
   }
   if (!event.everything) return;
+  perform();
   for (auto& [id, call] : std::exchange(calls_, {})) {
     call->record->result->set_error(error);
     --unfinished_;
@@ -196,6 +200,7 @@ void Owner::on_refused(const wire::LeaseRefused& refused) {
 }
 
 void Owner::on_lost(const wire::LeaseLost& lost) {
+  perform();  // what was decided before still goes to that lease; afterwards nothing may
   if (!leases_.erase(lost.lease)) return;
   const auto error = share(lost.error);
   lost_[lost.lease] = error;
@@ -217,9 +222,13 @@ void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   }
 }
 
+void Owner::drop_result(const wire::Outcome& outcome) {
+  if (auto* value = std::get_if<wire::Value>(&outcome.result); value && value->stored) store_.free(value->stored);
+}
+
 void Owner::on_task_outcome(wire::Outcome& outcome) {
   auto it = tasks_.find(outcome.id);
-  if (it == tasks_.end()) return;
+  if (it == tasks_.end()) return drop_result(outcome);
   auto task = it->second;
   if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
   settle(*task, outcome);
@@ -229,7 +238,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
 
 void Owner::on_call_outcome(wire::Outcome& outcome) {
   auto it = calls_.find(outcome.id);
-  if (it == calls_.end()) return;
+  if (it == calls_.end()) return drop_result(outcome);
   auto call = std::move(it->second);
   calls_.erase(it);
   settle(*call, outcome);
@@ -270,6 +279,7 @@ wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
 }
 
 void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
+  if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
   if (held.worker == router_.self()) {
     std::vector<Work> work;
@@ -290,6 +300,7 @@ void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
 }
 
 void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls) {
+  if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
   if (held.worker == router_.self()) {
     std::vector<Work> work;
@@ -366,6 +377,7 @@ void Owner::perform_actors() {
   for (auto actor : effects.want) want_actor(actor, 1);
   for (auto actor : effects.withdraw) want_actor(actor, 0);
   for (const auto& [actor, lease] : effects.create) {
+    if (!leases_.contains(lease) || !actors_.contains(actor)) continue;
     auto& constructor = *actors_.at(actor);
     const auto& held = leases_.at(lease);
     const int attempt = ++constructor.starts;
@@ -386,6 +398,7 @@ void Owner::perform_actors() {
   for (const auto& [call, why] : effects.failures) fail_call(static_cast<OwnedCall&>(*call), why);
   for (const auto& [actor, lease] : effects.destroy) {
     const auto it = actors_.find(actor);
+    if (!leases_.contains(lease)) continue;
     const auto& held = leases_.at(lease);
     const bool kill = it != actors_.end() && it->second->killed;
     if (kill && held.own_process) {

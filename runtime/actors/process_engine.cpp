@@ -74,6 +74,13 @@ class FailureWatch final : public Cell::Waiter {
 
 }  // namespace
 
+bool may_come_from_a_worker(const wire::Message& message) {
+  return std::holds_alternative<wire::RunTasks>(message) || std::holds_alternative<wire::TasksDone>(message) ||
+         std::holds_alternative<wire::CreateActor>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
+         std::holds_alternative<wire::CallActor>(message) || std::holds_alternative<wire::ActorDone>(message) ||
+         std::holds_alternative<wire::DestroyActor>(message) || std::holds_alternative<wire::ActorDestroyed>(message);
+}
+
 struct ProcessEngine::System {
   struct Config : caf::actor_system_config {
     Config() { load<ElasticScheduler>(); }
@@ -186,16 +193,15 @@ bool ProcessEngine::finish_work(SteadyClock::time_point deadline) {
 
 void ProcessEngine::abandon_work() { owner_->abandon(); }
 
-void ProcessEngine::end_system() {
+void ProcessEngine::end_system(bool idle) {
   if (!system_) return;
-  const bool idle = host_->idle();
-  lane_.reset();
   if (!idle) {
     // User code still runs on the pool's threads and cannot be stopped from outside: what it stands on stays.
     log(LogLevel::kWarning, "tasks are still running at the end of the runtime; they are left behind until the process ends");
     static_cast<void>(new std::shared_ptr<ProcessEngine>(shared_from_this()));
     return;
   }
+  lane_.reset();
   owner_.reset();
   host_.reset();
   system_.reset();

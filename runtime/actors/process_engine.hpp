@@ -6,6 +6,9 @@
 
 namespace manta::detail {
 
+/// What one worker process may say to another, or to the driver's owner and host: work and its results, no control.
+bool may_come_from_a_worker(const wire::Message& message);
+
 class ProcessEngine : public Engine, public Router, public std::enable_shared_from_this<ProcessEngine> {
  public:
   ~ProcessEngine() override;
@@ -33,7 +36,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool finish_work(SteadyClock::time_point deadline);
   void abandon_work();
   /// Takes the CAF system down, or leaves it to the process's end when user code still runs in it.
-  void end_system();
+  void end_system(bool idle);
 
   const ProcessId self_;
   const Resources total_;

@@ -13,6 +13,7 @@ void TaskWorker::start(caf::actor_system& system) {
 void TaskWorker::stop() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }
 
 void TaskWorker::bind(ProcessId owner, const wire::LeaseInfo& lease) {
+  std::lock_guard lock(mutex_);
   owner_ = owner;
   lease_info_ = lease;
 }
@@ -41,15 +42,18 @@ bool TaskWorker::next(Work& work) {
 }
 
 void TaskWorker::report(bool held_up) {
-  wire::TasksDone done{.lease = lease_info_.id};
+  wire::TasksDone done;
+  ProcessId owner;
   {
     std::lock_guard lock(mutex_);
+    done.lease = lease_info_.id;
+    owner = owner_;
     done.outcomes.swap(outcomes_);
     done.held_up = held_up_ = held_up && running_;
     if (done.held_up)
       for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
   }
-  if (!done.outcomes.empty() || done.held_up) environment_.router->send(owner_, std::move(done));
+  if (!done.outcomes.empty() || done.held_up) environment_.router->send(owner, std::move(done));
 }
 
 void TaskWorker::relieve() { report(true); }
@@ -66,8 +70,7 @@ void TaskWorker::drain() {
         std::lock_guard lock(mutex_);
         behind = !queue_.empty() || !outcomes_.empty();
       }
-      if (behind) host_.watchdog_.watch(self);
-      auto outcome = execute(work, nullptr, owner_, lease_info_);
+      auto outcome = execute(work, nullptr, owner_, lease_info_, behind ? self : nullptr);
       std::unique_lock lock(mutex_);
       outcomes_.push_back(std::move(outcome));
       running_ = held_up_ = false;

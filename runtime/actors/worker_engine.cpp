@@ -53,7 +53,7 @@ void RemoteStore::on_reply(wire::StoreReply reply, std::vector<OwnedFd>& fds) {
   }
   if (!reply.error && !fds.empty()) {
     auto attached = view_.attach(reply.extent, fds.front().get(), reply.extent_bytes, pending->writable);
-    if (!attached) reply.error = attached.error();
+    if (!attached) log(LogLevel::kError, "cannot map the object arena: " + attached.error().message);
   }
   pending->reply = std::move(reply);
   pending->done.store(1, std::memory_order_release);
@@ -64,7 +64,10 @@ Result<Buffer> RemoteStore::open(ObjectId id) {
   auto reply = ask({.operation = wire::StoreOperation::kPin, .id = id});
   if (reply.error) return *reply.error;
   auto bytes = view_.read({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
-  if (!bytes) return bytes.error();
+  if (!bytes) {
+    send_({.operation = wire::StoreOperation::kUnpin, .id = id});
+    return bytes.error();
+  }
   std::shared_ptr<const void> pin(bytes->data(), [self = shared_from_this(), this, id](const void*) {
     send_({.operation = wire::StoreOperation::kUnpin, .id = id});
   });
@@ -77,7 +80,10 @@ Result<StoreAccess::Room> RemoteStore::create(std::uint64_t size, ProcessId owne
   auto reply = ask({.operation = wire::StoreOperation::kCreate, .size = size, .owner = owner});
   if (reply.error) return *reply.error;
   auto bytes = view_.write({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
-  if (!bytes) return bytes.error();
+  if (!bytes) {
+    abort(reply.id);
+    return bytes.error();
+  }
   return Room{reply.id, *bytes};
 }
 
@@ -96,6 +102,10 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
   std::span<const std::byte> bytes;
   if (!split_message(frame, route, bytes)) leave(1);
   auto message = wire::decode(Buffer::copy(bytes));
+  if (route.from != kNodeProcess && message && !may_come_from_a_worker(*message)) {
+    log(LogLevel::kError, "a message that only the node may send came from another worker; dropped");
+    return;
+  }
   if (!message) {
     log(LogLevel::kError, "a message from the node cannot be read: " + message.error().message);
     leave(1);
@@ -122,7 +132,9 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
 void WorkerEngine::run(WorkerStart start) {
   limit_torch_threads();
   auto reactor = Reactor::start("manta-links").value();
-  auto link = Link::make(*reactor, std::move(start.link));
+  LinkOptions options;
+  options.limits.max_payload_bytes = kMaxFrameBytes;
+  auto link = Link::make(*reactor, std::move(start.link), options);
   static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
   link->start({.on_frame = [link](Link::Frame& frame) { on_frame(link, frame, engine); },
                .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here

@@ -61,7 +61,9 @@ void Watchdog::loop() {
 }
 
 WorkerHost::WorkerHost(caf::actor_system& system, HostEnvironment& environment)
-    : system_(system), environment_(environment) {}
+    : system_(system), environment_(environment) {
+  environment_.watchdog = &watchdog_;
+}
 
 WorkerHost::~WorkerHost() {
   std::lock_guard lock(mutex_);
@@ -89,6 +91,7 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
     appended = worker->append(std::move(tasks));
   }
   if (appended == TaskWorker::Append::kWake) worker->wake();
+  if (appended == TaskWorker::Append::kQueued) watchdog_.watch(worker);  // it waits behind what runs
   if (appended == TaskWorker::Append::kHeldUp) worker->relieve();
 }
 

@@ -4,6 +4,18 @@
 
 namespace manta::core {
 
+namespace {
+
+bool uses_any(const ResourceRequest& shape, const std::set<std::string>& names) {
+  if (names.empty()) return false;
+  if (shape.cpus > Amount(0) && names.contains("CPU")) return true;
+  if (shape.gpus > Amount(0) && names.contains("GPU")) return true;
+  return std::any_of(shape.custom.begin(), shape.custom.end(),
+                     [&](const auto& each) { return each.second > Amount(0) && names.contains(each.first); });
+}
+
+}  // namespace
+
 void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
   auto same = [&](const Waiting& w) { return w.request.owner == request.owner && w.request.purpose == request.purpose; };
   auto it = std::find_if(waiting_.begin(), waiting_.end(), same);
@@ -17,17 +29,26 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
   grant_what_fits(effects);
 }
 
+bool LeaseTable::worth_waiting_for(const ResourceRequest& shape) const {
+  auto later = ledger_;
+  for (const auto& [id, lease] : leases_)
+    if (!lease.for_life && !lease.blocked) later.release(lease.grant);
+  return later.acquire(shape).has_value();
+}
+
 void LeaseTable::grant_what_fits(LeaseEffects& effects) {
+  std::set<std::string> kept;  // resources that are kept for requests that were passed over too often
   for (std::size_t i = 0; i < waiting_.size();) {
     auto& entry = waiting_[i];
     bool granted = false;
-    while (entry.request.count > 0) {
+    while (entry.request.count > 0 && !uses_any(entry.request.shape, kept)) {
       auto grant = ledger_.acquire(entry.request.shape);
       if (!grant) break;
       granted = true;
       --entry.request.count;
       Lease lease{.id = ids_->next<LeaseId>(), .owner = entry.request.owner, .purpose = entry.request.purpose,
-                  .grant = std::move(*grant), .own_process = entry.request.own_process};
+                  .grant = std::move(*grant), .own_process = entry.request.own_process,
+                  .for_life = entry.request.for_life};
       effects.granted.push_back(lease);
       leases_.emplace(lease.id, std::move(lease));
     }
@@ -35,9 +56,9 @@ void LeaseTable::grant_what_fits(LeaseEffects& effects) {
       for (std::size_t before = 0; before < i; ++before) ++waiting_[before].passed_over;
     if (entry.request.count == 0) {
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
-    } else if (entry.passed_over >= kMaxPassedOver) {
-      return;
     } else {
+      if (entry.passed_over >= kMaxPassedOver && worth_waiting_for(entry.request.shape))
+        kept.merge(ledger_.lacking(entry.request.shape));
       ++i;
     }
   }
@@ -54,6 +75,7 @@ void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {
 void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects) {
   auto it = leases_.find(lease);
   if (it == leases_.end()) return;
+  it->second.blocked = blocked;
   if (blocked)
     ledger_.lend_cpus(it->second.grant);
   else

@@ -3,8 +3,9 @@
 // what is to be done comes out in Effects; no threads, no clock. Owned by the node actor.
 //
 // A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival;
-// one that does not fit is passed over by later ones that do, but only kMaxPassedOver times: then everybody waits for it,
-// so that much is not starved by little. Every event may come twice: the second has no effect.
+// one that does not fit is passed over by later ones that do, but only kMaxPassedOver times: then nobody else gets what it
+// lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
+// waits for what actors hold for life, or for a task that itself waits. Every event may come twice: the second has no effect.
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
@@ -23,6 +24,7 @@ struct LeaseRequest {
   ResourceRequest shape{};
   std::uint32_t count = 1;
   bool own_process = false;
+  bool for_life = false;  ///< an actor's: not given back soon
 };
 
 struct Lease {
@@ -31,6 +33,8 @@ struct Lease {
   Purpose purpose = 0;
   Grant grant{};
   bool own_process = false;
+  bool for_life = false;
+  bool blocked = false;   ///< the work under it waits for something
 };
 
 struct LeaseEffects {
@@ -62,6 +66,7 @@ class LeaseTable {
     int passed_over = 0;
   };
   void grant_what_fits(LeaseEffects& effects);
+  bool worth_waiting_for(const ResourceRequest& shape) const;
 
   ResourceLedger ledger_;
   IdSource* ids_;

@@ -35,6 +35,16 @@ std::string ResourceLedger::why_infeasible(const ResourceRequest& request) const
   return {};
 }
 
+std::set<std::string> ResourceLedger::lacking(const ResourceRequest& request) const {
+  std::set<std::string> names;
+  if (request.cpus > Amount(0) && request.cpus > cpus_free_) names.insert("CPU");
+  for (const auto& [name, amount] : request.custom)
+    if (amount > custom_free_[name]) names.insert(name);
+  auto gpus = *this;
+  if (!gpus.pick_gpus(request.gpus)) names.insert("GPU");
+  return names;
+}
+
 std::optional<std::vector<int>> ResourceLedger::pick_gpus(Amount amount) {
   std::vector<int> ids;
   if (amount == Amount(0)) return ids;

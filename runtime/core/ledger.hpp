@@ -5,6 +5,7 @@
 // of a GPU shares one id with other fractions (the fullest GPU that still has room, so that whole ones stay free); more
 // than one GPU is always whole ones. Owned by the node actor.
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class ResourceLedger {
 
   /// Empty when the machine could ever satisfy it, else why not and what there is.
   std::string why_infeasible(const ResourceRequest& request) const;
+  /// The resources that the request lacks now.
+  std::set<std::string> lacking(const ResourceRequest& request) const;
   std::optional<Grant> acquire(const ResourceRequest& request);
   void release(const Grant& grant);
   /// The holder waits for something: its CPUs go to others. Twice is the same as once.

@@ -89,9 +89,10 @@ void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
   leases_.erase(it);
   std::erase(shapes_[lost.shape].leases, lease);
   mark(lost.shape);
+  const bool alone = lost.assigned.size() == 1;
   for (auto task = lost.assigned.rbegin(); task != lost.assigned.rend(); ++task) {
-    const bool ran = *task == lost.assigned.front();
-    if (ran && ++(*task)->crashes > (*task)->max_retries && (*task)->max_retries >= 0) {
+    (*task)->suspect |= !alone;
+    if (alone && ++(*task)->crashes > (*task)->max_retries && (*task)->max_retries >= 0) {
       (*task)->state = TaskState::kFinished;
       --unfinished_;
       effects.crashed.push_back(*task);
@@ -114,7 +115,7 @@ TaskNode* TaskTable::refused(std::uint32_t shape) {
 bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
   if (shapes_[lease.shape].shape.own_process) return !lease.used;
   if (lease.assigned.empty()) return true;
-  if (lease.held_up) return false;
+  if (lease.held_up || runs_alone(task) || runs_alone(*lease.assigned.front())) return false;
   const auto expected = task.estimate ? task.estimate->nanoseconds : -1;
   return lease.short_only && expected >= 0 && lease.estimated + expected <= kBatchTime && lease.assigned.size() < kMaxBatch;
 }

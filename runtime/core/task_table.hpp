@@ -33,6 +33,7 @@ struct TaskNode {
   std::uint32_t shape = 0;
   int max_retries = 0;             ///< -1: without end
   int crashes = 0;                 ///< workers that died while it ran
+  bool suspect = false;            ///< lost in a batch, which may be its doing: from now on it runs alone
   LeaseId lease{};
   DurationEstimate* estimate = nullptr;
 };
@@ -81,7 +82,8 @@ class TaskTable {
   void returned(TaskNode& task, TaskEffects& effects);
   /// The task that runs under the lease waits or takes long: nothing more goes there until it is done.
   void held_up(LeaseId lease);
-  /// The lease's worker died. The task it ran counts a crash; those behind it go back uncharged.
+  /// The lease's worker died. A task that was alone there counts a crash. Which one of a batch ran is not known, as
+  /// results are told in groups: nobody is charged, and each goes alone from now on.
   void lease_lost(LeaseId lease, TaskEffects& effects);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);
@@ -108,6 +110,7 @@ class TaskTable {
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
+  static bool runs_alone(const TaskNode& task) { return task.suspect || task.max_retries == 0; }
   bool has_room(const HeldLease& lease, const TaskNode& task) const;
   void assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects);
   void hand_out(ShapeQueue& queue, TaskEffects& effects);

@@ -58,6 +58,7 @@ class Reader {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
       case schema::Outcome::ERROR: out.result = error(in.getError()); break;
       case schema::Outcome::UNSTARTED: out.result = Unstarted{}; break;
+      default: throw ProtocolError("an outcome of a kind that this build does not know");
     }
     return out;
   }
