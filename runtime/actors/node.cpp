@@ -55,7 +55,7 @@ void Node::on(FromProcess& event) {
     if (stopping_ || !sane) return;
     if (want->own_process && want->count) wanted_options_[{event.from, want->purpose}] = std::move(want->options);
     table_.want({.owner = event.from, .purpose = want->purpose, .shape = want->shape, .count = want->count, .own_process = want->own_process,
-                 .for_life = (want->purpose >> 63) != 0},
+                 .nested = event.from != kNodeProcess, .for_life = (want->purpose >> 63) != 0},
                 effects_);
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
     const auto* lease = table_.find(release_it->lease);

@@ -20,7 +20,8 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
   auto same = [&](const Waiting& w) { return w.request.owner == request.owner && w.request.purpose == request.purpose; };
   auto it = std::find_if(waiting_.begin(), waiting_.end(), same);
   if (it == waiting_.end()) {
-    if (request.count) waiting_.push_back({request, 0});
+    if (request.count)
+      waiting_.insert(request.nested ? waiting_.begin() : waiting_.end(), {.request = request, .arrival = ++arrivals_});
   } else if (request.count) {
     it->request.count = request.count;
   } else {
@@ -37,6 +38,8 @@ bool LeaseTable::worth_waiting_for(const ResourceRequest& shape) const {
 }
 
 void LeaseTable::grant_what_fits(LeaseEffects& effects) {
+  auto starved = [](const Waiting& w) { return w.passed_over >= kMaxPassedOver; };
+  std::stable_partition(waiting_.begin(), waiting_.end(), starved);
   std::set<std::string> kept;  // resources that are kept for requests that were passed over too often
   for (std::size_t i = 0; i < waiting_.size();) {
     auto& entry = waiting_[i];
@@ -52,12 +55,15 @@ void LeaseTable::grant_what_fits(LeaseEffects& effects) {
       effects.granted.push_back(lease);
       leases_.emplace(lease.id, std::move(lease));
     }
-    if (granted)
-      for (std::size_t before = 0; before < i; ++before) ++waiting_[before].passed_over;
+    if (granted) {
+      entry.passed_over = 0;
+      for (auto& other : waiting_)
+        if (other.arrival < entry.arrival) ++other.passed_over;
+    }
     if (entry.request.count == 0) {
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
-      if (entry.passed_over >= kMaxPassedOver && worth_waiting_for(entry.request.shape))
+      if (starved(entry) && worth_waiting_for(entry.request.shape))
         kept.merge(ledger_.lacking(entry.request.shape));
       ++i;
     }

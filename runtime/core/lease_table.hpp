@@ -2,9 +2,9 @@
 // LeaseTable: the node's decisions on who may run something now. A pure state machine: each event goes in by a method,
 // what is to be done comes out in Effects; no threads, no clock. Owned by the node actor.
 //
-// A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival;
-// one that does not fit is passed over by later ones that do, but only kMaxPassedOver times: then nobody else gets what it
-// lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
+// A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival, but
+// nested ones before others and the newest of them first, which keeps the number of waiting parents small. A request is
+// passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
 // waits for what actors hold for life, or for a task that itself waits. Every event may come twice: the second has no effect.
 #include <cstdint>
 #include <deque>
@@ -24,6 +24,7 @@ struct LeaseRequest {
   ResourceRequest shape{};
   std::uint32_t count = 1;
   bool own_process = false;
+  bool nested = false;    ///< of a worker process: running work may be waiting for it
   bool for_life = false;  ///< an actor's: not given back soon
 };
 
@@ -63,6 +64,7 @@ class LeaseTable {
  private:
   struct Waiting {
     LeaseRequest request;
+    std::uint64_t arrival = 0;
     int passed_over = 0;
   };
   void grant_what_fits(LeaseEffects& effects);
@@ -71,6 +73,7 @@ class LeaseTable {
   ResourceLedger ledger_;
   IdSource* ids_;
   std::deque<Waiting> waiting_{};
+  std::uint64_t arrivals_ = 0;
   std::unordered_map<LeaseId, Lease> leases_{};
 };
 

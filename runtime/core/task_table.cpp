@@ -65,6 +65,7 @@ void TaskTable::unassign(TaskNode& task) {
 
 void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&) {
   if (task.state != TaskState::kAssigned) return;
+  if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
   unassign(task);
   if (task.estimate) task.estimate->add(nanoseconds);
   task.state = TaskState::kFinished;
@@ -114,6 +115,7 @@ TaskNode* TaskTable::refused(std::uint32_t shape) {
 
 bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
   if (shapes_[lease.shape].shape.own_process) return !lease.used;
+  if (lease.served >= kLeaseTime) return false;
   if (lease.assigned.empty()) return true;
   if (lease.held_up || runs_alone(task) || runs_alone(*lease.assigned.front())) return false;
   const auto expected = task.estimate ? task.estimate->nanoseconds : -1;

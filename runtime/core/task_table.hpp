@@ -6,7 +6,8 @@
 // Tasks of one shape (resources, isolation, environment) wait in one queue and share leases. A lease runs its tasks one
 // after another; how many are handed to it at once follows from how long such tasks took before (kBatchTime in all), so
 // that short tasks travel in batches and long ones never queue behind each other. Tasks submitted by a running task go
-// to the front: newest first keeps the number of blocked parents small (design.md section 3).
+// to the front: newest first keeps the number of blocked parents small (design.md section 3). A lease goes back when it
+// has nothing to do, and after kLeaseTime of work, so that whoever waits for more than one of them at once gets them.
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
@@ -66,6 +67,7 @@ class TaskTable {
  public:
   static constexpr std::int64_t kBatchTime = 500'000;  ///< nanoseconds of work handed to one lease at once
   static constexpr std::size_t kMaxBatch = 256;
+  static constexpr std::int64_t kLeaseTime = 20'000'000;  ///< nanoseconds of work, then others get their turn
   static constexpr std::uint32_t kMaxWanted = 64;      ///< leases asked for at once, per shape
 
   std::uint32_t shape_index(const TaskShape& shape);
@@ -96,6 +98,7 @@ class TaskTable {
     std::uint32_t shape = 0;
     std::deque<TaskNode*> assigned{};
     std::int64_t estimated = 0;  ///< nanoseconds of the assigned tasks
+    std::int64_t served = 0;     ///< nanoseconds that its finished tasks took
     bool short_only = true;      ///< all assigned tasks are known to be short
     bool held_up = false;        ///< its running task waits or takes long
     bool used = false;           ///< a process of its own serves one task only

@@ -1,0 +1,200 @@
+#include "runtime/core/lease_table.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <random>
+
+namespace manta::core {
+namespace {
+
+struct Table {
+  explicit Table(int cpus) : leases(ResourceLedger(Amount(cpus), {}, {{"licence", 1}}), ids) {}
+  void want(ProcessId owner, Purpose purpose, double cpus, std::uint32_t count) {
+    leases.want({.owner = owner, .purpose = purpose, .shape = {.cpus = cpus}, .count = count}, effects);
+  }
+  std::vector<Lease> granted() { return std::exchange(effects.granted, {}); }
+  Lease only() {
+    auto all = granted();
+    REQUIRE(all.size() == 1);
+    return all.front();
+  }
+  IdSource ids{0};
+  LeaseTable leases;
+  LeaseEffects effects{};
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/core/lease_table") {
+  TEST_CASE("requests are served in order of arrival") {
+    Table table(1);
+    table.want(1, 10, 1, 1);
+    table.want(2, 20, 1, 1);
+    table.want(3, 30, 1, 1);
+    for (Purpose expected : {10u, 20u, 30u}) {
+      const auto lease = table.only();
+      CHECK(lease.purpose == expected);
+      table.leases.release(lease.id, table.effects);
+    }
+    CHECK(table.leases.ledger().full());
+    CHECK(table.leases.waiting() == 0);
+  }
+
+  TEST_CASE("a request that does not fit is passed over by smaller ones, but not for ever") {
+    Table table(2);
+    table.want(1, 1, 1, 1);
+    auto running = table.only();
+    table.want(1, 2, 2, 1);
+    int passed = 0;
+    for (Purpose small = 100; small < 1000; ++small) {
+      table.want(1, small, 1, 1);  // a small one is always waiting when another ends
+      auto now = table.granted();
+      if (now.empty()) break;
+      REQUIRE(now.size() == 1);
+      ++passed;
+      table.leases.release(now[0].id, table.effects);
+    }
+    CHECK(passed == LeaseTable::kMaxPassedOver);
+    table.leases.release(running.id, table.effects);
+    CHECK(table.only().purpose == 2);
+  }
+
+  TEST_CASE("nobody waits for a request that only the end of an actor or of a waiting task can serve") {
+    // The story: an actor held the machine's GPU and waited for tasks; a second one wanted the GPU. After 256 tasks had
+    // passed it over everybody waited for it, and it for the actor, for ever.
+    for (bool actor : {true, false}) {
+      Table table(3);
+      table.leases.want({.owner = 0, .purpose = 1, .shape = {.cpus = 1, .custom = {{"licence", 1}}}, .for_life = actor}, table.effects);
+      const auto holder = table.only();
+      if (!actor) table.leases.set_blocked(holder.id, true, table.effects);
+      table.leases.want({.owner = 0, .purpose = 2, .shape = {.cpus = 1, .custom = {{"licence", 1}}}}, table.effects);
+      int served = 0;
+      for (Purpose small = 100; small < 1500; ++small) {
+        table.want(1, small, 1, 1);
+        for (const auto& lease : table.granted()) {
+          ++served;
+          table.leases.release(lease.id, table.effects);
+        }
+      }
+      CHECK(served == 1400);
+      table.leases.release(holder.id, table.effects);
+      CHECK(table.only().purpose == 2);
+    }
+  }
+
+  TEST_CASE("nested requests go first, the newest before older ones, but others get their turn") {
+    Table table(1);
+    table.want(0, 1, 1, 1);
+    auto lease = table.only();
+    table.want(0, 2, 1, 1);
+    auto nest = [&](Purpose purpose) { table.leases.want({.owner = 1, .purpose = purpose, .shape = {.cpus = 1}, .nested = true}, table.effects); };
+    nest(11), nest(12);
+    for (Purpose expected : {12u, 11u, 2u}) {
+      table.leases.release(lease.id, table.effects);
+      lease = table.only();
+      CHECK(lease.purpose == expected);
+    }
+    table.want(0, 3, 1, 1);
+    int before = 0;
+    for (Purpose nested = 100; lease.purpose != 3 && before < 2000; ++nested, ++before) {
+      nest(nested);
+      table.leases.release(lease.id, table.effects);
+      lease = table.only();
+    }
+    CHECK(before <= LeaseTable::kMaxPassedOver + 2);
+  }
+
+  TEST_CASE("wanting twice asks once, wanting nothing withdraws, releasing twice releases once") {
+    Table table(2);
+    table.want(1, 1, 1, 2);
+    auto both = table.granted();
+    REQUIRE(both.size() == 2);
+    table.want(1, 1, 1, 1);
+    table.want(1, 1, 1, 1);
+    CHECK(table.leases.waiting() == 1);
+    table.want(1, 1, 1, 0);
+    table.want(1, 1, 1, 0);
+    CHECK(table.leases.waiting() == 0);
+    table.leases.release(both[0].id, table.effects);
+    table.leases.release(both[0].id, table.effects);
+    CHECK(table.granted().empty());
+    CHECK(table.leases.ledger().available()["CPU"] == Amount(1));
+    CHECK(table.leases.held() == 1);
+    CHECK(table.leases.find(both[0].id) == nullptr);
+    CHECK(table.leases.find(both[1].id) != nullptr);
+  }
+
+  TEST_CASE("a lease whose work waits makes room, and takes it back without making anybody wait") {
+    Table table(1);
+    table.want(1, 1, 1, 1);
+    const auto parent = table.only();
+    table.want(1, 2, 1, 1);
+    CHECK(table.granted().empty());
+    table.leases.set_blocked(parent.id, true, table.effects);
+    const auto child = table.only();
+    table.leases.set_blocked(parent.id, false, table.effects);
+    table.leases.set_blocked(LeaseId{999}, true, table.effects);
+    table.want(1, 3, 1, 1);
+    table.leases.release(child.id, table.effects);
+    CHECK(table.granted().empty());  // the parent has its CPU again
+    table.leases.release(parent.id, table.effects);
+    CHECK(table.only().purpose == 3);
+  }
+
+  TEST_CASE("an owner that is gone waits for nothing, and its leases are named") {
+    Table table(2);
+    table.want(1, 1, 1, 1);
+    table.want(2, 1, 1, 1);
+    const auto held = table.granted();
+    table.want(1, 2, 2, 1);
+    table.want(2, 3, 1, 1);
+    const auto lost = table.leases.drop_owner(1, table.effects);
+    REQUIRE(lost == std::vector{held[0].id});
+    CHECK(table.granted().empty());
+    table.leases.release(lost[0], table.effects);
+    CHECK(table.only().owner == 2);
+    CHECK(table.leases.drop_owner(1, table.effects).empty());
+  }
+
+  TEST_CASE("whatever comes, nobody gets more than was asked for or than there is, and all is served in the end") {
+    for (unsigned seed = 0; seed < 100; ++seed) {
+      CAPTURE(seed);
+      std::mt19937 random(seed);
+      Table table(4);
+      std::map<Purpose, std::uint32_t> wanted;
+      std::map<LeaseId, Lease> held;
+      auto take = [&] {
+        for (auto& lease : table.granted()) {
+          REQUIRE(wanted[lease.purpose] > 0);
+          --wanted[lease.purpose];
+          REQUIRE(held.emplace(lease.id, lease).second);
+        }
+      };
+      auto release_one = [&] {
+        auto it = held.begin();
+        std::advance(it, static_cast<long>(random() % held.size()));
+        table.leases.release(it->first, table.effects);
+        held.erase(it);
+      };
+      for (int step = 0; step < 200; ++step) {
+        const Purpose purpose = random() % 8;
+        const auto what = random() % 4;
+        if (what == 0) {
+          wanted[purpose] = random() % 4;
+          table.want(1, purpose, static_cast<double>(purpose % 4 + 1), wanted[purpose]);
+        } else if (what == 1 && !held.empty()) {
+          table.leases.set_blocked(held.begin()->first, random() % 2 == 0, table.effects);
+        } else if (!held.empty()) {
+          release_one();
+        }
+        take();
+      }
+      while (!held.empty()) release_one(), take();
+      for (const auto& [purpose, count] : wanted) REQUIRE(count == 0);
+      REQUIRE(table.leases.ledger().full());
+    }
+  }
+}
+
+}  // namespace manta::core

@@ -1,0 +1,125 @@
+#include "runtime/core/ledger.hpp"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+namespace manta::core {
+
+TEST_SUITE("runtime/core/ledger") {
+  TEST_CASE("ten tenths are one") {
+    ResourceLedger ledger(Amount(1), {}, {});
+    std::vector<Grant> grants;
+    for (int i = 0; i < 10; ++i) grants.push_back(*ledger.acquire({.cpus = 0.1}));
+    CHECK_FALSE(ledger.acquire({.cpus = 0.0001}));
+    CHECK(ledger.acquire({.cpus = 0}));
+    for (const auto& grant : grants) ledger.release(grant);
+    CHECK(ledger.full());
+  }
+
+  TEST_CASE("fractions fill a GPU that is in use before they open another") {
+    ResourceLedger ledger(Amount(8), {4, 7}, {});
+    const auto a = *ledger.acquire({.gpus = 0.5});
+    const auto b = *ledger.acquire({.gpus = 0.25});
+    CHECK(a.gpu_ids == b.gpu_ids);
+    const auto c = *ledger.acquire({.gpus = 0.5});
+    CHECK(c.gpu_ids != a.gpu_ids);
+    CHECK_FALSE(ledger.acquire({.gpus = 1}));
+    const auto d = *ledger.acquire({.gpus = 0.25});  // the fullest that has room
+    CHECK(d.gpu_ids == a.gpu_ids);
+    ledger.release(c);
+    CHECK(ledger.acquire({.gpus = 1})->gpu_ids == c.gpu_ids);
+  }
+
+  TEST_CASE("more than one GPU is whole ones") {
+    ResourceLedger ledger(Amount(8), {0, 1, 2}, {});
+    const auto half = *ledger.acquire({.gpus = 0.5});
+    CHECK_FALSE(ledger.acquire({.gpus = 3}));
+    const auto two = *ledger.acquire({.gpus = 2});
+    CHECK(two.gpu_ids.size() == 2);
+    ledger.release(two);
+    ledger.release(half);
+    CHECK(ledger.acquire({.gpus = 3}));
+  }
+
+  TEST_CASE("a refused request takes nothing") {
+    ResourceLedger ledger(Amount(2), {0}, {{"disk", 1}});
+    CHECK_FALSE(ledger.acquire({.cpus = 1, .gpus = 2}));
+    CHECK_FALSE(ledger.acquire({.cpus = 1, .gpus = 1, .custom = {{"disk", 2}}}));
+    CHECK_FALSE(ledger.acquire({.cpus = 3, .gpus = 1, .custom = {{"disk", 1}}}));
+    CHECK_FALSE(ledger.acquire({.custom = {{"unknown", 0.1}}}));
+    CHECK(ledger.full());
+  }
+
+  TEST_CASE("what can never fit is said with what there is") {
+    ResourceLedger ledger(Amount(2), {0}, {{"disk", 1}});
+    CHECK(ledger.why_infeasible({.cpus = 2, .gpus = 1, .custom = {{"disk", 1}}}).empty());
+    const auto why = ledger.why_infeasible({.gpus = 2});
+    CHECK(why.find("2 GPU") != std::string::npos);
+    CHECK(why.find("disk: 1") != std::string::npos);
+    CHECK_FALSE(ledger.why_infeasible({.custom = {{"tape", 1}}}).empty());
+    const auto all = *ledger.acquire({.cpus = 2});
+    CHECK(ledger.why_infeasible({.cpus = 2}).empty());  // busy is not infeasible
+    ledger.release(all);
+  }
+
+  TEST_CASE("lent CPUs serve others; taken back they may leave less than none, and all ends full") {
+    ResourceLedger ledger(Amount(1), {}, {});
+    auto first = *ledger.acquire({.cpus = 1});
+    ledger.lend_cpus(first);
+    ledger.lend_cpus(first);
+    auto second = *ledger.acquire({.cpus = 1});
+    CHECK_FALSE(ledger.acquire({.cpus = 1}));
+    ledger.reclaim_cpus(first);
+    ledger.reclaim_cpus(first);
+    CHECK(ledger.available()["CPU"] == Amount(-1));
+    CHECK(ledger.acquire({.cpus = 0}));
+    CHECK_FALSE(ledger.acquire({.cpus = 0.1}));
+    ledger.lend_cpus(second);
+    ledger.release(second);  // released while lent
+    ledger.release(first);
+    CHECK(ledger.full());
+  }
+
+  TEST_CASE("after any sequence the ledger is exactly full again and never gave more than it had") {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+      CAPTURE(seed);
+      std::mt19937 random(seed);
+      auto pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+      ResourceLedger ledger(Amount(4), {0, 1, 2}, {{"disk", 2}});
+      std::vector<Grant> held;
+      for (int step = 0; step < 300; ++step) {
+        const int what = pick(5);
+        if (what < 2) {
+          const Amount gpus = pick(3) == 0 ? Amount(pick(4)) : Amount::from_raw(pick(10001));
+          ResourceRequest request{.cpus = Amount::from_raw(pick(20000)), .gpus = gpus, .custom = {{"disk", Amount::from_raw(pick(9000))}}};
+          if (auto grant = ledger.acquire(request)) held.push_back(*grant);
+        } else if (!held.empty()) {
+          auto& grant = held[static_cast<std::size_t>(pick(static_cast<int>(held.size())))];
+          if (what == 2) ledger.lend_cpus(grant);
+          if (what == 3) ledger.reclaim_cpus(grant);
+          if (what == 4) {
+            ledger.release(grant);
+            std::swap(grant, held.back());
+            held.pop_back();
+          }
+        }
+        std::map<int, Amount> used;
+        Amount cpus, disk;
+        for (const auto& grant : held) {
+          for (int id : grant.gpu_ids) used[id] += grant.amounts.gpus < Amount(1) ? grant.amounts.gpus : Amount(1);
+          if (!grant.cpus_lent) cpus += grant.amounts.cpus;
+          disk += grant.amounts.custom["disk"];
+        }
+        for (const auto& [id, amount] : used) REQUIRE(amount <= Amount(1));
+        REQUIRE(ledger.available()["CPU"] == Amount(4) - cpus);
+        REQUIRE(ledger.available()["disk"] == Amount(2) - disk);
+        REQUIRE(disk <= Amount(2));
+      }
+      for (const auto& grant : held) ledger.release(grant);
+      REQUIRE(ledger.full());
+    }
+  }
+}
+
+}  // namespace manta::core
