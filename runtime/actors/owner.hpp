@@ -107,6 +107,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   core::ActorEffects actor_effects_{};
   std::unordered_map<TaskId, std::shared_ptr<OwnedTask>> tasks_{};
   std::unordered_map<TaskId, std::shared_ptr<OwnedCall>> calls_{};
+  std::vector<std::shared_ptr<OwnedWork>> settled_{};  ///< kept until the effects that may name them are performed
   std::unordered_map<ActorId, std::shared_ptr<OwnedConstructor>> actors_{};
   std::unordered_map<LeaseId, HeldLease> leases_{};
   std::unordered_map<LeaseId, std::shared_ptr<const ErrorInfo>> lost_{};

@@ -103,6 +103,7 @@ void Owner::on(ArgumentSettled& event) {
     work.record->result->set_error(error());
     calls_.erase(call.id);
     --unfinished_;
+    settled_.push_back(event.work);
   } else {
     auto& constructor = static_cast<OwnedConstructor&>(work);
     if (!failed) return actor_table_.constructor_argument_ready(constructor.actor, actor_effects_);
@@ -234,6 +235,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   settle(*task, outcome);
   task_table_.finished(*task, outcome.nanoseconds, task_effects_);
   forget_task(*task);
+  settled_.push_back(std::move(task));
 }
 
 void Owner::on_call_outcome(wire::Outcome& outcome) {
@@ -245,6 +247,7 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
   call->record->release_arguments();
   actor_table_.finished(*call, actor_effects_);
   --unfinished_;
+  settled_.push_back(std::move(call));
 }
 
 void Owner::on_created(wire::ActorCreated& created) {
@@ -343,12 +346,14 @@ void Owner::perform() {
   task_table_.settle(task_effects_);
   perform_tasks();
   perform_actors();
+  settled_.clear();
 }
 
 void Owner::perform_tasks() {
   auto effects = std::exchange(task_effects_, {});
   for (auto* node : effects.crashed) {
     auto& task = static_cast<OwnedTask&>(*node);
+    if (!tasks_.contains(task.id)) continue;  // its result came after all
     const auto cause = lost_[task.lease];
     task.record->result->set_error(share(
         {.code = ErrorCode::kWorkerCrashed,
@@ -417,6 +422,7 @@ void Owner::perform_actors() {
 }
 
 void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
+  if (!calls_.contains(call.id)) return;  // its result came after all
   auto it = actors_.find(call.actor);
   ErrorInfo error{.where = *call.name};
   const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
