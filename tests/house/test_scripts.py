@@ -34,7 +34,7 @@ class Scripts(unittest.TestCase):
         with open(os.path.join(SCRIPTS, "setup"), encoding="utf-8") as file:
             wanted = re.search(r"^pypi_packages=\((.*)\)$", file.read(), re.MULTILINE).group(1)
         for path, text in ((f"{SITE}/torch/lib/libtorch_cpu.so", "x"), (f"{SITE}/nvidia/cu13/include/nvml.h", "x"),
-                           (f"{SITE}/nvidia/cu13/include/crt/host_config.h", "x"),
+                           (f"{SITE}/nvidia/cu13/include/crt/host_config.h", "x"), (f"{SITE}/nvidia/cu13/include/nv/target", "x"),
                            ("venv/manta-stamp", wanted)):
             full = os.path.join(self.deps, path)
             os.makedirs(os.path.dirname(full), exist_ok=True)
