@@ -155,7 +155,11 @@ template <class T>
 T decode(const Buffer& bytes) {
   T value{};
   InputArchive archive(bytes);
-  archive(value);
+  try {
+    archive(value);
+  } catch (const cereal::Exception& e) {
+    throw ProtocolError(std::string("a serialised value is damaged or of another type: ") + e.what());
+  }
   if (archive.left() != 0)
     throw ProtocolError("a serialised value has " + std::to_string(archive.left()) +
                         " bytes too many: it was written by another program or is damaged");

@@ -1,0 +1,123 @@
+#include "runtime/codec.hpp"
+
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <random>
+
+namespace manta {
+namespace {
+
+template <class T>
+T round_trip(const T& value) {
+  return decode<T>(encode(value));
+}
+
+struct Nested {
+  std::map<std::string, std::vector<std::optional<int>>> table{};
+  std::variant<int, std::string> either{};
+  std::shared_ptr<Nested> next{};
+  Buffer raw{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(table, either, next, raw);
+  }
+};
+
+Buffer copy_of(const Buffer& buffer, std::size_t size) {
+  std::vector<std::byte> bytes(buffer.bytes().begin(), buffer.bytes().end());
+  bytes.resize(size);
+  return Buffer::copy(bytes);
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/codec") {
+  TEST_CASE("numbers are bit-exact") {
+    using D = std::numeric_limits<double>;
+    using F = std::numeric_limits<float>;
+    for (double x : {0.0, -0.0, D::infinity(), -D::infinity(), D::quiet_NaN(), -D::quiet_NaN(), D::signaling_NaN(), D::denorm_min(),
+                     -D::denorm_min(), D::min(), D::max(), D::lowest(), 0.1})
+      CHECK(std::bit_cast<std::uint64_t>(round_trip(x)) == std::bit_cast<std::uint64_t>(x));
+    for (float x : {-0.0f, F::infinity(), F::quiet_NaN(), F::denorm_min()})
+      CHECK(std::bit_cast<std::uint32_t>(round_trip(std::vector{x})[0]) == std::bit_cast<std::uint32_t>(x));
+    for (std::int64_t x : {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), std::int64_t{-1}})
+      CHECK(round_trip(x) == x);
+    CHECK(round_trip(true));
+    CHECK(round_trip('\0') == '\0');
+  }
+
+  TEST_CASE("empty things, nested things and strings with any byte come back") {
+    CHECK(round_trip(std::string()).empty());
+    CHECK(round_trip(std::string("\0\xff\n", 3)) == std::string("\0\xff\n", 3));
+    CHECK(round_trip(std::vector<std::string>{"", "a", ""}) == std::vector<std::string>{"", "a", ""});
+    CHECK(round_trip(std::vector<bool>{true, false, true}) == std::vector<bool>{true, false, true});
+    CHECK(round_trip(std::map<int, std::vector<int>>{}).empty());
+    CHECK(round_trip(std::optional<int>{}) == std::nullopt);
+    CHECK(round_trip(std::tuple{1, std::string("x"), 2.5}) == std::tuple{1, std::string("x"), 2.5});
+    CHECK(round_trip(Buffer{}).empty());
+    Nested nested{.table = {{"k", {1, std::nullopt}}, {"", {}}}, .either = std::string("e")};
+    nested.next = std::make_shared<Nested>();
+    nested.next->either = 5;
+    const auto back = round_trip(nested);
+    CHECK(back.table == nested.table);
+    CHECK(back.either == nested.either);
+    REQUIRE(back.next);
+    CHECK(back.next->either == nested.next->either);
+    CHECK(back.next->next == nullptr);
+  }
+
+  TEST_CASE("a buffer is read where it lies, aligned to 64") {
+    const std::string text(1000, 'b');
+    const auto encoded = encode(std::pair{7, Buffer::copy(std::as_bytes(std::span(text)))});
+    const auto back = decode<std::pair<int, Buffer>>(encoded);
+    CHECK(back.second.size() == 1000);
+    CHECK(reinterpret_cast<std::uintptr_t>(back.second.data()) % 64 == 0);
+    CHECK(back.second.data() >= encoded.data());
+    CHECK(back.second.data() < encoded.data() + encoded.size());
+    CHECK(back.second.owner() == encoded.owner());
+  }
+
+  TEST_CASE("bytes too few or too many are refused") {
+    const Nested value{.table = {{"key", {1, 2}}}, .either = std::string("text"), .raw = Buffer::copy(std::as_bytes(std::span("raw")))};
+    const auto good = encode(value);
+    for (std::size_t size = 0; size < good.size(); ++size) CHECK_THROWS_AS(decode<Nested>(copy_of(good, size)), ProtocolError);
+    CHECK_THROWS_AS(decode<Nested>(copy_of(good, good.size() + 1)), ProtocolError);
+    CHECK_THROWS_AS(decode<int>(encode(std::int64_t{1})), ProtocolError);
+    CHECK_THROWS_AS(decode<std::int64_t>(encode(1)), ProtocolError);
+    CHECK_THROWS_AS(decode<int>(Buffer{}), ProtocolError);
+  }
+
+  TEST_CASE("lengths that cannot be true are refused before anything is allocated") {
+    for (std::uint64_t length : {std::uint64_t{1} << 62, ~std::uint64_t{0}, std::uint64_t{1} << 40, std::uint64_t{3'000'000}}) {
+      CHECK_THROWS_AS(decode<std::string>(encode(length)), ProtocolError);
+      CHECK_THROWS_AS(decode<std::vector<double>>(encode(length)), ProtocolError);
+      CHECK_THROWS_AS(decode<std::vector<std::string>>(encode(length)), ProtocolError);
+      using Table = std::map<std::string, int>;
+      CHECK_THROWS_AS(decode<Table>(encode(length)), ProtocolError);
+      CHECK_THROWS_AS(decode<Buffer>(encode(length)), ProtocolError);
+      CHECK_THROWS_AS(decode<std::vector<bool>>(encode(length)), ProtocolError);
+    }
+  }
+
+  TEST_CASE("damaged bytes give an error of Manta's or another value, never worse") {
+    std::mt19937 random(2);
+    const Nested value{.table = {{"key", {1, 2, std::nullopt}}, {"k2", {}}}, .either = std::string("text"),
+                       .next = std::make_shared<Nested>(), .raw = Buffer::copy(std::as_bytes(std::span("raw bytes")))};
+    const auto good = encode(value);
+    int refused = 0;
+    for (int i = 0; i < 3000; ++i) {
+      auto bad = copy_of(good, good.size());
+      auto* bytes = const_cast<std::byte*>(bad.data());
+      for (unsigned flips = random() % 3 + 1; flips; --flips) bytes[random() % bad.size()] ^= static_cast<std::byte>(1u << random() % 8);
+      try {
+        (void)decode<Nested>(bad);
+      } catch (const ProtocolError&) {
+        ++refused;
+      }
+    }
+    CHECK(refused > 0);
+  }
+}
+
+}  // namespace manta

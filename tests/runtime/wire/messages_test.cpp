@@ -1,0 +1,161 @@
+#include "runtime/wire/messages.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <random>
+
+namespace manta::wire {
+namespace {
+
+constexpr auto kMax64 = std::numeric_limits<std::uint64_t>::max();
+
+Buffer bytes_of(std::string_view text) { return Buffer::copy(std::as_bytes(std::span(text))); }
+
+ErrorInfo chain(int links) {
+  ErrorInfo info{.code = ErrorCode::kIoError, .message = "root", .where = "at the bottom", .remote_type = "std::bad_alloc"};
+  for (int i = 1; i < links; ++i)
+    info = {.code = ErrorCode::kTaskError, .message = "link " + std::to_string(i), .cause = std::make_shared<const ErrorInfo>(info)};
+  return info;
+}
+
+Task task(std::uint64_t id) {
+  return {.id = {id}, .module = kMax64, .offset = 7, .name = "f", .attempt = 3, .arguments = {.bytes = bytes_of("arguments")},
+          .refs = {{.bytes = bytes_of("")}, {.stored = {kMax64}, .stored_size = 1ull << 40}, {.bytes = bytes_of(std::string(100'000, 'x'))}}};
+}
+
+const LeaseInfo kLease{.id = {5}, .cpus = Amount::from_raw(std::numeric_limits<std::int64_t>::min()), .gpu_ids = {0, -1, 2147483647}};
+const Resources kResources{{"CPU", 4}, {"", 0.5}, {"disk \n", -1}};
+
+/// One of each kind, with everything that is at the edge.
+std::vector<Message> all_messages() {
+  std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
+                                {.id = {2}, .result = chain(3)},
+                                {.id = {3}, .result = Unstarted{}},
+                                {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8}}};
+  return {Hello{7, kMax64, 102400, kResources, Amount(2)},
+          Ready{1},
+          WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources}, true,
+                     {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}},
+          WantLeases{},
+          LeaseGranted{1, kLease, 2},
+          LeaseRefused{1, chain(2)},
+          LeaseLost{{1}, chain(1)},
+          ReleaseLease{{1}, true},
+          SetBlocked{{1}, true},
+          RunTasks{3, kLease, {task(1), task(2)}},
+          RunTasks{},
+          TasksDone{{4}, outcomes, true},
+          CreateActor{1, {2}, kLease, "actor", task(3)},
+          ActorCreated{{1}, {2}, outcomes[1]},
+          CallActor{{1}, {task(1)}},
+          ActorDone{{1}, outcomes},
+          DestroyActor{{1}, true},
+          ActorDestroyed{{1}},
+          OwnerGone{4},
+          StoreRequest{1, StoreOperation::kPin, {2}, 3, 4},
+          StoreReply{1, {2}, 3, 4, 5, 6, chain(2)},
+          StoreReply{1, {2}, 3, 4, 5, 6, std::nullopt},
+          ResourcesReport{1, kResources, {}},
+          Shutdown{}};
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/wire/messages") {
+  TEST_CASE("every message comes back as it was") {
+    std::vector<bool> seen(std::variant_size_v<Message>);
+    for (const auto& message : all_messages()) {
+      seen[message.index()] = true;
+      CAPTURE(message.index());
+      const auto bytes = encode(message);
+      CHECK(bytes.size() % 8 == 0);
+      const auto back = decode(bytes);
+      REQUIRE(back.ok());
+      REQUIRE(back->index() == message.index());
+      const auto again = encode(*back);
+      CHECK(again.size() == bytes.size());
+      CHECK(std::memcmp(again.data(), bytes.data(), std::min(again.size(), bytes.size())) == 0);
+    }
+    for (bool each : seen) CHECK(each);  // a new message must be added above
+  }
+
+  TEST_CASE("the fields of a task, a lease and an outcome are those that were sent") {
+    const auto back = decode(encode(RunTasks{3, kLease, {task(1)}}));
+    const auto& run = std::get<RunTasks>(*back);
+    CHECK(run.owner == 3);
+    CHECK(run.lease.id == LeaseId{5});
+    CHECK(run.lease.cpus == kLease.cpus);
+    CHECK(run.lease.gpu_ids == kLease.gpu_ids);
+    const auto& t = run.tasks.at(0);
+    CHECK(t.id == TaskId{1});
+    CHECK(t.module == kMax64);
+    CHECK(t.offset == 7);
+    CHECK(t.name == "f");
+    CHECK(t.attempt == 3);
+    CHECK(t.arguments.bytes.size() == 9);
+    REQUIRE(t.refs.size() == 3);
+    CHECK(t.refs[0].bytes.empty());
+    CHECK(t.refs[1].stored == ObjectId{kMax64});
+    CHECK(t.refs[1].stored_size == 1ull << 40);
+    CHECK(t.refs[2].bytes.size() == 100'000);
+    const auto want = decode(encode(all_messages()[2]));
+    const auto& leases = std::get<WantLeases>(*want);
+    CHECK(leases.shape.custom == kResources);
+    CHECK(leases.options.environment.at("B") == "x=y\n");
+    CHECK_FALSE(leases.options.echo);
+  }
+
+  TEST_CASE("a chain of causes travels; an endless one is cut") {
+    auto back = decode(encode(LeaseLost{{1}, chain(4)}));
+    const auto& error = std::get<LeaseLost>(*back).error;
+    CHECK(error.to_string() == chain(4).to_string());
+    back = decode(encode(LeaseLost{{1}, chain(1000)}));
+    REQUIRE(back.ok());
+    int links = 0;
+    for (const auto* link = &std::get<LeaseLost>(*back).error; link; link = link->cause.get()) ++links;
+    CHECK(links >= 16);
+    CHECK(links < 64);
+  }
+
+  TEST_CASE("inline bytes are read where they lie") {
+    const auto bytes = encode(CallActor{{1}, {task(1)}});
+    const auto back = decode(bytes);
+    const auto* inside = std::get<CallActor>(*back).calls.at(0).arguments.bytes.data();
+    CHECK(inside > bytes.data());
+    CHECK(inside < bytes.data() + bytes.size());
+  }
+
+  TEST_CASE("bytes that are no message are refused, and never more") {
+    auto refuse = [](const Buffer& bytes) {
+      const auto message = decode(bytes);
+      if (message.ok()) return false;
+      CHECK(message.error().code == ErrorCode::kProtocolError);
+      return true;
+    };
+    CHECK(refuse(Buffer{}));
+    CHECK(refuse(bytes_of("1234567")));
+    CHECK(refuse(bytes_of(std::string(64, '\xff'))));
+    std::mt19937 random(1);
+    for (const auto& message : all_messages()) {
+      const auto good = encode(message);
+      for (std::size_t cut = 0; cut < std::min<std::size_t>(good.size(), 400); cut += 4) refuse(good.slice(0, cut));
+      for (int i = 0; i < 300; ++i) {  // a flipped bit may be another valid message; it may not crash or run away
+        auto [bad, target] = Buffer::allocate(good.size());
+        std::memcpy(target.data(), good.data(), good.size());
+        for (unsigned flips = random() % 4 + 1; flips; --flips)
+          target[random() % std::min<std::size_t>(good.size(), 600)] ^= static_cast<std::byte>(1u << random() % 8);
+        if (auto read = decode(bad); read.ok()) (void)encode(*read);
+      }
+    }
+    int refused = 0;
+    for (int i = 0; i < 3000; ++i) {
+      std::string noise(random() % 256, ' ');
+      for (auto& each : noise) each = static_cast<char>(random());
+      refused += refuse(bytes_of(noise));
+    }
+    CHECK(refused > 2900);
+  }
+}
+
+}  // namespace manta::wire
