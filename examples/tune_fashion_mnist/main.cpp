@@ -24,16 +24,16 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Flags {
-  std::string dataset{"fashion-mnist"};
+  std::string dataset{kDataset};
   std::string data_dir{};
   std::int64_t num_samples{12};
-  std::uint64_t max_epochs{8};
+  std::uint64_t max_epochs{kMaxEpochs};
   std::uint64_t grace_period{1};
   double reduction_factor{2};
   std::int64_t epoch_images{-1};
-  double cpus_per_trial{1};
+  double cpus_per_trial{kCpusPerWorker};
   double gpus_per_trial{-1};
-  int workers_per_trial{1};
+  int workers_per_trial{kWorkers};
   std::int64_t max_concurrent{0};
   std::int64_t max_failures{0};
   std::uint64_t seed{1};
@@ -107,8 +107,7 @@ void fill_defaults(Flags& flags, const Resources& total) {
   const bool cifar = flags.dataset == "cifar10";
   if (flags.data_dir.empty()) flags.data_dir = cifar ? "cifar-10-batches-bin" : "/usr/share/datasets/fashion-mnist";
   flags.data_dir = fs::absolute(flags.data_dir).string();
-  if (flags.epoch_images < 0) flags.epoch_images = cifar ? 0 : 12000;
-  if (flags.epoch_images == 0) flags.epoch_images = 1 << 30;
+  if (flags.epoch_images < 0) flags.epoch_images = static_cast<std::int64_t>(epoch_images(flags.dataset));
   if (flags.gpus_per_trial < 0) flags.gpus_per_trial = total["GPU"] > Amount{0} && flags.workers_per_trial == 1 ? 0.5 : 0;
 }
 
@@ -120,22 +119,29 @@ tune::TrialResources trial_resources(const Flags& flags, const Resources& total)
   return {.num_cpus = 0, .num_gpus = 0, .workers = workers};
 }
 
-tune::TuneOptions tune_options(const Flags& flags, const Resources& total) {
+/// What is tuned, and as constants what the flags change.
+tune::Space search_space(const Flags& flags) {
   const auto power_of_two = [](tune::Random& random) { return 1 << random.randint(2, 9); };
   const bool cifar = flags.dataset == "cifar10";
+  tune::Space space{{"l1", tune::sample_from(power_of_two)},
+                    {"l2", tune::sample_from(power_of_two)},
+                    {"lr", tune::loguniform(1e-4, 1e-1)},
+                    {"batch_size", cifar ? tune::choice({2, 4, 8, 16}) : tune::choice({16, 32, 64, 128})}};
+  const auto images = static_cast<std::int64_t>(epoch_images(flags.dataset));
+  if (flags.dataset != kDataset) space.add("dataset", flags.dataset);
+  if (flags.max_epochs != kMaxEpochs) space.add("max_epochs", static_cast<std::int64_t>(flags.max_epochs));
+  if (flags.epoch_images != images) space.add("epoch_images", flags.epoch_images);
+  if (flags.workers_per_trial != kWorkers) space.add("workers", flags.workers_per_trial);
+  if (flags.cpus_per_trial != kCpusPerWorker) space.add("cpus_per_worker", flags.cpus_per_trial);
+  return space;
+}
+
+tune::TuneOptions tune_options(const Flags& flags, const Resources& total) {
   return {.name = experiment_name(flags),
           .metric = "loss",
           .mode = tune::Mode::kMin,
           .num_samples = flags.num_samples,
-          .space = {{"l1", tune::sample_from(power_of_two)},
-                    {"l2", tune::sample_from(power_of_two)},
-                    {"lr", tune::loguniform(1e-4, 1e-1)},
-                    {"batch_size", cifar ? tune::choice({2, 4, 8, 16}) : tune::choice({16, 32, 64, 128})},
-                    {"dataset", flags.dataset},
-                    {"max_epochs", static_cast<std::int64_t>(flags.max_epochs)},
-                    {"epoch_images", flags.epoch_images},
-                    {"workers", flags.workers_per_trial},
-                    {"cpus_per_worker", flags.cpus_per_trial}},
+          .space = search_space(flags),
           .scheduler = tune::asha({.max_t = flags.max_epochs,
                                    .grace_period = flags.grace_period,
                                    .reduction_factor = flags.reduction_factor}),

@@ -35,13 +35,14 @@ struct Setting {
 };
 
 Setting setting_of(const tune::Config& config, const std::string& data_dir, std::uint64_t seed) {
-  return {.dataset = config.get<std::string>("dataset"),
+  const auto dataset = config.get_or<std::string>("dataset", kDataset);
+  return {.dataset = dataset,
           .data_dir = data_dir,
           .l1 = config.get<std::int64_t>("l1"),
           .l2 = config.get<std::int64_t>("l2"),
           .batch_size = config.get<std::int64_t>("batch_size"),
           .lr = config.get<double>("lr"),
-          .epoch_images = config.get<std::size_t>("epoch_images"),
+          .epoch_images = config.get_or<std::size_t>("epoch_images", epoch_images(dataset)),
           .seed = seed};
 }
 
@@ -136,11 +137,11 @@ void train_with_workers(tune::TrialContext& ctx, const tune::Config& config, con
   const Setting setting = setting_of(config, data_dir, ctx.seed());
   train::WorkerGroup<TrialWorker> group(
       ctx.runtime(), {.name = ctx.name(),
-       .num_workers = config.get<int>("workers"),
-       .cpus_per_worker = config.get<double>("cpus_per_worker"),
+       .num_workers = config.get_or<int>("workers", kWorkers),
+       .cpus_per_worker = config.get_or<double>("cpus_per_worker", kCpusPerWorker),
        .echo_output = false}, setting);
   if (auto dir = ctx.checkpoint()) group.call<&TrialWorker::load>(dir->string());
-  const auto epochs = config.get<std::uint64_t>("max_epochs");
+  const auto epochs = config.get_or<std::uint64_t>("max_epochs", kMaxEpochs);
   for (std::uint64_t epoch = ctx.iteration(); epoch < epochs; ++epoch) {
     const std::vector<double> score = group.call<&TrialWorker::run_epoch>(epoch)[0];
     ctx.report({{"loss", score[0]}, {"accuracy", score[1]}}, [&](const std::filesystem::path& dir) {
@@ -186,7 +187,7 @@ Score evaluate(train::ConvNet& net, const train::TensorSet& set, std::size_t fir
 }
 
 void train_cifar(tune::TrialContext& ctx, const tune::Config& config, const std::string& data_dir) {
-  if (config.get<int>("workers") > 1) return train_with_workers(ctx, config, data_dir);
+  if (config.get_or<int>("workers", kWorkers) > 1) return train_with_workers(ctx, config, data_dir);
 
   const Setting setting = setting_of(config, data_dir, ctx.seed());
   train::use_cpus(ctx.num_cpus());
@@ -199,7 +200,7 @@ void train_cifar(tune::TrialContext& ctx, const tune::Config& config, const std:
   const auto sampler = make_sampler(setting, data.fit.size());
   if (auto dir = ctx.checkpoint()) train::load_checkpoint(*dir, *net, optimizer.get());
 
-  const auto epochs = config.get<std::uint64_t>("max_epochs");
+  const auto epochs = config.get_or<std::uint64_t>("max_epochs", kMaxEpochs);
   for (std::uint64_t epoch = ctx.iteration(); epoch < epochs; ++epoch) {
     train_epoch([&](const torch::Tensor& images) { return net->forward(images); }, *optimizer, data.fit,
                 sampler.epoch(epoch), static_cast<std::size_t>(setting.batch_size), device);

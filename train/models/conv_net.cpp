@@ -32,7 +32,7 @@ torch::nn::Linear linear(std::int64_t in, std::int64_t out, bool bias) {
 }  // namespace
 
 ConvNetOptions fashion_mnist_net(std::int64_t l1, std::int64_t l2) {
-  return {.in_channels = 1, .image_side = 28, .conv1 = 16, .conv2 = 32, .batch_norm = true, .l1 = l1, .l2 = l2};
+  return {.in_channels = 1, .image_side = 28, .conv1 = 8, .conv2 = 32, .batch_norm = true, .l1 = l1, .l2 = l2};
 }
 
 ConvNetOptions classic_cifar_net(std::int64_t l1, std::int64_t l2) {
@@ -59,8 +59,8 @@ ConvNetImpl::ConvNetImpl(const ConvNetOptions& o)
 
 torch::Tensor ConvNetImpl::forward(torch::Tensor x) {
   const auto norm = [](auto& layer, torch::Tensor in) { return layer ? layer->forward(in) : in; };
-  x = at::max_pool2d(at::relu(norm(norm1_, conv1_->forward(x))), 2);
-  x = at::max_pool2d(at::relu(norm(norm2_, conv2_->forward(x))), 2);
+  x = at::relu(at::max_pool2d(norm(norm1_, conv1_->forward(x)), 2));  // pooled first: a quarter of the work for relu
+  x = at::relu(at::max_pool2d(norm(norm2_, conv2_->forward(x)), 2));
   x = at::relu(norm(norm3_, fc1_->forward(x.flatten(1))));
   x = at::relu(norm(norm4_, fc2_->forward(x)));
   return fc3_->forward(x);

@@ -22,7 +22,7 @@ struct ConvNetOptions {
   std::int64_t classes{10};
 };
 
-/// For 1 × 28 × 28 images: 16 and 32 channels of 5 × 5, with batch normalisation.
+/// For 1 × 28 × 28 images: 8 and 32 channels of 5 × 5, with batch normalisation.
 ConvNetOptions fashion_mnist_net(std::int64_t l1, std::int64_t l2);
 /// The classic example's net for 3 × 32 × 32 images: 6 and 16 channels of 5 × 5, no normalisation.
 ConvNetOptions classic_cifar_net(std::int64_t l1, std::int64_t l2);
