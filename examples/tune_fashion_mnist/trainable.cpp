@@ -113,6 +113,7 @@ class TrialWorker {
 
  private:
   std::vector<double> evaluate_together() {
+    group_.broadcast(net_->buffers());  // each rank has moved its running statistics by its own last batch
     const std::size_t size = data_.held_out.size();
     const auto rank = static_cast<std::size_t>(worker_.rank);
     const auto world = static_cast<std::size_t>(worker_.world_size);
