@@ -55,7 +55,7 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--reduction-factor", flags.reduction_factor, "one in so many trials passes a rung")
       ->capture_default_str();
-  app.add_option("--epoch-images", flags.epoch_images, "images of an epoch, 0: all (default: 16000; cifar10: all)")
+  app.add_option("--epoch-images", flags.epoch_images, "images of an epoch, 0: all (default: 12000; cifar10: all)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--cpus-per-trial", flags.cpus_per_trial, "CPUs, and so threads, of a trial or of each of its workers")
       ->check(CLI::PositiveNumber)->capture_default_str();

@@ -18,7 +18,7 @@ constexpr std::uint64_t kMaxEpochs = 8;
 constexpr int kWorkers = 1;
 constexpr double kCpusPerWorker = 1;
 /// Images of an epoch, drawn anew each epoch; 0: all. Fewer of Fashion-MNIST, so that the demo is over in minutes.
-constexpr std::size_t epoch_images(std::string_view dataset) { return dataset == "cifar10" ? 0 : 16000; }
+constexpr std::size_t epoch_images(std::string_view dataset) { return dataset == "cifar10" ? 0 : 12000; }
 
 /// Reads the whole data set, every size and checksum checked. `dataset`: "fashion-mnist" or "cifar10".
 manta::train::ImageDataset load_dataset(const std::string& dataset, const std::string& dir);
