@@ -56,12 +56,13 @@ void LeaseTable::grant_what_fits(LeaseEffects& effects) {
       leases_.emplace(lease.id, std::move(lease));
     }
     if (granted) {
-      entry.passed_over = 0;
       for (auto& other : waiting_)
         if (other.arrival < entry.arrival) ++other.passed_over;
-    }
-    if (entry.request.count == 0) {
+      auto rest = entry;
+      rest.passed_over = 0;
+      rest.arrival = ++arrivals_;  // what it still wants counts as asked for now
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+      if (rest.request.count) waiting_.insert(rest.request.nested ? waiting_.begin() + static_cast<std::ptrdiff_t>(i) : waiting_.end(), rest);
     } else {
       if (starved(entry) && worth_waiting_for(entry.request.shape))
         kept.merge(ledger_.lacking(entry.request.shape));

@@ -3,7 +3,8 @@
 // what is to be done comes out in Effects; no threads, no clock. Owned by the node actor.
 //
 // A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival, but
-// nested ones before others and the newest of them first, which keeps the number of waiting parents small. A request is
+// nested ones before others and the newest of them first, which keeps the number of waiting parents small. One for several
+// leases queues again for the rest as often as it gets some. A request is
 // passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
 // waits for what actors hold for life, or for a task that itself waits. Every event may come twice: the second has no effect.
 #include <cstdint>
@@ -44,7 +45,7 @@ struct LeaseEffects {
 
 class LeaseTable {
  public:
-  static constexpr int kMaxPassedOver = 256;
+  static constexpr int kMaxPassedOver = 64;
 
   LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), ids_(&ids) {}
 
