@@ -1,0 +1,176 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+
+#include "support.hpp"
+
+namespace manta_test {
+
+int run_hold_durable(const std::string& dir);
+
+namespace {
+
+int square(int x) { return x * x; }
+int pid_at(const std::string& file) { return append(file, std::to_string(::getpid()) + "\n"), ::getpid(); }
+int pid_then_sleep(const std::string& file) {
+  pid_at(file);
+  std::this_thread::sleep_for(60s);
+  return 0;
+}
+int sleep_long(Context&) {
+  std::this_thread::sleep_for(4s);
+  return 1;
+}
+int until_cancelled(Context& ctx) {
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  return 7;
+}
+struct Sleeper {
+  int sleep() { return std::this_thread::sleep_for(60s), 0; }
+  int one() { return 1; }
+};
+
+/// A driver that is going to be killed, with a worker of each kind.
+int busy_driver(const std::string& file) {
+  auto rt = Runtime::start(small_machine());
+  auto own = rt.task<pid_then_sleep>({.isolation = own_process}).remote(file);
+  auto actor = rt.actor<Sleeper>({.isolation = own_process}).spawn();
+  rt.get(actor.call<&Sleeper::one>());
+  if (in_processes()) rt.remote<pid_then_sleep>(file);
+  const auto expected = in_processes() ? 2 : 1;
+  eventually([&] { const auto text = content(file); return std::count(text.begin(), text.end(), '\n') == expected; }, 30s);
+  std::cout << "busy" << std::endl;
+  std::this_thread::sleep_for(60s);
+  return 0;
+}
+
+/// Ends while a task sleeps: 0 when that was quick.
+int hasty_driver() {
+  auto options = small_machine();
+  options.shutdown_timeout = 100ms;
+  ObjectRef<int> ref;
+  const auto begin = SteadyClock::now();
+  {
+    auto rt = Runtime::start(options);
+    ref = rt.remote<sleep_long>();
+    eventually([&] { return rt.available_resources() != rt.total_resources(); });
+  }
+  const bool quick = SteadyClock::now() - begin < 3s;
+  return quick && ref.failed() ? 0 : 1;
+}
+
+RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* left = nullptr) {
+  std::vector<char*> argv;
+  words.insert(words.begin(), "program");
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int argc = static_cast<int>(words.size());
+  auto options = Runtime::parse(argc, argv.data());
+  if (left) left->assign(argv.begin() + 1, argv.begin() + argc);
+  return options;
+}
+
+}  // namespace
+
+int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
+  if (name == "hold-durable") return run_hold_durable(args.at(0));
+  if (name == "busy") return busy_driver(args.at(0));
+  if (name == "hasty") return hasty_driver();
+  return 99;
+}
+
+TEST_SUITE("runtime/api/lifecycle") {
+  TEST_CASE("what is queued at the end fails with RuntimeStopped, what runs is told and may end") {
+    ObjectRef<int> running, queued, called;
+    ActorHandle<Sleeper> actor;
+    {
+      auto rt = Runtime::start(small_machine(1));
+      actor = rt.actor<Sleeper>({.num_cpus = 1}).spawn();
+      running = rt.remote<until_cancelled>();
+      CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0); }));
+      queued = rt.task<square>({.num_cpus = 1}).remote(2);
+      called = actor.call<&Sleeper::one>();
+      rt.shutdown();
+      rt.shutdown();
+      CHECK_THROWS_AS(rt.remote<square>(1), RuntimeStopped);
+      CHECK_THROWS_AS(rt.actor<Sleeper>().spawn(), RuntimeStopped);
+      CHECK_THROWS_AS(rt.put(1, {.durable_name = "x"}), RuntimeStopped);
+      CHECK_THROWS_AS(rt.get(queued), RuntimeStopped);
+    }
+    CHECK(queued.failed());
+    CHECK(called.ready());
+    CHECK(running.ready());
+    CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  TEST_CASE("the end is bounded when a task sleeps long") {
+    SubProgram hasty("hasty", {});
+    CHECK(hasty.wait() == 0);
+  }
+
+  TEST_CASE("ten runtimes one after another leave nothing behind") {
+    auto round = [] {
+      auto rt = Runtime::start(small_machine());
+      CHECK(rt.get(rt.remote<square>(4)) == 16);
+      CHECK(rt.get(rt.task<square>({.isolation = own_process}).remote(5)) == 25);
+      auto actor = rt.actor<Sleeper>({.isolation = own_process}).spawn();
+      CHECK(rt.get(actor.call<&Sleeper::one>()) == 1);
+      CHECK(&Runtime::current() == &rt);
+    };
+    round();
+    const auto fds = count_entries("/proc/self/fd");
+    const auto threads = count_entries("/proc/self/task");
+    for (int i = 0; i < 10; ++i) round();
+    CHECK(count_entries("/proc/self/fd") == fds);
+    CHECK(count_entries("/proc/self/task") == threads);
+    CHECK(children().empty());
+    CHECK_THROWS_AS(Runtime::current(), InvalidArgument);
+  }
+
+  TEST_CASE("when the driver is killed all its workers go") {
+    Folder folder;
+    const std::string file = folder / "pids";
+    SubProgram driver("busy", {file});
+    REQUIRE(driver.read_line() == "busy");
+    ::kill(driver.pid, SIGKILL);
+    CHECK(WIFSIGNALED(driver.wait()));
+    std::istringstream pids(content(file));
+    int count = 0;
+    for (int pid; pids >> pid; ++count) CHECK(eventually([&] { return !alive(pid); }, 2s));
+    CHECK(count == (in_processes() ? 2 : 1));
+    CHECK(eventually([] { return children().empty(); }, 2s));
+  }
+
+  TEST_CASE("flags are taken out of the command line, others stay") {
+    std::vector<std::string> left;
+    auto options = parsed({"a", "--workers=process", "--num-cpus", "2.5", "--x=1", "--num-gpus=2", "--resource=disk=1",
+                           "--resource", "licence=0.5", "--arena-mib=7", "--spill-dir=s", "--", "--num-cpus=9"}, &left);
+    CHECK(left == std::vector<std::string>{"a", "--x=1", "--", "--num-cpus=9"});
+    CHECK(options.workers == Workers::kProcess);
+    CHECK(options.num_cpus == Amount(2.5));
+    CHECK(options.num_gpus == Amount(2));
+    CHECK(options.resources == Resources{{"disk", 1}, {"licence", 0.5}});
+    CHECK(options.arena_bytes == 7u << 20);
+    CHECK(options.spill_dir == "s");
+  }
+
+  TEST_CASE("a flag with a bad value is named") {
+    for (const char* word : {"--workers=threads", "--num-cpus=two", "--num-cpus=", "--num-cpus=1e999", "--num-cpus=nan", "--num-gpus=-1",
+                             "--resource=disk", "--resource==1", "--resource=disk=", "--arena-mib=1x", "--num-cpus"}) {
+      const auto error = error_of<InvalidArgument>([&] { parsed({word}); });
+      CHECK_MESSAGE(contains(error.message, std::string(word).substr(0, 9)), error.message);
+    }
+    auto bad = small_machine(0);
+    CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
+    bad = small_machine();
+    bad.num_gpus = 0.5;
+    CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
+    bad = small_machine();
+    bad.resources = {{"CPU", 1}};
+    CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
+  }
+}
+
+}  // namespace manta_test

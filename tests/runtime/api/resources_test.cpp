@@ -1,0 +1,121 @@
+#include <sys/file.h>
+
+#include <cstdlib>
+
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+std::vector<int> gpus_at_gate(Context& ctx, const std::string& gate) {
+  pass(gate, 0);
+  return ctx.gpu_ids();
+}
+std::string visible_devices(Context&) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible ? visible : "unset";
+}
+/// True when nobody else holds the file's lock.
+bool alone(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const bool got = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  std::this_thread::sleep_for(1ms);
+  ::close(fd);
+  return got;
+}
+int one() { return 1; }
+
+}  // namespace
+
+TEST_SUITE("runtime/api/resources") {
+  TEST_CASE("six halves of a GPU lie two on each of three, whole ones stay whole") {
+    Machine machine(small_machine(8, 3));
+    auto& rt = machine.rt;
+    Gate gate;
+    std::vector<ObjectRef<std::vector<int>>> refs;
+    for (int i = 0; i < 6; ++i) refs.push_back(rt.task<gpus_at_gate>({.num_gpus = 0.5}).remote(gate.path()));
+    CHECK(eventually([&] { return rt.available_resources()["GPU"] == Amount(0); }));
+    gate.open();
+    int count[3]{};
+    for (const auto& ids : rt.get(refs)) {
+      REQUIRE(ids.size() == 1);
+      ++count[ids[0]];
+    }
+    for (int each : count) CHECK(each == 2);
+    const auto two = rt.get(rt.task<gpus_at_gate>({.num_gpus = 2}).remote(gate.path()));
+    CHECK(two.size() == 2);
+  }
+
+  TEST_CASE("in a process of its own the GPUs are in CUDA_VISIBLE_DEVICES") {
+    Machine machine(small_machine(4, 3));
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.task<visible_devices>({.num_gpus = 3, .isolation = own_process}).remote()) == "0,1,2");
+    CHECK(rt.get(rt.task<visible_devices>({.isolation = own_process}).remote()).empty());
+    CHECK(rt.get(rt.task<visible_devices>({.isolation = own_process, .env = {{"CUDA_VISIBLE_DEVICES", "7"}}}).remote()) == "7");
+  }
+
+  TEST_CASE("a task without CPUs runs on a full machine") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto all = rt.task<pass>({.num_cpus = 2}).remote(gate.path(), 1);
+    CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0); }));
+    CHECK(rt.get(rt.task<one>({.num_cpus = 0}).remote(), 10s) == 1);
+    CHECK_FALSE(all.ready());
+  }
+
+  TEST_CASE("holders of the only licence never meet") {
+    auto options = small_machine(8);
+    options.resources = {{"licence", 1}};
+    Machine machine(options);
+    Folder folder;
+    std::vector<ObjectRef<bool>> refs;
+    for (int i = 0; i < 30; ++i)
+      refs.push_back(machine.rt.task<alone>({.resources = {{"licence", 1}}}).remote(std::string(folder / "lock")));
+    for (bool got : machine.rt.get(refs)) CHECK(got);
+  }
+
+  TEST_CASE("a task that needs the whole machine gets it from under a stream of small ones") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Folder folder;
+    std::vector<ObjectRef<bool>> small;
+    auto add_some = [&](int n) {
+      for (int i = 0; i < n; ++i) small.push_back(rt.remote<alone>(folder / std::to_string(i)));
+    };
+    add_some(50);
+    auto big = rt.task<one>({.num_cpus = 2}).remote();
+    const auto end = SteadyClock::now() + 20s;
+    while (!big.ready() && SteadyClock::now() < end) {
+      add_some(4);
+      std::this_thread::sleep_for(1ms);
+    }
+    CHECK(big.ready());
+    rt.wait(small, {.count = small.size()});
+  }
+
+  TEST_CASE("amounts that no machine has, and amounts that make no sense, are refused at submit") {
+    auto options = small_machine(2, 1);
+    options.resources = {{"disk", 2}};
+    Machine machine(options);
+    auto& rt = machine.rt;
+    auto error = error_of<InfeasibleResources>([&] { rt.task<one>({.num_gpus = 3}).remote(); });
+    CHECK(contains(error.message, "3 GPU"));
+    CHECK(contains(error.message, "GPU: 1"));
+    CHECK(contains(error.where, "one"));
+    CHECK_THROWS_AS(rt.task<one>({.num_cpus = 2.0001}).remote(), InfeasibleResources);
+    CHECK_THROWS_AS(rt.task<one>({.resources = {{"disk", 3}}}).remote(), InfeasibleResources);
+    CHECK_THROWS_AS(rt.task<one>({.resources = {{"no-such", 1}}}).remote(), InfeasibleResources);
+    CHECK_THROWS_AS(rt.task<one>({.num_cpus = -1}).remote(), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<one>({.num_cpus = std::nan("")}).remote(), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<one>({.env = {{"A", "1"}}}).remote(), InvalidArgument);
+    CHECK(rt.get(rt.task<one>({.num_cpus = 2, .num_gpus = 1, .resources = {{"disk", 2}}}).remote()) == 1);
+  }
+
+  TEST_CASE("one and a half GPUs are no amount") {
+    Machine machine(small_machine(2, 2));
+    CHECK_THROWS_AS(machine.rt.task<one>({.num_gpus = 1.5}).remote(), InvalidArgument);
+  }
+}
+
+}  // namespace manta_test
