@@ -61,6 +61,10 @@ void ElasticScheduler::start() {
     ::pthread_setname_np(::pthread_self(), "manta-watch");
     watch();
   });
+  clock_reader_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "manta-clock");
+    clock_.run_dispatch_loop();
+  });
 }
 
 void ElasticScheduler::run(caf::resumable* job) {
@@ -248,6 +252,9 @@ void ElasticScheduler::stop() {
     lock.lock();
   }
   for (auto* job : std::exchange(queue_, {})) cleanup_and_release(job);
+  lock.unlock();
+  clock_.cancel_dispatch_loop();
+  clock_reader_.join();
 }
 
 ElasticScheduler::BlockedSection::BlockedSection() : scheduler_(t_pool) {

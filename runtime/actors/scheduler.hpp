@@ -82,7 +82,8 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   std::atomic<int> looking_{0};                 // threads that spin before they sleep
   std::condition_variable watch_wanted_;
   std::thread watcher_;
-  caf::detail::thread_safe_actor_clock clock_;
+  caf::detail::thread_safe_actor_clock clock_;  // every actor that ends tells it so, and waits when nobody reads
+  std::thread clock_reader_;
 };
 
 }  // namespace manta::detail

@@ -1,0 +1,280 @@
+// The node on CAF's test coordinator: one thread, a launcher that launches nothing, a router that writes down.
+#include "runtime/actors/node.hpp"
+
+#include <doctest/doctest.h>
+
+#include <caf/scheduler/test_coordinator.hpp>
+#include <future>
+
+namespace manta::detail {
+namespace {
+
+class RecordingRouter final : public Router {
+ public:
+  ProcessId self() const override { return kNodeProcess; }
+  void send(ProcessId to, wire::Message message) override { sent.emplace_back(to, std::move(message)); }
+  /// Takes out all messages of one kind to one process.
+  template <class M>
+  std::vector<M> take(ProcessId to) {
+    std::vector<M> found;
+    std::erase_if(sent, [&](auto& each) {
+      auto* message = each.first == to ? std::get_if<M>(&each.second) : nullptr;
+      if (message) found.push_back(std::move(*message));
+      return message != nullptr;
+    });
+    return found;
+  }
+  std::vector<std::pair<ProcessId, wire::Message>> sent{};
+};
+
+class FakeLauncher final : public ProcessLauncher {
+ public:
+  Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
+                         const std::map<std::string, std::string>& environment, Amount) override {
+    std::lock_guard lock(gate);
+    names.push_back(options.name);
+    last_environment = environment;
+    if (fail) return ErrorInfo{.code = ErrorCode::kIoError, .message = "no more processes"};
+    launched.push_back(process);
+    return Started{.process = process, .pid = 1000 + static_cast<int>(process)};
+  }
+  void kill(ProcessId process) override { killed.push_back(process); }
+  std::mutex gate;  // held by the test while it steps, so that launches come between steps
+  bool fail = false;
+  std::vector<ProcessId> launched{}, killed{};
+  std::vector<std::string> names{};
+  std::map<std::string, std::string> last_environment{};
+};
+
+struct TestConfig : caf::actor_system_config {
+  TestConfig() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+constexpr ProcessId kOwner = kNodeProcess;
+
+class Fixture {
+ public:
+  explicit Fixture(Node::Options options = {.workers = Workers::kThread, .gpu_names = {"GPU-a", "GPU-b"}})
+      : node_owner(std::make_unique<Node>(system, core::LeaseTable(core::ResourceLedger(Amount(2), {0, 1}, {}), ids), router,
+                                          launcher, lane, [this](ProcessId process) { gone.push_back(process); },
+                                          std::move(options))),
+        node(*node_owner) {}
+  ~Fixture() {
+    node_owner.reset();
+    coordinator.run();  // the node's actor takes its leave; the system waits for that
+  }
+  /// Handles all that has come, then lets one round of launches through.
+  void step() {
+    {
+      std::lock_guard lock(launcher.gate);
+      coordinator.run();
+    }
+    std::promise<void> through;
+    lane.post([&] { through.set_value(); });
+    through.get_future().wait();
+  }
+  void settle() {
+    for (int i = 0; i < 4; ++i) step();
+  }
+  void want(core::Purpose purpose, std::uint32_t count, bool own = false, double gpus = 0, ProcessId owner = kOwner) {
+    wire::WantLeases message;
+    message.purpose = purpose;
+    message.count = count;
+    message.shape.cpus = 1;
+    message.shape.gpus = gpus;
+    message.own_process = own;
+    message.options.name = "worker-" + std::to_string(purpose);
+    node.deliver(owner, std::move(message));
+  }
+  std::vector<wire::LeaseGranted> grants() { return settle(), router.take<wire::LeaseGranted>(kOwner); }
+  bool full() { return settle(), node.available()["CPU"] == Amount(2) && node.available()["GPU"] == Amount(2) && node.leases_held() == 0; }
+
+  TestConfig config;
+  caf::actor_system system{config};
+  caf::scheduler::test_coordinator& coordinator = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
+  IdSource ids{0};
+  RecordingRouter router;
+  FakeLauncher launcher;
+  Lane lane{1};
+  std::vector<ProcessId> gone;
+  std::unique_ptr<Node> node_owner;
+  Node& node;
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/actors/node") {
+  TEST_CASE("leases for threads are granted at once, as many as fit, and the rest when one comes back") {
+    Fixture f;
+    f.want(1, 3);
+    auto grants = f.grants();
+    REQUIRE(grants.size() == 2);
+    CHECK(grants[0].worker == kNodeProcess);
+    CHECK(f.node.leases_held() == 2);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
+    const auto third = f.grants();
+    REQUIRE(third.size() == 1);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = third[0].lease.id});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[1].lease.id});
+    CHECK(f.full());
+    CHECK(f.launcher.launched.empty());
+  }
+
+  TEST_CASE("a process of its own is launched with its GPUs, told of when it is there, and ended with its lease") {
+    Fixture f;
+    f.want(1, 1, true, 2);
+    f.step();
+    CHECK(f.router.take<wire::LeaseGranted>(kOwner).empty());
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 1);
+    CHECK(grants[0].lease.gpu_ids == std::vector{0, 1});
+    CHECK(f.launcher.names == std::vector<std::string>{"worker-1"});
+    CHECK(f.launcher.last_environment.at("CUDA_VISIBLE_DEVICES") == "GPU-a,GPU-b");
+    CHECK(f.launcher.last_environment.at("OMP_NUM_THREADS") == "1");
+    const auto process = grants[0].worker;
+    CHECK(process == f.launcher.launched.at(0));
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
+    CHECK(f.full());
+    CHECK(f.router.take<wire::Shutdown>(process).size() == 1);
+    f.node.process_ended(process, "ended");
+    f.settle();
+    CHECK(f.router.take<wire::LeaseLost>(kOwner).empty());
+    CHECK(f.gone == std::vector{process});
+  }
+
+  TEST_CASE("a lease that is killed kills its process") {
+    Fixture f;
+    f.want(1, 1, true);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 1);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .kill = true});
+    CHECK(f.full());
+    CHECK(f.launcher.killed == std::vector{grants[0].worker});
+  }
+
+  TEST_CASE("a process that dies after its grant was told loses the lease with the reason") {
+    Fixture f;
+    f.want(1, 1, true);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 1);
+    f.node.process_ended(grants[0].worker, "was killed by signal 9 (Killed)");
+    f.node.process_ended(grants[0].worker, "twice");
+    CHECK(f.full());
+    const auto lost = f.router.take<wire::LeaseLost>(kOwner);
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].lease == grants[0].lease.id);
+    CHECK(lost[0].error.code == ErrorCode::kWorkerCrashed);
+    CHECK(lost[0].error.message.find("signal 9") != std::string::npos);
+    CHECK(f.gone.size() == 1);
+  }
+
+  TEST_CASE("a process that dies before its grant was told: granted, then lost, in this order") {
+    Fixture f;
+    f.want(1, 1, true);
+    f.step();  // launched, but the node has not heard of it
+    REQUIRE(f.launcher.launched.size() == 1);
+    f.node.process_ended(f.launcher.launched[0], "died young");
+    f.settle();
+    std::vector<std::size_t> order;
+    for (const auto& [to, message] : f.router.sent)
+      if (std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseLost>(message))
+        order.push_back(message.index());
+    CHECK(order == std::vector{wire::Message(wire::LeaseGranted{}).index(), wire::Message(wire::LeaseLost{}).index()});
+    CHECK(f.full());
+  }
+
+  TEST_CASE("a launch that fails refuses the lease and takes nothing") {
+    Fixture f;
+    f.launcher.fail = true;
+    f.want(1, 1, true);
+    CHECK(f.grants().empty());
+    const auto refused = f.router.take<wire::LeaseRefused>(kOwner);
+    REQUIRE(refused.size() == 1);
+    CHECK(refused[0].purpose == 1);
+    CHECK(refused[0].error.message == "no more processes");
+    CHECK(f.full());
+    f.launcher.fail = false;
+    f.want(1, 1, true);
+    CHECK(f.grants().size() == 1);
+  }
+
+  TEST_CASE("shared worker processes are few, and take several leases") {
+    Fixture f({.workers = Workers::kProcess, .shared_processes = 1, .gpu_names = {"0", "1"}});
+    f.want(1, 2);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 2);
+    CHECK(f.launcher.launched.size() == 1);
+    CHECK(grants[0].worker == grants[1].worker);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
+    f.settle();
+    CHECK(f.router.take<wire::Shutdown>(grants[0].worker).empty());
+    f.node.process_ended(grants[0].worker, "died");
+    CHECK(f.full());
+    CHECK(f.router.take<wire::LeaseLost>(kOwner).size() == 1);
+    f.want(1, 1);
+    const auto next = f.grants();
+    REQUIRE(next.size() == 1);
+    CHECK(next[0].worker != grants[0].worker);
+  }
+
+  TEST_CASE("what a dead process wanted and held is taken back") {
+    Fixture f({.workers = Workers::kProcess, .shared_processes = 1, .gpu_names = {"0", "1"}});
+    f.want(1, 1);
+    const auto parent = f.grants().at(0);
+    f.want(9, 5, true, 0, parent.worker);
+    f.settle();
+    const auto child = f.router.take<wire::LeaseGranted>(parent.worker);
+    REQUIRE(child.size() == 1);
+    f.node.process_ended(parent.worker, "died");
+    CHECK(f.full());
+    CHECK(f.launcher.killed == std::vector{child[0].worker});
+    CHECK_FALSE(f.router.take<wire::OwnerGone>(kNodeProcess).empty());
+  }
+
+  TEST_CASE("a lease that waits lends its CPU") {
+    Fixture f;
+    f.want(1, 2);
+    const auto both = f.grants();
+    REQUIRE(both.size() == 2);
+    f.want(2, 1);
+    CHECK(f.grants().empty());
+    f.node.deliver(kOwner, wire::SetBlocked{.lease = both[0].lease.id, .blocked = true});
+    const auto nested = f.grants();
+    REQUIRE(nested.size() == 1);
+    f.node.deliver(kOwner, wire::SetBlocked{.lease = both[0].lease.id, .blocked = false});
+    f.settle();
+    CHECK(f.node.available()["CPU"] == Amount(-1));
+    for (const auto& lease : {both[0], both[1], nested[0]}) f.node.deliver(kOwner, wire::ReleaseLease{.lease = lease.lease.id});
+    CHECK(f.full());
+  }
+
+  TEST_CASE("stop tells all processes to end, and one that is being launched is killed") {
+    Fixture f;
+    f.want(1, 1, true);
+    const auto first = f.grants().at(0);
+    f.want(2, 1, true);
+    f.step();
+    REQUIRE(f.launcher.launched.size() == 2);
+    f.node.stop();
+    f.settle();
+    CHECK(f.router.take<wire::Shutdown>(first.worker).size() == 1);
+    const auto second = f.launcher.launched[1];
+    CHECK((f.launcher.killed == std::vector{second} || f.router.take<wire::Shutdown>(second).size() == 1));
+    f.router.sent.clear();
+    f.want(3, 1);
+    CHECK(f.grants().empty());
+  }
+
+  TEST_CASE("messages of no sense are of no effect") {
+    Fixture f;
+    f.node.deliver(5, wire::ReleaseLease{.lease = {77}});
+    f.node.deliver(5, wire::SetBlocked{.lease = {77}, .blocked = true});
+    f.node.deliver(5, wire::TasksDone{});
+    f.node.process_ended(42, "who?");
+    CHECK(f.full());
+    CHECK(f.gone.empty());
+  }
+}
+
+}  // namespace manta::detail
