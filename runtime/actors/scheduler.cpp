@@ -208,7 +208,7 @@ void ElasticScheduler::watch() {
       lock.lock();
     }
     if (queue_.empty()) {
-      watch_wanted_.wait(lock);
+      watch_wanted_.wait(lock, [this] { return stopping_ || !queue_.empty() || !gone_.empty(); });
       seen = moves_;
       continue;
     }
