@@ -99,10 +99,10 @@ wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, con
       Context context(std::move(engine), invocation);
       record->run(instance, context, *record->result);
       outcome.result = value_for(*record->result, owner);
-      work.record.reset();
     } catch (...) {
       outcome.result = task_error(work);
     }
+    work.record.reset();
   }
   since_.store(0, std::memory_order_release);
   outcome.nanoseconds = now_ns() - start;

@@ -130,9 +130,10 @@ void Owner::on(Stop& event) {
   for (auto& [id, task] : tasks_)
     if (event.everything || task->state != core::TaskState::kAssigned) tasks.push_back(task);
   for (auto& task : tasks) {
+    const bool may_run = task->state == core::TaskState::kAssigned;
     task_table_.withdraw(*task);
     task->record->result->set_error(error);
-    forget_task(*task);
+    may_run ? static_cast<void>(unfinished_ -= tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
   }
   std::vector<ActorId> actors;
   for (auto& [id, actor] : actors_) actors.push_back(id);
@@ -445,8 +446,7 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
       if (error.cause) error.message += ": " + error.cause->message;
       break;
   }
-  call.record->result->set_error(share(std::move(error)));
-  call.record->release_arguments();
+  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
   if (calls_.erase(call.id)) --unfinished_;
 }
 
