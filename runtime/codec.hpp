@@ -94,7 +94,14 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const T& value) {
 template <class T>
   requires std::is_arithmetic_v<T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& value) {
-  archive.read(&value, sizeof value);
+  if constexpr (std::is_same_v<T, bool>) {
+    std::uint8_t byte = 0;
+    archive.read(&byte, 1);
+    if (byte > 1) throw ProtocolError("a serialised value is damaged: a bool is neither true nor false");
+    value = byte != 0;
+  } else {
+    archive.read(&value, sizeof value);
+  }
 }
 template <class Archive, class T>
   requires std::is_same_v<Archive, OutputArchive> || std::is_same_v<Archive, InputArchive>

@@ -23,9 +23,11 @@ class ControlActor {
 
   ControlActor(caf::actor_system& system, Handler handler) : state_(std::make_shared<State>()) {
     state_->handler = std::move(handler);
-    actor_ = system.spawn([state = state_](caf::event_based_actor*) -> caf::behavior {
+    // As an argument, not captured: CAF binds a reference to null for a function that takes none.
+    auto body = [](caf::event_based_actor*, const std::shared_ptr<State>& state) -> caf::behavior {
       return {[state](WakeAtom) { state->drain(); }};
-    });
+    };
+    actor_ = system.spawn(body, state_);
   }
   ~ControlActor() { stop(); }
   ControlActor(const ControlActor&) = delete;

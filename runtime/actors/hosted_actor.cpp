@@ -4,11 +4,12 @@ namespace manta::detail {
 
 void HostedActor::start(caf::actor_system& system, Work constructor) {
   constructor_ = std::move(constructor);
-  actor_ = system.spawn([weak = weak_from_this()](caf::event_based_actor*) -> caf::behavior {
+  auto body = [](caf::event_based_actor*, const std::weak_ptr<HostedActor>& weak) -> caf::behavior {
     return {[weak](WakeAtom) {
       if (auto self = weak.lock()) self->drain();
     }};
-  });
+  };
+  actor_ = system.spawn(body, weak_from_this());
   wake_if(!std::exchange(awake_, true));
 }
 

@@ -72,6 +72,14 @@ class FailureWatch final : public Cell::Waiter {
   Cell* cell_;
 };
 
+/// Not destroyed at exit either, but reachable, so that it does not count as a leak.
+void keep_for_ever(std::shared_ptr<ProcessEngine> engine) {
+  static std::mutex mutex;
+  static auto* kept = new std::vector<std::shared_ptr<ProcessEngine>>;
+  std::lock_guard lock(mutex);
+  kept->push_back(std::move(engine));
+}
+
 }  // namespace
 
 bool may_come_from_a_worker(const wire::Message& message) {
@@ -198,7 +206,7 @@ void ProcessEngine::end_system(bool idle) {
   if (!idle) {
     // User code still runs on the pool's threads and cannot be stopped from outside: what it stands on stays.
     log(LogLevel::kWarning, "tasks are still running at the end of the runtime; they are left behind until the process ends");
-    static_cast<void>(new std::shared_ptr<ProcessEngine>(shared_from_this()));
+    keep_for_ever(shared_from_this());
     return;
   }
   lane_.reset();

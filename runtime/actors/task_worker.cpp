@@ -3,11 +3,12 @@
 namespace manta::detail {
 
 void TaskWorker::start(caf::actor_system& system) {
-  actor_ = system.spawn([weak = weak_from_this()](caf::event_based_actor*) -> caf::behavior {
+  auto body = [](caf::event_based_actor*, const std::weak_ptr<TaskWorker>& weak) -> caf::behavior {
     return {[weak](WakeAtom) {
       if (auto self = weak.lock()) self->drain();
     }};
-  });
+  };
+  actor_ = system.spawn(body, weak_from_this());
 }
 
 void TaskWorker::stop() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }

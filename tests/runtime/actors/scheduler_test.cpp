@@ -25,12 +25,13 @@ bool eventually(const std::function<bool()>& condition) {
 }
 
 void start(caf::actor_system& system, std::function<void()> job) {
-  auto actor = system.spawn([job](caf::event_based_actor* self) -> caf::behavior {
-    return {[job, self](WakeAtom) {
-      job();
+  auto body = [](caf::event_based_actor* self, const std::function<void()>& work) -> caf::behavior {
+    return {[work, self](WakeAtom) {
+      work();
       self->quit();
     }};
-  });
+  };
+  auto actor = system.spawn(body, std::move(job));
   caf::anon_send(actor, WakeAtom::value);
 }
 
