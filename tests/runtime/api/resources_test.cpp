@@ -8,6 +8,7 @@ namespace manta_test {
 namespace {
 
 std::vector<int> gpus_at_gate(Context& ctx, const std::string& gate) {
+  append(gate + ".waiting", ".");
   pass(gate, 0);
   return ctx.gpu_ids();
 }
@@ -34,7 +35,8 @@ TEST_SUITE("runtime/api/resources") {
     Gate gate;
     std::vector<ObjectRef<std::vector<int>>> refs;
     for (int i = 0; i < 6; ++i) refs.push_back(rt.task<gpus_at_gate>({.num_gpus = 0.5}).remote(gate.path()));
-    CHECK(eventually([&] { return rt.available_resources()["GPU"] == Amount(0); }));
+    CHECK(eventually([&] { return content(gate.path() + ".waiting").size() == 6; }, 20s));
+    CHECK(rt.available_resources()["GPU"] == Amount(0));
     gate.open();
     int count[3]{};
     for (const auto& ids : rt.get(refs)) {
