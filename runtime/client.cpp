@@ -1,24 +1,60 @@
 #include "runtime/client.hpp"
 
+#include <bit>
+
 namespace manta {
 
-void Client::await_some(const std::vector<std::shared_ptr<detail::Cell>>& cells, const WaitOptions& options) {
-  std::unordered_set<const detail::Cell*> seen;
-  for (const auto& cell : cells)
-    if (!seen.insert(cell.get()).second) throw InvalidArgument("wait was given the same ObjectRef twice: give each once");
+namespace {
+
+/// True when a pointer comes twice. Open addressing in memory that the thread keeps: a few nanoseconds for each.
+bool has_duplicates(const std::vector<detail::Cell*>& cells) {
+  thread_local std::vector<const detail::Cell*> table;
+  const auto size = std::bit_ceil(2 * cells.size() + 1);
+  table.assign(size, nullptr);
+  for (const auto* cell : cells) {
+    auto slot = (reinterpret_cast<std::uintptr_t>(cell) >> 4) * 0x9e3779b97f4a7c15u >> 20 & (size - 1);
+    for (; table[slot]; slot = (slot + 1) & (size - 1))
+      if (table[slot] == cell) return true;
+    table[slot] = cell;
+  }
+  return false;
+}
+
+/// Hands a user's callback to the thread for callbacks, when its cell has settled.
+class Callback final : public detail::Cell::Waiter {
+ public:
+  Callback(std::weak_ptr<detail::Engine> engine, std::function<void()> callback)
+      : engine_(std::move(engine)), callback_(std::move(callback)) {}
+  void settled() override {
+    if (auto engine = engine_.lock()) engine->post_callback(std::exchange(callback_, {}));
+  }
+
+ private:
+  std::weak_ptr<detail::Engine> engine_;
+  std::function<void()> callback_;
+};
+
+}  // namespace
+
+void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options) {
+  if (has_duplicates(cells)) throw InvalidArgument("wait was given the same ObjectRef twice: give each once");
   if (options.count > cells.size())
     throw InvalidArgument("wait for " + std::to_string(options.count) + " of " + std::to_string(cells.size()) +
                           " refs: ask for no more than there are");
   Deadline deadline;
-  if (options.timeout) deadline = SteadyClock::now() + *options.timeout;
+  if (options.timeout) deadline = detail::deadline_in(*options.timeout);
   engine_->wait_some(cells, options.count, deadline, false);
 }
 
-void Client::await_all(const std::vector<std::shared_ptr<detail::Cell>>& cells, Deadline deadline) {
+void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadline) {
   const bool done = engine_->wait_some(cells, cells.size(), deadline, true);
-  for (const auto& cell : cells)
+  for (const auto* cell : cells)
     if (cell->failed()) throw_error(*cell->error());
   if (!done) throw_timeout();
+}
+
+void Client::notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback) {
+  cell->on_settled(std::make_shared<Callback>(engine_, std::move(callback)));
 }
 
 void Client::throw_timeout() {

@@ -2,9 +2,9 @@
 // Client: everything a program may ask of the runtime. `Runtime` (in main) and `Context` (in a task or method) are
 // Clients: library code takes a `manta::Client&` and works in both. Thread-safe. Valid as long as the runtime.
 #include <string_view>
-#include <unordered_set>
 
 #include "runtime/actor.hpp"
+#include "runtime/as_completed.hpp"
 #include "runtime/task.hpp"
 
 namespace manta {
@@ -73,22 +73,26 @@ class Client {
   }
   template <class T, class Rep, class Period>
   T get(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
-    return take(ref, deadline_in(timeout));
+    return take(ref, detail::deadline_in(timeout));
   }
-  /// All values, in order; fails at the first failure without waiting for the rest.
+  /// All values, in the order given, a ref given twice twice; fails at the first failure without waiting for the rest.
   template <class T>
   std::vector<T> get(const std::vector<ObjectRef<T>>& refs) {
     return take_all(refs, {});
   }
   template <class T, class Rep, class Period>
   std::vector<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
-    return take_all(refs, deadline_in(timeout));
+    return take_all(refs, detail::deadline_in(timeout));
   }
   /// The value itself, shared, not copied.
   template <class T>
   std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, Deadline deadline = {}) {
     await(ref, deadline);
     return std::static_pointer_cast<const T>(ref.cell()->value());
+  }
+  template <class T, class Rep, class Period>
+  std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
+    return get_shared(ref, detail::deadline_in(timeout));
   }
   /// The value or the error, instead of throwing.
   template <class T>
@@ -99,17 +103,31 @@ class Client {
       return e.info();
     }
   }
+  template <class T, class Rep, class Period>
+  Result<detail::StoredType<T>> try_get(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
+    return try_get(ref, detail::deadline_in(timeout));
+  }
   /// Splits refs into ready and pending once `count` are ready or the time is over. A ref given twice is InvalidArgument,
-  /// so is a count of more than there are.
+  /// so is a count of more than there are. To take many one at a time, as_completed is made for it; here std::move them.
   template <class T>
-  WaitResult<T> wait(const std::vector<ObjectRef<T>>& refs, const WaitOptions& options = {}) {
-    std::vector<std::shared_ptr<detail::Cell>> cells;
-    cells.reserve(refs.size());
-    for (const auto& ref : refs) cells.push_back(need(ref));
-    await_some(cells, options);
+  WaitResult<T> wait(std::vector<ObjectRef<T>> refs, const WaitOptions& options = {}) {
+    await_some(cells_of(refs), options);
     WaitResult<T> result;
-    for (const auto& ref : refs) (ref.ready() ? result.ready : result.pending).push_back(ref);
+    result.ready.reserve(refs.size());
+    for (auto& ref : refs) (ref.ready() ? result.ready : result.pending).push_back(std::move(ref));
     return result;
+  }
+  /// The refs in the order in which they finish, for a range-for; see as_completed.hpp.
+  template <class T>
+  Completions<T> as_completed(std::vector<ObjectRef<T>> refs) {
+    return Completions<T>(engine_, std::move(refs));
+  }
+  /// Calls `callback(ref)` once, when the value or the error is there: callback(const ObjectRef<T>&), which may get it. All
+  /// callbacks of a process run on one thread of the runtime, one after another in the order in which refs finish, also
+  /// when the ref has finished before; so a callback that blocks delays the others. An exception of it is logged.
+  template <class T, class F>
+  void on_ready(const ObjectRef<T>& ref, F callback) {
+    notify(need(ref), [ref, callback = std::move(callback)]() mutable { callback(std::as_const(ref)); });
   }
 
   // Resources: {"CPU": …, "GPU": …, custom ones}.
@@ -123,12 +141,6 @@ class Client {
   std::shared_ptr<detail::Engine> engine_;
 
  private:
-  template <class Rep, class Period>
-  static Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
-    constexpr double kForever = 1e9;  // seconds; beyond, the clock would overflow
-    if (std::chrono::duration<double>(timeout).count() > kForever) return {};
-    return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
-  }
   template <class T>
   static const std::shared_ptr<detail::Cell>& need(const ObjectRef<T>& ref) {
     if (!ref) throw InvalidArgument("an empty ObjectRef has no value: assign one that remote, call or put returned");
@@ -152,18 +164,23 @@ class Client {
     }
   }
   template <class T>
-  std::vector<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
-    std::vector<std::shared_ptr<detail::Cell>> cells;
+  static std::vector<detail::Cell*> cells_of(const std::vector<ObjectRef<T>>& refs) {
+    std::vector<detail::Cell*> cells;
     cells.reserve(refs.size());
-    for (const auto& ref : refs) cells.push_back(need(ref));
-    await_all(cells, deadline);
+    for (const auto& ref : refs) cells.push_back(need(ref).get());
+    return cells;
+  }
+  template <class T>
+  std::vector<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
+    await_all(cells_of(refs), deadline);
     std::vector<T> values;
     values.reserve(refs.size());
     for (const auto& ref : refs) values.push_back(take(ref, deadline));
     return values;
   }
-  void await_some(const std::vector<std::shared_ptr<detail::Cell>>& cells, const WaitOptions& options);
-  void await_all(const std::vector<std::shared_ptr<detail::Cell>>& cells, Deadline deadline);
+  void await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options);
+  void await_all(const std::vector<detail::Cell*>& cells, Deadline deadline);
+  void notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback);
   [[noreturn]] static void throw_timeout();
 };
 

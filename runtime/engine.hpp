@@ -1,7 +1,9 @@
 #pragma once
 // The face that the runtime's typed public headers see of what is behind them. Internal; implemented in
 // runtime/actors. Thread-safe.
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,13 @@
 #include "runtime/options.hpp"
 
 namespace manta::detail {
+
+template <class Rep, class Period>
+Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
+  constexpr double kForever = 1e9;  // seconds; beyond, the clock would overflow
+  if (std::chrono::duration<double>(timeout).count() > kForever) return {};
+  return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
+}
 
 /// One actor as its creator sees it; shared by all handles. The last one to go ends the actor.
 class ActorLink {
@@ -36,8 +45,11 @@ class Engine {
   /// Blocks until settled; the calling task gives its CPU to others meanwhile. False at the deadline.
   virtual bool wait(Cell& cell, Deadline deadline) = 0;
   /// The same for `count` of several, with `fail_fast` also when one has failed; false at the deadline.
-  virtual bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline,
-                         bool fail_fast) = 0;
+  virtual bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) = 0;
+  /// The same until `word`, which whoever changes it wakes, holds another value; false at the deadline.
+  virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) = 0;
+  /// Runs a callback of the user's on the thread that is for them.
+  virtual void post_callback(std::function<void()> callback) = 0;
 
   virtual Resources total_resources() const = 0;
   virtual Resources available_resources() const = 0;

@@ -150,6 +150,7 @@ void NodeEngine::shutdown() {
   launcher_->stop(std::chrono::milliseconds(1000));
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
+  end_callbacks();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());

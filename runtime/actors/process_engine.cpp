@@ -114,6 +114,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   system_ = std::make_unique<System>();
   ElasticScheduler::of(system()).set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
+  callbacks_ = std::make_shared<Lane>(1);
   host_ = std::make_unique<WorkerHost>(system(), environment_);
   owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes});
@@ -134,12 +135,44 @@ bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   return cell.wait(deadline);
 }
 
-bool ProcessEngine::wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline,
-                              bool fail_fast) {
+bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) {
+  auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
+  if (spin_until(changed)) return true;
+  Blocked blocked;
+  while (!changed())
+    if (!futex_wait(word, value, deadline)) return changed();
+  return true;
+}
+
+void ProcessEngine::post_callback(std::function<void()> callback) {
+  auto guarded = [callback = std::move(callback)] {
+    try {
+      callback();
+    } catch (...) {
+      log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
+    }
+  };
+  std::shared_ptr<Lane> lane;
+  {
+    std::lock_guard lock(callbacks_mutex_);
+    lane = callbacks_;
+  }
+  lane ? lane->post(std::move(guarded)) : guarded();
+}
+
+void ProcessEngine::end_callbacks() {
+  std::shared_ptr<Lane> lane;
+  {
+    std::lock_guard lock(callbacks_mutex_);
+    lane = std::exchange(callbacks_, nullptr);
+  }
+}
+
+bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) {
   std::vector<Cell*> pending;
-  for (const auto& cell : cells) {
+  for (auto* cell : cells) {
     if (!cell->settled())
-      pending.push_back(cell.get());
+      pending.push_back(cell);
     else if (fail_fast && cell->failed())
       return true;
   }

@@ -17,7 +17,9 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
   std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) override;
   bool wait(Cell& cell, Deadline deadline) override;
-  bool wait_some(const std::vector<std::shared_ptr<Cell>>& cells, std::size_t count, Deadline deadline, bool fail_fast) override;
+  bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
+  bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
+  void post_callback(std::function<void()> callback) override;
   Resources total_resources() const override { return total_; }
 
   // Router.
@@ -35,6 +37,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   /// Fails what has not begun, waits for the rest; false when something still runs at the deadline.
   bool finish_work(SteadyClock::time_point deadline);
   void abandon_work();
+  /// Waits for the callbacks of users that are due; later ones run on the thread that makes them due.
+  void end_callbacks();
   /// Takes the CAF system down, or leaves it to the process's end when user code still runs in it.
   void end_system(bool idle);
 
@@ -48,6 +52,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
  private:
   struct System;
   std::unique_ptr<System> system_;
+  std::mutex callbacks_mutex_;
+  std::shared_ptr<Lane> callbacks_;  // guarded by callbacks_mutex_
 
  protected:
   caf::actor_system& system();
