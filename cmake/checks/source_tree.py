@@ -14,6 +14,8 @@ def all_files(root):
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(f for f in folders if f not in SKIPPED_FOLDERS)
         for name in sorted(names):
+            if name == ".git":  # of a linked worktree: a file that says where the repository is
+                continue
             yield os.path.relpath(os.path.join(folder, name), root)
 
 
