@@ -80,6 +80,12 @@ class Cell {
   /// Takes it back; of no effect when it has been called or is being called.
   void forget(const Waiter* waiter);
 
+  /// Who makes the value, for those who cancel. Set before the cell is shared.
+  enum class Producer : std::uint8_t { kNone, kTask, kOwnProcessTask, kCall };
+  void set_producer(Producer kind, std::uint64_t task) noexcept { producer_kind_ = kind, producer_ = task; }
+  Producer producer_kind() const noexcept { return producer_kind_; }
+  std::uint64_t producer() const noexcept { return producer_; }
+
   // After settling.
   const std::shared_ptr<const ErrorInfo>& error() const noexcept { return error_; }  ///< null unless failed()
   /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
@@ -103,6 +109,8 @@ class Cell {
 
   std::atomic<std::uint32_t> state_{kPending};
   std::atomic<bool> claimed_{false};
+  Producer producer_kind_{Producer::kNone};
+  std::uint64_t producer_ = 0;
   const TypeOps* ops_;
   std::mutex mutex_{};  // guards the waiters, and once settled the members below: they are caches of one another
   std::vector<std::shared_ptr<Waiter>> waiters_{};

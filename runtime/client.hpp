@@ -130,6 +130,16 @@ class Client {
     notify(need(ref), [ref, callback = std::move(callback)]() mutable { callback(std::as_const(ref)); });
   }
 
+  /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as
+  /// an argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime
+  /// in it throws Cancelled, and its CPUs stay taken until it returns. It is never retried. What it takes as arguments goes
+  /// on. Throws InvalidArgument for `force` on other work than a task in a process of its own, and for a ref that no
+  /// task or call of this process makes.
+  template <class T>
+  void cancel(const ObjectRef<T>& ref, const CancelOptions& options = {}) {
+    engine_->cancel(*need(ref), options);
+  }
+
   // Resources: {"CPU": …, "GPU": …, custom ones}.
 
   Resources total_resources() const { return engine_->total_resources(); }

@@ -19,7 +19,8 @@ struct Invocation {
   int attempt = 1;
   Amount num_cpus{};
   std::vector<int> gpu_ids{};
-  const std::atomic<bool>* cancelled = nullptr;
+  const std::atomic<bool>* stopping = nullptr;              ///< the runtime ends
+  const std::atomic<std::uint64_t>* cancelled_id = nullptr;  ///< this one is cancelled when it holds its id
 };
 }  // namespace detail
 
@@ -35,9 +36,10 @@ class Context : public Client {
   std::uint64_t task_id() const noexcept { return invocation_->id; }
   const std::string& name() const noexcept { return *invocation_->name; }
   int attempt() const noexcept { return invocation_->attempt; }  ///< counts from 1
-  /// True when nobody wants the result any more: the runtime or the actor is being stopped. Return soon.
+  /// True when nobody wants the result any more: it was cancelled, its deadline has passed, or the runtime ends. Return soon.
   bool cancelled() const noexcept {
-    return invocation_->cancelled && invocation_->cancelled->load(std::memory_order_relaxed);
+    return (invocation_->stopping && invocation_->stopping->load(std::memory_order_relaxed)) ||
+           (invocation_->cancelled_id && invocation_->cancelled_id->load(std::memory_order_acquire) == invocation_->id);
   }
 
  private:

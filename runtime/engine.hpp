@@ -48,6 +48,8 @@ class Engine {
   virtual bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) = 0;
   /// The same until `word`, which whoever changes it wakes, holds another value; false at the deadline.
   virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) = 0;
+  /// See Client::cancel.
+  virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
   /// Runs a callback of the user's on the thread that is for them.
   virtual void post_callback(std::function<void()> callback) = 0;
 

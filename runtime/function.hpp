@@ -37,6 +37,7 @@ struct FunctionEntry {
   std::shared_ptr<TaskRecord> (*decode)(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs);
   const TypeOps& (*result_ops)();
   const void* address;      ///< of the invoker: the identity within its module
+  bool (*matches)() = nullptr;  ///< a filter of exceptions (retry.hpp), which cannot be called as a function
   FunctionEntry* next{nullptr};
   std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
 };
@@ -88,6 +89,8 @@ class ArgumentSlot {
   decltype(auto) get(const std::vector<std::shared_ptr<Cell>>& refs, std::shared_ptr<const void>& held) {
     if constexpr (!std::is_copy_constructible_v<T> && !std::is_reference_v<Parameter>) {
       if (ref_ >= 0) throw InvalidArgument("a move-only value cannot be taken out of an ObjectRef: take it by const T&");
+      if (std::exchange(taken_, true))
+        throw InvalidArgument("a move-only argument was used up by an earlier attempt: take it by const T&, or do without retry_on");
       return std::move(*value_);
     } else {
       if (ref_ >= 0) {
@@ -115,6 +118,7 @@ class ArgumentSlot {
  private:
   std::optional<T> value_{};
   std::int32_t ref_ = -1;
+  bool taken_ = false;
 };
 
 /// The arguments of one invocation, and moving them over the wire. Shared by functions, methods and constructors.

@@ -19,6 +19,29 @@ namespace manta {
 enum class Isolation : std::uint8_t { kShared, kOwnProcess };
 inline constexpr Isolation own_process = Isolation::kOwnProcess;
 
+namespace detail {
+struct FunctionEntry;
+}
+/// Which exceptions of a task's own code make it run again: write retry_on<E…> or retry_on_all (retry.hpp). Default: none.
+class RetryOn {
+ public:
+  constexpr RetryOn() = default;
+  /// Internal. The second argument makes the filter known to every process of the program.
+  constexpr RetryOn(detail::FunctionEntry* filter, const bool*) : filter_(filter) {}
+  constexpr detail::FunctionEntry* filter() const noexcept { return filter_; }
+
+ private:
+  detail::FunctionEntry* filter_ = nullptr;
+};
+
+/// The time between two attempts of a task: `initial` before the first retry, each further one `factor` times as long, at
+/// most `max`. No thread and no CPU is held meanwhile.
+struct Backoff {
+  std::chrono::nanoseconds initial{0};  ///< 0: at once
+  double factor{2};                     ///< 1 or more
+  std::chrono::nanoseconds max{std::chrono::seconds(60)};
+};
+
 /// What a task needs and what happens when it fails. Bad values give InvalidArgument at submit, amounts that no machine
 /// has InfeasibleResources with what there is.
 struct TaskOptions {
@@ -27,6 +50,11 @@ struct TaskOptions {
   Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers
   Resources resources{};        ///< custom resources by name
   int max_retries{3};           ///< runs again this often when its worker process died; -1: without end
+  RetryOn retry_on{};           ///< ... or when it threw one of these
+  Backoff backoff{};            ///< time between attempts
+  std::chrono::nanoseconds deadline{0};  ///< from submit to the end: then its ref fails with Timeout at once, and it is
+                                         ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
+                                         ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
@@ -50,6 +78,11 @@ struct ActorOptions {
 struct PutOptions {
   std::string durable_name{};  ///< not empty: also kept on disk under this name, synced, for later runs
   std::string type_tag{};      ///< says what the bytes are to next year's build; default: the type's standard tag
+};
+
+struct CancelOptions {
+  bool force{false};     ///< end the process at once; only of a task with own_process
+  bool recursive{true};  ///< the tasks and calls that it submitted, too
 };
 
 struct WaitOptions {

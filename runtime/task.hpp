@@ -3,6 +3,7 @@
 //
 // f is a function, or a captureless lambda; it may take `manta::Context&` first. Thread-safe.
 #include "runtime/engine.hpp"
+#include "runtime/retry.hpp"
 
 namespace manta {
 

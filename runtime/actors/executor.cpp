@@ -28,6 +28,14 @@ ErrorInfo task_error(const Work& work) {
   return outer;
 }
 
+std::shared_ptr<TaskRecord> decode_arguments(const FunctionEntry& function, InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs) {
+  try {
+    return function.decode(archive, std::move(refs));
+  } catch (...) {
+    throw InvalidArgument("the arguments that came are not those of " + function.name() + ": " + current_exception_info().message);
+  }
+}
+
 class Running {
  public:
   explicit Running(Executor* executor) : before_(t_current) { t_current = executor; }
@@ -49,7 +57,7 @@ void Executor::set_blocked(bool blocked) {
 std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   if (work.record) return work.record;
   const auto* function = find_function({work.encoded.module, work.encoded.offset});
-  if (!function)
+  if (!function || !function->decode)
     throw FunctionNotFound("this worker's build does not know the function " + work.encoded.name +
                            ": driver and worker must run the same executable");
   auto bytes_of = [&](const wire::Value& value) {
@@ -65,7 +73,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
     refs.push_back(std::move(cell));
   }
   InputArchive archive(bytes_of(work.encoded.arguments));
-  auto record = function->decode(archive, std::move(refs));
+  auto record = decode_arguments(*function, archive, std::move(refs));
   record->result = std::make_shared<Cell>(function->result_ops());
   return record;
 }
@@ -80,6 +88,19 @@ std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& 
   return wire::Value{.bytes = encoded->bytes};
 }
 
+void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome) {
+  if (!began) {
+    auto error = current_exception_info();
+    if (error.where.empty()) error.where = *work.name;
+    outcome.result = std::move(error);
+    return;
+  }
+  outcome.result = task_error(work);
+  const auto* filter = work.retry_on;
+  if (!work.record && work.encoded.retry_module) filter = find_function({work.encoded.retry_module, work.encoded.retry_offset});
+  outcome.retry = filter && filter->matches && filter->matches();
+}
+
 wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
                                 const std::shared_ptr<Executor>& behind) {
   wire::Outcome outcome{.id = work.id};
@@ -88,19 +109,24 @@ wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, con
   const auto start = now_ns();
   since_.store(start, std::memory_order_release);
   if (behind) environment_.watchdog->watch(behind);
+  bool began = false;  // else what is thrown is not the task's own doing
   {
     Running running(this);
+    RunningWork::Scope scope(running_work_, work.id);
     try {
+      CancelSlot::check();
       auto engine = environment_.engine.lock();
       if (!engine) throw RuntimeStopped("the runtime has been shut down");
       auto record = decoded(work);
       Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
-                            .gpu_ids = lease.gpu_ids, .cancelled = &environment_.stopping};
+                            .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping,
+                            .cancelled_id = &scope.slot().cancelled_id()};
       Context context(std::move(engine), invocation);
+      began = true;
       record->run(instance, context, *record->result);
       outcome.result = value_for(*record->result, owner);
     } catch (...) {
-      outcome.result = task_error(work);
+      note_failure(work, began, outcome);
     }
     work.record.reset();
   }

@@ -12,6 +12,7 @@
 
 #include "runtime/actors/control.hpp"
 #include "runtime/actors/router.hpp"
+#include "runtime/actors/running_work.hpp"
 #include "runtime/actors/store_access.hpp"
 #include "runtime/context.hpp"
 
@@ -36,7 +37,13 @@ struct Work {
   int attempt = 1;
   std::shared_ptr<TaskRecord> record{};
   wire::Task encoded{};
+  const FunctionEntry* retry_on = nullptr;  ///< of a typed one
 };
+
+/// Of work that was cancelled before it began.
+inline wire::Outcome cancelled_outcome(TaskId id) {
+  return {.id = id, .result = ErrorInfo{.code = ErrorCode::kCancelled, .message = "it was cancelled before it began"}};
+}
 
 class Executor {
  public:
@@ -53,6 +60,8 @@ class Executor {
   void set_blocked(bool blocked);
   /// Sends away what should not wait for the running work. Thread-safe.
   virtual void relieve() = 0;
+  /// Nobody wants it any more: it does not start, or is told so while it runs. No effect when it is done. Thread-safe.
+  virtual void cancel(TaskId id, bool recursive) = 0;
   /// Since when the running work runs; 0: none.
   std::int64_t running_since() const noexcept { return since_.load(std::memory_order_acquire); }
 
@@ -64,10 +73,12 @@ class Executor {
   wire::Outcome execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, const std::shared_ptr<Executor>& behind);
 
   HostEnvironment& environment_;
+  RunningWork running_work_{};
   std::atomic<bool> watched_{false};
 
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);
+  void note_failure(const Work& work, bool began, wire::Outcome& outcome);
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
   LeaseId lease_{};

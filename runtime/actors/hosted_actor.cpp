@@ -1,5 +1,7 @@
 #include "runtime/actors/hosted_actor.hpp"
 
+#include <algorithm>
+
 namespace manta::detail {
 
 void HostedActor::start(caf::actor_system& system, Work constructor) {
@@ -45,6 +47,21 @@ void HostedActor::report() {
 }
 
 void HostedActor::relieve() { report(); }
+
+void HostedActor::cancel(TaskId id, bool recursive) {
+  {
+    std::unique_lock lock(mutex_);
+    const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
+    if (queued != queue_.end()) {
+      queue_.erase(queued);
+      outcomes_.push_back(cancelled_outcome(id));
+      const bool needed = !std::exchange(awake_, true);
+      lock.unlock();
+      return wake_if(needed);
+    }
+  }
+  running_work_.cancel(id, recursive);
+}
 
 void HostedActor::construct() {
   Work work = std::move(*constructor_);

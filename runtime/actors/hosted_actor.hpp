@@ -14,6 +14,7 @@ class HostedActor final : public Executor, public std::enable_shared_from_this<H
   void destroy(bool kill);
   ProcessId owner() const { return owner_; }
   void relieve() override;
+  void cancel(TaskId id, bool recursive) override;
 
  private:
   void wake_if(bool needed);

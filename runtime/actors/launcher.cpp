@@ -8,6 +8,7 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
 constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
 
 }  // namespace
@@ -134,7 +135,7 @@ void ZygoteLauncher::on_exit(const WorkerExit& exit) {
   const auto process = static_cast<ProcessId>(exit.tag);
   auto it = entries_.find(process);
   if (it == entries_.end()) return;
-  it->second.exit = exit.to_string();
+  it->second.exit = exit;
   const auto log = it->second.log;
   finish_if_gone(process, lock);
   if (lock.owns_lock()) lock.unlock();
@@ -160,11 +161,19 @@ void ZygoteLauncher::finish_if_gone(ProcessId process, std::unique_lock<std::mut
   auto entry = std::move(it->second);
   entries_.erase(it);
   lock.unlock();
-  handlers_.on_ended(process, *entry.exit);
+  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing());
   changed_.notify_all();
 }
 
-void ZygoteLauncher::kill(ProcessId process) {
+void ZygoteLauncher::kill(ProcessId process) { signal(process, SIGKILL); }
+
+void ZygoteLauncher::terminate(ProcessId process) {
+  signal(process, SIGTERM);
+  std::lock_guard lock(start_mutex_);
+  if (parts_) parts_->links->run_after(kTerminateTimeout, [this, process] { kill(process); });  // ids are never used again
+}
+
+void ZygoteLauncher::signal(ProcessId process, int signal) {
   std::unique_lock lock(mutex_);
   auto it = entries_.find(process);
   if (it == entries_.end() || !it->second.pid) return;
@@ -175,7 +184,7 @@ void ZygoteLauncher::kill(ProcessId process) {
     std::lock_guard start_lock(start_mutex_);
     using_parts = parts_;
   }
-  if (using_parts) static_cast<void>(using_parts->zygote->kill(pid, SIGKILL));
+  if (using_parts) static_cast<void>(using_parts->zygote->kill(pid, signal));
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {

@@ -29,7 +29,7 @@ class ZygoteLauncher final : public ProcessLauncher {
  public:
   struct Handlers {
     std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
-    std::function<void(ProcessId process, std::string how)> on_ended{};       ///< after its last message
+    std::function<void(ProcessId process, std::string how, bool own_doing)> on_ended{};  ///< after its last message
   };
   ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers);
   ~ZygoteLauncher() override;
@@ -37,6 +37,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
                          const std::map<std::string, std::string>& environment, Amount cpus) override;
   void kill(ProcessId process) override;
+  void terminate(ProcessId process) override;
   /// To a worker process; dropped when it is gone.
   void send(ProcessId to, const Buffer& message, std::span<const int> fds = {});
   /// Waits for the processes to leave, kills those that have not, ends the zygote.
@@ -50,7 +51,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     LogPump::Id log = 0;
     bool link_closed = false;
     bool ready = false;  ///< it has sent its first message
-    std::optional<std::string> exit{};
+    std::optional<WorkerExit> exit{};
   };
   /// The parts, made at the first call; they stay alive while a launch uses them. RuntimeStopped after stop().
   struct Parts {
@@ -61,6 +62,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     ~Parts();
   };
   Result<std::shared_ptr<Parts>> parts();
+  void signal(ProcessId process, int signal);
   void kill_unless_ready(ProcessId process);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);

@@ -17,7 +17,9 @@ Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, Pr
 Node::~Node() { actor_->stop(); }
 
 void Node::deliver(ProcessId from, wire::Message message) { actor_->tell(FromProcess{from, std::move(message)}); }
-void Node::process_ended(ProcessId process, std::string how) { actor_->tell(Ended{process, std::move(how)}); }
+void Node::process_ended(ProcessId process, std::string how, bool own_doing) {
+  actor_->tell(Ended{process, std::move(how), own_doing});
+}
 void Node::stop() { actor_->tell(Stopped{}); }
 
 Resources Node::available() const {
@@ -59,7 +61,8 @@ void Node::on(FromProcess& event) {
                 effects_);
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
     const auto* lease = table_.find(release_it->lease);
-    if (lease && lease->owner == event.from) release(release_it->lease, release_it->kill);
+    if (lease && lease->owner == event.from) 
+      release(release_it->lease, release_it->kill ? End::kKill : release_it->terminate ? End::kTerminate : End::kLeave);
   } else if (auto* blocked = std::get_if<wire::SetBlocked>(&event.message)) {
     const auto place = places_.find(blocked->lease);
     if (place != places_.end() && place->second == event.from) table_.set_blocked(blocked->lease, blocked->blocked, effects_);
@@ -150,7 +153,7 @@ void Node::on(Launched& event) {
     if (table_.find(lease.id)) tell_granted(lease, event.process);
 }
 
-void Node::release(LeaseId lease, bool kill) {
+void Node::release(LeaseId lease, End end) {
   const auto* held = table_.find(lease);
   if (!held) return;
   if (held->for_life) wanted_options_.erase({held->owner, held->purpose});  // asked for anew at a restart
@@ -165,7 +168,8 @@ void Node::release(LeaseId lease, bool kill) {
   if (!it->second.own || it->second.ended) return;
   it->second.leaving = true;
   if (!it->second.running) return;  // killed as soon as it has been launched
-  kill ? launcher_.kill(process) : router_.send(process, wire::Shutdown{});
+  if (end == End::kKill) return launcher_.kill(process);
+  end == End::kTerminate ? launcher_.terminate(process) : router_.send(process, wire::Shutdown{});
 }
 
 void Node::on(Ended& event) {
@@ -183,7 +187,7 @@ void Node::on(Ended& event) {
     if (!lease) continue;
     const ErrorInfo error{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                           .where = "worker process " + std::to_string(process.pid)};
-    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error});
+    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1});
     if (lease->for_life) wanted_options_.erase({lease->owner, lease->purpose});
     table_.release(id, effects_);
   }
@@ -197,7 +201,7 @@ void Node::drop_owner(ProcessId owner) {
       auto it = processes_.find(place->second);
       if (it != processes_.end() && !it->second.own) router_.send(place->second, wire::OwnerGone{owner});
     }
-    release(id, true);
+    release(id, End::kKill);
   }
   std::erase_if(wanted_options_, [&](const auto& each) { return each.first.first == owner; });
   router_.send(kNodeProcess, wire::OwnerGone{owner});

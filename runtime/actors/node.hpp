@@ -26,6 +26,8 @@ class ProcessLauncher {
   virtual Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
                                  const std::map<std::string, std::string>& environment, Amount cpus) = 0;
   virtual void kill(ProcessId process) = 0;
+  /// SIGTERM, and five seconds later SIGKILL if it is still there.
+  virtual void terminate(ProcessId process) = 0;
 };
 
 class Node {
@@ -41,8 +43,8 @@ class Node {
 
   /// A message of an owner or of a worker process.
   void deliver(ProcessId from, wire::Message message);
-  /// A worker process has ended: "was killed by signal 9 (Killed)".
-  void process_ended(ProcessId process, std::string how);
+  /// A worker process has ended: "was killed by signal 9 (Killed)". own_doing: what ran in it did that.
+  void process_ended(ProcessId process, std::string how, bool own_doing = false);
   Resources available() const;
   std::size_t leases_held() const;
   /// Tells all worker processes to end; those that do not are killed by the launcher's end.
@@ -51,7 +53,7 @@ class Node {
  private:
   struct FromProcess { ProcessId from; wire::Message message; };
   struct Launched { ProcessId process; Result<ProcessLauncher::Started> result; };
-  struct Ended { ProcessId process; std::string how; };
+  struct Ended { ProcessId process; std::string how; bool own_doing; };
   struct Stopped {};
   using Event = std::variant<FromProcess, Launched, Ended, Stopped>;
   struct Process {
@@ -74,7 +76,8 @@ class Node {
   ProcessId shared_process();
   ProcessId launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease);
   void tell_granted(const core::Lease& lease, ProcessId worker);
-  void release(LeaseId lease, bool kill);
+  enum class End : std::uint8_t { kLeave, kTerminate, kKill };
+  void release(LeaseId lease, End end);
   void drop_owner(ProcessId owner);
   void publish_available();
 

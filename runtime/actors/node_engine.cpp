@@ -110,7 +110,7 @@ void NodeEngine::start_roles() {
   launcher_ = std::make_unique<ZygoteLauncher>(
       wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_}, options_.log_dir,
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
-                               .on_ended = [this](ProcessId process, std::string how) { node_->process_ended(process, std::move(how)); }});
+                               .on_ended = [this](ProcessId process, std::string how, bool own_doing) { node_->process_ended(process, std::move(how), own_doing); }});
   begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()));
   std::vector<int> gpu_ids(machine_.gpu_names.size());
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);

@@ -17,6 +17,7 @@ struct OwnedWork {
   std::shared_ptr<const std::string> name{};
   bool portable = false;                      ///< may run in another process: encode what it takes
   EncodedValue arguments{};                   ///< when portable
+  TaskId parent{};                            ///< the work that submitted it
 };
 
 struct OwnedTask final : OwnedWork, core::TaskNode {

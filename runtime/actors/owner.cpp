@@ -26,6 +26,17 @@ std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size
                 .cause = std::move(cause)});
 }
 
+void check_times(const TaskOptions& options, const std::string& what) {
+  auto refuse = [&](const std::string& why) {
+    throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what});
+  };
+  const auto none = std::chrono::nanoseconds(0);
+  if (options.deadline < none) refuse("the deadline is negative: give a time from the submit on, or 0 for none");
+  const auto& backoff = options.backoff;
+  if (backoff.initial < none || backoff.max < none) refuse("a time of the back-off is negative");
+  if (!(backoff.factor >= 1)) refuse("the back-off's factor is " + std::to_string(backoff.factor) + ": give 1 or more");
+}
+
 /// One handle's share in an actor; the last one tells the owner.
 class OwnedActorLink final : public ActorLink {
  public:
@@ -76,7 +87,7 @@ Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHos
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
 }
 
-Owner::~Owner() { actor_->stop(); }
+Owner::~Owner() { end(); }
 
 void Owner::check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const {
   auto refuse = [&](ErrorCode code, const std::string& why) { throw_error({.code = code, .message = why, .where = what}); };
@@ -175,12 +186,19 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   task->id = ids_.next<TaskId>();
   task->nested = nested;
   task->max_retries = task->options->max_retries;
+  check_times(*task->options, *task->name);
+  task->backs_off = task->options->backoff.initial > std::chrono::nanoseconds(0);
+  if (const auto* slot = CancelSlot::current()) task->parent = slot->id();
+  const bool alone = own_process || (options_.portable && task->options->num_gpus > Amount(0));
+  task->record->result->set_producer(alone ? Cell::Producer::kOwnProcessTask : Cell::Producer::kTask, task->id.value);
   if (fail_at_once(*task)) return;
   prepare(task);
   const auto pending = pending_arguments(*task);
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
   actor_->tell(Submitted{task});
+  if (task->options->deadline > std::chrono::nanoseconds(0))
+    if (const auto deadline = deadline_in(task->options->deadline)) timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); });
   watch_arguments(task, pending);
 }
 
@@ -211,6 +229,8 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portabl
   call->record = std::move(record);
   call->portable = portable;
   call->id = ids_.next<TaskId>();
+  if (const auto* slot = CancelSlot::current()) call->parent = slot->id();
+  call->record->result->set_producer(Cell::Producer::kCall, call->id.value);
   call->actor = actor;
   if (fail_at_once(*call)) return;
   prepare(call);
@@ -230,7 +250,10 @@ void Owner::stop() {
   actor_->tell(Stop{.everything = false});
 }
 
-void Owner::end() { actor_->stop(); }
+void Owner::end() {
+  timer_.stop();
+  actor_->stop();
+}
 
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }
 

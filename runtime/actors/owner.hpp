@@ -6,6 +6,7 @@
 
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/owned_work.hpp"
+#include "runtime/actors/timer.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
@@ -25,6 +26,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable);
   void dropped(ActorId actor);
   void kill(ActorId actor);
+  /// See Client::cancel.
+  void cancel(Cell& cell, const CancelOptions& options);
+  /// Cancels what those tasks and calls submitted, and in turn what that submitted.
+  void cancel_children(std::vector<TaskId> parents);
 
   /// A message from the node or a worker.
   void deliver(wire::Message message);
@@ -45,7 +50,13 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Dropped { ActorId actor; };
   struct Killed { ActorId actor; };
   struct Stop { bool everything; };
-  using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, wire::Message>;
+  struct Cancel { TaskId id; CancelOptions options; };
+  struct CancelChildren { std::vector<TaskId> parents; };
+  struct DeadlinePassed { TaskId id; };
+  struct RetryDue { TaskId id; };
+  struct Overdue { TaskId id; LeaseId lease; };  ///< still runs a while after it was asked to stop
+  using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
+                             RetryDue, Overdue, wire::Message>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -72,6 +83,11 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(Dropped& event);
   void on(Killed& event);
   void on(Stop& event);
+  void on(Cancel& event);
+  void on(CancelChildren& event);
+  void on(DeadlinePassed& event);
+  void on(RetryDue& event);
+  void on(Overdue& event);
   void on(wire::Message& message);
   void on_granted(const wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
@@ -80,7 +96,13 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);
   void on_created(wire::ActorCreated& created);
+  void abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options);
+  void abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options);
+  void end_process_of(OwnedTask& task, const wire::ReleaseLease& how);
+  void arm_retry(const OwnedTask& task);
+  void settle_crashed(OwnedTask& task, ErrorCode code);
   void perform();
+  void perform_child_cancels();
   void perform_tasks();
   void perform_actors();
   void send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks);
@@ -113,9 +135,11 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<LeaseId, std::shared_ptr<const ErrorInfo>> lost_{};
   std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
+  std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
   std::atomic<std::size_t> unfinished_{0};
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
+  Timer timer_;  ///< tells the actor, so it ends first
 };
 
 }  // namespace manta::detail

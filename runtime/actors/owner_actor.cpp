@@ -36,6 +36,8 @@ wire::ProcessOptions process_options(const Options& options, const std::string& 
   return {.name = name, .environment = options.env, .log_file = options.log_file.string(), .echo = options.echo_output};
 }
 
+int attempt_of(const core::TaskNode& task) { return task.crashes + task.failures + 1; }
+
 std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
 
 }  // namespace
@@ -43,6 +45,7 @@ std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared
 void Owner::handle(std::vector<Event>& events) {
   for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
   perform();
+  if (!cancelled_parents_.empty()) perform_child_cancels();
 }
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
@@ -208,7 +211,7 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   lost_[lost.lease] = error;
   for (auto& [id, actor] : actors_)
     if (actor_table_.lease_of(id) == lost.lease) actor->last_error = error;
-  task_table_.lease_lost(lost.lease, task_effects_);
+  task_table_.lease_lost(lost.lease, lost.own_doing, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_);
 }
 
@@ -232,7 +235,15 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   auto it = tasks_.find(outcome.id);
   if (it == tasks_.end()) return drop_result(outcome);
   auto task = it->second;
+  if (task->unwanted) {
+    drop_result(outcome);
+    task_table_.withdraw(*task);
+    forget_task(*task);
+    settled_.push_back(std::move(task));
+    return;
+  }
   if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
+  if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
   settle(*task, outcome);
   task_table_.finished(*task, outcome.nanoseconds, task_effects_);
   forget_task(*task);
@@ -271,7 +282,9 @@ void Owner::forget_task(OwnedTask& task) {
 }
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
-  return {.id = id, .name = work.name, .attempt = attempt, .record = work.record};
+  Work typed{.id = id, .name = work.name, .attempt = attempt, .record = work.record};
+  if (work.kind == OwnedWork::Kind::kTask) typed.retry_on = static_cast<OwnedTask&>(work).options->retry_on.filter();
+  return typed;
 }
 
 wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
@@ -279,6 +292,12 @@ wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
   wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name,
                   .attempt = static_cast<std::uint32_t>(attempt), .arguments = to_wire(work.arguments)};
   for (auto& cell : work.record->refs) task.refs.push_back(to_wire(encode_cell(*cell).value()));
+  if (work.kind == OwnedWork::Kind::kTask) {
+    if (const auto* filter = static_cast<OwnedTask&>(work).options->retry_on.filter()) {
+      const auto filter_key = function_key(*filter);
+      task.retry_module = filter_key.module, task.retry_offset = filter_key.offset;
+    }
+  }
   return task;
 }
 
@@ -288,13 +307,13 @@ void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   if (held.worker == router_.self()) {
     std::vector<Work> work;
     work.reserve(tasks.size());
-    for (auto* task : tasks) work.push_back(typed_work(*task, task->id, task->crashes + 1));
+    for (auto* task : tasks) work.push_back(typed_work(*task, task->id, attempt_of(*task)));
     return host_.run(router_.self(), held.info, std::move(work));
   }
   wire::RunTasks message{.owner = router_.self(), .lease = held.info};
   std::uint64_t bytes = 0;
   for (auto* task : tasks) {
-    message.tasks.push_back(wire_task(*task, task->id, task->crashes + 1));
+    message.tasks.push_back(wire_task(*task, task->id, attempt_of(*task)));
     bytes += inline_size(message.tasks.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.owner = router_.self(), .lease = held.info}));
@@ -352,18 +371,12 @@ void Owner::perform() {
 
 void Owner::perform_tasks() {
   auto effects = std::exchange(task_effects_, {});
-  for (auto* node : effects.crashed) {
-    auto& task = static_cast<OwnedTask&>(*node);
-    if (!tasks_.contains(task.id)) continue;  // its result came after all
-    const auto cause = lost_[task.lease];
-    task.record->result->set_error(share(
-        {.code = ErrorCode::kWorkerCrashed,
-         .message = "its worker process died in each of " + std::to_string(task.crashes) + " attempts, the last time as it " +
-                    (cause ? cause->message : "was lost") + ": look at the worker's output",
-         .where = *task.name + " #" + std::to_string(task.id.value & 0xffffffffffull)}));
-    forget_task(task);
-  }
+  for (auto* node : effects.crashed) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kWorkerCrashed);
+  for (auto* node : effects.poisoned) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kTaskPoisoned);
+  for (auto* node : effects.ended)
+    if (auto it = tasks_.find(node->id); it != tasks_.end()) forget_task(*it->second);
   lost_.clear();
+  for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
   for (std::size_t i = 0; i < effects.assigns.size();) {
     std::vector<OwnedTask*> group;
     const auto lease = effects.assigns[i].lease;

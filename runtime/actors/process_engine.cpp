@@ -50,6 +50,7 @@ class Gathering final : public Cell::Waiter {
   bool fail_fast() const { return fail_fast_; }
   bool done() const { return done_.load(std::memory_order_acquire) != 0; }
   bool wait(Deadline deadline) {
+    CancelSlot::Sleep sleep(done_, 0);
     while (!done())
       if (!futex_wait(done_, 0, deadline)) return done();
     return true;
@@ -86,7 +87,8 @@ bool may_come_from_a_worker(const wire::Message& message) {
   return std::holds_alternative<wire::RunTasks>(message) || std::holds_alternative<wire::TasksDone>(message) ||
          std::holds_alternative<wire::CreateActor>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
          std::holds_alternative<wire::CallActor>(message) || std::holds_alternative<wire::ActorDone>(message) ||
-         std::holds_alternative<wire::DestroyActor>(message) || std::holds_alternative<wire::ActorDestroyed>(message);
+         std::holds_alternative<wire::DestroyActor>(message) || std::holds_alternative<wire::ActorDestroyed>(message) ||
+         std::holds_alternative<wire::CancelWork>(message);
 }
 
 struct ProcessEngine::System {
@@ -121,7 +123,10 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
 }
 
 void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
+  const auto* parent = CancelSlot::current();
+  if (parent && parent->cancelled_with_children()) CancelSlot::check();
   owner_->submit(std::move(record), std::move(options), Executor::current() != nullptr);
+  if (parent && parent->cancelled_with_children()) owner_->cancel_children({parent->id()});  // cancelled in between
 }
 
 std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> constructor,
@@ -131,17 +136,28 @@ std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> cons
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (spin_until([&] { return cell.settled(); })) return true;
+  if (CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
+    Cell* one = &cell;
+    return wait_some(std::span(&one, 1), 1, deadline, false);
+  }
   Blocked blocked;
   return cell.wait(deadline);
 }
 
+void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) { owner_->cancel(cell, options); }
+
 bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
   if (spin_until(changed)) return true;
-  Blocked blocked;
-  while (!changed())
-    if (!futex_wait(word, value, deadline)) return changed();
-  return true;
+  bool in_time = true;
+  {
+    CancelSlot::check();
+    Blocked blocked;
+    CancelSlot::Sleep sleep(word, value);
+    while (in_time && !changed()) in_time = futex_wait(word, value, deadline) || changed();
+  }
+  CancelSlot::check();
+  return in_time;
 }
 
 void ProcessEngine::post_callback(std::function<void()> callback) {
@@ -188,11 +204,13 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
     cell->on_settled(std::move(waiter));
   }
   bool in_time = spin_until([&] { return gathering->done(); });
-  if (!in_time) {
+  const auto* slot = in_time ? nullptr : CancelSlot::current();
+  if (!in_time && !(slot && slot->cancelled())) {
     Blocked blocked;
     in_time = gathering->wait(deadline);
   }
   for (auto& [cell, waiter] : registered) cell->forget(waiter.get());
+  if (slot) CancelSlot::check();
   return in_time;
 }
 
@@ -210,6 +228,9 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     host_->call(call->actor, work_of(std::move(call->calls)));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
     host_->destroy(destroy->actor, destroy->kill);
+  } else if (auto* cancel = std::get_if<wire::CancelWork>(&message)) {
+    host_->cancel(from, *cancel);
+    if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
   } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
     host_->drop_owner(gone->owner);
   } else if (std::holds_alternative<wire::TasksDone>(message) || std::holds_alternative<wire::ActorDone>(message) ||

@@ -19,6 +19,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool wait(Cell& cell, Deadline deadline) override;
   bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
+  void cancel(Cell& cell, const CancelOptions& options) override;
   void post_callback(std::function<void()> callback) override;
   Resources total_resources() const override { return total_; }
 

@@ -1,5 +1,7 @@
 #include "runtime/actors/task_worker.hpp"
 
+#include <algorithm>
+
 namespace manta::detail {
 
 void TaskWorker::start(caf::actor_system& system) {
@@ -58,6 +60,19 @@ void TaskWorker::report(bool held_up) {
 }
 
 void TaskWorker::relieve() { report(true); }
+
+void TaskWorker::cancel(TaskId id, bool recursive) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
+    if (queued != queue_.end()) {
+      queue_.erase(queued);
+      outcomes_.push_back(cancelled_outcome(id));
+      return;  // reported behind what runs
+    }
+  }
+  running_work_.cancel(id, recursive);
+}
 
 void TaskWorker::drain() {
   auto self = shared_from_this();

@@ -22,6 +22,7 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   void wake();
   /// Hands unstarted tasks back and sends the outcomes that are there.
   void relieve() override;
+  void cancel(TaskId id, bool recursive) override;
 
  private:
   void drain();

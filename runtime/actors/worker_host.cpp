@@ -126,6 +126,17 @@ void WorkerHost::destroy(ActorId actor, bool kill) {
   hosted->destroy(kill);
 }
 
+void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
+  std::shared_ptr<Executor> executor;
+  {
+    std::lock_guard lock(mutex_);
+    if (auto it = workers_.find(what.lease); it != workers_.end() && it->second->owner() == owner) executor = it->second;
+    if (auto it = actors_.find(what.actor); it != actors_.end() && it->second->owner() == owner) executor = it->second;
+  }
+  if (!executor) return;
+  for (auto id : what.tasks) executor->cancel(id, what.recursive);
+}
+
 void WorkerHost::drop_owner(ProcessId owner) {
   std::vector<std::shared_ptr<HostedActor>> orphans;
   {

@@ -42,6 +42,8 @@ class WorkerHost {
   void call(ActorId actor, std::vector<Work> calls);
   /// Runs the destructor after the calls that were made; with `kill` without the calls that have not begun.
   void destroy(ActorId actor, bool kill);
+  /// See wire::CancelWork; an owner can only cancel its own.
+  void cancel(ProcessId owner, const wire::CancelWork& what);
   /// Its process is gone: its tasks that have not begun and its actors end.
   void drop_owner(ProcessId owner);
   /// True when nothing runs any more.

@@ -65,6 +65,14 @@ void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   destroy_if_done(call.actor, *entry, effects);
 }
 
+bool ActorTable::cancel(CallNode& call, ActorEffects& effects) {
+  call.unwanted = true;
+  auto* entry = find(call.actor);
+  if (entry && std::find(entry->in_flight.begin(), entry->in_flight.end(), &call) != entry->in_flight.end()) return false;
+  withdraw(call, effects);
+  return true;
+}
+
 void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
   if (entry.state != ActorState::kAlive || entry.destroying) return;
   while (!entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
@@ -142,7 +150,8 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
   for (auto call = lost.rbegin(); call != lost.rend(); ++call) {
-    if (entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries) {
+    const bool again = entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
+    if (again && !(*call)->unwanted) {
       ++(*call)->crashes;
       entry.waiting.push_front(*call);
     } else {

@@ -22,6 +22,7 @@ struct CallNode {
   ActorId actor{};
   std::uint32_t unresolved = 0;
   int crashes = 0;
+  bool unwanted = false;  ///< its ref is settled without it: never runs again
 };
 
 enum class CallFailure : std::uint8_t { kActorDied, kUnavailable, kCreationFailed };
@@ -64,6 +65,8 @@ class ActorTable {
   void argument_ready(CallNode& call, ActorEffects& effects);
   /// Takes out a call that will not run: an argument failed.
   void withdraw(CallNode& call, ActorEffects& effects);
+  /// Nobody wants it any more. True when it had not been sent and is taken out; else its end is still to come.
+  bool cancel(CallNode& call, ActorEffects& effects);
   void lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects);
   void created(ActorId actor, LeaseId lease, ActorEffects& effects);
   void creation_failed(ActorId actor, LeaseId lease, ActorEffects& effects);

@@ -37,9 +37,13 @@ void TaskTable::withdraw(TaskNode& task) {
   if (task.state == TaskState::kFinished) return;
   if (task.state == TaskState::kReady) std::erase(shapes_[task.shape].ready, &task);
   if (task.state == TaskState::kAssigned) unassign(task);
+  finish(task);
+  mark(task.shape);
+}
+
+void TaskTable::finish(TaskNode& task) {
   task.state = TaskState::kFinished;
   --unfinished_;
-  mark(task.shape);
 }
 
 void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects&) {
@@ -68,8 +72,26 @@ void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&)
   if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
   unassign(task);
   if (task.estimate) task.estimate->add(nanoseconds);
-  task.state = TaskState::kFinished;
-  --unfinished_;
+  finish(task);
+}
+
+bool TaskTable::failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects) {
+  if (task.state != TaskState::kAssigned || task.unwanted || !may_retry(task)) return false;
+  if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
+  unassign(task);
+  if (task.failures < UINT16_MAX) ++task.failures;
+  retry(task, effects);
+  return true;
+}
+
+void TaskTable::retry(TaskNode& task, TaskEffects& effects) {
+  if (!task.backs_off) return make_ready(task, true);
+  task.state = TaskState::kWaitingForRetry;
+  effects.back_off.push_back(&task);
+}
+
+void TaskTable::retry_due(TaskNode& task) {
+  if (task.state == TaskState::kWaitingForRetry) make_ready(task, true);
 }
 
 void TaskTable::returned(TaskNode& task, TaskEffects&) {
@@ -83,7 +105,22 @@ void TaskTable::held_up(LeaseId lease) {
   if (it != leases_.end() && !it->second.assigned.empty()) it->second.held_up = true;
 }
 
-void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
+void TaskTable::crash(TaskNode& task, bool own_doing, TaskEffects& effects) {
+  const bool again = may_retry(task);
+  ++task.crashes;
+  if (own_doing) ++task.own_deaths;
+  if (task.own_deaths >= kPoisonedAfter) {
+    finish(task);
+    effects.poisoned.push_back(&task);
+  } else if (!again) {
+    finish(task);
+    effects.crashed.push_back(&task);
+  } else {
+    retry(task, effects);
+  }
+}
+
+void TaskTable::lease_lost(LeaseId lease, bool own_doing, TaskEffects& effects) {
   auto it = leases_.find(lease);
   if (it == leases_.end()) return;
   auto lost = std::move(it->second);
@@ -93,10 +130,11 @@ void TaskTable::lease_lost(LeaseId lease, TaskEffects& effects) {
   const bool alone = lost.assigned.size() == 1;
   for (auto task = lost.assigned.rbegin(); task != lost.assigned.rend(); ++task) {
     (*task)->suspect |= !alone;
-    if (alone && ++(*task)->crashes > (*task)->max_retries && (*task)->max_retries >= 0) {
-      (*task)->state = TaskState::kFinished;
-      --unfinished_;
-      effects.crashed.push_back(*task);
+    if ((*task)->unwanted) {
+      finish(**task);
+      effects.ended.push_back(*task);
+    } else if (alone) {
+      crash(**task, own_doing, effects);
     } else {
       make_ready(**task, true);
     }

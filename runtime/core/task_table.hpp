@@ -17,7 +17,7 @@
 
 namespace manta::core {
 
-enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kFinished };
+enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kWaitingForRetry, kFinished };
 
 /// How long calls of one function took lately. Shared by all its tasks.
 struct DurationEstimate {
@@ -35,6 +35,10 @@ struct TaskNode {
   int max_retries = 0;             ///< -1: without end
   int crashes = 0;                 ///< workers that died while it ran
   bool suspect = false;            ///< lost in a batch, which may be its doing: from now on it runs alone
+  bool unwanted = false;           ///< its ref is settled without it (cancelled, deadline): never runs again
+  bool backs_off = false;          ///< waits before each retry, as the owner's clock says
+  std::uint8_t own_deaths = 0;     ///< workers that it ended by its own doing: a fault, abort, exit
+  std::uint16_t failures = 0;      ///< errors of its own after which it ran again
   LeaseId lease{};
   DurationEstimate* estimate = nullptr;
 };
@@ -61,6 +65,9 @@ struct TaskEffects {
   std::vector<Assign> assigns{};
   std::vector<LeaseId> give_back{};
   std::vector<TaskNode*> crashed{};  ///< out of retries: settle with WorkerCrashed
+  std::vector<TaskNode*> poisoned{}; ///< ended kPoisonedAfter workers by its own doing: settle with TaskPoisoned
+  std::vector<TaskNode*> back_off{}; ///< call retry_due when its time has come
+  std::vector<TaskNode*> ended{};    ///< unwanted, and gone with its worker: forget
 };
 
 class TaskTable {
@@ -69,6 +76,7 @@ class TaskTable {
   static constexpr std::size_t kMaxBatch = 256;
   static constexpr std::int64_t kLeaseTime = 20'000'000;  ///< nanoseconds of work, then others get their turn
   static constexpr std::uint32_t kMaxWanted = 64;      ///< leases asked for at once, per shape
+  static constexpr int kPoisonedAfter = 3;             ///< workers that a task may end by its own doing
 
   std::uint32_t shape_index(const TaskShape& shape);
   const TaskShape& shape(std::uint32_t index) const { return shapes_[index].shape; }
@@ -84,9 +92,13 @@ class TaskTable {
   void returned(TaskNode& task, TaskEffects& effects);
   /// The task that runs under the lease waits or takes long: nothing more goes there until it is done.
   void held_up(LeaseId lease);
+  /// The task's own error is one after which it may run again: true when retries are left, and it will.
+  bool failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
+  /// The time between two attempts is over.
+  void retry_due(TaskNode& task);
   /// The lease's worker died. A task that was alone there counts a crash. Which one of a batch ran is not known, as
-  /// results are told in groups: nobody is charged, and each goes alone from now on.
-  void lease_lost(LeaseId lease, TaskEffects& effects);
+  /// results are told in groups: nobody is charged, and each goes alone from now on. `own_doing`: what ran there ended it.
+  void lease_lost(LeaseId lease, bool own_doing, TaskEffects& effects);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
@@ -113,6 +125,10 @@ class TaskTable {
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
+  void finish(TaskNode& task);
+  static bool may_retry(const TaskNode& task) { return task.max_retries < 0 || task.crashes + task.failures < task.max_retries; }
+  void retry(TaskNode& task, TaskEffects& effects);
+  void crash(TaskNode& task, bool own_doing, TaskEffects& effects);
   static bool runs_alone(const TaskNode& task) { return task.suspect || task.max_retries == 0; }
   bool has_room(const HeldLease& lease, const TaskNode& task) const;
   void assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects);

@@ -112,6 +112,12 @@ ErrorInfo stopped_error() {
 
 }  // namespace
 
+bool WorkerExit::own_doing() const noexcept {
+  if (WIFEXITED(wait_status)) return true;
+  constexpr int kFaults[]{SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
+  return WIFSIGNALED(wait_status) && std::find(std::begin(kFaults), std::end(kFaults), WTERMSIG(wait_status)) != std::end(kFaults);
+}
+
 std::string WorkerExit::to_string() const {
   if (WIFSIGNALED(wait_status)) {
     const int number = WTERMSIG(wait_status);

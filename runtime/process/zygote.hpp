@@ -41,6 +41,8 @@ struct WorkerExit {
 
   /// "was killed by signal 9 (Killed)", "exited with status 3".
   std::string to_string() const;
+  /// True when it ended itself (a fault, abort, exit), false when somebody killed it from outside.
+  bool own_doing() const noexcept;
 };
 
 struct ZygoteOptions {

@@ -44,6 +44,7 @@ class Reader {
     Task task{.id = {in.getId()}, .module = in.getModule(), .offset = in.getOffset(), .name = text(in.getName()),
               .attempt = in.getAttempt(), .arguments = value(in.getArguments())};
     for (auto ref : in.getRefs()) task.refs.push_back(value(ref));
+    task.retry_module = in.getRetryModule(), task.retry_offset = in.getRetryOffset();
     return task;
   }
   std::vector<Task> tasks(capnp::List<schema::Task>::Reader in) const {
@@ -53,7 +54,7 @@ class Reader {
     return list;
   }
   Outcome outcome(schema::Outcome::Reader in) const {
-    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds()};
+    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry()};
     switch (in.which()) {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
       case schema::Outcome::ERROR: out.result = error(in.getError()); break;
@@ -90,6 +91,7 @@ void put(schema::Task::Builder out, const Task& task) {
   put(out.initArguments(), task.arguments);
   auto refs = out.initRefs(static_cast<unsigned>(task.refs.size()));
   for (unsigned i = 0; i < refs.size(); ++i) put(refs[i], task.refs[i]);
+  out.setRetryModule(task.retry_module), out.setRetryOffset(task.retry_offset);
 }
 
 void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease) {
@@ -106,7 +108,7 @@ LeaseInfo lease_info(schema::LeaseInfo::Reader in) {
 
 void put(schema::Outcome::Builder out, const Outcome& outcome) {
   out.setId(outcome.id.value);
-  out.setNanoseconds(outcome.nanoseconds);
+  out.setNanoseconds(outcome.nanoseconds), out.setRetry(outcome.retry);
   if (auto* value = std::get_if<Value>(&outcome.result))
     put(out.initValue(), *value);
   else if (auto* error = std::get_if<ErrorInfo>(&outcome.result))
@@ -166,12 +168,12 @@ struct Encoder {
   }
   void operator()(const LeaseLost& m) {
     auto o = out.initLeaseLost();
-    o.setLease(m.lease.value);
+    o.setLease(m.lease.value), o.setOwnDoing(m.own_doing);
     put(o.initError(), m.error);
   }
   void operator()(const ReleaseLease& m) {
     auto o = out.initReleaseLease();
-    o.setLease(m.lease.value), o.setKill(m.kill);
+    o.setLease(m.lease.value), o.setKill(m.kill), o.setTerminate(m.terminate);
   }
   void operator()(const SetBlocked& m) {
     auto o = out.initSetBlocked();
@@ -233,6 +235,12 @@ struct Encoder {
     put(o.initAvailable(count(m.available)), m.available);
   }
   void operator()(const Shutdown&) { out.setShutdown(); }
+  void operator()(const CancelWork& m) {
+    auto o = out.initCancelWork();
+    o.setLease(m.lease.value), o.setActor(m.actor.value), o.setRecursive(m.recursive);
+    auto tasks = o.initTasks(size_of(m.tasks));
+    for (unsigned i = 0; i < tasks.size(); ++i) tasks.set(i, m.tasks[i].value);
+  }
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
@@ -264,8 +272,8 @@ Message read(const Reader& r, schema::Message::Reader in) {
       return LeaseGranted{g.getPurpose(), lease_info(g.getLease()), g.getWorker()};
     }
     case M::LEASE_REFUSED: return LeaseRefused{in.getLeaseRefused().getPurpose(), r.error(in.getLeaseRefused().getError())};
-    case M::LEASE_LOST: return LeaseLost{{in.getLeaseLost().getLease()}, r.error(in.getLeaseLost().getError())};
-    case M::RELEASE_LEASE: return ReleaseLease{{in.getReleaseLease().getLease()}, in.getReleaseLease().getKill()};
+    case M::LEASE_LOST: return LeaseLost{{in.getLeaseLost().getLease()}, r.error(in.getLeaseLost().getError()), in.getLeaseLost().getOwnDoing()};
+    case M::RELEASE_LEASE: return ReleaseLease{{in.getReleaseLease().getLease()}, in.getReleaseLease().getKill(), in.getReleaseLease().getTerminate()};
     case M::SET_BLOCKED: return SetBlocked{{in.getSetBlocked().getLease()}, in.getSetBlocked().getBlocked()};
     case M::RUN_TASKS: {
       auto m = in.getRunTasks();
@@ -295,6 +303,12 @@ Message read(const Reader& r, schema::Message::Reader in) {
       return ResourcesReport{m.getRequest(), resources(m.getTotal()), resources(m.getAvailable())};
     }
     case M::SHUTDOWN: return Shutdown{};
+    case M::CANCEL_WORK: {
+      auto c = in.getCancelWork();
+      CancelWork m{.lease = {c.getLease()}, .actor = {c.getActor()}, .recursive = c.getRecursive()};
+      for (auto id : c.getTasks()) m.tasks.push_back({id});
+      return m;
+    }
   }
   throw ProtocolError("a message of a kind that this build does not know");
 }

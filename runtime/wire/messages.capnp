@@ -25,6 +25,8 @@ struct Task {
   attempt @4 :UInt32;
   arguments @5 :Value;
   refs @6 :List(Value);
+  retryModule @7 :UInt64;  # the filter of exceptions after which it may run again; 0: none
+  retryOffset @8 :UInt64;
 }
 struct LeaseInfo {
   id @0 :UInt64;
@@ -41,6 +43,7 @@ struct Outcome {
     error @3 :Error;
     unstarted @4 :Void;
   }
+  retry @5 :Bool;          # an error of the task's own, after which it may run again
 }
 
 struct Hello {
@@ -65,8 +68,8 @@ struct WantLeases {
 }
 struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
 struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
-struct LeaseLost { lease @0 :UInt64; error @1 :Error; }
-struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; }
+struct LeaseLost { lease @0 :UInt64; error @1 :Error; ownDoing @2 :Bool; }
+struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; terminate @2 :Bool; }
 struct SetBlocked { lease @0 :UInt64; blocked @1 :Bool; }
 struct RunTasks { owner @0 :UInt32; lease @1 :LeaseInfo; tasks @2 :List(Task); }
 struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); heldUp @2 :Bool; }
@@ -76,6 +79,7 @@ struct CallActor { actor @0 :UInt64; calls @1 :List(Task); }
 struct ActorDone { actor @0 :UInt64; outcomes @1 :List(Outcome); }
 struct DestroyActor { actor @0 :UInt64; kill @1 :Bool; }
 struct ActorDestroyed { actor @0 :UInt64; }
+struct CancelWork { lease @0 :UInt64; actor @1 :UInt64; tasks @2 :List(UInt64); recursive @3 :Bool; }
 struct OwnerGone { owner @0 :UInt32; }
 struct StoreRequest {
   request @0 :UInt64;      # 0: no answer is wanted
@@ -118,5 +122,6 @@ struct Message {
     storeReply @18 :StoreReply;
     resources @19 :Resources;
     shutdown @20 :Void;
+    cancelWork @21 :CancelWork;
   }
 }

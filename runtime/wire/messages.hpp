@@ -28,6 +28,7 @@ struct Task {
   std::uint32_t attempt = 1;
   Value arguments{};
   std::vector<Value> refs{};
+  std::uint64_t retry_module = 0, retry_offset = 0;  ///< key of its RetryOn's filter; 0: none
 };
 
 struct LeaseInfo {
@@ -41,6 +42,7 @@ struct Outcome {
   TaskId id{};
   std::int64_t nanoseconds = 0;
   std::variant<Value, ErrorInfo, Unstarted> result{};
+  bool retry = false;  ///< an error of the task's own, after which it may run again
 };
 
 // Node and worker get to know each other.
@@ -58,8 +60,8 @@ struct ProcessOptions {
 struct WantLeases { core::Purpose purpose = 0; std::uint32_t count = 0; core::ResourceRequest shape{}; bool own_process = false; ProcessOptions options{}; };
 struct LeaseGranted { core::Purpose purpose = 0; LeaseInfo lease{}; ProcessId worker = 0; };
 struct LeaseRefused { core::Purpose purpose = 0; ErrorInfo error{}; };
-struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; };
-struct ReleaseLease { LeaseId lease{}; bool kill = false; };  // kill: end its own process at once
+struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; bool own_doing = false; };  // own_doing: of what alone ran there
+struct ReleaseLease { LeaseId lease{}; bool kill = false, terminate = false; };  // its own process: kill at once, or SIGTERM and 5 s later SIGKILL
 struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 
 // Owner and worker.
@@ -71,6 +73,8 @@ struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
 struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; };
 struct DestroyActor { ActorId actor{}; bool kill = false; };
 struct ActorDestroyed { ActorId actor{}; };
+/// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted.
+struct CancelWork { LeaseId lease{}; ActorId actor{}; std::vector<TaskId> tasks{}; bool recursive = true; };
 struct OwnerGone { ProcessId owner = 0; };
 
 // Any process and the node's object store. request 0: no answer is wanted.
@@ -81,7 +85,7 @@ struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available
 
 using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
                              TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
-                             OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown>;
+                             OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

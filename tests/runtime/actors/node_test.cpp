@@ -39,9 +39,10 @@ class FakeLauncher final : public ProcessLauncher {
     return Started{.process = process, .pid = 1000 + static_cast<int>(process)};
   }
   void kill(ProcessId process) override { killed.push_back(process); }
+  void terminate(ProcessId process) override { terminated.push_back(process); }
   std::mutex gate;  // held by the test while it steps, so that launches come between steps
   bool fail = false;
-  std::vector<ProcessId> launched{}, killed{};
+  std::vector<ProcessId> launched{}, killed{}, terminated{};
   std::vector<std::string> names{};
   std::map<std::string, std::string> last_environment{};
 };
@@ -151,6 +152,30 @@ TEST_SUITE("runtime/actors/node") {
     f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .kill = true});
     CHECK(f.full());
     CHECK(f.launcher.killed == std::vector{grants[0].worker});
+  }
+
+  TEST_CASE("a lease that is terminated lets its process end by SIGTERM") {
+    Fixture f;
+    f.want(1, 1, true);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 1);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .terminate = true});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .terminate = true});
+    CHECK(f.full());
+    CHECK(f.launcher.terminated == std::vector{grants[0].worker});
+    CHECK(f.launcher.killed.empty());
+  }
+
+  TEST_CASE("what alone ran in a process that ended itself is told that it was its own doing") {
+    Fixture f;
+    f.want(1, 1, true);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 1);
+    f.node.process_ended(grants[0].worker, "exited with status 0", true);
+    CHECK(f.full());
+    const auto lost = f.router.take<wire::LeaseLost>(kOwner);
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].own_doing);
   }
 
   TEST_CASE("a process that dies after its grant was told loses the lease with the reason") {

@@ -74,6 +74,21 @@ TEST_SUITE("runtime/core/actor_table") {
     CHECK(sent(table.take()) == std::vector{&next});
   }
 
+  TEST_CASE("a cancelled call that waits is taken out; one in flight ends where it is and never goes again") {
+    Table table({.max_restarts = 1, .max_task_retries = -1});
+    table.live();
+    auto& running = table.call();
+    auto& late = table.call(1);
+    auto& behind = table.call();
+    CHECK(sent(table.take()) == std::vector{&running});
+    CHECK(table.actors.cancel(late, table.effects));
+    CHECK(sent(table.take()) == std::vector{&behind});
+    CHECK_FALSE(table.actors.cancel(running, table.effects));
+    table.actors.lease_lost({1}, table.effects);
+    CHECK(failed(table.take(), CallFailure::kUnavailable) == std::vector{&running});
+    CHECK(sent(table.live(2)) == std::vector{&behind});
+  }
+
   TEST_CASE("a lost process without restarts fails all calls") {
     Table table;
     table.live();

@@ -35,8 +35,8 @@ struct Table {
     tasks.finished(node, nanoseconds, effects);
     return settle();
   }
-  TaskEffects lose(std::uint64_t lease) {
-    tasks.lease_lost({lease}, effects);
+  TaskEffects lose(std::uint64_t lease, bool own_doing = false) {
+    tasks.lease_lost({lease}, own_doing, effects);
     return settle();
   }
   TaskTable tasks{};
@@ -67,6 +67,76 @@ TEST_SUITE("runtime/core/task_table") {
     CHECK(effects.give_back == std::vector{LeaseId{7}});
     CHECK(table.tasks.unfinished() == 0);
     CHECK(table.grant(8).give_back == std::vector{LeaseId{8}});  // nobody needs it
+  }
+
+  TEST_CASE("a running task that nobody wants any more stays assigned, and is not tried again when its worker dies or gives it back") {
+    Table table;
+    auto& task = table.task();
+    table.settle();
+    table.grant(1);
+    task.unwanted = true;
+    CHECK_FALSE(table.tasks.failed(task, 1000, table.effects));
+    auto effects = table.lose(1);
+    CHECK(effects.ended == std::vector{&task});
+    CHECK(effects.crashed.empty());
+    CHECK(task.state == TaskState::kFinished);
+    CHECK(table.tasks.unfinished() == 0);
+    auto& returned = table.task();
+    table.settle();
+    table.grant(2);
+    table.tasks.withdraw(returned);
+    CHECK(table.settle().give_back == std::vector{LeaseId{2}});
+    CHECK(table.tasks.unfinished() == 0);
+  }
+
+  TEST_CASE("the third worker that a task ends by its own doing is the last, whatever its retries") {
+    Table table;
+    auto& task = table.task(-1);
+    for (std::uint64_t lease = 1; lease <= 2; ++lease) {
+      table.settle();
+      table.grant(lease);
+      CHECK(table.lose(lease, true).poisoned.empty());
+    }
+    table.grant(3);
+    table.lose(3);  // killed from outside: does not count
+    table.grant(4);
+    CHECK(table.lose(4, true).poisoned == std::vector{&task});
+    CHECK(task.state == TaskState::kFinished);
+    CHECK(task.crashes == 4);
+  }
+
+  TEST_CASE("errors and crashes share the retries; with a back-off a task waits for its time without a lease") {
+    Table table;
+    auto& task = table.task(2);
+    task.backs_off = true;
+    table.settle();
+    table.grant(1);
+    REQUIRE(table.tasks.failed(task, 1000, table.effects));
+    auto effects = table.settle();
+    CHECK(effects.back_off == std::vector{&task});
+    CHECK(effects.give_back == std::vector{LeaseId{1}});
+    CHECK(task.state == TaskState::kWaitingForRetry);
+    table.tasks.retry_due(task);
+    table.tasks.retry_due(task);  // twice acts once
+    CHECK(table.settle().wants.size() == 1);
+    table.grant(2);
+    CHECK(table.lose(2).back_off == std::vector{&task});
+    table.tasks.retry_due(task);
+    table.settle();
+    table.grant(3);
+    CHECK_FALSE(table.tasks.failed(task, 1000, table.effects));
+    table.finish(task);
+    CHECK(task.failures == 1);
+    CHECK(task.crashes == 1);
+    auto& withdrawn = table.task(2);
+    withdrawn.backs_off = true;
+    table.settle();
+    table.grant(4);
+    REQUIRE(table.tasks.failed(withdrawn, 1, table.effects));
+    table.tasks.withdraw(withdrawn);
+    table.tasks.retry_due(withdrawn);
+    CHECK(withdrawn.state == TaskState::kFinished);
+    CHECK(table.tasks.unfinished() == 0);
   }
 
   TEST_CASE("tasks of unknown or long time never lie behind each other, short ones travel together") {

@@ -30,7 +30,7 @@ const Resources kResources{{"CPU", 4}, {"", 0.5}, {"disk \n", -1}};
 /// One of each kind, with everything that is at the edge.
 std::vector<Message> all_messages() {
   std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
-                                {.id = {2}, .result = chain(3)},
+                                {.id = {2}, .result = chain(3), .retry = true},
                                 {.id = {3}, .result = Unstarted{}},
                                 {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8}}};
   return {Hello{7, kMax64, 102400, kResources, Amount(2)},
@@ -40,8 +40,9 @@ std::vector<Message> all_messages() {
           WantLeases{},
           LeaseGranted{1, kLease, 2},
           LeaseRefused{1, chain(2)},
-          LeaseLost{{1}, chain(1)},
-          ReleaseLease{{1}, true},
+          LeaseLost{{1}, chain(1), true},
+          ReleaseLease{{1}, true, false},
+          ReleaseLease{{1}, false, true},
           SetBlocked{{1}, true},
           RunTasks{3, kLease, {task(1), task(2)}},
           RunTasks{},
@@ -57,7 +58,9 @@ std::vector<Message> all_messages() {
           StoreReply{1, {2}, 3, 4, 5, 6, chain(2)},
           StoreReply{1, {2}, 3, 4, 5, 6, std::nullopt},
           ResourcesReport{1, kResources, {}},
-          Shutdown{}};
+          Shutdown{},
+          CancelWork{{1}, {2}, {{3}, {4}}, false},
+          CancelWork{}};
 }
 
 }  // namespace

@@ -1,0 +1,169 @@
+// What an owner does about work that nobody wants any more, and about retries: cancel, deadlines, back-off, workers that died.
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+constexpr std::chrono::seconds kGrace{1};  // from "please stop" to SIGTERM, for a task in a process of its own
+
+std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
+
+std::string label(const OwnedWork& work, TaskId id) {
+  return *work.name + " #" + std::to_string(id.value & 0xffffffffffull);
+}
+
+ErrorInfo cancelled_error(bool running) {
+  return {.code = ErrorCode::kCancelled,
+          .message = running ? "it was cancelled while it ran; it is asked to stop" : "it was cancelled before it began"};
+}
+
+std::string seconds_text(std::chrono::nanoseconds time) {
+  const auto ms = std::chrono::duration<double, std::milli>(time).count();
+  auto text = std::to_string(ms);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text + " ms";
+}
+
+const char* doing(core::TaskState state) {
+  switch (state) {
+    case core::TaskState::kWaitingForArguments: return "it was waiting for its arguments";
+    case core::TaskState::kReady: return "it was waiting for a worker";
+    case core::TaskState::kWaitingForRetry: return "it was waiting for its next attempt";
+    default: return "it was running and is asked to stop";
+  }
+}
+
+}  // namespace
+
+void Owner::cancel(Cell& cell, const CancelOptions& options) {
+  const auto kind = cell.producer_kind();
+  if (kind == Cell::Producer::kNone)
+    throw InvalidArgument("this ref is not made by a task or call of this process: only who submitted it can cancel it");
+  if (options.force && kind == Cell::Producer::kCall)
+    throw InvalidArgument("force ends a process, and a call is not alone in its actor: cancel it without force, or kill() the actor");
+  if (options.force && kind != Cell::Producer::kOwnProcessTask)
+    throw InvalidArgument("force needs a process of the task's own: submit it with .isolation = manta::own_process, or cancel it "
+                          "without force");
+  if (!cell.settled()) actor_->tell(Cancel{{cell.producer()}, options});
+}
+
+void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelChildren{std::move(parents)}); }
+
+void Owner::on(Cancel& event) {
+  if (auto task = tasks_.find(event.id); task != tasks_.end()) {
+    const bool running = task->second->state == core::TaskState::kAssigned;
+    abandon(std::shared_ptr(task->second), cancelled_error(running), event.options);
+  } else if (auto call = calls_.find(event.id); call != calls_.end()) {
+    abandon(std::shared_ptr(call->second), cancelled_error(false), event.options);
+  }
+}
+
+void Owner::on(CancelChildren& event) { cancelled_parents_.insert(event.parents.begin(), event.parents.end()); }
+
+/// One look at all tasks and calls for all parents of a group of events.
+void Owner::perform_child_cancels() {
+  const auto parents = std::exchange(cancelled_parents_, {});
+  std::vector<std::shared_ptr<OwnedTask>> tasks;
+  std::vector<std::shared_ptr<OwnedCall>> calls;
+  for (const auto& [id, task] : tasks_)
+    if (task->parent && parents.contains(task->parent)) tasks.push_back(task);
+  for (const auto& [id, call] : calls_)
+    if (call->parent && parents.contains(call->parent)) calls.push_back(call);
+  auto why = [](const OwnedWork& work) {
+    auto error = cancelled_error(true);
+    error.message = "the task that submitted it was cancelled (#" + std::to_string(work.parent.value & 0xffffffffffull) + ")";
+    return error;
+  };
+  for (const auto& task : tasks) abandon(task, why(*task), {});
+  for (const auto& call : calls) abandon(call, why(*call), {});
+  perform();
+}
+
+void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options) {
+  why.where = label(*task, task->id);
+  const bool first = task->record->result->set_error(share(std::move(why)));
+  if (!first && !task->unwanted) return;  // its value is there, or on the way
+  if (task->state != core::TaskState::kAssigned) {
+    task_table_.withdraw(*task);
+    forget_task(*task);
+    settled_.push_back(task);
+    return;
+  }
+  task->unwanted = true;
+  const auto lease = leases_.find(task->lease);
+  if (lease == leases_.end()) return;
+  if (options.force) return end_process_of(*task, {.lease = task->lease, .kill = true});
+  router_.send(lease->second.worker, wire::CancelWork{.lease = task->lease, .tasks = {task->id}, .recursive = options.recursive});
+}
+
+void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options) {
+  why.where = label(*call, call->id);
+  if (!call->record->result->set_error(share(std::move(why)))) return;
+  if (actor_table_.cancel(*call, actor_effects_)) {
+    call->record->release_arguments();
+    unfinished_ -= calls_.erase(call->id);
+    settled_.push_back(call);
+    return;
+  }
+  const auto lease = leases_.find(actor_table_.lease_of(call->actor));
+  if (lease == leases_.end()) return;
+  router_.send(lease->second.worker, wire::CancelWork{.actor = call->actor, .tasks = {call->id}, .recursive = options.recursive});
+}
+
+void Owner::end_process_of(OwnedTask& task, const wire::ReleaseLease& how) {
+  const auto lease = task.lease;
+  router_.send(kNodeProcess, how);
+  leases_.erase(lease);
+  task_table_.lease_lost(lease, false, task_effects_);
+}
+
+void Owner::on(DeadlinePassed& event) {
+  const auto it = tasks_.find(event.id);
+  if (it == tasks_.end()) return;
+  const auto task = it->second;
+  abandon(task, {.code = ErrorCode::kTimeout,
+                 .message = "it did not end within its deadline of " + seconds_text(task->options->deadline) + ": " + doing(task->state)},
+          {});
+  const auto lease = leases_.find(task->lease);
+  if (!task->unwanted || lease == leases_.end() || !lease->second.own_process) return;
+  timer_.at(SteadyClock::now() + kGrace, [this, id = task->id, held = task->lease] { actor_->tell(Overdue{id, held}); });
+}
+
+void Owner::on(Overdue& event) {
+  const auto it = tasks_.find(event.id);
+  if (it == tasks_.end() || it->second->lease != event.lease || !leases_.contains(event.lease)) return;
+  end_process_of(*it->second, {.lease = event.lease, .terminate = true});
+}
+
+void Owner::arm_retry(const OwnedTask& task) {
+  const auto& backoff = task.options->backoff;
+  const double retries = task.crashes + task.failures - 1;
+  const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
+  const auto wait = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, static_cast<double>(backoff.max.count()))));
+  timer_.at(SteadyClock::now() + wait, [this, id = task.id] { actor_->tell(RetryDue{id}); });
+}
+
+void Owner::on(RetryDue& event) {
+  if (const auto it = tasks_.find(event.id); it != tasks_.end()) task_table_.retry_due(*it->second);
+}
+
+void Owner::settle_crashed(OwnedTask& task, ErrorCode code) {
+  if (!tasks_.contains(task.id)) return;  // its result came after all
+  const auto cause = lost_[task.lease];
+  const std::string last = cause ? cause->message : "was lost";
+  const std::string message =
+      code == ErrorCode::kTaskPoisoned
+          ? "it ended " + std::to_string(task.own_deaths) + " worker processes by its own doing, the last one " + last +
+                ": it is not tried again; fix the task, the worker's output may say more"
+          : "its worker process died in each of " + std::to_string(task.crashes) + " attempts, the last time as it " + last +
+                ": look at the worker's output";
+  task.record->result->set_error(share({.code = code, .message = message, .where = label(task, task.id)}));
+  forget_task(task);
+}
+
+}  // namespace manta::detail

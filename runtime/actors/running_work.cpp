@@ -1,0 +1,98 @@
+#include "runtime/actors/running_work.hpp"
+
+#include <algorithm>
+
+#include "runtime/base/error.hpp"
+
+namespace manta::detail {
+
+namespace {
+thread_local CancelSlot* t_slot = nullptr;
+}  // namespace
+
+CancelSlot* CancelSlot::current() noexcept { return t_slot; }
+
+void CancelSlot::check() {
+  if (t_slot && t_slot->cancelled())
+    throw Cancelled("the task that waits here has been cancelled, or its deadline has passed: let this exception pass");
+}
+
+void CancelSlot::cancel(TaskId id, bool recursive) {
+  std::lock_guard lock(mutex_);
+  if (recursive) recursive_id_.store(id.value, std::memory_order_release);
+  cancelled_id_.store(id.value, std::memory_order_release);
+  if (cancelled()) wake();  // else it has ended and another one runs
+}
+
+void CancelSlot::wake() {
+  if (!word_) return;
+  auto expected = value_;
+  if (word_->compare_exchange_strong(expected, ~value_, std::memory_order_acq_rel)) futex_wake_all(*word_);
+}
+
+CancelSlot::Sleep::Sleep(std::atomic<std::uint32_t>& word, std::uint32_t value) : slot_(t_slot) {
+  if (!slot_) return;
+  std::lock_guard lock(slot_->mutex_);
+  slot_->word_ = &word;
+  slot_->value_ = value;
+  if (slot_->cancelled()) slot_->wake();
+}
+
+CancelSlot::Sleep::~Sleep() {
+  if (!slot_) return;
+  std::lock_guard lock(slot_->mutex_);
+  slot_->word_ = nullptr;
+}
+
+RunningWork::Scope::Scope(RunningWork& all, TaskId id) : slot_(&all.take()), before_(t_slot) {
+  slot_->id_.store(id.value, std::memory_order_seq_cst);
+  if (all.any_early_.load(std::memory_order_seq_cst)) all.meet_early(*slot_);
+  t_slot = slot_;
+}
+
+RunningWork::Scope::~Scope() {
+  t_slot = before_;
+  slot_->id_.store(0, std::memory_order_release);
+  slot_->taken_.store(false, std::memory_order_release);
+}
+
+CancelSlot& RunningWork::take() {
+  if (!first_.taken_.exchange(true, std::memory_order_acquire)) return first_;
+  std::lock_guard lock(mutex_);
+  for (auto& slot : more_)
+    if (!slot.taken_.exchange(true, std::memory_order_acquire)) return slot;
+  more_.emplace_back().taken_ = true;
+  return more_.back();
+}
+
+bool RunningWork::cancel_running(TaskId id, bool recursive) {
+  auto matches = [id](CancelSlot& slot) { return slot.id_.load(std::memory_order_seq_cst) == id.value; };
+  if (matches(first_)) return first_.cancel(id, recursive), true;
+  for (auto& slot : more_)
+    if (matches(slot)) return slot.cancel(id, recursive), true;
+  return false;
+}
+
+void RunningWork::cancel(TaskId id, bool recursive) {
+  std::lock_guard lock(mutex_);
+  if (cancel_running(id, recursive)) return;
+  if (early_.size() == kMaxEarly) early_.pop_front();
+  early_.push_back({id, recursive});
+  any_early_.store(true, std::memory_order_seq_cst);
+  if (cancel_running(id, recursive)) early_.pop_back();  // it began meanwhile
+}
+
+void RunningWork::meet_early(CancelSlot& slot) {
+  std::lock_guard lock(mutex_);
+  const auto it = std::find_if(early_.begin(), early_.end(), [&](const Early& each) { return each.id == slot.id(); });
+  if (it != early_.end()) {
+    slot.cancel(it->id, it->recursive);
+    early_.erase(it);
+  } else if (++unmet_ > kMaxUnmet) {
+    early_.clear();
+    unmet_ = 0;
+  }
+  any_early_ = !early_.empty();
+}
+
+}  // namespace manta::detail

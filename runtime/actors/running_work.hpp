@@ -1,0 +1,97 @@
+#pragma once
+// RunningWork and CancelSlot: how work that runs is told that nobody wants it any more. Each executor has a RunningWork;
+// each execution takes a slot of it, which costs a few nanoseconds, and is found there by its task's id.
+//
+// The running thread alone begins, ends and sleeps; anybody may cancel. A cancel that comes between "taken from the queue"
+// and "begun" is kept and meets the work when it begins.
+#include <array>
+#include <atomic>
+#include <deque>
+#include <mutex>
+
+#include "runtime/base/futex.hpp"
+#include "runtime/base/ids.hpp"
+
+namespace manta::detail {
+
+class CancelSlot {
+ public:
+  /// The slot of the work that this thread runs; null elsewhere.
+  static CancelSlot* current() noexcept;
+
+  TaskId id() const noexcept { return {id_.load(std::memory_order_relaxed)}; }
+  /// The id of the task that was cancelled here last: the work in hand is meant only when it is its own.
+  const std::atomic<std::uint64_t>& cancelled_id() const noexcept { return cancelled_id_; }
+  bool cancelled() const noexcept { return is_own(cancelled_id_); }
+  /// What it submits from now on is not wanted either.
+  bool cancelled_with_children() const noexcept { return is_own(recursive_id_); }
+  /// Throws Cancelled when the work that this thread runs has been cancelled.
+  static void check();
+
+  /// While it lives this thread may sleep on `word` as long as that holds `value`: a cancel changes the word and wakes it.
+  class Sleep {
+   public:
+    Sleep(std::atomic<std::uint32_t>& word, std::uint32_t value);
+    ~Sleep();
+    Sleep(const Sleep&) = delete;
+    Sleep& operator=(const Sleep&) = delete;
+
+   private:
+    CancelSlot* slot_;
+  };
+
+ private:
+  friend class RunningWork;
+  bool is_own(const std::atomic<std::uint64_t>& id) const noexcept {
+    const auto seen = id.load(std::memory_order_acquire);
+    return seen != 0 && seen == id_.load(std::memory_order_relaxed);
+  }
+  void cancel(TaskId id, bool recursive);
+  void wake();  // with mutex_ held
+
+  std::atomic<bool> taken_{false};
+  std::atomic<std::uint64_t> id_{0};
+  std::atomic<std::uint64_t> cancelled_id_{0};
+  std::atomic<std::uint64_t> recursive_id_{0};
+  std::mutex mutex_;  // guards what follows
+  std::atomic<std::uint32_t>* word_ = nullptr;
+  std::uint32_t value_ = 0;
+};
+
+class RunningWork {
+ public:
+  /// One execution by this thread.
+  class Scope {
+   public:
+    Scope(RunningWork& all, TaskId id);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    const CancelSlot& slot() const { return *slot_; }
+
+   private:
+    CancelSlot* slot_;
+    CancelSlot* before_;
+  };
+  void cancel(TaskId id, bool recursive);
+
+ private:
+  static constexpr std::size_t kMaxEarly = 256;  ///< cancels that are kept for work that has not begun
+  static constexpr int kMaxUnmet = 64;           ///< beginnings after which they were for work that had ended
+  struct Early {
+    TaskId id;
+    bool recursive;
+  };
+  CancelSlot& take();
+  bool cancel_running(TaskId id, bool recursive);
+  void meet_early(CancelSlot& slot);
+
+  CancelSlot first_;                  // nearly always the only one
+  std::mutex mutex_;                  // guards what follows
+  std::deque<CancelSlot> more_;       // of actors that run several calls at once
+  std::deque<Early> early_;
+  int unmet_ = 0;
+  std::atomic<bool> any_early_{false};
+};
+
+}  // namespace manta::detail

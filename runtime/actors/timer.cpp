@@ -1,0 +1,50 @@
+#include "runtime/actors/timer.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+namespace manta::detail {
+
+void Timer::at(SteadyClock::time_point when, std::function<void()> what) {
+  std::lock_guard lock(mutex_);
+  if (stopped_) return;
+  heap_.push_back({when, std::move(what)});
+  std::push_heap(heap_.begin(), heap_.end(), Entry::later);
+  if (!thread_.joinable())
+    thread_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "manta-timer");
+      loop();
+    });
+  if (heap_.front().when == when) changed_.notify_one();
+}
+
+void Timer::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Timer::loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    if (heap_.empty()) {
+      changed_.wait(lock);
+    } else if (const auto next = heap_.front().when; SteadyClock::now() < next) {
+      changed_.wait_until(lock, next);
+    } else {
+      std::pop_heap(heap_.begin(), heap_.end(), Entry::later);
+      auto what = std::move(heap_.back().what);
+      heap_.pop_back();
+      lock.unlock();
+      what();
+      what = {};
+      lock.lock();
+    }
+  }
+}
+
+}  // namespace manta::detail

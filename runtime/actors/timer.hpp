@@ -1,0 +1,38 @@
+#pragma once
+// Timer: calls back at a time, from a thread of its own that is started at the first use and sleeps until the next is due.
+// Callbacks must be short and not throw. Thread-safe. What is not due when it ends is dropped.
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "runtime/base/futex.hpp"
+
+namespace manta::detail {
+
+class Timer {
+ public:
+  Timer() = default;
+  ~Timer() { stop(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  void at(SteadyClock::time_point when, std::function<void()> what);
+  /// Waits for the callback that is running; later calls of at() do nothing. Not to be called by a callback.
+  void stop();
+
+ private:
+  struct Entry {
+    SteadyClock::time_point when;
+    std::function<void()> what;
+    static bool later(const Entry& a, const Entry& b) { return a.when > b.when; }
+  };
+  void loop();
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::vector<Entry> heap_;  // the next one in front
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace manta::detail
