@@ -24,12 +24,12 @@ class ActorHandle {
   /// died and is restarted; the call may have run).
   template <auto Method, class... Args>
   auto call(Args&&... args) const {
-    using Result = typename detail::Signature<decltype(Method)>::Result;
+    using Results = detail::ResultsOf<typename detail::Signature<decltype(Method)>::Result>;
     if (!link_) throw InvalidArgument("call on an empty ActorHandle: assign one that spawn() returned");
     auto record = detail::make_record<detail::MethodRecord<T, Method>>(std::forward<Args>(args)...);
-    auto cell = record->result;
+    auto refs = Results::refs(*record);
     link_->call(std::move(record));
-    return ObjectRef<Result>(std::move(cell));
+    return refs;
   }
 
   /// Ends the actor now: calls that have not finished fail with ActorDied; no restart. Its process, if it has one of its

@@ -26,14 +26,17 @@ class Client {
  public:
   // Tasks and actors.
 
-  /// Runs f(args…) on a worker with default options; returns at once.
+  /// Runs f(args…) on a worker with default options; returns at once: see TaskBuilder::remote.
   template <auto F, class... Args>
   auto remote(Args&&... args) {
-    using Result = typename detail::Signature<decltype(detail::callable<F>())>::Result;
-    auto record = detail::make_record<detail::FunctionRecord<F>>(std::forward<Args>(args)...);
-    auto cell = record->result;
-    engine_->submit(std::move(record), nullptr);
-    return ObjectRef<Result>(std::move(cell));
+    return detail::submit_task<F>(engine_, nullptr, std::forward<Args>(args)...);
+  }
+  /// Refuses a closure with a message.
+  template <class Closure, class... Args>
+    requires std::is_class_v<std::decay_t<Closure>>
+  void remote(Closure&&, Args&&...) {
+    static_assert(sizeof(Closure) == 0, "manta: name the function as a template argument, remote<f>(args…); what a closure captures, "
+                                        "pass as arguments.");
   }
   template <auto F>
   TaskBuilder<F> task(TaskOptions options = {}) {

@@ -110,6 +110,27 @@ void register_function(FunctionEntry& entry) noexcept {
   }
 }
 
+namespace {
+class FailureShare final : public Cell::Waiter {
+ public:
+  FailureShare(std::weak_ptr<Cell> first, std::vector<std::shared_ptr<Cell>> others) : first_(std::move(first)), others_(std::move(others)) {}
+  void settled() override {
+    const auto first = first_.lock();
+    if (first && first->failed())
+      for (const auto& other : others_) other->set_error(first->error());
+    others_.clear();
+  }
+
+ private:
+  std::weak_ptr<Cell> first_;
+  std::vector<std::shared_ptr<Cell>> others_;
+};
+}  // namespace
+
+void share_failure(const std::shared_ptr<Cell>& first, const std::vector<std::shared_ptr<Cell>>& others) {
+  first->on_settled(std::make_shared<FailureShare>(first, others));
+}
+
 FunctionKey function_key(const FunctionEntry& entry) { return table().key_of(entry); }
 
 const FunctionEntry* find_function(FunctionKey key) { return table().find(key); }

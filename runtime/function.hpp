@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/results.hpp"
 #include "runtime/signature.hpp"
 
 namespace manta::detail {
@@ -29,6 +30,7 @@ class TaskRecord {
   FunctionEntry* function{nullptr};
   std::shared_ptr<Cell> result{};
   std::vector<std::shared_ptr<Cell>> refs{};  ///< arguments that are objects, in order
+  std::unique_ptr<std::vector<std::shared_ptr<Cell>>> more{};  ///< results beyond the first, of a function that returns a tuple
 };
 
 /// What a process knows about a registered function.
@@ -37,6 +39,7 @@ struct FunctionEntry {
   std::shared_ptr<TaskRecord> (*decode)(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs);
   const TypeOps& (*result_ops)();
   const void* address;      ///< of the invoker: the identity within its module
+  std::vector<std::shared_ptr<Cell>> (*make_more)() = nullptr;  ///< cells for results beyond the first
   bool (*matches)() = nullptr;  ///< a filter of exceptions (retry.hpp), which cannot be called as a function
   FunctionEntry* next{nullptr};
   std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
@@ -66,7 +69,8 @@ struct Registration {
   static inline FunctionEntry entry{.name = &Record::name,
                                     .decode = &Record::decode,
                                     .result_ops = &type_ops<typename Record::Result>,
-                                    .address = reinterpret_cast<const void*>(&Record::decode)};
+                                    .address = reinterpret_cast<const void*>(&Record::decode),
+                                    .make_more = Record::Results::make_more};
   static inline const bool done = (register_function(entry), true);
 };
 
@@ -173,12 +177,14 @@ class RecordBase : public TaskRecord {
 };
 
 template <class Call>
-void settle_with(Cell& out, Call&& call) {
+void settle_with(Cell& out, TaskRecord& record, Call&& call) {
   using R = decltype(call());
   if constexpr (std::is_void_v<R>) {
     call();
     static const auto nothing = std::make_shared<const Void>();
     out.set_value(nothing);
+  } else if constexpr (ResultsOf<R>::kMany) {
+    ResultsOf<R>::settle(out, *record.more, call());
   } else {
     out.set_value(std::make_shared<const std::decay_t<R>>(call()));
   }
@@ -191,17 +197,18 @@ template <auto F, class... P>
 class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord<F, TypeList<P...>>, P...> {
   using Sig = Signature<decltype(callable<F>())>;
   static_assert((check_parameter<P>() && ... && true));
-  static_assert(check_result<typename Sig::Result>());
+  static_assert(ResultsOf<typename Sig::Result>::check());
 
  public:
-  using Result = StoredType<typename Sig::Result>;
+  using Results = ResultsOf<typename Sig::Result>;
+  using Result = typename Results::First;
   static std::string name() { return function_name<F>(); }
 
   void run(void* instance, Context& context, Cell& out) override {
     (void)instance, (void)context;
     constexpr auto f = callable<F>();
     this->with_arguments([&](auto&&... args) {
-      settle_with(out, [&]() -> decltype(auto) {
+      settle_with(out, *this, [&]() -> decltype(auto) {
         if constexpr (!std::is_void_v<typename Sig::Class>) {
           auto& object = *static_cast<typename Sig::Class*>(instance);
           if constexpr (Sig::with_context)
@@ -225,18 +232,24 @@ template <class T, auto M, class... P>
 class MethodRecord<T, M, TypeList<P...>> final : public RecordBase<MethodRecord<T, M, TypeList<P...>>, P...> {
   using Sig = Signature<decltype(M)>;
   static_assert((check_parameter<P>() && ... && true));
-  static_assert(check_result<typename Sig::Result>());
+  static_assert(ResultsOf<typename Sig::Result>::check());
   static_assert(std::is_base_of_v<typename Sig::Class, T>, "manta: the method does not belong to this actor's class.");
 
  public:
-  using Result = StoredType<typename Sig::Result>;
-  static std::string name() { return function_name<M>(); }
+  using Results = ResultsOf<typename Sig::Result>;
+  using Result = typename Results::First;
+  static std::string name() {
+    if constexpr (requires { T::remote_name(); })
+      return T::remote_name();
+    else
+      return function_name<M>();
+  }
 
   void run(void* instance, Context& context, Cell& out) override {
     (void)context;
     auto& object = *static_cast<T*>(instance);
     this->with_arguments([&](auto&&... args) {
-      settle_with(out, [&]() -> decltype(auto) {
+      settle_with(out, *this, [&]() -> decltype(auto) {
         if constexpr (Sig::with_context)
           return (object.*M)(context, std::forward<decltype(args)>(args)...);
         else
@@ -252,8 +265,14 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
   static_assert((check_parameter<P>() && ... && true));
 
  public:
+  using Results = ResultsOf<void>;
   using Result = Void;
-  static std::string name() { return demangle(typeid(T).name()); }
+  static std::string name() {
+    if constexpr (requires { T::remote_name(); })
+      return T::remote_name();
+    else
+      return demangle(typeid(T).name());
+  }
 
   void run(void* place, Context& context, Cell& out) override {
     (void)context;
@@ -263,7 +282,7 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
         object = std::make_shared<T>(context, std::forward<decltype(args)>(args)...);
       else
         object = std::make_shared<T>(std::forward<decltype(args)>(args)...);
-      settle_with(out, [] {});
+      settle_with(out, *this, [] {});
     });
   }
 };
@@ -274,6 +293,7 @@ std::shared_ptr<TaskRecord> make_record(Args&&... args) {
   auto record = std::make_shared<Record>();
   record->fill(std::forward<Args>(args)...);
   record->result = std::make_shared<Cell>(type_ops<typename Record::Result>());
+  Record::Results::prepare(*record);
   return record;
 }
 

@@ -55,6 +55,7 @@ struct TaskOptions {
   std::chrono::nanoseconds deadline{0};  ///< from submit to the end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
+  std::size_t max_unread{64};   ///< of a Generator: items that it may be ahead of its reader; 1 or more
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
@@ -69,6 +70,7 @@ struct ActorOptions {
   Resources resources{};
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
+  bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
   std::filesystem::path log_file{};
@@ -104,6 +106,8 @@ struct RuntimeOptions {
   std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in the temporary directory
   std::filesystem::path durable_dir{};           ///< default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
+  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits
+  std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted
   std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work
 };
 

@@ -10,6 +10,7 @@
 // later or several times, `enter_worker_mode`) is the first statement of main.
 #include "runtime/context.hpp"
 #include "runtime/errors.hpp"
+#include "runtime/ref_stream.hpp"
 
 namespace manta {
 

@@ -75,6 +75,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   InputArchive archive(bytes_of(work.encoded.arguments));
   auto record = decode_arguments(*function, archive, std::move(refs));
   record->result = std::make_shared<Cell>(function->result_ops());
+  if (function->make_more) record->more = std::make_unique<std::vector<std::shared_ptr<Cell>>>(function->make_more());
   return record;
 }
 
@@ -86,6 +87,17 @@ std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& 
   if (!encoded) return encoded.error();
   if (encoded->stored) return wire::Value{.stored = {encoded->stored->id()}, .stored_size = encoded->stored->size()};
   return wire::Value{.bytes = encoded->bytes};
+}
+
+void Executor::add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
+  for (const auto& cell : *record.more) {
+    auto value = value_for(*cell, owner);
+    if (auto* error = std::get_if<ErrorInfo>(&value)) {
+      outcome.result = std::move(*error);
+      return;
+    }
+    outcome.more.push_back(std::move(std::get<wire::Value>(value)));
+  }
 }
 
 void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome) {
@@ -125,6 +137,7 @@ wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, con
       began = true;
       record->run(instance, context, *record->result);
       outcome.result = value_for(*record->result, owner);
+      if (record->more && owner != environment_.router->self()) add_more_results(*record, owner, outcome);
     } catch (...) {
       note_failure(work, began, outcome);
     }

@@ -78,6 +78,7 @@ class Executor {
 
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);
+  void add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};

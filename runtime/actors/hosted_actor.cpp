@@ -82,8 +82,14 @@ void HostedActor::end() {
   caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
 }
 
+void HostedActor::lend_cpus(bool lend) {
+  if (!lease_info_.lend_idle_cpus || lease_info_.cpus <= Amount(0) || std::exchange(lent_, lend) == lend) return;
+  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = lend});
+}
+
 void HostedActor::drain() {
   auto self = shared_from_this();
+  lend_cpus(false);
   ++host_.busy_;
   reported_ = SteadyClock::now();
   while (true) {
@@ -111,6 +117,8 @@ void HostedActor::drain() {
       break;
     } else if (outcomes_.empty()) {
       awake_ = false;
+      lock.unlock();
+      lend_cpus(true);
       break;
     } else {
       lock.unlock();

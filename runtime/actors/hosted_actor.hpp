@@ -22,6 +22,7 @@ class HostedActor final : public Executor, public std::enable_shared_from_this<H
   void construct();
   void end();
   void report();
+  void lend_cpus(bool lend);
 
   WorkerHost& host_;
   const ProcessId owner_;
@@ -30,6 +31,7 @@ class HostedActor final : public Executor, public std::enable_shared_from_this<H
   caf::actor actor_;
   std::shared_ptr<void> object_;          // the actor's own thread only
   bool constructed_ = false;
+  bool lent_ = false;
   std::mutex mutex_;
   std::deque<Work> queue_;                // guarded by mutex_, like what follows
   std::optional<Work> constructor_;

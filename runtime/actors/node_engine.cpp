@@ -89,7 +89,7 @@ NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
 
 NodeEngine::NodeEngine(const RuntimeOptions& options, Machine machine)
     : ProcessEngine(kNodeProcess, total_of(machine.cpus, machine.gpu_names.size(), machine.custom), options.inline_bytes,
-                    options.workers == Workers::kProcess),
+                    options.workers == Workers::kProcess, {options.max_queued_bytes, options.submit_timeout}),
       options_(options), machine_(std::move(machine)) {}
 
 std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
@@ -108,7 +108,9 @@ void NodeEngine::start_roles() {
                                             });
   const auto cpus = static_cast<std::size_t>(std::max<std::int64_t>(1, (machine_.cpus.raw() + Amount::kUnit - 1) / Amount::kUnit));
   launcher_ = std::make_unique<ZygoteLauncher>(
-      wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_}, options_.log_dir,
+      wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_,
+                  .max_queued_bytes = options_.max_queued_bytes, .submit_timeout_ms = options_.submit_timeout.count()},
+      options_.log_dir,
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
                                .on_ended = [this](ProcessId process, std::string how, bool own_doing) { node_->process_ended(process, std::move(how), own_doing); }});
   begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()));

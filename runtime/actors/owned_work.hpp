@@ -23,6 +23,7 @@ struct OwnedWork {
 struct OwnedTask final : OwnedWork, core::TaskNode {
   OwnedTask() : OwnedWork(Kind::kTask) {}
   std::shared_ptr<const TaskOptions> options{};
+  std::uint32_t charged_bytes = 0;  ///< of the owner's limit
 };
 
 struct OwnedCall final : OwnedWork, core::CallNode {

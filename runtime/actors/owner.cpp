@@ -26,6 +26,12 @@ std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size
                 .cause = std::move(cause)});
 }
 
+void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {
+  record.result->set_producer(kind, id.value);
+  if (record.more)
+    for (const auto& cell : *record.more) cell->set_producer(kind, id.value);
+}
+
 void check_times(const TaskOptions& options, const std::string& what) {
   auto refuse = [&](const std::string& why) {
     throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what});
@@ -190,12 +196,15 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   task->backs_off = task->options->backoff.initial > std::chrono::nanoseconds(0);
   if (const auto* slot = CancelSlot::current()) task->parent = slot->id();
   const bool alone = own_process || (options_.portable && task->options->num_gpus > Amount(0));
-  task->record->result->set_producer(alone ? Cell::Producer::kOwnProcessTask : Cell::Producer::kTask, task->id.value);
+  name_producer(*task->record, alone ? Cell::Producer::kOwnProcessTask : Cell::Producer::kTask, task->id);
   if (fail_at_once(*task)) return;
   prepare(task);
   const auto pending = pending_arguments(*task);
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
+  task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + task->arguments.bytes.size(), UINT32_MAX));
+  queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
   actor_->tell(Submitted{task});
   if (task->options->deadline > std::chrono::nanoseconds(0))
     if (const auto deadline = deadline_in(task->options->deadline)) timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); });
@@ -230,7 +239,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portabl
   call->portable = portable;
   call->id = ids_.next<TaskId>();
   if (const auto* slot = CancelSlot::current()) call->parent = slot->id();
-  call->record->result->set_producer(Cell::Producer::kCall, call->id.value);
+  name_producer(*call->record, Cell::Producer::kCall, call->id);
   call->actor = actor;
   if (fail_at_once(*call)) return;
   prepare(call);

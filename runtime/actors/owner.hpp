@@ -17,6 +17,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
     bool portable = false;     ///< work may run in other processes
     Resources total{};         ///< what the machine has, to refuse at once what can never fit
     std::uint64_t inline_bytes = 0;
+    std::uint64_t max_queued_bytes = 0;  ///< 0: no limit
   };
   Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane, Options options);
   ~Owner();
@@ -26,6 +27,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable);
   void dropped(ActorId actor);
   void kill(ActorId actor);
+  /// Whether one more task may be queued. When not, it may be as soon as room_word() changes.
+  bool has_room() const { return options_.max_queued_bytes == 0 || queued_bytes_.load(std::memory_order_relaxed) < options_.max_queued_bytes; }
+  std::atomic<std::uint32_t>& room_word() { return room_word_; }
+
   /// See Client::cancel.
   void cancel(Cell& cell, const CancelOptions& options);
   /// Cancels what those tasks and calls submitted, and in turn what that submitted.
@@ -137,6 +142,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
   std::atomic<std::size_t> unfinished_{0};
+  std::atomic<std::uint64_t> queued_bytes_{0};
+  std::atomic<std::uint32_t> room_word_{0};
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer timer_;  ///< tells the actor, so it ends first

@@ -220,15 +220,22 @@ void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
     cell.set_error(share(std::move(*error)));
   } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
-    if (value->stored)
-      cell.set_stored(store_.owned(value->stored, value->stored_size));
-    else
-      cell.set_bytes(std::move(value->bytes));  // of no effect where this process ran it: the value is there already
+    auto set = [this](Cell& target, wire::Value& from) {
+      if (from.stored)
+        target.set_stored(store_.owned(from.stored, from.stored_size));
+      else
+        target.set_bytes(std::move(from.bytes));  // of no effect where this process ran it: the value is there already
+    };
+    if (work.record->more)
+      for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i]);
+    set(cell, *value);
   }
 }
 
 void Owner::drop_result(const wire::Outcome& outcome) {
   if (auto* value = std::get_if<wire::Value>(&outcome.result); value && value->stored) store_.free(value->stored);
+  for (const auto& value : outcome.more)
+    if (value.stored) store_.free(value.stored);
 }
 
 void Owner::on_task_outcome(wire::Outcome& outcome) {
@@ -278,6 +285,12 @@ void Owner::on_created(wire::ActorCreated& created) {
 
 void Owner::forget_task(OwnedTask& task) {
   task.record->release_arguments();
+  const auto before = queued_bytes_.fetch_sub(task.charged_bytes, std::memory_order_relaxed);
+  if (options_.max_queued_bytes && before >= options_.max_queued_bytes && before - task.charged_bytes < options_.max_queued_bytes) {
+    room_word_.fetch_add(1, std::memory_order_release);
+    futex_wake_all(room_word_);
+  }
+  task.charged_bytes = 0;
   if (tasks_.erase(task.id)) --unfinished_;
 }
 
@@ -398,7 +411,8 @@ void Owner::perform_actors() {
   for (const auto& [actor, lease] : effects.create) {
     if (!leases_.contains(lease) || !actors_.contains(actor)) continue;
     auto& constructor = *actors_.at(actor);
-    const auto& held = leases_.at(lease);
+    auto& held = leases_.at(lease);
+    held.info.lend_idle_cpus = !constructor.options->cpus_while_idle;
     const int attempt = ++constructor.starts;
     if (held.worker == router_.self())
       host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt));

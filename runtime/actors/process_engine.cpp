@@ -99,8 +99,8 @@ struct ProcessEngine::System {
   caf::actor_system system{config};
 };
 
-ProcessEngine::ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable)
-    : self_(self), total_(std::move(total)), portable_(portable), ids_(self) {
+ProcessEngine::ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable, QueueLimits queue_limits)
+    : self_(self), total_(std::move(total)), portable_(portable), queue_limits_(queue_limits), ids_(self) {
   environment_.inline_bytes = inline_bytes;
   environment_.router = this;
 }
@@ -119,12 +119,14 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   callbacks_ = std::make_shared<Lane>(1);
   host_ = std::make_unique<WorkerHost>(system(), environment_);
   owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_,
-                                   Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes});
+                                   Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
+                                                  .max_queued_bytes = queue_limits_.bytes});
 }
 
 void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
   const auto* parent = CancelSlot::current();
   if (parent && parent->cancelled_with_children()) CancelSlot::check();
+  if (!owner_->has_room()) await_room(*record);
   owner_->submit(std::move(record), std::move(options), Executor::current() != nullptr);
   if (parent && parent->cancelled_with_children()) owner_->cancel_children({parent->id()});  // cancelled in between
 }
@@ -132,6 +134,21 @@ void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<c
 std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> constructor,
                                                 std::shared_ptr<const ActorOptions> options) {
   return owner_->spawn(std::move(constructor), std::move(options));
+}
+
+void ProcessEngine::await_room(const TaskRecord& record) {
+  const auto deadline = SteadyClock::now() + queue_limits_.timeout;
+  auto& word = owner_->room_word();
+  while (true) {
+    const auto seen = word.load(std::memory_order_acquire);
+    if (owner_->has_room()) return;
+    if (!wait_while(word, seen, deadline)) break;
+  }
+  throw_error({.code = ErrorCode::kResourceExhausted,
+               .message = "its submitter's tasks that are not done fill " + std::to_string(queue_limits_.bytes >> 10) +
+                          " KiB, and no room came within " + std::to_string(queue_limits_.timeout.count()) +
+                          " ms: submit fewer at once and get some first, or raise RuntimeOptions::max_queued_bytes",
+               .where = *shared_name(*record.function)});
 }
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
@@ -144,7 +161,9 @@ bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   return cell.wait(deadline);
 }
 
-void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) { owner_->cancel(cell, options); }
+void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
+  if (owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
+}
 
 bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };

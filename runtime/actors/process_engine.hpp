@@ -28,7 +28,12 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   void send(ProcessId to, wire::Message message) override;
 
  protected:
-  ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable);
+  /// What this process may queue as a submitter.
+  struct QueueLimits {
+    std::uint64_t bytes = 0;
+    std::chrono::milliseconds timeout{0};
+  };
+  ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable, QueueLimits queue_limits);
   /// Second half of construction: needs shared_from_this and the store.
   void begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism);
   /// A message that is meant for this process.
@@ -46,11 +51,13 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   const ProcessId self_;
   const Resources total_;
   const bool portable_;
+  const QueueLimits queue_limits_;
   IdSource ids_;
   HostEnvironment environment_{};
   std::shared_ptr<StoreAccess> store_;
 
  private:
+  void await_room(const TaskRecord& record);
   struct System;
   std::unique_ptr<System> system_;
   std::mutex callbacks_mutex_;

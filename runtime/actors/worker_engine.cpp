@@ -95,7 +95,9 @@ Result<void> RemoteStore::seal(ObjectId id) {
 void RemoteStore::abort(ObjectId id) { send_({.operation = wire::StoreOperation::kAbort, .id = id}); }
 
 WorkerEngine::WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello)
-    : ProcessEngine(hello.process, hello.total, hello.inline_bytes, true), link_(std::move(link)) {}
+    : ProcessEngine(hello.process, hello.total, hello.inline_bytes, true,
+                    {hello.max_queued_bytes, std::chrono::milliseconds(hello.submit_timeout_ms)}),
+      link_(std::move(link)) {}
 
 void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine) {
   Route route;

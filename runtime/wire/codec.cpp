@@ -55,6 +55,7 @@ class Reader {
   }
   Outcome outcome(schema::Outcome::Reader in) const {
     Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry()};
+    for (auto each : in.getMore()) out.more.push_back(value(each));
     switch (in.which()) {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
       case schema::Outcome::ERROR: out.result = error(in.getError()); break;
@@ -97,18 +98,22 @@ void put(schema::Task::Builder out, const Task& task) {
 void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease) {
   out.setId(lease.id.value);
   out.setCpus(lease.cpus.raw());
+  out.setLendIdleCpus(lease.lend_idle_cpus);
   auto ids = out.initGpuIds(static_cast<unsigned>(lease.gpu_ids.size()));
   for (unsigned i = 0; i < ids.size(); ++i) ids.set(i, lease.gpu_ids[i]);
 }
 LeaseInfo lease_info(schema::LeaseInfo::Reader in) {
   LeaseInfo lease{.id = {in.getId()}, .cpus = Amount::from_raw(in.getCpus())};
   for (int id : in.getGpuIds()) lease.gpu_ids.push_back(id);
+  lease.lend_idle_cpus = in.getLendIdleCpus();
   return lease;
 }
 
 void put(schema::Outcome::Builder out, const Outcome& outcome) {
   out.setId(outcome.id.value);
   out.setNanoseconds(outcome.nanoseconds), out.setRetry(outcome.retry);
+  auto more = out.initMore(static_cast<unsigned>(outcome.more.size()));
+  for (unsigned i = 0; i < more.size(); ++i) put(more[i], outcome.more[i]);
   if (auto* value = std::get_if<Value>(&outcome.result))
     put(out.initValue(), *value);
   else if (auto* error = std::get_if<ErrorInfo>(&outcome.result))
@@ -144,6 +149,7 @@ struct Encoder {
   void operator()(const Hello& m) {
     auto o = out.initHello();
     o.setProcess(m.process), o.setBuildId(m.build_id), o.setInlineBytes(m.inline_bytes), o.setCpusPerWorker(m.cpus.raw());
+    o.setMaxQueuedBytes(m.max_queued_bytes), o.setSubmitTimeoutMs(m.submit_timeout_ms);
     put(o.initTotal(count(m.total)), m.total);
   }
   void operator()(const Ready& m) { out.initReady().setBuildId(m.build_id); }
@@ -263,7 +269,8 @@ Message read(const Reader& r, schema::Message::Reader in) {
   switch (in.which()) {
     case M::HELLO: {
       auto h = in.getHello();
-      return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(h.getTotal()), Amount::from_raw(h.getCpusPerWorker())};
+      return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(h.getTotal()), Amount::from_raw(h.getCpusPerWorker()),
+                   h.getMaxQueuedBytes(), h.getSubmitTimeoutMs()};
     }
     case M::READY: return Ready{in.getReady().getBuildId()};
     case M::WANT_LEASES: return want_leases(in.getWantLeases());

@@ -32,6 +32,7 @@ struct LeaseInfo {
   id @0 :UInt64;
   cpus @1 :Int64;          # 1/10000
   gpuIds @2 :List(Int32);
+  lendIdleCpus @3 :Bool;
 }
 struct Amount { name @0 :Text; raw @1 :Int64; }
 struct Variable { name @0 :Text; value @1 :Text; }
@@ -43,6 +44,7 @@ struct Outcome {
     error @3 :Error;
     unstarted @4 :Void;
   }
+  more @6 :List(Value);    # results beyond the first
   retry @5 :Bool;          # an error of the task's own, after which it may run again
 }
 
@@ -52,6 +54,8 @@ struct Hello {
   inlineBytes @2 :UInt64;
   total @3 :List(Amount);
   cpusPerWorker @4 :Int64;
+  maxQueuedBytes @5 :UInt64;
+  submitTimeoutMs @6 :Int64;
 }
 struct Ready { buildId @0 :UInt64; }
 struct WantLeases {

@@ -35,6 +35,7 @@ struct LeaseInfo {
   LeaseId id{};
   Amount cpus{};
   std::vector<int> gpu_ids{};
+  bool lend_idle_cpus = false;  ///< an actor's: others have its CPUs while no call runs
 };
 
 struct Unstarted {};
@@ -42,11 +43,12 @@ struct Outcome {
   TaskId id{};
   std::int64_t nanoseconds = 0;
   std::variant<Value, ErrorInfo, Unstarted> result{};
+  std::vector<Value> more{};  ///< results beyond the first
   bool retry = false;  ///< an error of the task's own, after which it may run again
 };
 
 // Node and worker get to know each other.
-struct Hello { ProcessId process = 0; std::uint64_t build_id = 0, inline_bytes = 0; Resources total{}; Amount cpus{}; };
+struct Hello { ProcessId process = 0; std::uint64_t build_id = 0, inline_bytes = 0; Resources total{}; Amount cpus{}; std::uint64_t max_queued_bytes = 0; std::int64_t submit_timeout_ms = 0; };
 struct Ready { std::uint64_t build_id = 0; };
 struct Shutdown {};
 

@@ -89,6 +89,34 @@ TEST_SUITE("runtime/core/task_table") {
     CHECK(table.tasks.unfinished() == 0);
   }
 
+  TEST_CASE("fault 11: a grant, a result or a loss that comes twice, or after a cancel or a retry, acts once") {
+    Table table;
+    auto& a = table.task();
+    auto& b = table.task();
+    table.settle();
+    CHECK(table.grant(1).assigns.size() == 1);
+    CHECK(table.grant(1).assigns.empty());  // the same lease again is no second one
+    table.finish(a);
+    auto effects = table.finish(a);
+    CHECK(table.tasks.unfinished() == 1);
+    CHECK(b.state == TaskState::kAssigned);
+    CHECK(table.lose(1).crashed.empty());
+    CHECK(b.crashes == 1);
+    table.lose(1);
+    CHECK(b.crashes == 1);
+    CHECK(b.state == TaskState::kReady);
+    table.finish(b);  // the result of the attempt that was given up: late
+    CHECK(b.state == TaskState::kReady);
+    table.tasks.returned(b, table.effects);
+    CHECK(assigned(table.grant(2)) == std::vector{&b});
+    b.unwanted = true;
+    table.tasks.withdraw(b);
+    table.tasks.withdraw(b);
+    table.finish(b);
+    CHECK(table.tasks.unfinished() == 0);
+    CHECK(table.lose(2).ended.empty());
+  }
+
   TEST_CASE("the third worker that a task ends by its own doing is the last, whatever its retries") {
     Table table;
     auto& task = table.task(-1);

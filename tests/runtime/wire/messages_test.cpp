@@ -21,10 +21,12 @@ ErrorInfo chain(int links) {
 
 Task task(std::uint64_t id) {
   return {.id = {id}, .module = kMax64, .offset = 7, .name = "f", .attempt = 3, .arguments = {.bytes = bytes_of("arguments")},
-          .refs = {{.bytes = bytes_of("")}, {.stored = {kMax64}, .stored_size = 1ull << 40}, {.bytes = bytes_of(std::string(100'000, 'x'))}}};
+          .refs = {{.bytes = bytes_of("")}, {.stored = {kMax64}, .stored_size = 1ull << 40}, {.bytes = bytes_of(std::string(100'000, 'x'))}},
+          .retry_module = 8, .retry_offset = kMax64};
 }
 
-const LeaseInfo kLease{.id = {5}, .cpus = Amount::from_raw(std::numeric_limits<std::int64_t>::min()), .gpu_ids = {0, -1, 2147483647}};
+const LeaseInfo kLease{.id = {5}, .cpus = Amount::from_raw(std::numeric_limits<std::int64_t>::min()), .gpu_ids = {0, -1, 2147483647},
+                      .lend_idle_cpus = true};
 const Resources kResources{{"CPU", 4}, {"", 0.5}, {"disk \n", -1}};
 
 /// One of each kind, with everything that is at the edge.
@@ -32,8 +34,9 @@ std::vector<Message> all_messages() {
   std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
                                 {.id = {2}, .result = chain(3), .retry = true},
                                 {.id = {3}, .result = Unstarted{}},
-                                {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8}}};
-  return {Hello{7, kMax64, 102400, kResources, Amount(2)},
+                                {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8},
+                                 .more = {Value{.bytes = bytes_of("w")}, Value{.stored = {10}, .stored_size = 9}}}};
+  return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000},
           Ready{1},
           WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources}, true,
                      {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}},

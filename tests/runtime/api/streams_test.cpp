@@ -1,0 +1,221 @@
+// Several results: tuples of refs, and streams of a generator's items.
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+std::tuple<int, std::string> split(int x) { return {x, std::to_string(x)}; }
+std::tuple<std::string, std::vector<double>, int> large(std::size_t size) { return {std::string(size, 'a'), std::vector<double>(size, 0.5), 7}; }
+std::tuple<int, int> fail_both(const std::string& text) { throw std::runtime_error(text); }
+std::tuple<int, int> wait_both(Context& ctx, const std::string& file) {
+  append(file, "running;");
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  return {1, 2};
+}
+int square(int x) { return x * x; }
+std::size_t length(const std::string& text) { return text.size(); }
+
+struct Pairs {
+  int calls = 0;
+  std::tuple<int, std::string> next(int by) { return {calls += by, "call"}; }
+};
+
+Generator<int> count(int n) {
+  for (int i = 0; i < n; ++i) co_yield i;
+}
+Generator<std::vector<double>> blocks(int n, std::size_t size) {
+  for (int i = 0; i < n; ++i) co_yield std::vector<double>(size, i);
+}
+Generator<int> squares(Context& ctx, const std::vector<int>& numbers) {
+  for (int x : numbers) co_yield ctx.get(ctx.remote<square>(x));
+}
+Generator<int> fail_after(int n, const std::string& text) {
+  for (int i = 0; i < n; ++i) co_yield i;
+  throw std::runtime_error(text);
+}
+/// Writes down how far it has come; and that it has been destroyed.
+struct Note {
+  std::string file;
+  ~Note() {
+    if (fs::exists(fs::path(file).parent_path())) append(file, "end;");
+  }
+};
+Generator<int> noted(std::string file, int n) {
+  Note note{file};
+  for (int i = 0; i < n; ++i) {
+    append(file, std::to_string(i) + ";");
+    co_yield i;
+  }
+}
+Generator<int> waits(Context& ctx, const std::string& gate, std::string file) {
+  co_yield 1;
+  append(file, "waiting;");
+  try {
+    ctx.get(ctx.remote<pass>(gate, 1));
+  } catch (const Cancelled&) {
+    append(file, "cancelled;");
+    throw;
+  }
+  co_yield 2;
+}
+Generator<int> dies_at(Context& ctx, int n, int deadly) {
+  for (int i = 0; i < n; ++i) {
+    if (i == deadly && ctx.attempt() == 1) ::kill(::getpid(), SIGKILL);
+    co_yield 10 * i;
+  }
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/api/several results") {
+  TEST_CASE("a function that returns a tuple gives a ref for each element, each of use alone") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto [number, text] = rt.remote<split>(12);
+    CHECK(rt.get(rt.remote<square>(number)) == 144);
+    CHECK(rt.get(rt.remote<length>(text)) == 2);
+    CHECK(rt.get(text) == "12");
+    auto [a, b, c] = rt.task<large>({.name = "large"}).remote(300'000u);
+    CHECK(rt.get(c) == 7);
+    CHECK(rt.get(rt.remote<length>(a)) == 300'000);
+    CHECK(rt.get_shared(b)->size() == 300'000);
+    ObjectRef<std::string> only;
+    {
+      auto both = rt.task<split>({.isolation = own_process}).remote(345);
+      only = std::get<1>(both);
+    }
+    CHECK(rt.get(only) == "345");
+    auto actor = rt.actor<Pairs>().spawn();
+    auto [calls, name] = actor.call<&Pairs::next>(3);
+    CHECK(rt.get(name) == "call");
+    CHECK(rt.get(calls) == 3);
+  }
+
+  TEST_CASE("an error fails all results of a tuple, so does a cancel of one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto [a, b] = rt.remote<fail_both>("why");
+    CHECK(error_of<TaskError>([&] { rt.get(b); }).message == "why");
+    CHECK(error_of<TaskError>([&] { rt.get(a); }).message == "why");
+    Folder folder;
+    auto [c, d] = rt.remote<wait_both>(folder / "log");
+    CHECK(eventually([&] { return content(folder / "log") == "running;"; }));
+    rt.cancel(d);
+    CHECK_THROWS_AS(rt.get(d, 20s), Cancelled);
+    CHECK_THROWS_AS(rt.get(c, 20s), Cancelled);
+  }
+}
+
+TEST_SUITE("runtime/api/streams") {
+  TEST_CASE("a generator's items come in order, as refs that are arguments like any other; large ones too") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    int next = 0;
+    for (auto& item : rt.remote<count>(300)) {
+      CHECK(rt.get(rt.remote<square>(item)) == next * next);
+      ++next;
+    }
+    CHECK(next == 300);
+    auto none = rt.remote<count>(0);
+    CHECK_FALSE(none.next());
+    CHECK_FALSE(none.next());
+    int block = 0;
+    for (auto& item : rt.task<blocks>({.max_unread = 2}).remote(5, 50'000u)) CHECK(rt.get_shared(item)->back() == block++);
+    CHECK(block == 5);
+    std::vector<int> seen;
+    for (auto& item : rt.remote<squares>(rt.put(std::vector{3, 4, 5}))) seen.push_back(rt.get(item));
+    CHECK(seen == std::vector{9, 16, 25});
+  }
+
+  TEST_CASE("items are there while the generator runs; it is ahead of its reader by the bound, and holds no CPU then") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    Folder folder;
+    auto stream = rt.task<noted>({.max_unread = 3}).remote((folder / "log").string(), 1000);
+    CHECK(eventually([&] { return content(folder / "log") == "0;1;2;" && rt.available_resources() == rt.total_resources(); }));
+    CHECK(rt.get(*stream.next()) == 0);
+    CHECK(eventually([&] { return content(folder / "log") == "0;1;2;3;"; }));
+    CHECK(rt.get(rt.remote<square>(4)) == 16);
+    CHECK(rt.get(*stream.next(20s)) == 1);
+  }
+
+  TEST_CASE("a stream that is dropped stops its generator: where it is suspended, and where it waits") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    ObjectRef<int> kept;
+    {
+      auto stream = rt.task<noted>({.max_unread = 4}).remote((folder / "log").string(), 1'000'000);
+      kept = *stream.next();
+      CHECK(eventually([&] { return content(folder / "log") == "0;1;2;3;4;"; }));
+    }
+    CHECK(eventually([&] { return content(folder / "log") == "0;1;2;3;4;end;"; }));
+    CHECK(rt.get(kept) == 0);
+    Gate gate;
+    {
+      auto stream = rt.remote<waits>(gate.path(), (folder / "waits").string());
+      CHECK(rt.get(*stream.next()) == 1);
+      CHECK(eventually([&] { return content(folder / "waits") == "waiting;"; }));
+      CHECK_THROWS_AS(stream.next(5ms), Timeout);
+    }
+    CHECK(eventually([&] { return content(folder / "waits") == "waiting;cancelled;"; }));
+    gate.open();
+  }
+
+  TEST_CASE("an exception is the last item, as a ref that fails") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto stream = rt.task<fail_after>({.name = "reader"}).remote(2, "broken");
+    CHECK(rt.get(*stream.next()) == 0);
+    CHECK(rt.get(*stream.next()) == 1);
+    auto last = stream.next();
+    REQUIRE(last);
+    const auto error = error_of<TaskError>([&] { rt.get(*last); });
+    CHECK(error.message == "broken");
+    CHECK(error.remote_type == "std::runtime_error");
+    CHECK_MESSAGE(contains(error.where, "fail_after"), error.where);
+    CHECK_FALSE(stream.next());
+  }
+
+  TEST_CASE("a generator whose worker dies starts again and skips what it gave") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::vector<int> seen;
+    for (auto& item : rt.task<dies_at>({.isolation = own_process}).remote(20, 7)) seen.push_back(rt.get(item));
+    REQUIRE(seen.size() == 20);
+    for (int i = 0; i < 20; ++i) CHECK(seen[static_cast<std::size_t>(i)] == 10 * i);
+    auto fragile = rt.task<dies_at>({.max_retries = 0, .isolation = own_process}).remote(20, 0);
+    auto lost = fragile.next();
+    REQUIRE(lost);
+    CHECK_THROWS_AS(rt.get(*lost), ActorDied);
+    CHECK_FALSE(fragile.next());
+  }
+
+  TEST_CASE("options that mean nothing for a stream are refused") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK_THROWS_AS(rt.task<count>({.deadline = 1s}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<count>({.retry_on = retry_on_all}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<count>({.max_unread = 0}).remote(1), InvalidArgument);
+  }
+
+  TEST_CASE("a stream that outlives its runtime harms nobody") {
+    Runtime rt = Runtime::start(small_machine());
+    auto stream = rt.remote<count>(1'000'000);
+    CHECK(rt.get(*stream.next()) == 0);
+    rt.shutdown();
+    CHECK_THROWS_AS(
+        for (int i = 0; i < 100; ++i) {
+          auto item = stream.next(20s);
+          if (item) rt.get(*item);
+        },
+        Error);
+  }
+}
+
+}  // namespace manta_test
