@@ -61,6 +61,7 @@ THIRD_PARTIES = {
     "nlohmann": (("runtime/cli", "runtime:facade", "tune", "train"), "JSON files"),
     "zlib.h": (("train",), "gzipped data sets"),
     "xxhash.h": (("runtime/store", "runtime/actors", "runtime:facade", "train"), "checksums"),
+    "ray": (("bench",), "bench/peers runs the same work in Ray"),
     "doctest": (("tests",), "tests"),
 }
 
