@@ -23,7 +23,8 @@ Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
 class ActorLink {
  public:
   virtual ~ActorLink() = default;
-  virtual void call(std::shared_ptr<TaskRecord> record) = 0;
+  /// `options`: null for the usual call.
+  virtual void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) = 0;
   virtual void kill() = 0;
   virtual std::string description() const = 0;
 };

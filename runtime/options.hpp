@@ -9,10 +9,16 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "runtime/base/amount.hpp"
 
 namespace manta {
+
+namespace detail {
+struct FunctionEntry;
+}
 
 /// Where a task or actor runs. kShared: on the runtime's workers (threads of this process, or shared worker processes).
 /// kOwnProcess: in a process of its own, so that a crash costs nobody else; ended when the task or actor ends.
@@ -71,10 +77,20 @@ struct ActorOptions {
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
   bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
+  int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
+  std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
+  int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit
+  bool unordered{false};      ///< a call overtakes those before it that wait for their arguments
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
   std::filesystem::path log_file{};
   bool echo_output{true};
+  std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
+};
+
+/// What one call wants: `handle.options({.concurrency_group = "io"}).call<&C::read>(…)`.
+struct CallOptions {
+  std::string concurrency_group{};  ///< runs in this group; default: the method's own (ActorBuilder::in_group), else none
 };
 
 struct PutOptions {

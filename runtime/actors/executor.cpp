@@ -51,8 +51,10 @@ Executor* Executor::current() noexcept { return t_current; }
 
 void Executor::set_blocked(bool blocked) {
   if (blocked) relieve();
-  if (holds_cpus_) environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_, .blocked = blocked});
+  if (holds_cpus_) lend(blocked);
 }
+
+void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_, .blocked = blocked}); }
 
 std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   if (work.record) return work.record;

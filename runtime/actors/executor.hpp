@@ -67,6 +67,8 @@ class Executor {
 
  protected:
   friend class Watchdog;
+  /// The lease's CPUs go to others, or are wanted again. Called only for a lease that has CPUs.
+  virtual void lend(bool blocked);
   /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
   /// the outcome.
   /// `behind`: others wait for it, so it is watched.

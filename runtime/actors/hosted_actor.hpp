@@ -5,14 +5,14 @@
 
 namespace manta::detail {
 
-class HostedActor final : public Executor, public std::enable_shared_from_this<HostedActor> {
+class HostedActor final : public Executor, public Hosted, public std::enable_shared_from_this<HostedActor> {
  public:
   HostedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease)
       : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)) {}
-  void start(caf::actor_system& system, Work constructor);
-  void call(std::vector<Work> calls);
-  void destroy(bool kill);
-  ProcessId owner() const { return owner_; }
+  void start(caf::actor_system& system, Work constructor) override;
+  void call(std::vector<Work> calls) override;
+  void destroy(bool kill) override;
+  ProcessId owner() const override { return owner_; }
   void relieve() override;
   void cancel(TaskId id, bool recursive) override;
 

@@ -28,6 +28,7 @@ struct OwnedTask final : OwnedWork, core::TaskNode {
 
 struct OwnedCall final : OwnedWork, core::CallNode {
   OwnedCall() : OwnedWork(Kind::kCall) {}
+  std::shared_ptr<const CallOptions> options{};  ///< null for the usual call
 };
 
 struct OwnedConstructor final : OwnedWork {

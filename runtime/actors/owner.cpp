@@ -1,5 +1,7 @@
 #include "runtime/actors/owner.hpp"
 
+#include "runtime/actors/actor_link.hpp"
+
 namespace manta::detail {
 
 namespace {
@@ -42,31 +44,6 @@ void check_times(const TaskOptions& options, const std::string& what) {
   if (backoff.initial < none || backoff.max < none) refuse("a time of the back-off is negative");
   if (!(backoff.factor >= 1)) refuse("the back-off's factor is " + std::to_string(backoff.factor) + ": give 1 or more");
 }
-
-/// One handle's share in an actor; the last one tells the owner.
-class OwnedActorLink final : public ActorLink {
- public:
-  OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable)
-      : owner_(std::move(owner)), id_(id), description_(std::move(description)), portable_(portable) {}
-  ~OwnedActorLink() override {
-    if (auto owner = owner_.lock()) owner->dropped(id_);
-  }
-  void call(std::shared_ptr<TaskRecord> record) override {
-    auto owner = owner_.lock();
-    if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
-    owner->call(id_, std::move(record), portable_);
-  }
-  void kill() override {
-    if (auto owner = owner_.lock()) owner->kill(id_);
-  }
-  std::string description() const override { return description_; }
-
- private:
-  std::weak_ptr<Owner> owner_;
-  ActorId id_;
-  std::string description_;
-  bool portable_;
-};
 
 }  // namespace
 
@@ -219,6 +196,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   constructor->record = std::move(record);
   const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
   check(request_of(*constructor->options), own_process, !constructor->options->env.empty(), "actor " + *constructor->name);
+  check_concurrency(*constructor->options, "actor " + *constructor->name);
   constructor->portable = options_.portable || own_process;
   constructor->id = ids_.next<TaskId>();
   constructor->actor = ids_.next<ActorId>();
@@ -226,17 +204,19 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   const auto pending = pending_arguments(*constructor);
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
-  auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable);
+  auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable,
+                                               constructor->options);
   actor_->tell(Spawned{constructor});
   watch_arguments(constructor, pending);
   return link;
 }
 
-void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable) {
+void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
   auto call = std::make_shared<OwnedCall>();
   call->name = shared_name(*record->function);
   call->record = std::move(record);
   call->portable = portable;
+  call->options = std::move(options);
   call->id = ids_.next<TaskId>();
   if (const auto* slot = CancelSlot::current()) call->parent = slot->id();
   name_producer(*call->record, Cell::Producer::kCall, call->id);

@@ -24,7 +24,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested);
   std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options);
-  void call(ActorId actor, std::shared_ptr<TaskRecord> record, bool portable);
+  void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable);
   void dropped(ActorId actor);
   void kill(ActorId actor);
   /// Whether one more task may be queued. When not, it may be as soon as room_word() changes.
@@ -115,6 +115,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void want(const core::TaskEffects::Want& want);
   void want_actor(ActorId actor, std::uint32_t count);
   Work typed_work(OwnedWork& work, TaskId id, int attempt);
+  Work typed_call(OwnedCall& call);
+  wire::Task wire_call(OwnedCall& call);
   wire::Task wire_task(OwnedWork& work, TaskId id, int attempt);
   void settle(OwnedWork& work, wire::Outcome& outcome);
   void fail_call(OwnedCall& call, core::CallFailure why);

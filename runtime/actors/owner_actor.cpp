@@ -1,6 +1,7 @@
 // The owner's event handling: what runs in its actor. The thread-safe face is in owner.cpp.
 #include <algorithm>
 
+#include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/base/log.hpp"
 
@@ -73,7 +74,8 @@ void Owner::on(Spawned& event) {
   auto& constructor = *event.constructor;
   actors_.emplace(constructor.actor, event.constructor);
   actor_table_.create(constructor.actor,
-                      {.max_restarts = constructor.options->max_restarts, .max_task_retries = constructor.options->max_task_retries},
+                      {.max_restarts = constructor.options->max_restarts, .max_task_retries = constructor.options->max_task_retries,
+                       .unordered = constructor.options->unordered},
                       constructor.unresolved, actor_effects_);
 }
 
@@ -314,6 +316,18 @@ wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
   return task;
 }
 
+Work Owner::typed_call(OwnedCall& call) {
+  auto work = typed_work(call, call.id, call.crashes + 1);
+  if (call.options) work.encoded.group = call.options->concurrency_group;
+  return work;
+}
+
+wire::Task Owner::wire_call(OwnedCall& call) {
+  auto task = wire_task(call, call.id, call.crashes + 1);
+  if (call.options) task.group = call.options->concurrency_group;
+  return task;
+}
+
 void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
@@ -341,13 +355,13 @@ void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const>
   if (held.worker == router_.self()) {
     std::vector<Work> work;
     work.reserve(calls.size());
-    for (auto* call : calls) work.push_back(typed_work(*call, call->id, call->crashes + 1));
+    for (auto* call : calls) work.push_back(typed_call(*call));
     return host_.call(actor, std::move(work));
   }
   wire::CallActor message{.actor = actor};
   std::uint64_t bytes = 0;
   for (auto* call : calls) {
-    message.calls.push_back(wire_task(*call, call->id, call->crashes + 1));
+    message.calls.push_back(wire_call(*call));
     bytes += inline_size(message.calls.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.actor = actor}));
@@ -415,10 +429,12 @@ void Owner::perform_actors() {
     held.info.lend_idle_cpus = !constructor.options->cpus_while_idle;
     const int attempt = ++constructor.starts;
     if (held.worker == router_.self())
-      host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt));
+      host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt),
+                   concurrency_of(*constructor.options));
     else
       router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
-                                                  .constructor = wire_task(constructor, constructor.id, attempt)});
+                                                  .constructor = wire_task(constructor, constructor.id, attempt),
+                                                  .concurrency = concurrency_of(*constructor.options)});
   }
   for (std::size_t i = 0; i < effects.sends.size();) {
     std::vector<OwnedCall*> group;

@@ -242,7 +242,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     host_->run(from, run->lease, work_of(std::move(run->tasks)));
   } else if (auto* create = std::get_if<wire::CreateActor>(&message)) {
     auto work = work_of(std::move(create->constructor));
-    host_->create(from, create->actor, create->lease, std::move(work));
+    host_->create(from, create->actor, create->lease, std::move(work), std::move(create->concurrency));
   } else if (auto* call = std::get_if<wire::CallActor>(&message)) {
     host_->call(call->actor, work_of(std::move(call->calls)));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {

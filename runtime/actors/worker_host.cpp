@@ -4,6 +4,7 @@
 
 #include "runtime/actors/hosted_actor.hpp"
 #include "runtime/actors/task_worker.hpp"
+#include "runtime/actors/threaded_actor.hpp"
 
 namespace manta::detail {
 
@@ -95,8 +96,13 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
   if (appended == TaskWorker::Append::kHeldUp) worker->relieve();
 }
 
-void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor) {
-  auto hosted = std::make_shared<HostedActor>(*this, environment_, owner, actor, lease);
+void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,
+                        wire::Concurrency concurrency) {
+  std::shared_ptr<Hosted> hosted;
+  if (concurrency.serial())
+    hosted = std::make_shared<HostedActor>(*this, environment_, owner, actor, lease);
+  else
+    hosted = std::make_shared<ThreadedActor>(*this, environment_, owner, actor, lease, std::move(concurrency));
   {
     std::lock_guard lock(mutex_);
     if (!actors_.emplace(actor, hosted).second) return;
@@ -105,7 +111,7 @@ void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& l
 }
 
 void WorkerHost::call(ActorId actor, std::vector<Work> calls) {
-  std::shared_ptr<HostedActor> hosted;
+  std::shared_ptr<Hosted> hosted;
   {
     std::lock_guard lock(mutex_);
     auto it = actors_.find(actor);
@@ -116,7 +122,7 @@ void WorkerHost::call(ActorId actor, std::vector<Work> calls) {
 }
 
 void WorkerHost::destroy(ActorId actor, bool kill) {
-  std::shared_ptr<HostedActor> hosted;
+  std::shared_ptr<Hosted> hosted;
   {
     std::lock_guard lock(mutex_);
     auto it = actors_.find(actor);
@@ -138,7 +144,7 @@ void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
 }
 
 void WorkerHost::drop_owner(ProcessId owner) {
-  std::vector<std::shared_ptr<HostedActor>> orphans;
+  std::vector<std::shared_ptr<Hosted>> orphans;
   {
     std::lock_guard lock(mutex_);
     for (auto& [lease, worker] : workers_)

@@ -12,7 +12,16 @@
 namespace manta::detail {
 
 class TaskWorker;
-class HostedActor;
+
+/// A user's actor where it lives. Every operation returns at once.
+class Hosted {
+ public:
+  virtual ~Hosted() = default;
+  virtual void start(caf::actor_system& system, Work constructor) = 0;
+  virtual void call(std::vector<Work> calls) = 0;
+  virtual void destroy(bool kill) = 0;
+  virtual ProcessId owner() const = 0;
+};
 
 /// Looks every kLongTime at executors that hold back results or tasks behind work that takes long, and relieves them.
 /// Its thread sleeps while there is nothing to look at.
@@ -38,7 +47,8 @@ class WorkerHost {
 
   /// Runs tasks one after another under a lease.
   void run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks);
-  void create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor);
+  void create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,
+              wire::Concurrency concurrency);
   void call(ActorId actor, std::vector<Work> calls);
   /// Runs the destructor after the calls that were made; with `kill` without the calls that have not begun.
   void destroy(ActorId actor, bool kill);
@@ -52,13 +62,14 @@ class WorkerHost {
  private:
   friend class TaskWorker;
   friend class HostedActor;
+  friend class ThreadedActor;
   caf::actor_system& system_;
   HostEnvironment& environment_;
   Watchdog watchdog_;
   mutable std::mutex mutex_;  // guards the tables; never held while user code runs or a message is sent
   std::unordered_map<LeaseId, std::shared_ptr<TaskWorker>> workers_;
   std::vector<std::shared_ptr<TaskWorker>> free_workers_;
-  std::unordered_map<ActorId, std::shared_ptr<HostedActor>> actors_;
+  std::unordered_map<ActorId, std::shared_ptr<Hosted>> actors_;
   std::atomic<int> busy_{0};
 };
 

@@ -48,13 +48,16 @@ void ActorTable::call(CallNode& call, ActorEffects& effects) {
     effects.failures.push_back({&call, failed ? CallFailure::kCreationFailed : CallFailure::kActorDied});
     return;
   }
+  if (entry->limits.unordered && call.unresolved == 0 && entry->state == ActorState::kAlive && !entry->destroying)
+    return send(call.actor, *entry, call, effects);
   entry->waiting.push_back(&call);
-  flush(call.actor, *entry, effects);
+  if (call.unresolved == 0) flush(call.actor, *entry, effects);
 }
 
 void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
   if (call.unresolved) --call.unresolved;
-  if (auto* entry = find(call.actor)) flush(call.actor, *entry, effects);
+  auto* entry = find(call.actor);
+  if (entry && call.unresolved == 0) flush(call.actor, *entry, effects);
 }
 
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
@@ -78,9 +81,19 @@ void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
   while (!entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
     auto* call = entry.waiting.front();
     entry.waiting.pop_front();
-    entry.in_flight.push_back(call);
-    effects.sends.push_back({actor, entry.lease, call});
+    send(actor, entry, *call, effects);
   }
+  if (!entry.limits.unordered || entry.waiting.empty()) return;
+  std::erase_if(entry.waiting, [&](CallNode* call) {
+    if (call->unresolved) return false;
+    send(actor, entry, *call, effects);
+    return true;
+  });
+}
+
+void ActorTable::send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects) {
+  entry.in_flight.push_back(&call);
+  effects.sends.push_back({actor, entry.lease, &call});
 }
 
 void ActorTable::lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects) {

@@ -56,6 +56,7 @@ class ActorTable {
   struct Limits {
     int max_restarts = 0;      ///< -1: without end
     int max_task_retries = 0;  ///< per call; -1: without end
+    bool unordered = false;    ///< calls that are ready overtake those that wait for arguments
   };
   /// `unresolved`: arguments of the constructor that are not there yet.
   void create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects);
@@ -97,6 +98,7 @@ class ActorTable {
   };
   Entry* find(ActorId actor);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);
+  void send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects);
   void end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects);
   void forget_if_done(ActorId actor, ActorEffects& effects);
   void destroy_if_done(ActorId actor, Entry& entry, ActorEffects& effects);

@@ -42,7 +42,7 @@ class Reader {
   }
   Task task(schema::Task::Reader in) const {
     Task task{.id = {in.getId()}, .module = in.getModule(), .offset = in.getOffset(), .name = text(in.getName()),
-              .attempt = in.getAttempt(), .arguments = value(in.getArguments())};
+              .attempt = in.getAttempt(), .arguments = value(in.getArguments()), .group = text(in.getGroup())};
     for (auto ref : in.getRefs()) task.refs.push_back(value(ref));
     task.retry_module = in.getRetryModule(), task.retry_offset = in.getRetryOffset();
     return task;
@@ -89,6 +89,7 @@ void put(schema::Task::Builder out, const Task& task) {
   out.setOffset(task.offset);
   out.setName(task.name);
   out.setAttempt(task.attempt);
+  if (!task.group.empty()) out.setGroup(task.group);
   put(out.initArguments(), task.arguments);
   auto refs = out.initRefs(static_cast<unsigned>(task.refs.size()));
   for (unsigned i = 0; i < refs.size(); ++i) put(refs[i], task.refs[i]);
@@ -122,9 +123,28 @@ void put(schema::Outcome::Builder out, const Outcome& outcome) {
     out.setUnstarted();
 }
 
+void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group);
+void put(schema::Method::Builder out, const Concurrency::Method& method) {
+  out.setModule(method.module);
+  out.setOffset(method.offset);
+}
 template <class List, class Items>
 void put_all(List list, const Items& items) {
   for (unsigned i = 0; i < list.size(); ++i) put(list[i], items[i]);
+}
+
+void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group) {
+  out.setName(group.name);
+  out.setLimit(group.limit);
+  put_all(out.initMethods(static_cast<unsigned>(group.methods.size())), group.methods);
+}
+Concurrency concurrency(schema::CreateActor::Reader in) {
+  Concurrency out{.limit = in.getMaxConcurrency()};
+  for (auto group : in.getGroups()) {
+    auto& made = out.groups.emplace_back(Concurrency::Group{.name = text(group.getName()), .limit = group.getLimit()});
+    for (auto method : group.getMethods()) made.methods.push_back({method.getModule(), method.getOffset()});
+  }
+  return out;
 }
 
 void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
@@ -201,6 +221,8 @@ struct Encoder {
     o.setOwner(m.owner), o.setActor(m.actor.value), o.setName(m.name);
     put(o.initLease(), m.lease);
     put(o.initConstructor(), m.constructor);
+    o.setMaxConcurrency(m.concurrency.limit);
+    put_all(o.initGroups(size_of(m.concurrency.groups)), m.concurrency.groups);
   }
   void operator()(const ActorCreated& m) {
     auto o = out.initActorCreated();
@@ -289,7 +311,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::TASKS_DONE: return TasksDone{{in.getTasksDone().getLease()}, r.outcomes(in.getTasksDone().getOutcomes()), in.getTasksDone().getHeldUp()};
     case M::CREATE_ACTOR: {
       auto m = in.getCreateActor();
-      return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor())};
+      return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor()), concurrency(m)};
     }
     case M::ACTOR_CREATED: {
       auto m = in.getActorCreated();

@@ -27,7 +27,10 @@ struct Task {
   refs @6 :List(Value);
   retryModule @7 :UInt64;  # the filter of exceptions after which it may run again; 0: none
   retryOffset @8 :UInt64;
+  group @9 :Text;          # of a call: the concurrency group that the caller named
 }
+struct Method { module @0 :UInt64; offset @1 :UInt64; }
+struct ConcurrencyGroup { name @0 :Text; limit @1 :UInt32; methods @2 :List(Method); }
 struct LeaseInfo {
   id @0 :UInt64;
   cpus @1 :Int64;          # 1/10000
@@ -77,7 +80,10 @@ struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; terminate @2 :Bool; }
 struct SetBlocked { lease @0 :UInt64; blocked @1 :Bool; }
 struct RunTasks { owner @0 :UInt32; lease @1 :LeaseInfo; tasks @2 :List(Task); }
 struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); heldUp @2 :Bool; }
-struct CreateActor { owner @0 :UInt32; actor @1 :UInt64; lease @2 :LeaseInfo; name @3 :Text; constructor @4 :Task; }
+struct CreateActor { owner @0 :UInt32; actor @1 :UInt64; lease @2 :LeaseInfo; name @3 :Text; constructor @4 :Task;
+  maxConcurrency @5 :UInt32 = 1;
+  groups @6 :List(ConcurrencyGroup);
+}
 struct ActorCreated { actor @0 :UInt64; lease @1 :UInt64; outcome @2 :Outcome; }
 struct CallActor { actor @0 :UInt64; calls @1 :List(Task); }
 struct ActorDone { actor @0 :UInt64; outcomes @1 :List(Outcome); }

@@ -29,6 +29,23 @@ struct Task {
   Value arguments{};
   std::vector<Value> refs{};
   std::uint64_t retry_module = 0, retry_offset = 0;  ///< key of its RetryOn's filter; 0: none
+  std::string group{};  ///< of a call: the concurrency group that the caller named
+};
+
+/// How many calls of an actor run at once.
+struct Concurrency {
+  struct Method {
+    std::uint64_t module = 0, offset = 0;
+    auto operator<=>(const Method&) const = default;
+  };
+  struct Group {
+    std::string name{};
+    std::uint32_t limit = 1;
+    std::vector<Method> methods{};
+  };
+  std::uint32_t limit = 1;  ///< of calls that are in no group
+  std::vector<Group> groups{};
+  bool serial() const { return limit <= 1 && groups.empty(); }
 };
 
 struct LeaseInfo {
@@ -69,7 +86,7 @@ struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 // Owner and worker.
 struct RunTasks { ProcessId owner = 0; LeaseInfo lease{}; std::vector<Task> tasks{}; };
 struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; bool held_up = false; };  // held_up: no more, please, until the running one is done
-struct CreateActor { ProcessId owner = 0; ActorId actor{}; LeaseInfo lease{}; std::string name{}; Task constructor{}; };
+struct CreateActor { ProcessId owner = 0; ActorId actor{}; LeaseInfo lease{}; std::string name{}; Task constructor{}; Concurrency concurrency{}; };
 struct ActorCreated { ActorId actor{}; LeaseId lease{}; Outcome outcome{}; };
 struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
 struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; };

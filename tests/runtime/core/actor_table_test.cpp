@@ -50,6 +50,18 @@ std::vector<CallNode*> failed(const ActorEffects& effects, CallFailure why) {
 }  // namespace
 
 TEST_SUITE("runtime/core/actor_table") {
+  TEST_CASE("unordered: what is ready goes at once, also when it was called while the actor started") {
+    Table table({.unordered = true});
+    auto& early = table.call(1);
+    auto& second = table.call();
+    CHECK(sent(table.live()) == std::vector{&second});
+    auto& third = table.call();
+    CHECK(sent(table.take()) == std::vector{&third});
+    early.unresolved = 1;
+    table.actors.argument_ready(early, table.effects);
+    CHECK(sent(table.take()) == std::vector{&early});
+  }
+
   TEST_CASE("calls wait for the constructor and go in order; one with late arguments holds back those behind it") {
     Table table;
     CHECK(table.take().want == std::vector{kActor});

@@ -36,6 +36,8 @@ std::vector<Message> all_messages() {
                                 {.id = {3}, .result = Unstarted{}},
                                 {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8},
                                  .more = {Value{.bytes = bytes_of("w")}, Value{.stored = {10}, .stored_size = 9}}}};
+  Task grouped = task(2);
+  grouped.group = "io";
   return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000},
           Ready{1},
           WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources}, true,
@@ -51,8 +53,9 @@ std::vector<Message> all_messages() {
           RunTasks{},
           TasksDone{{4}, outcomes, true},
           CreateActor{1, {2}, kLease, "actor", task(3)},
+          CreateActor{1, {2}, kLease, "actor", task(3), {.limit = 7, .groups = {{"io", 2, {{kMax64, 1}, {2, 3}}}, {"", 1, {}}}}},
           ActorCreated{{1}, {2}, outcomes[1]},
-          CallActor{{1}, {task(1)}},
+          CallActor{{1}, {task(1), grouped}},
           ActorDone{{1}, outcomes},
           DestroyActor{{1}, true},
           ActorDestroyed{{1}},

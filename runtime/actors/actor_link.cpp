@@ -1,0 +1,90 @@
+#include "runtime/actors/actor_link.hpp"
+
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+constexpr int kMaxConcurrency = 10'000;  // each call that runs takes a thread
+
+std::string list_groups(const ActorOptions& options) {
+  std::string names;
+  for (const auto& [name, limit] : options.concurrency_groups) names += (names.empty() ? "" : ", ") + name;
+  return names.empty() ? "it has none" : "it has " + names;
+}
+
+}  // namespace
+
+void check_concurrency(const ActorOptions& options, const std::string& what) {
+  auto refuse = [&](const std::string& why) { throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what}); };
+  auto check_limit = [&](const std::string& name, int limit) {
+    if (limit < 1 || limit > kMaxConcurrency)
+      refuse(name + " is " + std::to_string(limit) + ": give 1 to " + std::to_string(kMaxConcurrency));
+  };
+  check_limit("max_concurrency", options.max_concurrency);
+  for (const auto& [name, limit] : options.concurrency_groups) {
+    if (name.empty()) refuse("a concurrency group has no name: give it one");
+    check_limit("the limit of concurrency group " + name, limit);
+  }
+  for (const auto& [method, group] : options.method_groups)
+    if (!options.concurrency_groups.contains(group))
+      refuse("no concurrency group " + group + " for " + method->name() + ": " + list_groups(options));
+  if (options.max_pending_calls == 0 || options.max_pending_calls < -1)
+    refuse("max_pending_calls is " + std::to_string(options.max_pending_calls) + ": give 1 or more, or -1 for no limit");
+}
+
+wire::Concurrency concurrency_of(const ActorOptions& options) {
+  wire::Concurrency made{.limit = static_cast<std::uint32_t>(options.max_concurrency)};
+  for (const auto& [name, limit] : options.concurrency_groups) {
+    auto& group = made.groups.emplace_back(wire::Concurrency::Group{.name = name, .limit = static_cast<std::uint32_t>(limit)});
+    for (const auto& [method, its_group] : options.method_groups) {
+      if (its_group != name) continue;
+      const auto key = function_key(*method);
+      group.methods.push_back({key.module, key.offset});
+    }
+  }
+  return made;
+}
+
+void PendingCalls::admit(const std::shared_ptr<Cell>& call, const std::string& who) {
+  std::lock_guard lock(mutex_);
+  if (calls_.size() >= limit_)
+    std::erase_if(calls_, [](const std::weak_ptr<Cell>& each) {
+      const auto cell = each.lock();
+      return !cell || cell->settled();
+    });
+  if (calls_.size() >= limit_)
+    throw_error({.code = ErrorCode::kResourceExhausted,
+                 .message = std::to_string(limit_) + " calls are not finished, as many as max_pending_calls allows: get some of "
+                            "their refs, then call again",
+                 .where = who});
+  calls_.push_back(call);
+}
+
+OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable,
+                               std::shared_ptr<const ActorOptions> options)
+    : owner_(std::move(owner)), id_(id), description_(std::move(description)), portable_(portable), options_(std::move(options)) {
+  if (options_->max_pending_calls > 0) pending_ = std::make_unique<PendingCalls>(options_->max_pending_calls);
+}
+
+OwnedActorLink::~OwnedActorLink() {
+  if (auto owner = owner_.lock()) owner->dropped(id_);
+}
+
+void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
+  auto owner = owner_.lock();
+  if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  if (options && !options->concurrency_group.empty() && !options_->concurrency_groups.contains(options->concurrency_group))
+    throw_error({.code = ErrorCode::kInvalidArgument,
+                 .message = "no concurrency group " + options->concurrency_group + ": " + list_groups(*options_),
+                 .where = description_});
+  if (pending_) pending_->admit(record->result, description_);
+  owner->call(id_, std::move(record), std::move(options), portable_);
+}
+
+void OwnedActorLink::kill() {
+  if (auto owner = owner_.lock()) owner->kill(id_);
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,50 @@
+#pragma once
+// What a handle to an actor holds: the way to the actor through this process's owner, and the checks that can be made
+// before a call is. Shared by all copies of a handle; thread-safe.
+#include <mutex>
+#include <vector>
+
+#include "runtime/engine.hpp"
+#include "runtime/wire/messages.hpp"
+
+namespace manta::detail {
+
+class Owner;
+
+/// Throws InvalidArgument for concurrency options that can never work. `what`: the actor, for the message.
+void check_concurrency(const ActorOptions& options, const std::string& what);
+wire::Concurrency concurrency_of(const ActorOptions& options);
+
+/// Counts calls that are not finished, by their cells: they are settled before anybody can know that a call is over.
+class PendingCalls {
+ public:
+  explicit PendingCalls(int limit) : limit_(static_cast<std::size_t>(limit)) {}
+  /// Throws ResourceExhausted when as many calls as the limit allows are not finished. `who`: the actor.
+  void admit(const std::shared_ptr<Cell>& call, const std::string& who);
+
+ private:
+  const std::size_t limit_;
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Cell>> calls_;  // guarded by mutex_; finished ones go when there is no more room
+};
+
+/// The last one to go tells the owner.
+class OwnedActorLink final : public ActorLink {
+ public:
+  OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable,
+                 std::shared_ptr<const ActorOptions> options);
+  ~OwnedActorLink() override;
+  void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) override;
+  void kill() override;
+  std::string description() const override { return description_; }
+
+ private:
+  const std::weak_ptr<Owner> owner_;
+  const ActorId id_;
+  const std::string description_;
+  const bool portable_;
+  const std::shared_ptr<const ActorOptions> options_;
+  std::unique_ptr<PendingCalls> pending_;  // null: no limit
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,247 @@
+#include "runtime/actors/threaded_actor.hpp"
+
+#include <algorithm>
+
+namespace manta::detail {
+
+/// One call of the actor at a time. Reports its outcomes as HostedActor does.
+class ThreadedActor::Lane final : public Executor, public std::enable_shared_from_this<Lane> {
+ public:
+  Lane(ThreadedActor& actor, Group& of)
+      : Executor(actor.environment_), group(of), actor_(actor), id_(actor.id_), owner_(actor.owner_) {}
+
+  void start(caf::actor_system& system) {
+    auto body = [](caf::event_based_actor*, const std::weak_ptr<Lane>& weak) -> caf::behavior {
+      return {[weak](WakeAtom) {
+        if (auto self = weak.lock()) self->drain();
+      }};
+    };
+    caf_actor_ = system.spawn(body, weak_from_this());
+  }
+  void wake() { caf::anon_send(caf_actor_, WakeAtom::value); }
+  void stop() { caf::anon_send_exit(caf_actor_, caf::exit_reason::user_shutdown); }
+
+  void relieve() override {  // also called by the watchdog, which may outlive the actor
+    wire::ActorDone done{.actor = id_};
+    {
+      std::lock_guard lock(mutex_);
+      done.outcomes.swap(outcomes_);
+    }
+    if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+  }
+  bool has_outcomes() {
+    std::lock_guard lock(mutex_);
+    return !outcomes_.empty();
+  }
+
+  Group& group;
+
+ private:
+  void lend(bool blocked) override { actor_.lend(blocked ? 1 : -1, 0); }
+
+  void drain() {
+    auto self = shared_from_this();
+    auto keep = actor_.shared_from_this();
+    ++actor_.host_.busy_;
+    reported_ = SteadyClock::now();
+    Work work;
+    for (auto step = actor_.next(*this, work); step != Step::kRest; step = actor_.next(*this, work)) {
+      if (step == Step::kEnd) {
+        actor_.end();
+        break;
+      }
+      if (step == Step::kConstruct) construct(work);
+      if (step == Step::kCall) run(work);
+      if (step == Step::kReport) relieve();
+      work = {};
+    }
+    --actor_.host_.busy_;
+  }
+
+  void construct(Work& work) {
+    auto outcome = execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, nullptr);
+    const bool ok = std::holds_alternative<wire::Value>(outcome.result);
+    environment_.router->send(actor_.owner_, wire::ActorCreated{.actor = actor_.id_, .lease = actor_.lease_info_.id, .outcome = std::move(outcome)});
+    actor_.constructed(ok);
+  }
+
+  void run(Work& work) {
+    const bool behind = has_outcomes();
+    actor_.lend(0, 1);
+    auto outcome = execute(work, actor_.object_.get(), actor_.owner_, actor_.lease_info_, behind ? shared_from_this() : nullptr);
+    actor_.lend(0, -1);
+    bool full;
+    {
+      std::scoped_lock lock(actor_.mutex_, mutex_);
+      if (!actor_.killed_) outcomes_.push_back(std::move(outcome));
+      full = outcomes_.size() >= kMaxOutcomes;
+    }
+    if (!full && SteadyClock::now() - reported_ < kReportTime) return;
+    relieve();
+    reported_ = SteadyClock::now();
+  }
+
+  ThreadedActor& actor_;
+  const ActorId id_;
+  const ProcessId owner_;
+  caf::actor caf_actor_;
+  std::mutex mutex_;
+  std::vector<wire::Outcome> outcomes_;  // guarded by mutex_
+  SteadyClock::time_point reported_{};
+};
+
+ThreadedActor::ThreadedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
+                             wire::Concurrency concurrency)
+    : host_(host), environment_(environment), owner_(owner), id_(id), lease_info_(std::move(lease)) {
+  groups_.push_back({.limit = std::max<std::size_t>(concurrency.limit, 1)});
+  for (auto& group : concurrency.groups)
+    groups_.push_back({.name = std::move(group.name), .limit = std::max<std::size_t>(group.limit, 1),
+                       .methods = {group.methods.begin(), group.methods.end()}});
+}
+
+ThreadedActor::~ThreadedActor() = default;
+
+void ThreadedActor::start(caf::actor_system& system, Work constructor) {
+  std::unique_lock lock(mutex_);
+  system_ = &system;
+  constructor_ = std::move(constructor);
+  auto lanes = staff_all();
+  lock.unlock();
+  wake(lanes);
+}
+
+ThreadedActor::Group* ThreadedActor::group_of(const Work& call) {
+  if (!call.encoded.group.empty()) {
+    auto named = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.name == call.encoded.group; });
+    return named == groups_.end() ? nullptr : &*named;
+  }
+  wire::Concurrency::Method method{call.encoded.module, call.encoded.offset};
+  for (std::size_t i = 1; i < groups_.size(); ++i) {
+    if (groups_[i].methods.empty()) continue;
+    if (call.record && method.module == 0) {
+      const auto key = function_key(*call.record->function);
+      method = {key.module, key.offset};
+    }
+    if (groups_[i].methods.contains(method)) return &groups_[i];
+  }
+  return &groups_.front();
+}
+
+void ThreadedActor::refuse(const Work& call) {
+  ErrorInfo error{.code = ErrorCode::kInvalidArgument, .message = "the actor has no concurrency group " + call.encoded.group, .where = *call.name};
+  environment_.router->send(owner_, wire::ActorDone{.actor = id_, .outcomes = {{.id = call.id, .result = std::move(error)}}});
+}
+
+void ThreadedActor::call(std::vector<Work> calls) {
+  std::vector<Work> refused;
+  std::unique_lock lock(mutex_);
+  for (auto& call : calls) {
+    if (auto* group = group_of(call))
+      group->queue.push_back(std::move(call));
+    else
+      refused.push_back(std::move(call));
+  }
+  auto lanes = staff_all();
+  lock.unlock();
+  wake(lanes);
+  for (const auto& each : refused) refuse(each);
+}
+
+void ThreadedActor::destroy(bool kill) {
+  std::deque<Work> dropped;  // user types: destroyed without the lock
+  std::unique_lock lock(mutex_);
+  destroying_ = true;
+  killed_ |= kill;
+  if (kill)
+    for (auto& group : groups_) std::move(group.queue.begin(), group.queue.end(), std::back_inserter(dropped)), group.queue.clear();
+  auto lanes = staff_all();
+  lock.unlock();
+  wake(lanes);
+}
+
+std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
+  std::vector<Lane*> woken;
+  const bool first = &group == &groups_.front();
+  std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size()) : 0;
+  if (first && running_ == 0 && (constructor_ || destroying_)) wanted = std::max<std::size_t>(wanted, 1);
+  while (group.running < wanted) {
+    if (group.idle.empty()) {
+      lanes_.push_back(std::make_shared<Lane>(*this, group));
+      lanes_.back()->start(*system_);
+      group.idle.push_back(lanes_.back().get());
+    }
+    woken.push_back(group.idle.back());
+    group.idle.pop_back();
+    ++group.running;
+    ++running_;
+  }
+  return woken;
+}
+
+std::vector<ThreadedActor::Lane*> ThreadedActor::staff_all() {
+  std::vector<Lane*> woken;
+  if (ended_) return woken;
+  for (auto& group : groups_)
+    for (auto* lane : staff(group)) woken.push_back(lane);
+  return woken;
+}
+
+void ThreadedActor::wake(const std::vector<Lane*>& lanes) {
+  for (auto* lane : lanes) lane->wake();
+}
+
+ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
+  std::lock_guard lock(mutex_);
+  auto& group = lane.group;
+  if (constructor_ && !killed_) {
+    work = std::move(*constructor_);
+    constructor_.reset();
+    return Step::kConstruct;
+  }
+  if (constructed_ && !group.queue.empty()) {
+    work = std::move(group.queue.front());
+    group.queue.pop_front();
+    return Step::kCall;
+  }
+  if (lane.has_outcomes()) return Step::kReport;
+  const bool nothing_waits = !constructed_ || std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
+  if (destroying_ && running_ == 1 && nothing_waits) {
+    ended_ = true;
+    return Step::kEnd;
+  }
+  --group.running;
+  --running_;
+  group.idle.push_back(&lane);
+  return Step::kRest;
+}
+
+void ThreadedActor::constructed(bool ok) {
+  std::unique_lock lock(mutex_);
+  constructed_ = ok;
+  auto lanes = staff_all();
+  lock.unlock();
+  wake(lanes);
+}
+
+void ThreadedActor::end() {
+  object_.reset();
+  {
+    std::lock_guard lock(host_.mutex_);
+    host_.actors_.erase(id_);
+  }
+  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_});
+  for (auto& lane : lanes_) lane->stop();
+}
+
+void ThreadedActor::lend(int blocked, int running) {
+  if (lease_info_.cpus == Amount(0)) return;
+  std::lock_guard lock(lending_mutex_);
+  calls_blocked_ += blocked;
+  calls_running_ += running;
+  const bool all_wait = calls_running_ > 0 && calls_blocked_ >= calls_running_;
+  if (all_wait == lent_) return;
+  lent_ = all_wait;
+  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = all_wait});
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,68 @@
+#pragma once
+// ThreadedActor: a user's actor that runs several calls at once, each on a thread of the pool. HostedActor is the one for
+// a single call at a time.
+//
+// Calls wait in groups: one for those of no named group, and the named ones. A group has up to `limit` lanes, each an
+// Executor with a CAF actor of its own, made when first needed; a lane takes calls of its group until none waits. Calls
+// begin in the order of arrival. The object ends on the last lane to leave. Made by WorkerHost; thread-safe.
+#include <set>
+
+#include "runtime/actors/worker_host.hpp"
+
+namespace manta::detail {
+
+class ThreadedActor final : public Hosted, public std::enable_shared_from_this<ThreadedActor> {
+ public:
+  ThreadedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
+                wire::Concurrency concurrency);
+  ~ThreadedActor() override;
+  void start(caf::actor_system& system, Work constructor) override;
+  void call(std::vector<Work> calls) override;
+  void destroy(bool kill) override;
+  ProcessId owner() const override { return owner_; }
+
+ private:
+  class Lane;
+  struct Group {
+    std::string name{};
+    std::size_t limit = 1;
+    std::set<wire::Concurrency::Method> methods{};
+    std::deque<Work> queue{};
+    std::vector<Lane*> idle{};
+    std::size_t running = 0;  // lanes that take calls, or are about to
+  };
+  enum class Step : std::uint8_t { kConstruct, kCall, kReport, kEnd, kRest };
+
+  Group* group_of(const Work& call);
+  void refuse(const Work& call);
+  /// Puts lanes to work for what waits; to be woken by wake() after the lock is gone.
+  std::vector<Lane*> staff(Group& group);
+  std::vector<Lane*> staff_all();
+  static void wake(const std::vector<Lane*>& lanes);
+  Step next(Lane& lane, Work& work);
+  void constructed(bool ok);
+  void end();
+  void lend(int blocked, int running);
+
+  WorkerHost& host_;
+  HostEnvironment& environment_;
+  const ProcessId owner_;
+  const ActorId id_;
+  const wire::LeaseInfo lease_info_;
+  caf::actor_system* system_ = nullptr;
+  std::shared_ptr<void> object_;               // written before any call begins, and after the last
+  std::mutex mutex_;
+  std::vector<Group> groups_;                  // guarded by mutex_, like what follows; the first has no name
+  std::vector<std::shared_ptr<Lane>> lanes_;
+  std::optional<Work> constructor_;
+  std::size_t running_ = 0;
+  bool constructed_ = false;
+  bool destroying_ = false;
+  bool killed_ = false;
+  bool ended_ = false;
+  std::mutex lending_mutex_;                   // held while the node is told, so that it hears it in order
+  int calls_running_ = 0, calls_blocked_ = 0;  // guarded by lending_mutex_
+  bool lent_ = false;
+};
+
+}  // namespace manta::detail
