@@ -21,6 +21,8 @@ struct Invocation {
   std::vector<int> gpu_ids{};
   const std::atomic<bool>* stopping = nullptr;              ///< the runtime ends
   const std::atomic<std::uint64_t>* cancelled_id = nullptr;  ///< this one is cancelled when it holds its id
+  bool of_actor = false;
+  mutable bool exit = false;          ///< set by Context::exit_actor
 };
 }  // namespace detail
 
@@ -40,6 +42,13 @@ class Context : public Client {
   bool cancelled() const noexcept {
     return (invocation_->stopping && invocation_->stopping->load(std::memory_order_relaxed)) ||
            (invocation_->cancelled_id && invocation_->cancelled_id->load(std::memory_order_acquire) == invocation_->id);
+  }
+
+  /// Ends the actor whose method this is, once the call has ended as usual: calls that have not begun fail with ActorDied, it
+  /// is not restarted, its destructor runs. Throws InvalidArgument in a task or constructor.
+  void exit_actor() {
+    if (!invocation_->of_actor) throw InvalidArgument("exit_actor is for methods of actors; a task ends when it returns");
+    invocation_->exit = true;
   }
 
  private:

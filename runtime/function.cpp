@@ -104,6 +104,11 @@ FunctionTable& table() {
 
 }  // namespace
 
+std::unique_ptr<Coroutine> TaskRecord::begin(void*, Context&) {
+  MANTA_CHECK(!"not a coroutine");
+  return nullptr;
+}
+
 void register_function(FunctionEntry& entry) noexcept {
   entry.next = g_first.load(std::memory_order_relaxed);
   while (!g_first.compare_exchange_weak(entry.next, &entry, std::memory_order_release)) {

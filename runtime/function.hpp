@@ -24,6 +24,9 @@ class TaskRecord {
   /// Calls the function and settles `out` with what it returned. Exceptions of the function pass through. `instance`: the
   /// actor's object for a method, the place for the new object for a constructor (a shared_ptr<void>), else null.
   virtual void run(void* instance, Context& context, Cell& out) = 0;
+  /// A function that returns Async<T> is begun instead of run: makes its coroutine. `context` outlives that.
+  virtual bool asynchronous() const noexcept { return false; }
+  virtual std::unique_ptr<Coroutine> begin(void* instance, Context& context);
   virtual void encode_arguments(OutputArchive& archive) const = 0;
   virtual void release_arguments() noexcept = 0;
 
@@ -156,10 +159,10 @@ class RecordBase : public TaskRecord {
   }
 
  protected:
-  /// Calls `f` with the arguments as the parameters want them.
+  /// Calls `f` with the arguments as the parameters want them; shared ones are kept alive in `keep`, or until it returns.
   template <class F>
-  decltype(auto) with_arguments(F&& f) {
-    return with_arguments_at(std::index_sequence_for<P...>{}, std::forward<F>(f));
+  decltype(auto) with_arguments(F&& f, std::vector<std::shared_ptr<const void>>* keep = nullptr) {
+    return with_arguments_at(std::index_sequence_for<P...>{}, std::forward<F>(f), keep);
   }
 
  private:
@@ -169,7 +172,11 @@ class RecordBase : public TaskRecord {
     ((std::get<I>(slots_) = ArgumentSlot<std::decay_t<P>>(std::forward<Args>(args), refs)), ...);
   }
   template <std::size_t... I, class F>
-  decltype(auto) with_arguments_at(std::index_sequence<I...>, F&& f) {
+  decltype(auto) with_arguments_at(std::index_sequence<I...>, F&& f, std::vector<std::shared_ptr<const void>>* keep) {
+    if (keep) {
+      keep->resize(sizeof...(P));
+      return f(std::get<I>(slots_).template get<P>(refs, (*keep)[I])...);
+    }
     [[maybe_unused]] std::shared_ptr<const void> held[sizeof...(P) + 1];
     return f(std::get<I>(slots_).template get<P>(refs, held[I])...);
   }
@@ -190,11 +197,52 @@ void settle_with(Cell& out, TaskRecord& record, Call&& call) {
   }
 }
 
+template <class T>
+class CoroutineOf final : public Coroutine {
+ public:
+  std::coroutine_handle<> start(Resumer& resumer) noexcept override {
+    async->coroutine().promise().resumer_ = &resumer;
+    return async->coroutine();
+  }
+  bool done() const noexcept override { return async->coroutine().done(); }
+  void settle(Cell& out, TaskRecord& record) override {
+    settle_with(out, record, [this] { return async->coroutine().promise().take(); });
+  }
+  std::optional<Async<T>> async{};
+};
+
+/// What FunctionRecord and MethodRecord share: to run a function, or to begin one that is a coroutine. `Derived` has
+/// `invoke(instance, context, use, keep)`, which gives `use` a call of the function with its arguments.
+template <class Derived, class Returned, class... P>
+class InvokingRecord : public RecordBase<Derived, P...> {
+ public:
+  void run(void* instance, Context& context, Cell& out) override {
+    if constexpr (IsAsync<Returned>::value)
+      MANTA_CHECK(!"a coroutine is begun, not run");
+    else
+      derived().invoke(instance, context, [&](auto&& call) { settle_with(out, *this, call); }, nullptr);
+  }
+  bool asynchronous() const noexcept override { return IsAsync<Returned>::value; }
+  std::unique_ptr<Coroutine> begin(void* instance, Context& context) override {
+    if constexpr (IsAsync<Returned>::value) {
+      auto made = std::make_unique<CoroutineOf<typename Returned::value_type>>();
+      derived().invoke(instance, context, [&](auto&& call) { made->async.emplace(call()); }, &made->arguments);
+      return made;
+    } else {
+      return TaskRecord::begin(instance, context);
+    }
+  }
+
+ private:
+  Derived& derived() { return static_cast<Derived&>(*this); }
+};
+
 template <auto F, class Parameters = typename Signature<decltype(callable<F>())>::Parameters>
 class FunctionRecord;
 
 template <auto F, class... P>
-class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord<F, TypeList<P...>>, P...> {
+class FunctionRecord<F, TypeList<P...>> final
+    : public InvokingRecord<FunctionRecord<F, TypeList<P...>>, typename Signature<decltype(callable<F>())>::Returned, P...> {
   using Sig = Signature<decltype(callable<F>())>;
   static_assert((check_parameter<P>() && ... && true));
   static_assert(ResultsOf<typename Sig::Result>::check());
@@ -204,11 +252,12 @@ class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord
   using Result = typename Results::First;
   static std::string name() { return function_name<F>(); }
 
-  void run(void* instance, Context& context, Cell& out) override {
+  template <class Use>
+  void invoke(void* instance, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
     (void)instance, (void)context;
     constexpr auto f = callable<F>();
-    this->with_arguments([&](auto&&... args) {
-      settle_with(out, *this, [&]() -> decltype(auto) {
+    auto with = [&](auto&&... args) {
+      use([&]() -> decltype(auto) {
         if constexpr (!std::is_void_v<typename Sig::Class>) {
           auto& object = *static_cast<typename Sig::Class*>(instance);
           if constexpr (Sig::with_context)
@@ -221,7 +270,8 @@ class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord
           return f(std::forward<decltype(args)>(args)...);
         }
       });
-    });
+    };
+    this->with_arguments(with, keep);
   }
 };
 
@@ -229,7 +279,8 @@ class FunctionRecord<F, TypeList<P...>> final : public RecordBase<FunctionRecord
 template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
 class MethodRecord;
 template <class T, auto M, class... P>
-class MethodRecord<T, M, TypeList<P...>> final : public RecordBase<MethodRecord<T, M, TypeList<P...>>, P...> {
+class MethodRecord<T, M, TypeList<P...>> final
+    : public InvokingRecord<MethodRecord<T, M, TypeList<P...>>, typename Signature<decltype(M)>::Returned, P...> {
   using Sig = Signature<decltype(M)>;
   static_assert((check_parameter<P>() && ... && true));
   static_assert(ResultsOf<typename Sig::Result>::check());
@@ -245,17 +296,19 @@ class MethodRecord<T, M, TypeList<P...>> final : public RecordBase<MethodRecord<
       return function_name<M>();
   }
 
-  void run(void* instance, Context& context, Cell& out) override {
+  template <class Use>
+  void invoke(void* instance, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
     (void)context;
     auto& object = *static_cast<T*>(instance);
-    this->with_arguments([&](auto&&... args) {
-      settle_with(out, *this, [&]() -> decltype(auto) {
+    auto with = [&](auto&&... args) {
+      use([&]() -> decltype(auto) {
         if constexpr (Sig::with_context)
           return (object.*M)(context, std::forward<decltype(args)>(args)...);
         else
           return (object.*M)(std::forward<decltype(args)>(args)...);
       });
-    });
+    };
+    this->with_arguments(with, keep);
   }
 };
 

@@ -79,6 +79,7 @@ struct ActorOptions {
   bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
   int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
   std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
+  int max_coroutines{1000};   ///< calls of methods that are coroutines (Async<T>) and have begun; the next ones wait
   int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit
   bool unordered{false};      ///< a call overtakes those before it that wait for their arguments
   Isolation isolation{Isolation::kShared};

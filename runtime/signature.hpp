@@ -4,7 +4,7 @@
 #include <string>
 #include <type_traits>
 
-#include "runtime/object_ref.hpp"
+#include "runtime/async.hpp"
 
 namespace manta {
 class Context;
@@ -41,7 +41,8 @@ struct TypeList {
 /// Takes a function type apart: result, class, parameters without a leading Context&.
 template <class R, class C, bool WithContext, class... A>
 struct SignatureOf {
-  using Result = R;
+  using Returned = R;                            ///< as written; Async<T> for a coroutine
+  using Result = typename PlainResultOf<R>::type;  ///< what the caller's ref refers to
   using Class = C;
   using Parameters = TypeList<A...>;
   static constexpr bool with_context = WithContext;

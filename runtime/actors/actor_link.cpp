@@ -6,7 +6,8 @@ namespace manta::detail {
 
 namespace {
 
-constexpr int kMaxConcurrency = 10'000;  // each call that runs takes a thread
+constexpr int kMaxConcurrency = 10'000;    // each call that runs takes a thread
+constexpr int kMaxCoroutines = 10'000'000;  // each that waits takes its frame
 
 std::string list_groups(const ActorOptions& options) {
   std::string names;
@@ -18,11 +19,11 @@ std::string list_groups(const ActorOptions& options) {
 
 void check_concurrency(const ActorOptions& options, const std::string& what) {
   auto refuse = [&](const std::string& why) { throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what}); };
-  auto check_limit = [&](const std::string& name, int limit) {
-    if (limit < 1 || limit > kMaxConcurrency)
-      refuse(name + " is " + std::to_string(limit) + ": give 1 to " + std::to_string(kMaxConcurrency));
+  auto check_limit = [&](const std::string& name, int limit, int most = kMaxConcurrency) {
+    if (limit < 1 || limit > most) refuse(name + " is " + std::to_string(limit) + ": give 1 to " + std::to_string(most));
   };
   check_limit("max_concurrency", options.max_concurrency);
+  check_limit("max_coroutines", options.max_coroutines, kMaxCoroutines);
   for (const auto& [name, limit] : options.concurrency_groups) {
     if (name.empty()) refuse("a concurrency group has no name: give it one");
     check_limit("the limit of concurrency group " + name, limit);
@@ -35,7 +36,8 @@ void check_concurrency(const ActorOptions& options, const std::string& what) {
 }
 
 wire::Concurrency concurrency_of(const ActorOptions& options) {
-  wire::Concurrency made{.limit = static_cast<std::uint32_t>(options.max_concurrency)};
+  wire::Concurrency made{.limit = static_cast<std::uint32_t>(options.max_concurrency),
+                         .coroutines = static_cast<std::uint32_t>(options.max_coroutines)};
   for (const auto& [name, limit] : options.concurrency_groups) {
     auto& group = made.groups.emplace_back(wire::Concurrency::Group{.name = name, .limit = static_cast<std::uint32_t>(limit)});
     for (const auto& [method, its_group] : options.method_groups) {

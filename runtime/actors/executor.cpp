@@ -1,5 +1,6 @@
 #include "runtime/actors/executor.hpp"
 
+#include "runtime/actors/running_coroutine.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
@@ -35,6 +36,18 @@ std::shared_ptr<TaskRecord> decode_arguments(const FunctionEntry& function, Inpu
     throw InvalidArgument("the arguments that came are not those of " + function.name() + ": " + current_exception_info().message);
   }
 }
+
+/// Looks at the end of a call, also one that throws, whether it asked for the end of its actor.
+template <class F>
+class ExitCheck {
+ public:
+  explicit ExitCheck(F look) : look_(std::move(look)) {}
+  ~ExitCheck() { look_(); }
+  ExitCheck(const ExitCheck&) = delete;
+
+ private:
+  F look_;
+};
 
 class Running {
  public:
@@ -115,8 +128,36 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
   outcome.retry = filter && filter->matches && filter->matches();
 }
 
-wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
-                                const std::shared_ptr<Executor>& behind) {
+/// The record whose cells hold the results; null for a coroutine that waits. `began`: what is thrown is the task's own doing.
+std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began) {
+  CancelSlot::check();
+  auto engine = environment_.engine.lock();
+  if (!engine) throw RuntimeStopped("the runtime has been shut down");
+  if (!work.coroutine) {
+    auto record = decoded(work);
+    Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
+                          .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping, .cancelled_id = &slot.cancelled_id(),
+                          .of_actor = in_actor_};
+    began = true;
+    if (!record->asynchronous()) {
+      Context context(std::move(engine), invocation);
+      const ExitCheck check([&] { if (invocation.exit) exit_wanted(); });
+      record->run(instance, context, *record->result);
+      return record;
+    }
+    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, std::move(record), std::move(engine), std::move(invocation));
+    hold(work.coroutine);
+    work.coroutine->begin(instance);
+  }
+  began = true;
+  bool waits = false;
+  const ExitCheck check([&] { if (!waits && work.coroutine->wants_exit()) exit_wanted(); });
+  waits = !work.coroutine->advance(slot.cancelled_id(), [this](bool stops) { suspended(stops); });
+  return waits ? nullptr : work.coroutine->record();
+}
+
+std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
+                                               const std::shared_ptr<Executor>& behind) {
   wire::Outcome outcome{.id = work.id};
   lease_ = lease.id;
   holds_cpus_ = lease.cpus > Amount(0);
@@ -124,29 +165,27 @@ wire::Outcome Executor::execute(Work& work, void* instance, ProcessId owner, con
   since_.store(start, std::memory_order_release);
   if (behind) environment_.watchdog->watch(behind);
   bool began = false;  // else what is thrown is not the task's own doing
+  bool waits = false;
   {
     Running running(this);
     RunningWork::Scope scope(running_work_, work.id);
     try {
-      CancelSlot::check();
-      auto engine = environment_.engine.lock();
-      if (!engine) throw RuntimeStopped("the runtime has been shut down");
-      auto record = decoded(work);
-      Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
-                            .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping,
-                            .cancelled_id = &scope.slot().cancelled_id()};
-      Context context(std::move(engine), invocation);
-      began = true;
-      record->run(instance, context, *record->result);
-      outcome.result = value_for(*record->result, owner);
-      if (record->more && owner != environment_.router->self()) add_more_results(*record, owner, outcome);
+      if (auto record = run(work, instance, lease, scope.slot(), began)) {
+        outcome.result = value_for(*record->result, owner);
+        if (record->more && owner != environment_.router->self()) add_more_results(*record, owner, outcome);
+      } else {
+        waits = true;
+      }
     } catch (...) {
       note_failure(work, began, outcome);
     }
+    if (work.coroutine && !waits) release(work.coroutine);
+    work.coroutine.reset();
     work.record.reset();
   }
   since_.store(0, std::memory_order_release);
   outcome.nanoseconds = now_ns() - start;
+  if (waits) return std::nullopt;
   return outcome;
 }
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include "runtime/actors/control.hpp"
 #include "runtime/actors/router.hpp"
@@ -18,6 +19,7 @@
 
 namespace manta::detail {
 
+class RunningCoroutine;
 class Watchdog;
 
 /// What all executors of a process share.
@@ -38,6 +40,7 @@ struct Work {
   std::shared_ptr<TaskRecord> record{};
   wire::Task encoded{};
   const FunctionEntry* retry_on = nullptr;  ///< of a typed one
+  std::shared_ptr<RunningCoroutine> coroutine{};  ///< not null: it has begun, and goes on
 };
 
 /// Of work that was cancelled before it began.
@@ -62,6 +65,8 @@ class Executor {
   virtual void relieve() = 0;
   /// Nobody wants it any more: it does not start, or is told so while it runs. No effect when it is done. Thread-safe.
   virtual void cancel(TaskId id, bool recursive) = 0;
+  /// What a coroutine of this executor awaited is there: it goes on as soon as it is its turn. Thread-safe.
+  virtual void resume_later(std::shared_ptr<RunningCoroutine> coroutine) = 0;
   /// Since when the running work runs; 0: none.
   std::int64_t running_since() const noexcept { return since_.load(std::memory_order_acquire); }
 
@@ -70,18 +75,30 @@ class Executor {
   /// The lease's CPUs go to others, or are wanted again. Called only for a lease that has CPUs.
   virtual void lend(bool blocked);
   /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
-  /// the outcome.
+  /// the outcome. A coroutine that waits has none yet: resume_later brings it back.
   /// `behind`: others wait for it, so it is watched.
-  wire::Outcome execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, const std::shared_ptr<Executor>& behind);
+  std::optional<wire::Outcome> execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
+                                       const std::shared_ptr<Executor>& behind);
+
+  virtual std::weak_ptr<Executor> self() = 0;
+  /// A coroutine begins, and is to be kept until it has ended.
+  virtual void hold(const std::shared_ptr<RunningCoroutine>& coroutine) = 0;
+  virtual void release(const std::shared_ptr<RunningCoroutine>& coroutine) = 0;
+  /// It waits, or goes on: on the executor's thread, in this order.
+  virtual void suspended(bool) {}
+  /// The work that has just ended asked for the end of its actor.
+  virtual void exit_wanted() {}
 
   HostEnvironment& environment_;
   RunningWork running_work_{};
   std::atomic<bool> watched_{false};
+  bool in_actor_ = false;  ///< what runs is a method
 
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);
   void add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
+  std::shared_ptr<TaskRecord> run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began);
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
   LeaseId lease_{};

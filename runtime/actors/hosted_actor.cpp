@@ -1,6 +1,7 @@
 #include "runtime/actors/hosted_actor.hpp"
 
 #include <algorithm>
+#include "runtime/actors/running_coroutine.hpp"
 
 namespace manta::detail {
 
@@ -66,25 +67,85 @@ void HostedActor::cancel(TaskId id, bool recursive) {
 void HostedActor::construct() {
   Work work = std::move(*constructor_);
   constructor_.reset();
-  auto outcome = execute(work, &object_, owner_, lease_info_, nullptr);
+  auto outcome = *execute(work, &object_, owner_, lease_info_, nullptr);
+  in_actor_ = true;
   constructed_ = std::holds_alternative<wire::Value>(outcome.result);
   environment_.router->send(owner_, wire::ActorCreated{.actor = id_, .lease = lease_info_.id, .outcome = std::move(outcome)});
 }
 
 void HostedActor::end() {
   report();
+  std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    if (coroutines_) waiting = std::move(coroutines_->begun), coroutines_->due.clear();
+  }
+  for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
   object_.reset();
   {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
   }
-  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_});
+  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
   caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
 }
 
 void HostedActor::lend_cpus(bool lend) {
-  if (!lease_info_.lend_idle_cpus || lease_info_.cpus <= Amount(0) || std::exchange(lent_, lend) == lend) return;
+  if (lease_info_.cpus <= Amount(0) || std::exchange(lent_, lend) == lend) return;
   environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = lend});
+}
+
+void HostedActor::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {
+  std::unique_lock lock(mutex_);
+  if (!coroutines_ || !coroutines_->begun.contains(coroutine)) return;  // abandoned
+  coroutines_->due.push_back(std::move(coroutine));
+  const bool needed = !std::exchange(awake_, true);
+  lock.unlock();
+  wake_if(needed);
+}
+
+void HostedActor::hold(const std::shared_ptr<RunningCoroutine>& coroutine) {
+  std::lock_guard lock(mutex_);
+  if (!coroutines_) coroutines_ = std::make_unique<Coroutines>();
+  coroutines_->begun.insert(coroutine);
+}
+
+void HostedActor::release(const std::shared_ptr<RunningCoroutine>& coroutine) {
+  std::lock_guard lock(mutex_);
+  coroutines_->begun.erase(coroutine);
+}
+
+void HostedActor::exit_wanted() {
+  std::deque<Work> dropped;  // user types: destroyed without the lock
+  std::lock_guard lock(mutex_);
+  exiting_ = destroying_ = true;
+  dropped.swap(queue_);
+}
+
+/// The next work whose turn it is; false when there is none. With mutex_ held.
+bool HostedActor::take(Work& work) {
+  if (!constructed_ || killed_ || exiting_) return false;
+  if (coroutines_ && !coroutines_->due.empty()) {
+    work = coroutines_->due.front()->work();
+    coroutines_->due.pop_front();
+    return true;
+  }
+  if (queue_.empty() || (coroutines_ && coroutines_->begun.size() >= max_coroutines_)) return false;
+  work = std::move(queue_.front());
+  queue_.pop_front();
+  return true;
+}
+
+void HostedActor::run(Work& work, bool behind) {
+  lend_cpus(false);
+  auto outcome = execute(work, object_.get(), owner_, lease_info_, behind ? shared_from_this() : nullptr);
+  std::unique_lock lock(mutex_);
+  if (outcome && !killed_) outcomes_.push_back(std::move(*outcome));
+  const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
+  lock.unlock();
+  if (!full && SteadyClock::now() - reported_ <= kReportTime) return;
+  report();
+  reported_ = SteadyClock::now();
 }
 
 void HostedActor::drain() {
@@ -97,28 +158,19 @@ void HostedActor::drain() {
     if (constructor_ && !killed_) {
       lock.unlock();
       construct();
-    } else if (!queue_.empty() && constructed_) {
-      Work work = std::move(queue_.front());
-      queue_.pop_front();
+    } else if (Work work; take(work)) {
       const bool behind = !outcomes_.empty();
       lock.unlock();
-      auto outcome = execute(work, object_.get(), owner_, lease_info_, behind ? self : nullptr);
-      lock.lock();
-      if (!killed_) outcomes_.push_back(std::move(outcome));
-      const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
-      lock.unlock();
-      if (full || SteadyClock::now() - reported_ > kReportTime) {
-        report();
-        reported_ = SteadyClock::now();
-      }
+      run(work, behind);
     } else if (destroying_) {
       lock.unlock();
       end();
       break;
     } else if (outcomes_.empty()) {
+      const bool all_wait = coroutines_ && !coroutines_->begun.empty();
       awake_ = false;
       lock.unlock();
-      lend_cpus(true);
+      if (all_wait || lease_info_.lend_idle_cpus) lend_cpus(true);
       break;
     } else {
       lock.unlock();

@@ -7,16 +7,28 @@ namespace manta::detail {
 
 class HostedActor final : public Executor, public Hosted, public std::enable_shared_from_this<HostedActor> {
  public:
-  HostedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease)
-      : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)) {}
+  HostedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
+              std::size_t max_coroutines)
+      : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)), max_coroutines_(max_coroutines) {}
   void start(caf::actor_system& system, Work constructor) override;
   void call(std::vector<Work> calls) override;
   void destroy(bool kill) override;
   ProcessId owner() const override { return owner_; }
   void relieve() override;
   void cancel(TaskId id, bool recursive) override;
+  void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override;
 
  private:
+  struct Coroutines {
+    std::unordered_set<std::shared_ptr<RunningCoroutine>> begun{};
+    std::deque<std::shared_ptr<RunningCoroutine>> due{};  ///< what they awaited is there
+  };
+  std::weak_ptr<Executor> self() override { return weak_from_this(); }
+  void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override;
+  void release(const std::shared_ptr<RunningCoroutine>& coroutine) override;
+  void exit_wanted() override;
+  bool take(Work& work);
+  void run(Work& work, bool behind);
   void wake_if(bool needed);
   void drain();
   void construct();
@@ -28,10 +40,11 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   const ProcessId owner_;
   const ActorId id_;
   const wire::LeaseInfo lease_info_;
+  const std::size_t max_coroutines_;
   caf::actor actor_;
   std::shared_ptr<void> object_;          // the actor's own thread only
   bool constructed_ = false;
-  bool lent_ = false;
+  bool lent_ = false;                     // the draining thread only: its CPUs serve others
   std::mutex mutex_;
   std::deque<Work> queue_;                // guarded by mutex_, like what follows
   std::optional<Work> constructor_;
@@ -39,6 +52,8 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   bool awake_ = false;
   bool destroying_ = false;
   bool killed_ = false;
+  bool exiting_ = false;                  // by ctx.exit_actor()
+  std::unique_ptr<Coroutines> coroutines_;  // null: none has begun
   SteadyClock::time_point reported_{};    // the draining thread only
 };
 

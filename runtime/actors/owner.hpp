@@ -106,6 +106,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_process_of(OwnedTask& task, const wire::ReleaseLease& how);
   void arm_retry(const OwnedTask& task);
   void settle_crashed(OwnedTask& task, ErrorCode code);
+  void on_exited(ActorId actor);
   void perform();
   void perform_child_cancels();
   void perform_tasks();

@@ -171,7 +171,7 @@ void Owner::on(wire::Message& message) {
   } else if (auto* created = std::get_if<wire::ActorCreated>(&message)) {
     on_created(*created);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
-    actor_table_.destroyed(destroyed->actor, actor_effects_);
+    destroyed->exited ? on_exited(destroyed->actor) : actor_table_.destroyed(destroyed->actor, actor_effects_);
   }
 }
 
@@ -283,6 +283,12 @@ void Owner::on_created(wire::ActorCreated& created) {
   } else {
     actor_table_.created(created.actor, created.lease, actor_effects_);
   }
+}
+
+void Owner::on_exited(ActorId actor) {
+  if (auto it = actors_.find(actor); it != actors_.end() && !it->second->last_error)
+    it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it ended itself by exit_actor()"});
+  actor_table_.exited(actor, actor_effects_);
 }
 
 void Owner::forget_task(OwnedTask& task) {

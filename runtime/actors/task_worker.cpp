@@ -1,6 +1,7 @@
 #include "runtime/actors/task_worker.hpp"
 
 #include <algorithm>
+#include "runtime/actors/running_coroutine.hpp"
 
 namespace manta::detail {
 
@@ -37,7 +38,11 @@ void TaskWorker::wake() { caf::anon_send(actor_, WakeAtom::value); }
 
 bool TaskWorker::next(Work& work) {
   std::lock_guard lock(mutex_);
-  if (queue_.empty()) return false;
+  if (due_) {
+    work = std::exchange(due_, nullptr)->work();
+    return true;
+  }
+  if (queue_.empty() || coroutine_) return false;
   work = std::move(queue_.front());
   queue_.pop_front();
   running_ = true;
@@ -52,8 +57,10 @@ void TaskWorker::report(bool held_up) {
     done.lease = lease_info_.id;
     owner = owner_;
     done.outcomes.swap(outcomes_);
-    done.held_up = held_up_ = held_up && running_;
-    if (done.held_up)
+    const bool told = held_up_;
+    held_up_ = held_up && running_;
+    done.held_up = held_up_ && !told;
+    if (held_up_)
       for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
   }
   if (!done.outcomes.empty() || done.held_up) environment_.router->send(owner, std::move(done));
@@ -74,6 +81,25 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
   running_work_.cancel(id, recursive);
 }
 
+void TaskWorker::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {
+  {
+    std::lock_guard lock(mutex_);
+    due_ = std::move(coroutine);
+    if (std::exchange(awake_, true)) return;
+  }
+  wake();
+}
+
+void TaskWorker::hold(const std::shared_ptr<RunningCoroutine>& coroutine) {
+  std::lock_guard lock(mutex_);
+  coroutine_ = coroutine;
+}
+
+void TaskWorker::release(const std::shared_ptr<RunningCoroutine>&) {
+  std::lock_guard lock(mutex_);
+  coroutine_.reset();
+}
+
 void TaskWorker::drain() {
   auto self = shared_from_this();
   ++host_.busy_;
@@ -87,8 +113,9 @@ void TaskWorker::drain() {
         behind = !queue_.empty() || !outcomes_.empty();
       }
       auto outcome = execute(work, nullptr, owner_, lease_info_, behind ? self : nullptr);
+      if (!outcome) continue;  // a coroutine that waits
       std::unique_lock lock(mutex_);
-      outcomes_.push_back(std::move(outcome));
+      outcomes_.push_back(std::move(*outcome));
       running_ = held_up_ = false;
       const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
       lock.unlock();
@@ -98,9 +125,14 @@ void TaskWorker::drain() {
       }
       continue;
     }
-    report(false);
+    report(true);  // held up when a coroutine waits
     std::lock_guard host_lock(host_.mutex_);
     std::lock_guard lock(mutex_);
+    if (due_) continue;
+    if (coroutine_) {  // it keeps its place
+      awake_ = false;
+      break;
+    }
     if (!queue_.empty() || !outcomes_.empty()) continue;
     awake_ = false;
     host_.workers_.erase(lease_info_.id);

@@ -23,8 +23,13 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   /// Hands unstarted tasks back and sends the outcomes that are there.
   void relieve() override;
   void cancel(TaskId id, bool recursive) override;
+  void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override;
 
  private:
+  std::weak_ptr<Executor> self() override { return weak_from_this(); }
+  void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override;
+  void release(const std::shared_ptr<RunningCoroutine>& coroutine) override;
+  void suspended(bool waits) override { set_blocked(waits); }
   void drain();
   bool next(Work& work);
   void report(bool held_up);
@@ -39,6 +44,8 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   bool awake_ = false;                    // guarded by mutex_
   bool running_ = false;                  // guarded by mutex_
   bool held_up_ = false;                  // guarded by mutex_: the running task waits or takes long
+  std::shared_ptr<RunningCoroutine> coroutine_;  // guarded by mutex_: has begun under this lease; nothing else runs till its end
+  std::shared_ptr<RunningCoroutine> due_;        // guarded by mutex_: the same, when it can go on
   SteadyClock::time_point reported_{};    // the draining thread only
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/actors/running_coroutine.hpp"
+
 namespace manta::detail {
 
 /// One call of the actor at a time. Reports its outcomes as HostedActor does.
@@ -29,6 +31,8 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
     }
     if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
   }
+  void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
+  void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
   bool has_outcomes() {
     std::lock_guard lock(mutex_);
     return !outcomes_.empty();
@@ -37,6 +41,18 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
   Group& group;
 
  private:
+  std::weak_ptr<Executor> self() override { return weak_from_this(); }
+  void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override {
+    std::lock_guard lock(actor_.mutex_);
+    actor_.begun_.insert(coroutine);
+  }
+  void release(const std::shared_ptr<RunningCoroutine>& coroutine) override {
+    std::lock_guard lock(actor_.mutex_);
+    actor_.begun_.erase(coroutine);
+  }
+  void exit_wanted() override { actor_.exit_wanted(); }
+  /// One that waits counts as a call that blocks.
+  void suspended(bool waits) override { waits ? actor_.lend(1, 1) : actor_.lend(-1, -1); }
   void lend(bool blocked) override { actor_.lend(blocked ? 1 : -1, 0); }
 
   void drain() {
@@ -59,7 +75,7 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
   }
 
   void construct(Work& work) {
-    auto outcome = execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, nullptr);
+    auto outcome = *execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, nullptr);
     const bool ok = std::holds_alternative<wire::Value>(outcome.result);
     environment_.router->send(actor_.owner_, wire::ActorCreated{.actor = actor_.id_, .lease = actor_.lease_info_.id, .outcome = std::move(outcome)});
     actor_.constructed(ok);
@@ -67,13 +83,14 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
 
   void run(Work& work) {
     const bool behind = has_outcomes();
+    in_actor_ = true;
     actor_.lend(0, 1);
     auto outcome = execute(work, actor_.object_.get(), actor_.owner_, actor_.lease_info_, behind ? shared_from_this() : nullptr);
     actor_.lend(0, -1);
     bool full;
     {
       std::scoped_lock lock(actor_.mutex_, mutex_);
-      if (!actor_.killed_) outcomes_.push_back(std::move(outcome));
+      if (outcome && !actor_.killed_) outcomes_.push_back(std::move(*outcome));
       full = outcomes_.size() >= kMaxOutcomes;
     }
     if (!full && SteadyClock::now() - reported_ < kReportTime) return;
@@ -92,7 +109,7 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
 
 ThreadedActor::ThreadedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
                              wire::Concurrency concurrency)
-    : host_(host), environment_(environment), owner_(owner), id_(id), lease_info_(std::move(lease)) {
+    : host_(host), environment_(environment), owner_(owner), id_(id), lease_info_(std::move(lease)), max_coroutines_(concurrency.coroutines) {
   groups_.push_back({.limit = std::max<std::size_t>(concurrency.limit, 1)});
   for (auto& group : concurrency.groups)
     groups_.push_back({.name = std::move(group.name), .limit = std::max<std::size_t>(group.limit, 1),
@@ -159,10 +176,28 @@ void ThreadedActor::destroy(bool kill) {
   wake(lanes);
 }
 
+void ThreadedActor::cancel(TaskId id, bool recursive) {
+  std::optional<Work> dropped;
+  std::vector<std::shared_ptr<Lane>> lanes;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& group : groups_) {
+      const auto queued = std::find_if(group.queue.begin(), group.queue.end(), [id](const Work& work) { return work.id == id; });
+      if (queued == group.queue.end()) continue;
+      dropped = std::move(*queued);
+      group.queue.erase(queued);
+      break;
+    }
+    if (!dropped) lanes = lanes_;
+  }
+  if (dropped) environment_.router->send(owner_, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
+  for (auto& lane : lanes) lane->cancel(id, recursive);
+}
+
 std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
   std::vector<Lane*> woken;
   const bool first = &group == &groups_.front();
-  std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size()) : 0;
+  std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size() + group.due.size()) : 0;
   if (first && running_ == 0 && (constructor_ || destroying_)) wanted = std::max<std::size_t>(wanted, 1);
   while (group.running < wanted) {
     if (group.idle.empty()) {
@@ -198,13 +233,10 @@ ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
     constructor_.reset();
     return Step::kConstruct;
   }
-  if (constructed_ && !group.queue.empty()) {
-    work = std::move(group.queue.front());
-    group.queue.pop_front();
-    return Step::kCall;
-  }
+  if (take(group, work)) return Step::kCall;
   if (lane.has_outcomes()) return Step::kReport;
-  const bool nothing_waits = !constructed_ || std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
+  const bool nothing_waits = !constructed_ || exiting_ || killed_ ||
+                             std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
   if (destroying_ && running_ == 1 && nothing_waits) {
     ended_ = true;
     return Step::kEnd;
@@ -213,6 +245,36 @@ ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
   --running_;
   group.idle.push_back(&lane);
   return Step::kRest;
+}
+
+/// The next work of the group whose turn it is; with mutex_ held.
+bool ThreadedActor::take(Group& group, Work& work) {
+  if (!constructed_ || killed_ || exiting_) return false;
+  if (!group.due.empty()) {
+    work = group.due.front()->work();
+    group.due.pop_front();
+    return true;
+  }
+  if (group.queue.empty() || begun_.size() >= max_coroutines_) return false;
+  work = std::move(group.queue.front());
+  group.queue.pop_front();
+  return true;
+}
+
+void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine) {
+  std::unique_lock lock(mutex_);
+  if (!begun_.contains(coroutine)) return;  // abandoned
+  group.due.push_back(std::move(coroutine));
+  auto lanes = staff(group);
+  lock.unlock();
+  wake(lanes);
+}
+
+void ThreadedActor::exit_wanted() {
+  std::vector<std::deque<Work>> dropped;  // user types: destroyed without the lock
+  std::lock_guard lock(mutex_);
+  exiting_ = destroying_ = true;
+  for (auto& group : groups_) dropped.push_back(std::exchange(group.queue, {}));
 }
 
 void ThreadedActor::constructed(bool ok) {
@@ -224,12 +286,19 @@ void ThreadedActor::constructed(bool ok) {
 }
 
 void ThreadedActor::end() {
+  std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting = std::move(begun_);
+    for (auto& group : groups_) group.due.clear();
+  }
+  for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
   object_.reset();
   {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
   }
-  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_});
+  environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
   for (auto& lane : lanes_) lane->stop();
 }
 

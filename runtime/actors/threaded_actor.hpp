@@ -19,6 +19,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   void start(caf::actor_system& system, Work constructor) override;
   void call(std::vector<Work> calls) override;
   void destroy(bool kill) override;
+  void cancel(TaskId id, bool recursive) override;
   ProcessId owner() const override { return owner_; }
 
  private:
@@ -28,6 +29,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::size_t limit = 1;
     std::set<wire::Concurrency::Method> methods{};
     std::deque<Work> queue{};
+    std::deque<std::shared_ptr<RunningCoroutine>> due{};  // begun, and what they awaited is there
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
   };
@@ -40,7 +42,10 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::vector<Lane*> staff_all();
   static void wake(const std::vector<Lane*>& lanes);
   Step next(Lane& lane, Work& work);
+  bool take(Group& group, Work& work);
   void constructed(bool ok);
+  void resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine);
+  void exit_wanted();
   void end();
   void lend(int blocked, int running);
 
@@ -55,10 +60,13 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::vector<Group> groups_;                  // guarded by mutex_, like what follows; the first has no name
   std::vector<std::shared_ptr<Lane>> lanes_;
   std::optional<Work> constructor_;
+  const std::size_t max_coroutines_;
+  std::unordered_set<std::shared_ptr<RunningCoroutine>> begun_;
   std::size_t running_ = 0;
   bool constructed_ = false;
   bool destroying_ = false;
   bool killed_ = false;
+  bool exiting_ = false;                       // by ctx.exit_actor()
   bool ended_ = false;
   std::mutex lending_mutex_;                   // held while the node is told, so that it hears it in order
   int calls_running_ = 0, calls_blocked_ = 0;  // guarded by lending_mutex_

@@ -100,7 +100,7 @@ void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& l
                         wire::Concurrency concurrency) {
   std::shared_ptr<Hosted> hosted;
   if (concurrency.serial())
-    hosted = std::make_shared<HostedActor>(*this, environment_, owner, actor, lease);
+    hosted = std::make_shared<HostedActor>(*this, environment_, owner, actor, lease, concurrency.coroutines);
   else
     hosted = std::make_shared<ThreadedActor>(*this, environment_, owner, actor, lease, std::move(concurrency));
   {
@@ -133,14 +133,17 @@ void WorkerHost::destroy(ActorId actor, bool kill) {
 }
 
 void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
-  std::shared_ptr<Executor> executor;
+  std::shared_ptr<TaskWorker> worker;
+  std::shared_ptr<Hosted> actor;
   {
     std::lock_guard lock(mutex_);
-    if (auto it = workers_.find(what.lease); it != workers_.end() && it->second->owner() == owner) executor = it->second;
-    if (auto it = actors_.find(what.actor); it != actors_.end() && it->second->owner() == owner) executor = it->second;
+    if (auto it = workers_.find(what.lease); it != workers_.end() && it->second->owner() == owner) worker = it->second;
+    if (auto it = actors_.find(what.actor); it != actors_.end() && it->second->owner() == owner) actor = it->second;
   }
-  if (!executor) return;
-  for (auto id : what.tasks) executor->cancel(id, what.recursive);
+  for (auto id : what.tasks) {
+    if (worker) worker->cancel(id, what.recursive);
+    if (actor) actor->cancel(id, what.recursive);
+  }
 }
 
 void WorkerHost::drop_owner(ProcessId owner) {

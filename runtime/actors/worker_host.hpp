@@ -20,6 +20,8 @@ class Hosted {
   virtual void start(caf::actor_system& system, Work constructor) = 0;
   virtual void call(std::vector<Work> calls) = 0;
   virtual void destroy(bool kill) = 0;
+  /// As Executor::cancel.
+  virtual void cancel(TaskId id, bool recursive) = 0;
   virtual ProcessId owner() const = 0;
 };
 

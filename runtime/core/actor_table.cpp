@@ -232,4 +232,11 @@ void ActorTable::destroyed(ActorId actor, ActorEffects& effects) {
   forget_if_done(actor, effects);
 }
 
+void ActorTable::exited(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || !entry->lease) return;
+  entry->destroying = true;
+  destroyed(actor, effects);
+}
+
 }  // namespace manta::core

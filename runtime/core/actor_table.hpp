@@ -78,6 +78,8 @@ class ActorTable {
   void kill(ActorId actor, ActorEffects& effects);
   /// Its destructor has run (or its process is gone).
   void destroyed(ActorId actor, ActorEffects& effects);
+  /// It ended by itself, its destructor has run: calls that are not finished fail, no restart.
+  void exited(ActorId actor, ActorEffects& effects);
 
   std::size_t size() const { return actors_.size(); }
   ActorState state(ActorId actor) const;

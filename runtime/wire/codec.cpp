@@ -139,7 +139,7 @@ void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group)
   put_all(out.initMethods(static_cast<unsigned>(group.methods.size())), group.methods);
 }
 Concurrency concurrency(schema::CreateActor::Reader in) {
-  Concurrency out{.limit = in.getMaxConcurrency()};
+  Concurrency out{.limit = in.getMaxConcurrency(), .coroutines = in.getMaxCoroutines()};
   for (auto group : in.getGroups()) {
     auto& made = out.groups.emplace_back(Concurrency::Group{.name = text(group.getName()), .limit = group.getLimit()});
     for (auto method : group.getMethods()) made.methods.push_back({method.getModule(), method.getOffset()});
@@ -221,7 +221,7 @@ struct Encoder {
     o.setOwner(m.owner), o.setActor(m.actor.value), o.setName(m.name);
     put(o.initLease(), m.lease);
     put(o.initConstructor(), m.constructor);
-    o.setMaxConcurrency(m.concurrency.limit);
+    o.setMaxConcurrency(m.concurrency.limit), o.setMaxCoroutines(m.concurrency.coroutines);
     put_all(o.initGroups(size_of(m.concurrency.groups)), m.concurrency.groups);
   }
   void operator()(const ActorCreated& m) {
@@ -243,7 +243,10 @@ struct Encoder {
     auto o = out.initDestroyActor();
     o.setActor(m.actor.value), o.setKill(m.kill);
   }
-  void operator()(const ActorDestroyed& m) { out.initActorDestroyed().setActor(m.actor.value); }
+  void operator()(const ActorDestroyed& m) {
+    auto o = out.initActorDestroyed();
+    o.setActor(m.actor.value), o.setExited(m.exited);
+  }
   void operator()(const OwnerGone& m) { out.initOwnerGone().setOwner(m.owner); }
   void operator()(const StoreRequest& m) {
     auto o = out.initStoreRequest();
@@ -320,7 +323,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::CALL_ACTOR: return CallActor{{in.getCallActor().getActor()}, r.tasks(in.getCallActor().getCalls())};
     case M::ACTOR_DONE: return ActorDone{{in.getActorDone().getActor()}, r.outcomes(in.getActorDone().getOutcomes())};
     case M::DESTROY_ACTOR: return DestroyActor{{in.getDestroyActor().getActor()}, in.getDestroyActor().getKill()};
-    case M::ACTOR_DESTROYED: return ActorDestroyed{{in.getActorDestroyed().getActor()}};
+    case M::ACTOR_DESTROYED: return ActorDestroyed{{in.getActorDestroyed().getActor()}, in.getActorDestroyed().getExited()};
     case M::OWNER_GONE: return OwnerGone{in.getOwnerGone().getOwner()};
     case M::STORE_REQUEST: {
       auto m = in.getStoreRequest();

@@ -83,12 +83,13 @@ struct TasksDone { lease @0 :UInt64; outcomes @1 :List(Outcome); heldUp @2 :Bool
 struct CreateActor { owner @0 :UInt32; actor @1 :UInt64; lease @2 :LeaseInfo; name @3 :Text; constructor @4 :Task;
   maxConcurrency @5 :UInt32 = 1;
   groups @6 :List(ConcurrencyGroup);
+  maxCoroutines @7 :UInt32 = 1000;
 }
 struct ActorCreated { actor @0 :UInt64; lease @1 :UInt64; outcome @2 :Outcome; }
 struct CallActor { actor @0 :UInt64; calls @1 :List(Task); }
 struct ActorDone { actor @0 :UInt64; outcomes @1 :List(Outcome); }
 struct DestroyActor { actor @0 :UInt64; kill @1 :Bool; }
-struct ActorDestroyed { actor @0 :UInt64; }
+struct ActorDestroyed { actor @0 :UInt64; exited @1 :Bool; }
 struct CancelWork { lease @0 :UInt64; actor @1 :UInt64; tasks @2 :List(UInt64); recursive @3 :Bool; }
 struct OwnerGone { owner @0 :UInt32; }
 struct StoreRequest {

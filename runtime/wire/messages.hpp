@@ -44,6 +44,7 @@ struct Concurrency {
     std::vector<Method> methods{};
   };
   std::uint32_t limit = 1;  ///< of calls that are in no group
+  std::uint32_t coroutines = 1000;
   std::vector<Group> groups{};
   bool serial() const { return limit <= 1 && groups.empty(); }
 };
@@ -91,7 +92,7 @@ struct ActorCreated { ActorId actor{}; LeaseId lease{}; Outcome outcome{}; };
 struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
 struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; };
 struct DestroyActor { ActorId actor{}; bool kill = false; };
-struct ActorDestroyed { ActorId actor{}; };
+struct ActorDestroyed { ActorId actor{}; bool exited = false; };  // exited: by itself
 /// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted.
 struct CancelWork { LeaseId lease{}; ActorId actor{}; std::vector<TaskId> tasks{}; bool recursive = true; };
 struct OwnerGone { ProcessId owner = 0; };

@@ -50,6 +50,26 @@ std::vector<CallNode*> failed(const ActorEffects& effects, CallFailure why) {
 }  // namespace
 
 TEST_SUITE("runtime/core/actor_table") {
+  TEST_CASE("an actor that ends itself fails what is not finished, gives its lease back and is not restarted") {
+    Table table({.max_restarts = -1, .max_task_retries = -1});
+    auto& running = table.call();
+    table.live(7);
+    auto& late = table.call(1);
+    table.actors.exited(kActor, table.effects);
+    auto effects = table.take();
+    CHECK(failed(effects, CallFailure::kActorDied) == std::vector{&running, &late});
+    CHECK(effects.give_back == std::vector{LeaseId{7}});
+    CHECK(effects.want.empty());
+    CHECK(table.state() == ActorState::kDead);
+    table.actors.exited(kActor, table.effects);
+    table.actors.lease_lost({7}, table.effects);
+    effects = table.take();
+    CHECK(effects.give_back.empty());
+    CHECK(effects.want.empty());
+    table.actors.dropped(kActor, table.effects);
+    CHECK(table.take().forgotten == std::vector{kActor});
+  }
+
   TEST_CASE("unordered: what is ready goes at once, also when it was called while the actor started") {
     Table table({.unordered = true});
     auto& early = table.call(1);

@@ -1,0 +1,68 @@
+#include "runtime/actors/running_coroutine.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+const FunctionEntry* filter_of(const Work& work) {
+  if (work.record || work.encoded.retry_module == 0) return work.retry_on;
+  return find_function({work.encoded.retry_module, work.encoded.retry_offset});
+}
+
+}  // namespace
+
+class RunningCoroutine::Wakeup final : public Cell::Waiter {
+ public:
+  explicit Wakeup(std::weak_ptr<RunningCoroutine> waiting) : waiting_(std::move(waiting)) {}
+  void settled() override {
+    auto waiting = waiting_.lock();
+    auto home = waiting ? waiting->home_.lock() : nullptr;
+    if (home) home->resume_later(std::move(waiting));
+  }
+
+ private:
+  const std::weak_ptr<RunningCoroutine> waiting_;
+};
+
+RunningCoroutine::RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
+                                   std::shared_ptr<Engine> engine, Invocation invocation)
+    : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), retry_on_(filter_of(work)), record_(std::move(record)),
+      invocation_(std::move(invocation)), context_(std::move(engine), invocation_) {}
+
+void RunningCoroutine::begin(void* instance) {
+  coroutine_ = record_->begin(instance, context_);
+  next_ = coroutine_->start(*this);
+}
+
+bool RunningCoroutine::advance(const std::atomic<std::uint64_t>& cancelled_id, const std::function<void(bool)>& suspended) {
+  std::lock_guard turn(turn_);
+  invocation_.cancelled_id = &cancelled_id;
+  if (std::exchange(waits_, false)) suspended(false);
+  next_.resume();
+  if (!coroutine_->done()) {
+    waits_ = true;
+    suspended(true);
+    return false;
+  }
+  coroutine_->settle(*record_->result, *record_);
+  return true;
+}
+
+void RunningCoroutine::abandon() {
+  std::lock_guard turn(turn_);
+  coroutine_.reset();
+}
+
+void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) {
+  next_ = coroutine;  // the thread that runs it holds turn_
+  cell->on_settled(std::make_shared<Wakeup>(weak_from_this()));
+}
+
+Work RunningCoroutine::work() {
+  Work work{.id = id_, .name = name_, .attempt = attempt_};
+  work.retry_on = retry_on_;
+  work.coroutine = shared_from_this();
+  return work;
+}
+
+}  // namespace manta::detail

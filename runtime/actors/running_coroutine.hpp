@@ -1,0 +1,49 @@
+#pragma once
+// RunningCoroutine: a task or call that is a coroutine (Async<T>) from its beginning to its end. Its executor runs it a
+// stretch at a time and owns it meanwhile; what it awaits only knows it weakly, so that it can be destroyed while it
+// waits.
+#include <functional>
+#include <mutex>
+
+#include "runtime/actors/executor.hpp"
+#include "runtime/async.hpp"
+
+namespace manta::detail {
+
+class RunningCoroutine final : public Resumer, public std::enable_shared_from_this<RunningCoroutine> {
+ public:
+  RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
+                   std::shared_ptr<Engine> engine, Invocation invocation);
+
+  /// Calls the function, which makes the coroutine; runs nothing of it yet.
+  void begin(void* instance);
+  /// Runs it to its next wait or its end; true at its end, when its cell is settled. Throws what it threw. Tells
+  /// `suspended` when it begins to wait (true) and when it goes on (false), in this order also when several threads take turns.
+  /// `cancelled_id`: where a cancel of this stretch shows.
+  bool advance(const std::atomic<std::uint64_t>& cancelled_id, const std::function<void(bool)>& suspended);
+  /// Destroys its frame where it waits.
+  void abandon();
+  void resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) override;
+
+  /// The work that brings it back.
+  Work work();
+  const std::shared_ptr<TaskRecord>& record() const { return record_; }
+  bool wants_exit() const { return invocation_.exit; }
+
+ private:
+  class Wakeup;
+  const std::weak_ptr<Executor> home_;
+  const TaskId id_;
+  const std::shared_ptr<const std::string> name_;
+  const int attempt_;
+  const FunctionEntry* const retry_on_;
+  const std::shared_ptr<TaskRecord> record_;
+  Invocation invocation_;
+  Context context_;
+  std::mutex turn_;                         // held while it runs: the next stretch may be due before this one has returned
+  std::coroutine_handle<> next_{};          // guarded by turn_
+  bool waits_ = false;                      // guarded by turn_
+  std::unique_ptr<Coroutine> coroutine_{};  // destroyed first: its frame refers to all the rest
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,194 @@
+#pragma once
+// Async<T>: the result type of a task or method that waits for refs without holding a thread.
+//
+//   manta::Async<int> Router::ask(manta::Context& ctx, int key) {
+//     auto row = shard_.call<&Shard::read>(key);      // name the ref, then await it
+//     co_return 2 * co_await row;                      // other calls of this actor run meanwhile
+//   }
+//
+// A caller sees an ObjectRef<T>, as if the function returned T. `co_await ref` gives the value, or throws the ref's error
+// there; an Async of another function can be awaited too. The coroutine goes on where it began: in its actor, never beside
+// another call of an actor that runs one at a time; what a method reads before a co_await may differ after it. Parameters,
+// also `const T&` and Context&, live until its end. At kill its frame is destroyed where it waits.
+//
+// `co_await rt.task<f>({…}).remote(1)` is refused: g++ 12 destroys the temporaries of such an expression twice.
+#include <coroutine>
+#include <exception>
+#include <optional>
+
+#include "runtime/object_ref.hpp"
+
+namespace manta {
+
+template <class T>
+class Async;
+
+namespace detail {
+
+/// Brings a coroutine back to its place when what it awaits is there. Outlives the coroutine.
+class Resumer {
+ public:
+  virtual ~Resumer() = default;
+  virtual void resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) = 0;
+};
+
+template <class T>
+struct RefAwaiter {
+  std::shared_ptr<Cell> cell;
+  Resumer* resumer;
+  bool await_ready() const noexcept { return cell->settled(); }
+  void await_suspend(std::coroutine_handle<> coroutine) const {
+    resumer->resume_when_settled(std::shared_ptr<Cell>(cell), coroutine);  // a copy: this frame may go on before it returns
+  }
+  T await_resume() const {
+    auto value = cell->value();
+    if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(value.get());
+  }
+};
+
+class AsyncPromiseBase {
+ public:
+  struct Final {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> coroutine) const noexcept {
+      return coroutine.promise().continuation_;
+    }
+    void await_resume() const noexcept {}
+  };
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  Final final_suspend() const noexcept { return {}; }
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+
+  template <class T>
+  RefAwaiter<T> await_transform(const ObjectRef<T>& ref) const {
+    if (!ref) throw InvalidArgument("co_await of an empty ObjectRef: assign one that remote, call or put returned");
+    return {ref.cell(), resumer_};
+  }
+  template <class T>
+  RefAwaiter<T> await_transform(ObjectRef<T>&& ref) const {
+    static_assert(sizeof(T*) == 0, "manta: co_await of a temporary ref is destroyed twice by g++ 12. Name it first: "
+                                   "auto r = …; co_await r;");
+    return {ref.cell(), resumer_};
+  }
+  template <class T>
+  auto await_transform(Async<T>&& other) const;
+
+  std::coroutine_handle<> continuation_{std::noop_coroutine()};  // whoever awaits this one
+  Resumer* resumer_ = nullptr;
+  std::exception_ptr error_{};
+};
+
+template <class T>
+class AsyncPromise : public AsyncPromiseBase {
+ public:
+  Async<T> get_return_object();
+  template <class U>
+    requires std::is_convertible_v<U&&, T>
+  void return_value(U&& value) {
+    value_.emplace(std::forward<U>(value));
+  }
+  T take() {
+    if (error_) std::rethrow_exception(error_);
+    return std::move(*value_);
+  }
+
+ private:
+  std::optional<T> value_{};
+};
+template <>
+class AsyncPromise<void> : public AsyncPromiseBase {
+ public:
+  Async<void> get_return_object();
+  void return_void() const noexcept {}
+  void take() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+};
+
+}  // namespace detail
+
+/// Owns its coroutine, which begins when the runtime runs it or another Async awaits it.
+template <class T>
+class [[nodiscard]] Async {
+ public:
+  using promise_type = detail::AsyncPromise<T>;
+  using value_type = T;
+
+  Async(Async&& other) noexcept : coroutine_(std::exchange(other.coroutine_, {})) {}
+  Async& operator=(Async&& other) noexcept {
+    std::swap(coroutine_, other.coroutine_);
+    return *this;
+  }
+  ~Async() {
+    if (coroutine_) coroutine_.destroy();
+  }
+
+  /// Internal.
+  explicit Async(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+  std::coroutine_handle<promise_type> coroutine() const noexcept { return coroutine_; }
+
+ private:
+  std::coroutine_handle<promise_type> coroutine_;
+};
+
+namespace detail {
+
+template <class T>
+Async<T> AsyncPromise<T>::get_return_object() {
+  return Async<T>(std::coroutine_handle<AsyncPromise>::from_promise(*this));
+}
+inline Async<void> AsyncPromise<void>::get_return_object() {
+  return Async<void>(std::coroutine_handle<AsyncPromise>::from_promise(*this));
+}
+
+template <class T>
+struct AsyncAwaiter {
+  Async<T> awaited;
+  Resumer* resumer;
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+    auto& promise = awaited.coroutine().promise();
+    promise.continuation_ = awaiting;
+    promise.resumer_ = resumer;
+    return awaited.coroutine();
+  }
+  T await_resume() const { return awaited.coroutine().promise().take(); }
+};
+
+template <class T>
+auto AsyncPromiseBase::await_transform(Async<T>&& other) const {
+  return AsyncAwaiter<T>{std::move(other), resumer_};
+}
+
+template <class R>
+struct IsAsync : std::false_type {};
+template <class T>
+struct IsAsync<Async<T>> : std::true_type {};
+
+/// What the caller of a function that returns R gets.
+template <class R>
+struct PlainResultOf {
+  using type = R;
+};
+template <class T>
+struct PlainResultOf<Async<T>> {
+  using type = T;
+};
+
+class TaskRecord;
+
+/// The coroutine of one invocation, its type forgotten.
+class Coroutine {
+ public:
+  virtual ~Coroutine() = default;
+  virtual std::coroutine_handle<> start(Resumer& resumer) noexcept = 0;
+  virtual bool done() const noexcept = 0;
+  /// When done: moves the result into the cells, or throws what the coroutine threw.
+  virtual void settle(Cell& out, TaskRecord& record) = 0;
+  std::vector<std::shared_ptr<const void>> arguments{};  ///< shared values that its parameters refer to
+};
+
+}  // namespace detail
+
+}  // namespace manta
