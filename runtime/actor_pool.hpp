@@ -1,0 +1,155 @@
+#pragma once
+// ActorPool: shares calls out over actors of one class, so that each has one call at a time and none idles while calls
+// wait. R is what the calls return.
+//
+//   std::vector<manta::ActorHandle<Solver>> solvers = …;
+//   manta::ActorPool<Solver, double> pool(rt, solvers);
+//   std::vector<double> in_order = pool.map<&Solver::solve>(inputs);
+//   pool.submit<&Solver::solve>(x);  …  double next = pool.get_next();
+//
+// Calls begin while the pool is used: in submit, get_next, map. An actor that dies leaves the pool; the call that it had
+// fails with its error. Belongs to one thread; holds its actors' handles. `client` must outlive it.
+#include <algorithm>
+#include <deque>
+#include <functional>
+
+#include "runtime/client.hpp"
+
+namespace manta {
+
+template <class T, class R>
+class ActorPool {
+ public:
+  ActorPool(Client& client, std::vector<ActorHandle<T>> actors) : client_(&client), idle_(actors.begin(), actors.end()) {
+    if (actors.empty()) throw InvalidArgument("an ActorPool without actors: give it one or more");
+  }
+
+  /// Calls a method as soon as an actor is free; its result comes from get_next.
+  template <auto Method, class... Args>
+  void submit(Args&&... args) {
+    jobs_.push_back({.start = [arguments = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
+      return std::apply([&](const auto&... each) { return actor.template call<Method>(each...); }, arguments);
+    }});
+    share_out();
+  }
+  /// The result of the oldest submit whose result was not taken yet. Throws that call's error, NotFound when there is none.
+  R get_next() {
+    need_next();
+    while (!jobs_.front().ref || !jobs_.front().ref.ready()) wait_for_one();
+    return take(0);
+  }
+  /// The result that is there first.
+  R get_next_unordered() {
+    need_next();
+    while (true) {
+      for (std::size_t i = 0; i < jobs_.size(); ++i)
+        if (jobs_[i].ref && jobs_[i].ref.ready()) return take(i);
+      wait_for_one();
+    }
+  }
+  bool has_next() const noexcept { return !jobs_.empty(); }
+  /// True when a submit now would begin at once.
+  bool has_free() {
+    share_out();
+    return !idle_.empty();
+  }
+  /// Another actor joins.
+  void push(ActorHandle<T> actor) {
+    idle_.push_back(std::move(actor));
+    share_out();
+  }
+  /// A free actor leaves; an empty handle when none is free.
+  ActorHandle<T> pop_idle() {
+    if (!has_free()) return {};
+    auto actor = std::move(idle_.front());
+    idle_.pop_front();
+    return actor;
+  }
+
+  /// Calls Method(input) for each and gives the results in the same order. Throws the first error in that order; results
+  /// of the rest are dropped. Not while results of submit wait to be taken (InvalidArgument).
+  template <auto Method, class A>
+  std::vector<R> map(const std::vector<A>& inputs) {
+    return all<Method>(inputs, [this] { return get_next(); });
+  }
+  /// The same in the order in which they are done.
+  template <auto Method, class A>
+  std::vector<R> map_unordered(const std::vector<A>& inputs) {
+    return all<Method>(inputs, [this] { return get_next_unordered(); });
+  }
+
+ private:
+  struct Job {
+    std::function<ObjectRef<R>(const ActorHandle<T>&)> start{};
+    ActorHandle<T> actor{};  ///< who has it; empty before and after
+    ObjectRef<R> ref{};      ///< empty until it has begun
+  };
+
+  template <auto Method, class A, class Next>
+  std::vector<R> all(const std::vector<A>& inputs, Next next) {
+    if (has_next()) throw InvalidArgument("map while results of submit wait: take them by get_next first");
+    std::vector<R> results;
+    results.reserve(inputs.size());
+    try {
+      for (const auto& input : inputs) submit<Method>(input);
+      while (has_next()) results.push_back(next());
+    } catch (...) {
+      for (auto& job : jobs_)
+        if (job.ref && job.actor) leftovers_.push_back(std::move(job));
+      jobs_.clear();
+      throw;
+    }
+    return results;
+  }
+  void need_next() const {
+    if (jobs_.empty()) throw NotFound("get_next of an ActorPool without calls: submit one first");
+  }
+  R take(std::size_t index) {
+    give_back(jobs_[index]);
+    auto ref = std::move(jobs_[index].ref);
+    jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(index));
+    share_out();
+    return client_->get(ref);
+  }
+  /// The actor of a call that is done is free again, or gone.
+  void give_back(Job& job) {
+    if (!job.actor || !job.ref.ready()) return;
+    if (job.ref.failed()) {
+      const auto code = client_->try_get(job.ref).error().code;
+      if (code == ErrorCode::kActorDied || code == ErrorCode::kActorCreationFailed) job.actor = {};
+    }
+    if (job.actor) idle_.push_back(std::move(job.actor));
+    job.actor = {};
+  }
+  void share_out() {
+    for (auto& job : jobs_) give_back(job);
+    for (auto& job : leftovers_) give_back(job);
+    std::erase_if(leftovers_, [](const Job& job) { return !job.actor; });
+    for (auto& job : jobs_) {
+      if (idle_.empty()) return;
+      if (job.ref) continue;
+      job.actor = std::move(idle_.front());
+      idle_.pop_front();
+      job.ref = job.start(job.actor);
+      job.start = nullptr;
+    }
+  }
+  void wait_for_one() {
+    share_out();
+    std::vector<ObjectRef<R>> running;
+    for (auto* list : {&jobs_, &leftovers_})
+      for (auto& job : *list)
+        if (job.actor) running.push_back(job.ref);
+    const bool ready = std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.ref && job.ref.ready(); });
+    if (running.empty() && !ready) throw ActorDied("no actor of the ActorPool is left: push another one");
+    if (!ready) client_->wait(running);
+    share_out();
+  }
+
+  Client* client_;
+  std::deque<ActorHandle<T>> idle_{};
+  std::deque<Job> jobs_{};       ///< submitted, results not taken
+  std::deque<Job> leftovers_{};  ///< of a map that threw: nobody wants their results
+};
+
+}  // namespace manta

@@ -1,0 +1,153 @@
+#pragma once
+// Queue<T>: a bounded first-in-first-out queue that tasks and actors of all processes share. It is an actor; copies of a
+// Queue are handles to it: pass them as arguments, also inside values. It ends when the last copy goes.
+//
+//   manta::Queue<int> queue(rt, 100);
+//   auto producer = rt.remote<produce>(queue);           // void produce(manta::Context& ctx, manta::Queue<int> queue)
+//   int first = queue.get(rt);                            // waits until there is one
+//   bool fits = queue.try_put(rt, 7);                     // does not wait for room
+//
+// `client` is the Runtime, or the Context of the calling task. Each value goes to one getter; who waited longest is served
+// first. A value that is handed to a process that dies at that moment goes with it. Thread-safe.
+#include <deque>
+#include <optional>
+#include <random>
+
+#include "runtime/client.hpp"
+#include "runtime/promise.hpp"
+
+namespace manta {
+
+namespace detail {
+
+template <class T>
+class QueueActor {
+ public:
+  QueueActor() = default;
+  explicit QueueActor(std::uint64_t capacity) : capacity_(capacity) {}
+
+  Async<bool> put(std::uint64_t ticket, T value) {
+    if (try_put(value)) co_return true;
+    putters_.push_back({ticket, std::move(value)});
+    auto turn = putters_.back().done.ref();
+    co_return co_await turn;
+  }
+  Async<std::optional<T>> get(std::uint64_t ticket) {
+    if (auto value = try_get()) co_return std::move(value);
+    getters_.push_back({ticket});
+    auto turn = getters_.back().value.ref();
+    co_return co_await turn;
+  }
+  bool try_put(T value) {
+    if (!getters_.empty()) {
+      getters_.front().value.set(std::move(value));
+      getters_.pop_front();
+    } else if (items_.size() < capacity_) {
+      items_.push_back(std::move(value));
+    } else {
+      return false;
+    }
+    return true;
+  }
+  std::optional<T> try_get() {
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> value(std::move(items_.front()));
+    items_.pop_front();
+    if (!putters_.empty()) {
+      items_.push_back(std::move(putters_.front().value));
+      putters_.front().done.set(true);
+      putters_.pop_front();
+    }
+    return value;
+  }
+  /// Whoever waits with this ticket waits no longer: put gives false, get nothing.
+  void withdraw(std::uint64_t ticket) {
+    std::erase_if(putters_, [&](const Putter& each) { return each.ticket == ticket && (each.done.set(false), true); });
+    std::erase_if(getters_, [&](const Getter& each) { return each.ticket == ticket && (each.value.set(std::nullopt), true); });
+  }
+  std::uint64_t size() const { return items_.size(); }
+
+ private:
+  struct Putter {
+    std::uint64_t ticket;
+    T value;
+    Promise<bool> done{};
+  };
+  struct Getter {
+    std::uint64_t ticket;
+    Promise<std::optional<T>> value{};
+  };
+  std::uint64_t capacity_ = 1;
+  std::deque<T> items_{};
+  std::deque<Putter> putters_{};
+  std::deque<Getter> getters_{};
+};
+
+}  // namespace detail
+
+template <class T>
+class Queue {
+  using Actor = detail::QueueActor<T>;
+  static_assert(std::is_copy_constructible_v<T>, "manta: the values of a Queue are copied on their way.");
+
+ public:
+  Queue() = default;  ///< none; only assignment is allowed
+  /// Holds at most `capacity` values. Throws InvalidArgument for 0.
+  Queue(Client& client, std::uint64_t capacity) : capacity_(capacity) {
+    if (capacity == 0) throw InvalidArgument("a Queue of capacity 0: give it room for 1 value or more");
+    constexpr int kMaxWaiting = 10'000'000;
+    actor_ = client.template actor<Actor>({.max_coroutines = kMaxWaiting}).spawn(capacity);
+  }
+
+  std::uint64_t capacity() const noexcept { return capacity_; }
+  std::uint64_t size(Client& client) const { return client.get(actor_.template call<&Actor::size>()); }
+
+  /// Waits for room.
+  void put(Client& client, T value) const { client.get(put_async(std::move(value))); }
+  /// False when there was no room in time: the value is not in the queue then.
+  template <class Rep, class Period>
+  bool put(Client& client, T value, std::chrono::duration<Rep, Period> timeout) const {
+    const auto ticket = next_ticket();
+    return in_time(client, ticket, actor_.template call<&Actor::put>(ticket, std::move(value)), timeout);
+  }
+  bool try_put(Client& client, T value) const { return client.get(actor_.template call<&Actor::try_put>(std::move(value))); }
+
+  /// Waits for a value.
+  T get(Client& client) const { return *client.get(get_async()); }
+  /// Nothing when none came in time.
+  template <class Rep, class Period>
+  std::optional<T> get(Client& client, std::chrono::duration<Rep, Period> timeout) const {
+    const auto ticket = next_ticket();
+    return in_time(client, ticket, actor_.template call<&Actor::get>(ticket), timeout);
+  }
+  std::optional<T> try_get(Client& client) const { return client.get(actor_.template call<&Actor::try_get>()); }
+
+  /// For coroutines: `auto value = queue.get_async(); co_await value;`. The ref has a value when it is there.
+  ObjectRef<std::optional<T>> get_async() const { return actor_.template call<&Actor::get>(next_ticket()); }
+  ObjectRef<bool> put_async(T value) const { return actor_.template call<&Actor::put>(next_ticket(), std::move(value)); }
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(actor_, capacity_);
+  }
+
+ private:
+  static std::uint64_t next_ticket() {
+    static thread_local std::mt19937_64 random{(std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}()};
+    return random();
+  }
+  template <class R, class Duration>
+  R in_time(Client& client, std::uint64_t ticket, const ObjectRef<R>& ref, Duration timeout) const {
+    try {
+      return client.get(ref, timeout);
+    } catch (const Timeout&) {
+      actor_.template call<&Actor::withdraw>(ticket);
+    }
+    return client.get(ref);  // it may have come through before the withdrawal
+  }
+
+  ActorHandle<Actor> actor_{};
+  std::uint64_t capacity_ = 0;
+};
+
+}  // namespace manta

@@ -1,0 +1,168 @@
+// ActorPool, Queue and Promise: what is built on actors by the public API.
+#include <algorithm>
+#include <atomic>
+
+#include "runtime/actor_pool.hpp"
+#include "runtime/queue.hpp"
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+class Solver {
+ public:
+  Solver() = default;
+  explicit Solver(int number) : number_(number) {}
+  int solve(int x) const {
+    if (x < 0) throw std::domain_error("negative");
+    return 1000 * number_ + x;
+  }
+  int wait(const std::string& gate, int x) const { return pass(gate, 1000 * number_ + x); }
+
+ private:
+  int number_ = 0;
+};
+
+std::vector<ActorHandle<Solver>> solvers(Runtime& rt, int count) {
+  std::vector<ActorHandle<Solver>> made;
+  for (int i = 0; i < count; ++i) made.push_back(rt.actor<Solver>().spawn(i));
+  return made;
+}
+
+std::vector<int> numbers(int count) {
+  std::vector<int> all;
+  for (int i = 0; i < count; ++i) all.push_back(i);
+  return all;
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/api/pool_and_queue") {
+  TEST_CASE("a pool maps in order, or as they come, over all its actors") {
+    Machine machine;
+    ActorPool<Solver, int> pool(machine.rt, solvers(machine.rt, 3));
+    auto results = pool.map<&Solver::solve>(numbers(60));
+    REQUIRE(results.size() == 60);
+    std::vector<bool> used(3);
+    for (int i = 0; i < 60; ++i) {
+      const int result = results[static_cast<std::size_t>(i)];
+      CHECK(result % 1000 == i);
+      used.at(static_cast<std::size_t>(result / 1000)) = true;
+    }
+    CHECK(std::count(used.begin(), used.end(), true) == 3);
+    results = pool.map_unordered<&Solver::solve>(numbers(60));
+    for (auto& result : results) result %= 1000;
+    std::sort(results.begin(), results.end());
+    CHECK(results == numbers(60));
+    CHECK(pool.map<&Solver::solve>(std::vector<int>{}).empty());
+  }
+
+  TEST_CASE("results of submit come in order, or the first one that is there") {
+    Machine machine;
+    Gate gate;
+    ActorPool<Solver, int> pool(machine.rt, solvers(machine.rt, 2));
+    CHECK_THROWS_AS(pool.get_next(), NotFound);
+    pool.submit<&Solver::wait>(gate.path(), 1);
+    pool.submit<&Solver::solve>(2);
+    pool.submit<&Solver::solve>(machine.rt.put(3));
+    CHECK(pool.get_next_unordered() % 1000 == 2);
+    CHECK(pool.get_next_unordered() % 1000 == 3);
+    CHECK_THROWS_AS(pool.map<&Solver::solve>(numbers(1)), InvalidArgument);
+    gate.open();
+    CHECK(pool.get_next() % 1000 == 1);
+    CHECK_FALSE(pool.has_next());
+    CHECK(pool.has_free());
+    CHECK(pool.pop_idle());
+    CHECK(pool.pop_idle());
+    CHECK_FALSE(pool.pop_idle());
+  }
+
+  TEST_CASE("a call that throws ends the map, not the pool; an actor that is gone leaves it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK_THROWS_AS((ActorPool<Solver, int>(rt, {})), InvalidArgument);
+    auto actors = solvers(rt, 2);
+    ActorPool<Solver, int> pool(rt, actors);
+    CHECK_THROWS_AS(pool.map<&Solver::solve>(std::vector{1, -1, 2, 3}), TaskError);
+    CHECK(pool.map<&Solver::solve>(numbers(10)).size() == 10);
+    actors[0].kill();
+    int died = 0;
+    for (int i = 0; i < 10; ++i) {
+      pool.submit<&Solver::solve>(i);
+      try {
+        CHECK(pool.get_next() == 1000 + i);
+      } catch (const ActorDied&) {
+        ++died;
+      }
+    }
+    CHECK(died == 1);
+    actors[1].kill();
+    CHECK_THROWS_AS(pool.map<&Solver::solve>(numbers(3)), ActorDied);
+    CHECK_THROWS_AS(pool.map<&Solver::solve>(numbers(3)), ActorDied);
+    pool.push(rt.actor<Solver>().spawn(7));
+    CHECK(pool.map<&Solver::solve>(std::vector{5}) == std::vector{7005});
+  }
+
+  TEST_CASE("a queue is first in, first out, and a full one holds up who puts") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Queue<int> queue(rt, 3);
+    CHECK(queue.capacity() == 3);
+    std::atomic<int> put{0};
+    std::thread producer([&] {
+      for (int i = 0; i < 100; ++i) queue.put(rt, i), ++put;
+    });
+    CHECK(eventually([&] { return put == 3; }));
+    CHECK(queue.size(rt) == 3);
+    CHECK_FALSE(queue.try_put(rt, 7));
+    for (int i = 0; i < 100; ++i) REQUIRE(queue.get(rt) == i);
+    producer.join();
+    CHECK_FALSE(queue.try_get(rt));
+    CHECK(queue.size(rt) == 0);
+    CHECK_THROWS_AS(Queue<int>(rt, 0), InvalidArgument);
+  }
+
+  TEST_CASE("who gave up waiting neither puts nor takes") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Queue<std::string> queue(rt, 1);
+    CHECK_FALSE(queue.get(rt, 10ms));
+    CHECK(queue.put(rt, "first", 10s));
+    CHECK_FALSE(queue.put(rt, "second", 10ms));
+    CHECK(queue.size(rt) == 1);
+    CHECK(queue.get(rt, 10s) == "first");
+    CHECK_FALSE(queue.try_get(rt));
+    auto waiting = queue.get_async();
+    CHECK(queue.try_put(rt, "third"));
+    CHECK(rt.get(waiting) == "third");
+  }
+
+  TEST_CASE("any number may wait at a queue") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Queue<int> queue(rt, 1);
+    std::vector<ObjectRef<std::optional<int>>> waiting;
+    for (int i = 0; i < 3000; ++i) waiting.push_back(queue.get_async());
+    for (int i = 0; i < 3000; ++i) queue.put(rt, i);
+    for (int i = 0; i < 3000; ++i) REQUIRE(rt.get(waiting[static_cast<std::size_t>(i)]) == i);
+  }
+
+  TEST_CASE("a promise is kept once, or its ref says that it was not") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Promise<int> promise;
+    auto ref = promise.ref();
+    CHECK_FALSE(ref.ready());
+    CHECK(promise.set(5));
+    CHECK_FALSE(promise.set(6));
+    CHECK(rt.get(ref) == 5);
+    CHECK(rt.get(rt.remote<[](int x) { return x + 1; }>(ref)) == 6);
+    ref = Promise<int>().ref();
+    CHECK_THROWS_AS(rt.get(ref), ObjectLost);
+    Promise<int> broken;
+    CHECK(broken.fail({.code = ErrorCode::kCancelled, .message = "not today"}));
+    CHECK_THROWS_AS(rt.get(broken.ref()), Cancelled);
+  }
+}
+
+}  // namespace manta_test
