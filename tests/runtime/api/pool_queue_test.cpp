@@ -90,7 +90,8 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     for (int i = 0; i < 10; ++i) {
       pool.submit<&Solver::solve>(i);
       try {
-        CHECK(pool.get_next() == 1000 + i);
+        const int result = pool.get_next();  // not inside CHECK, which would catch
+        CHECK(result == 1000 + i);
       } catch (const ActorDied&) {
         ++died;
       }
