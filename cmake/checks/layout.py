@@ -63,6 +63,7 @@ THIRD_PARTIES = {
     "xxhash.h": (("runtime/store", "runtime/actors", "runtime:facade", "train"), "checksums"),
     "ray": (("bench",), "bench/peers runs the same work in Ray"),
     "doctest": (("tests",), "tests"),
+    "ray": (("bench",), "a rival, measured beside ours: bench/peers"),
 }
 
 # Third parties that one file alone may include.

@@ -18,6 +18,7 @@ struct ElasticScheduler::Unit : caf::execution_unit {
 struct ElasticScheduler::Worker {
   std::atomic<std::uint32_t> wake{0};
   std::thread thread;
+  bool coming = false;  // started or woken, and not seen at the queue yet; guarded by the scheduler's mutex
 };
 
 namespace {
@@ -118,15 +119,22 @@ void ElasticScheduler::put_to_work(std::unique_lock<std::mutex>& lock) {
     return;
   }
   if (!idle_.empty()) {
-    auto* worker = idle_.back();
-    idle_.pop_back();
-    ++active_;
-    worker->wake.store(1, std::memory_order_release);
+    auto* worker = call_back();
     lock.unlock();
     futex_wake_one(worker->wake);
   } else {
     add_thread(lock);
   }
+}
+
+ElasticScheduler::Worker* ElasticScheduler::call_back() {
+  auto* worker = idle_.back();
+  idle_.pop_back();
+  ++active_;
+  worker->coming = true;
+  ++coming_;
+  worker->wake.store(1, std::memory_order_release);
+  return worker;
 }
 
 void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
@@ -144,12 +152,15 @@ void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
     return;
   }
   ++active_;
+  self->coming = true;
+  ++coming_;
   workers_.push_back(std::move(worker));
 }
 
 caf::resumable* ElasticScheduler::next(Worker& self) {
   std::unique_lock lock(mutex_);
   while (true) {
+    if (std::exchange(self.coming, false)) --coming_;
     if (!queue_.empty()) {
       auto* job = queue_.front();
       queue_.pop_front();
@@ -213,19 +224,15 @@ void ElasticScheduler::watch() {
       continue;
     }
     watch_wanted_.wait_for(lock, kStallTime, [this] { return stopping_; });
-    if (!queue_.empty() && moves_ == seen && !stopping_) {
-      // Work waited and nothing moved: the active threads block somewhere unannounced. Half as many again.
-      const auto more = std::min(queue_.size(), std::max<std::size_t>(1, active_ / 2));
+    if (queue_.size() > coming_ && moves_ == seen && !stopping_) {
+      // Work waited and nothing moved: the active threads block somewhere unannounced. Half as many again, less those that
+      // are on their way: on a busy machine a thread takes long to start, and counting it twice made thousands.
+      const auto more = std::min(queue_.size() - coming_, std::max<std::size_t>(1, active_ / 2));
       for (std::size_t i = 0; i < more; ++i) {
-        if (!idle_.empty()) {
-          auto* worker = idle_.back();
-          idle_.pop_back();
-          ++active_;
-          worker->wake.store(1, std::memory_order_release);
-          futex_wake_one(worker->wake);
-        } else {
+        if (!idle_.empty())
+          futex_wake_one(call_back()->wake);
+        else
           add_thread(lock);
-        }
       }
     }
     seen = moves_;
@@ -235,11 +242,7 @@ void ElasticScheduler::watch() {
 void ElasticScheduler::stop() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  for (auto* worker : std::exchange(idle_, {})) {
-    ++active_;
-    worker->wake.store(1, std::memory_order_release);
-    futex_wake_one(worker->wake);
-  }
+  while (!idle_.empty()) futex_wake_one(call_back()->wake);
   watch_wanted_.notify_all();
   lock.unlock();
   watcher_.join();

@@ -67,6 +67,7 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   caf::resumable* next(Worker& self);
   void put_to_work(std::unique_lock<std::mutex>& lock);
   void add_thread(std::unique_lock<std::mutex>& lock);
+  Worker* call_back();  ///< the newest sleeper, who must be woken
   void watch();
 
   mutable std::mutex mutex_;
@@ -76,6 +77,7 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   std::vector<std::unique_ptr<Worker>> gone_;   // ended, to be joined
   std::size_t active_ = 0;                      // threads that are neither idle nor blocked
   std::size_t parallelism_;
+  std::size_t coming_ = 0;                      // of these, started or woken and not at the queue yet
   std::uint64_t moves_ = 0;                     // jobs taken so far
   bool stopping_ = false;
   std::atomic<std::size_t> queued_{0};
