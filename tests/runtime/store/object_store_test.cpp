@@ -23,8 +23,8 @@ TEST_SUITE("runtime/store") {
       store.free(1);
       CHECK_FALSE(store.contains(1));
       CHECK(store.pin(1).error().code == ErrorCode::kNotFound);
-      CHECK(store.stats().arena.used_bytes == 0);
-      CHECK(store.stats().objects == 0);
+      // One that fills the arena may be on its way to the disk: it goes when that write has ended.
+      CHECK(eventually([&] { return store.stats().arena.used_bytes == 0 && store.stats().objects == 0; }));
     }
   }
 
