@@ -187,7 +187,8 @@ void Node::on(Ended& event) {
     if (!lease) continue;
     const ErrorInfo error{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                           .where = "worker process " + std::to_string(process.pid)};
-    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1});
+    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
+                                                .shared = process.leases.size() > 1});
     if (lease->for_life) wanted_options_.erase({lease->owner, lease->purpose});
     table_.release(id, effects_);
   }

@@ -104,6 +104,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options);
   void abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options);
   void end_process_of(OwnedTask& task, const wire::ReleaseLease& how);
+  void isolate(OwnedTask& task);
   void arm_retry(const OwnedTask& task);
   void settle_crashed(OwnedTask& task, ErrorCode code);
   void on_exited(ActorId actor);

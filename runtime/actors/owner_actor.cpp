@@ -213,7 +213,7 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   lost_[lost.lease] = error;
   for (auto& [id, actor] : actors_)
     if (actor_table_.lease_of(id) == lost.lease) actor->last_error = error;
-  task_table_.lease_lost(lost.lease, lost.own_doing, task_effects_);
+  task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared}, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_);
 }
 
@@ -409,6 +409,7 @@ void Owner::perform_tasks() {
   for (auto* node : effects.ended)
     if (auto it = tasks_.find(node->id); it != tasks_.end()) forget_task(*it->second);
   lost_.clear();
+  for (auto* node : effects.isolate) isolate(static_cast<OwnedTask&>(*node));
   for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
   for (std::size_t i = 0; i < effects.assigns.size();) {
     std::vector<OwnedTask*> group;

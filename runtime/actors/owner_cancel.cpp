@@ -119,7 +119,7 @@ void Owner::end_process_of(OwnedTask& task, const wire::ReleaseLease& how) {
   const auto lease = task.lease;
   router_.send(kNodeProcess, how);
   leases_.erase(lease);
-  task_table_.lease_lost(lease, false, task_effects_);
+  task_table_.lease_lost(lease, {}, task_effects_);
 }
 
 void Owner::on(DeadlinePassed& event) {
@@ -138,6 +138,14 @@ void Owner::on(Overdue& event) {
   const auto it = tasks_.find(event.id);
   if (it == tasks_.end() || it->second->lease != event.lease || !leases_.contains(event.lease)) return;
   end_process_of(*it->second, {.lease = event.lease, .terminate = true});
+}
+
+void Owner::isolate(OwnedTask& task) {
+  auto shape = shape_of(task);
+  shape.own_process = true;
+  const auto index = task_table_.shape_index(shape);
+  shape_options_.try_emplace(index, task.options);
+  task_table_.run_in(index, task);
 }
 
 void Owner::arm_retry(const OwnedTask& task) {

@@ -4,6 +4,25 @@
 
 namespace manta::core {
 
+void ReadyQueue::push_front(TaskNode* task) {
+  task->position = --first_;
+  slots_.push_front(task);
+  ++count_;
+}
+
+void ReadyQueue::push_back(TaskNode* task) {
+  task->position = first_ + static_cast<std::int64_t>(slots_.size());
+  slots_.push_back(task);
+  ++count_;
+}
+
+void ReadyQueue::erase(TaskNode& task) {
+  slots_[static_cast<std::size_t>(task.position - first_)] = nullptr;
+  --count_;
+  while (!slots_.empty() && !slots_.front()) slots_.pop_front(), ++first_;
+  while (!slots_.empty() && !slots_.back()) slots_.pop_back();
+}
+
 std::uint32_t TaskTable::shape_index(const TaskShape& shape) {
   for (std::size_t i = 0; i < shapes_.size(); ++i)
     if (shapes_[i].shape == shape) return static_cast<std::uint32_t>(i);
@@ -35,7 +54,7 @@ void TaskTable::argument_ready(TaskNode& task, TaskEffects&) {
 
 void TaskTable::withdraw(TaskNode& task) {
   if (task.state == TaskState::kFinished) return;
-  if (task.state == TaskState::kReady) std::erase(shapes_[task.shape].ready, &task);
+  if (task.state == TaskState::kReady) shapes_[task.shape].ready.erase(task);
   if (task.state == TaskState::kAssigned) unassign(task);
   finish(task);
   mark(task.shape);
@@ -105,10 +124,22 @@ void TaskTable::held_up(LeaseId lease) {
   if (it != leases_.end() && !it->second.assigned.empty()) it->second.held_up = true;
 }
 
-void TaskTable::crash(TaskNode& task, bool own_doing, TaskEffects& effects) {
+void TaskTable::run_in(std::uint32_t shape, TaskNode& task) {
+  if (task.state != TaskState::kWaitingForRetry) return;
+  task.shape = shape;
+  make_ready(task, true);
+}
+
+void TaskTable::crash(TaskNode& task, Loss loss, TaskEffects& effects) {
+  const bool may_run_again = task.max_retries != 0;  // 0 promises at most once
+  if (loss.shared && may_run_again && !shapes_[task.shape].shape.own_process) {
+    task.state = TaskState::kWaitingForRetry;
+    effects.isolate.push_back(&task);
+    return;
+  }
   const bool again = may_retry(task);
   ++task.crashes;
-  if (own_doing) ++task.own_deaths;
+  if (loss.own_doing) ++task.own_deaths;
   if (task.own_deaths >= kPoisonedAfter) {
     finish(task);
     effects.poisoned.push_back(&task);
@@ -120,7 +151,7 @@ void TaskTable::crash(TaskNode& task, bool own_doing, TaskEffects& effects) {
   }
 }
 
-void TaskTable::lease_lost(LeaseId lease, bool own_doing, TaskEffects& effects) {
+void TaskTable::lease_lost(LeaseId lease, Loss loss, TaskEffects& effects) {
   auto it = leases_.find(lease);
   if (it == leases_.end()) return;
   auto lost = std::move(it->second);
@@ -134,7 +165,7 @@ void TaskTable::lease_lost(LeaseId lease, bool own_doing, TaskEffects& effects) 
       finish(**task);
       effects.ended.push_back(*task);
     } else if (alone) {
-      crash(**task, own_doing, effects);
+      crash(**task, loss, effects);
     } else {
       make_ready(**task, true);
     }

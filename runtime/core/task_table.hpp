@@ -40,7 +40,26 @@ struct TaskNode {
   std::uint8_t own_deaths = 0;     ///< workers that it ended by its own doing: a fault, abort, exit
   std::uint16_t failures = 0;      ///< errors of its own after which it ran again
   LeaseId lease{};
+  std::int64_t position = 0;       ///< in its ReadyQueue
   DurationEstimate* estimate = nullptr;
+};
+
+/// Tasks of one shape that are ready, first to last. Every operation takes constant time, so that a million of them can be
+/// cancelled one by one: one that is taken out of the middle leaves a gap, which goes when it comes to an end.
+class ReadyQueue {
+ public:
+  bool empty() const { return count_ == 0; }
+  std::size_t size() const { return count_; }
+  TaskNode* front() const { return slots_.front(); }
+  void push_front(TaskNode* task);
+  void push_back(TaskNode* task);
+  void pop_front() { erase(*front()); }
+  void erase(TaskNode& task);
+
+ private:
+  std::deque<TaskNode*> slots_{};  ///< null: a gap; never at either end
+  std::int64_t first_ = 0;         ///< position of slots_[0]
+  std::size_t count_ = 0;
 };
 
 /// Tasks of equal shape can share a lease.
@@ -67,6 +86,7 @@ struct TaskEffects {
   std::vector<TaskNode*> crashed{};  ///< out of retries: settle with WorkerCrashed
   std::vector<TaskNode*> poisoned{}; ///< ended kPoisonedAfter workers by its own doing: settle with TaskPoisoned
   std::vector<TaskNode*> back_off{}; ///< call retry_due when its time has come
+  std::vector<TaskNode*> isolate{};  ///< died in company: call run_in with the shape that has a process of its own
   std::vector<TaskNode*> ended{};    ///< unwanted, and gone with its worker: forget
 };
 
@@ -96,9 +116,16 @@ class TaskTable {
   bool failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
   /// The time between two attempts is over.
   void retry_due(TaskNode& task);
+  struct Loss {
+    bool own_doing = false;  ///< what ran in the process ended it
+    bool shared = false;     ///< it had other leases too: whose doing it was is not known
+  };
   /// The lease's worker died. A task that was alone there counts a crash. Which one of a batch ran is not known, as
-  /// results are told in groups: nobody is charged, and each goes alone from now on. `own_doing`: what ran there ended it.
-  void lease_lost(LeaseId lease, bool own_doing, TaskEffects& effects);
+  /// results are told in groups: nobody is charged, and each goes alone from now on. Nor is anybody charged for a process
+  /// that several leases shared: each goes on in a process of its own, where the next death has one possible cause.
+  void lease_lost(LeaseId lease, Loss loss, TaskEffects& effects);
+  /// The task runs under another shape from now on.
+  void run_in(std::uint32_t shape, TaskNode& task);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
@@ -117,7 +144,7 @@ class TaskTable {
   };
   struct ShapeQueue {
     TaskShape shape{};
-    std::deque<TaskNode*> ready{};
+    ReadyQueue ready{};
     std::vector<LeaseId> leases{};
     std::uint32_t wanted = 0;
     bool dirty = false;
@@ -128,7 +155,7 @@ class TaskTable {
   void finish(TaskNode& task);
   static bool may_retry(const TaskNode& task) { return task.max_retries < 0 || task.crashes + task.failures < task.max_retries; }
   void retry(TaskNode& task, TaskEffects& effects);
-  void crash(TaskNode& task, bool own_doing, TaskEffects& effects);
+  void crash(TaskNode& task, Loss loss, TaskEffects& effects);
   static bool runs_alone(const TaskNode& task) { return task.suspect || task.max_retries == 0; }
   bool has_room(const HeldLease& lease, const TaskNode& task) const;
   void assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects);

@@ -80,7 +80,8 @@ struct ProcessOptions {
 struct WantLeases { core::Purpose purpose = 0; std::uint32_t count = 0; core::ResourceRequest shape{}; bool own_process = false; ProcessOptions options{}; };
 struct LeaseGranted { core::Purpose purpose = 0; LeaseInfo lease{}; ProcessId worker = 0; };
 struct LeaseRefused { core::Purpose purpose = 0; ErrorInfo error{}; };
-struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; bool own_doing = false; };  // own_doing: of what alone ran there
+/// own_doing: what alone ran in the process ended it; shared: several leases had it.
+struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; bool own_doing = false, shared = false; };
 struct ReleaseLease { LeaseId lease{}; bool kill = false, terminate = false; };  // its own process: kill at once, or SIGTERM and 5 s later SIGKILL
 struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 

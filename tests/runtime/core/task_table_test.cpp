@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -35,8 +36,8 @@ struct Table {
     tasks.finished(node, nanoseconds, effects);
     return settle();
   }
-  TaskEffects lose(std::uint64_t lease, bool own_doing = false) {
-    tasks.lease_lost({lease}, own_doing, effects);
+  TaskEffects lose(std::uint64_t lease, bool own_doing = false, bool shared = false) {
+    tasks.lease_lost({lease}, {.own_doing = own_doing, .shared = shared}, effects);
     return settle();
   }
   TaskTable tasks{};
@@ -115,6 +116,51 @@ TEST_SUITE("runtime/core/task_table") {
     table.finish(b);
     CHECK(table.tasks.unfinished() == 0);
     CHECK(table.lose(2).ended.empty());
+  }
+
+  TEST_CASE("a hundred thousand ready tasks are withdrawn in any order, each at once; the others keep theirs") {
+    Table table;
+    constexpr int kCount = 100'000;
+    for (int i = 0; i < kCount; ++i) table.task(3, i % 3 == 0);
+    std::vector<TaskNode*> order;
+    for (auto& node : table.nodes) order.push_back(node.get());
+    std::shuffle(order.begin(), order.end(), std::mt19937(5));
+    for (int i = 0; i < kCount - 10; ++i) table.tasks.withdraw(*order[static_cast<std::size_t>(i)]);  // quadratic, this takes a minute
+    std::vector<TaskNode*> left(order.end() - 10, order.end());
+    auto nested_last_first = [](const TaskNode* a, const TaskNode* b) {
+      if (a->nested != b->nested) return a->nested;
+      return a->nested ? a->id > b->id : a->id < b->id;
+    };
+    std::sort(left.begin(), left.end(), nested_last_first);
+    for (std::uint64_t lease = 1; lease <= 10; ++lease) {
+      table.settle();
+      CHECK(assigned(table.grant(lease)) == std::vector{left[lease - 1]});
+    }
+    CHECK(table.tasks.unfinished() == 10);
+  }
+
+  TEST_CASE("a task that dies in company is not charged, and goes on in a process of its own") {
+    Table table;
+    auto& once = table.task(0);
+    table.settle();
+    table.grant(1);
+    CHECK(table.lose(1, false, true).crashed == std::vector{&once});  // no retries: at most once
+    auto& task = table.task(1);
+    table.settle();
+    table.grant(1);
+    auto effects = table.lose(1, true, true);
+    CHECK(effects.isolate == std::vector{&task});
+    CHECK(effects.crashed.empty());
+    CHECK(task.crashes == 0);
+    const auto alone = table.tasks.shape_index({.request = {.cpus = 1}, .own_process = true});
+    table.tasks.run_in(alone, task);
+    effects = table.settle();
+    REQUIRE(effects.wants.size() == 1);
+    CHECK(effects.wants[0].shape == alone);
+    table.tasks.lease_granted(alone, {2}, table.effects);
+    CHECK(assigned(table.settle()) == std::vector{&task});
+    CHECK(table.lose(2, true, false).crashed.empty());
+    CHECK(task.crashes == 1);
   }
 
   TEST_CASE("the third worker that a task ends by its own doing is the last, whatever its retries") {

@@ -19,6 +19,7 @@ int end_by(const std::string& log, const std::string& how) {
   return ::raise(SIGSEGV);
 }
 int one(int x) { return x; }
+int note_and_pass(const std::string& log, const std::string& gate, int value) { return append(log, ";"), pass(gate, value); }
 
 std::ptrdiff_t attempts(const std::string& log) {
   const auto text = content(log);
@@ -62,6 +63,27 @@ TEST_SUITE("runtime/faults") {
     CHECK_THROWS_AS(rt.get(rt.task<end_by>({.max_retries = 10}).remote(log, std::string("exit"))), TaskPoisoned);
     CHECK(attempts(log) == 3);
     CHECK(rt.get(rt.remote<one>(2)) == 2);
+  }
+
+  TEST_CASE("fault 2: those that were only near it are not charged") {
+    if (!in_processes()) return;
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    std::vector<ObjectRef<int>> near;
+    auto options = TaskOptions{.num_cpus = 0, .max_retries = 1};
+    for (int i = 0; i < 6; ++i) near.push_back(rt.task<note_and_pass>(options).remote((folder / "near").string(), gate.path(), i));
+    CHECK(eventually([&] { return attempts((folder / "near").string()) == 6; }));
+    std::vector<ObjectRef<int>> bad;
+    for (int i = 0; i < 2; ++i)
+      bad.push_back(rt.task<end_by>({.num_cpus = 0, .max_retries = 5}).remote((folder / ("bad" + std::to_string(i))).string(), std::string("segv")));
+    for (int i = 0; i < 2; ++i) {
+      CHECK_THROWS_AS(rt.get(bad[static_cast<std::size_t>(i)]), TaskPoisoned);
+      CHECK(attempts((folder / ("bad" + std::to_string(i))).string()) <= 5);  // one in company, perhaps one of the other's, three alone
+    }
+    gate.open();
+    for (int i = 0; i < 6; ++i) CHECK(rt.get(near[static_cast<std::size_t>(i)]) == i);
   }
 }
 
