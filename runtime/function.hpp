@@ -9,73 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/function_registry.hpp"
 #include "runtime/results.hpp"
 #include "runtime/signature.hpp"
 
 namespace manta::detail {
-
-struct FunctionEntry;
-
-/// One invocation to be: the function, its arguments, the cell for its result. Made by the submitting process with typed
-/// arguments, or by a worker process from bytes. Owned by shared_ptr; touched by one thread at a time.
-class TaskRecord {
- public:
-  virtual ~TaskRecord() = default;
-  /// Calls the function and settles `out` with what it returned. Exceptions of the function pass through. `instance`: the
-  /// actor's object for a method, the place for the new object for a constructor (a shared_ptr<void>), else null.
-  virtual void run(void* instance, Context& context, Cell& out) = 0;
-  /// A function that returns Async<T> is begun instead of run: makes its coroutine. `context` outlives that.
-  virtual bool asynchronous() const noexcept { return false; }
-  virtual std::unique_ptr<Coroutine> begin(void* instance, Context& context);
-  virtual void encode_arguments(OutputArchive& archive) const = 0;
-  virtual void release_arguments() noexcept = 0;
-
-  FunctionEntry* function{nullptr};
-  std::shared_ptr<Cell> result{};
-  std::vector<std::shared_ptr<Cell>> refs{};  ///< arguments that are objects, in order
-  std::unique_ptr<std::vector<std::shared_ptr<Cell>>> more{};  ///< results beyond the first, of a function that returns a tuple
-};
-
-/// What a process knows about a registered function.
-struct FunctionEntry {
-  std::string (*name)();
-  std::shared_ptr<TaskRecord> (*decode)(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs);
-  const TypeOps& (*result_ops)();
-  const void* address;      ///< of the invoker: the identity within its module
-  std::vector<std::shared_ptr<Cell>> (*make_more)() = nullptr;  ///< cells for results beyond the first
-  bool (*matches)() = nullptr;  ///< a filter of exceptions (retry.hpp), which cannot be called as a function
-  FunctionEntry* next{nullptr};
-  std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
-};
-
-struct FunctionKey {
-  std::uint64_t module = 0;  ///< hash of the build id
-  std::uint64_t offset = 0;
-  auto operator<=>(const FunctionKey&) const = default;
-};
-
-void register_function(FunctionEntry& entry) noexcept;  // at static initialisation: links it into a list, nothing else
-const std::shared_ptr<const std::string>& shared_name(FunctionEntry& entry);
-FunctionKey function_key(const FunctionEntry& entry);
-const FunctionEntry* find_function(FunctionKey key);  // null when this build does not know it
-std::uint64_t program_build_id();                     // of the executable, for the hello
-
-/// "int square(int)" or "Counter::add": the template argument as the compiler spells it, without the wrapper.
-std::string name_from_pretty_function(std::string_view pretty);
-template <auto F>
-std::string function_name() {
-  return name_from_pretty_function(__PRETTY_FUNCTION__);
-}
-
-template <class Record>
-struct Registration {
-  static inline FunctionEntry entry{.name = &Record::name,
-                                    .decode = &Record::decode,
-                                    .result_ops = &type_ops<typename Record::Result>,
-                                    .address = reinterpret_cast<const void*>(&Record::decode),
-                                    .make_more = Record::Results::make_more};
-  static inline const bool done = (register_function(entry), true);
-};
 
 /// An argument: a value, or the cell it will come from.
 template <class T>

@@ -110,6 +110,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_exited(ActorId actor);
   void perform();
   void perform_child_cancels();
+  void perform_failures(const core::TaskEffects& effects);
   void perform_tasks();
   void perform_actors();
   void send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks);

@@ -404,13 +404,7 @@ void Owner::perform() {
 
 void Owner::perform_tasks() {
   auto effects = std::exchange(task_effects_, {});
-  for (auto* node : effects.crashed) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kWorkerCrashed);
-  for (auto* node : effects.poisoned) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kTaskPoisoned);
-  for (auto* node : effects.ended)
-    if (auto it = tasks_.find(node->id); it != tasks_.end()) forget_task(*it->second);
-  lost_.clear();
-  for (auto* node : effects.isolate) isolate(static_cast<OwnedTask&>(*node));
-  for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
+  perform_failures(effects);
   for (std::size_t i = 0; i < effects.assigns.size();) {
     std::vector<OwnedTask*> group;
     const auto lease = effects.assigns[i].lease;

@@ -174,4 +174,15 @@ void Owner::settle_crashed(OwnedTask& task, ErrorCode code) {
   forget_task(task);
 }
 
+/// What becomes of tasks whose workers died, or that failed and go again.
+void Owner::perform_failures(const core::TaskEffects& effects) {
+  for (auto* node : effects.crashed) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kWorkerCrashed);
+  for (auto* node : effects.poisoned) settle_crashed(static_cast<OwnedTask&>(*node), ErrorCode::kTaskPoisoned);
+  for (auto* node : effects.ended)
+    if (auto it = tasks_.find(node->id); it != tasks_.end()) forget_task(*it->second);
+  lost_.clear();
+  for (auto* node : effects.isolate) isolate(static_cast<OwnedTask&>(*node));
+  for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
+}
+
 }  // namespace manta::detail
