@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "runtime/actor.hpp"
+#include "runtime/array.hpp"
 #include "runtime/as_completed.hpp"
 #include "runtime/task.hpp"
 
@@ -15,7 +16,7 @@ struct WaitResult {
   std::vector<ObjectRef<T>> pending;
 };
 
-/// The standard name of a type for durable objects: fixed for arithmetic types, strings, Buffer and vectors of them.
+/// The standard name of a type for durable objects: fixed for numbers, strings, Buffer, and vectors and Arrays of them.
 /// A type of your own gets one by `template <> struct manta::TypeTag<T> { static constexpr std::string_view value = "…"; }`.
 template <class T>
 struct TypeTag {
@@ -214,6 +215,18 @@ MANTA_TYPE_TAG(float, "f32")
 MANTA_TYPE_TAG(double, "f64")
 MANTA_TYPE_TAG(std::string, "string")
 #undef MANTA_TYPE_TAG
+#define MANTA_ARRAY_TAG(type, tag)                           \
+  template <>                                                \
+  struct TypeTag<Array<type>> {                              \
+    static constexpr std::string_view value{"array of " tag}; \
+  };
+MANTA_ARRAY_TAG(std::int32_t, "i32")
+MANTA_ARRAY_TAG(std::int64_t, "i64")
+MANTA_ARRAY_TAG(std::uint32_t, "u32")
+MANTA_ARRAY_TAG(std::uint64_t, "u64")
+MANTA_ARRAY_TAG(float, "f32")
+MANTA_ARRAY_TAG(double, "f64")
+#undef MANTA_ARRAY_TAG
 template <>
 struct TypeTag<Buffer> {
   static constexpr std::string_view value{"bytes"};

@@ -26,12 +26,6 @@ std::size_t usable_cpus() {
   return static_cast<std::size_t>(CPU_COUNT(&set));
 }
 
-std::filesystem::path default_durable_dir() {
-  if (const char* data = std::getenv("XDG_DATA_HOME"); data && *data) return std::filesystem::path(data) / "manta/durable";
-  if (const char* home = std::getenv("HOME"); home && *home) return std::filesystem::path(home) / ".local/share/manta/durable";
-  throw InvalidArgument("no place for durable objects: HOME is not set; start with --durable-dir=DIR");
-}
-
 /// A folder in the temporary directory that is ours alone, for the spill stores of all our runs.
 Result<std::filesystem::path> private_spill_parent() {
   const auto parent = std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()));
@@ -105,7 +99,12 @@ void NodeEngine::start_roles() {
   node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
                                             [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {
                                               launcher_->send(to, wire::encode(reply), fds);
+                                            },
+                                            [this](ProcessId owner, std::vector<ObjectId> objects) {
+                                              send(owner, wire::Orphans{std::move(objects)});
                                             });
+  durables_ = std::make_unique<NodeDurables>(options_.durable_dir, node_store_, options_.inline_bytes,
+                                             [this](ProcessId to, const wire::DurableReply& reply) { send_remote(to, reply); });
   const auto cpus = static_cast<std::size_t>(std::max<std::int64_t>(1, (machine_.cpus.raw() + Amount::kUnit - 1) / Amount::kUnit));
   launcher_ = std::make_unique<ZygoteLauncher>(
       wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_,
@@ -153,6 +152,7 @@ void NodeEngine::shutdown() {
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
   end_callbacks();
+  durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
@@ -160,8 +160,6 @@ void NodeEngine::shutdown() {
   node_.reset();
   end_system(true);
   launcher_.reset();
-  std::lock_guard lock(durable_mutex_);
-  durable_.reset();
 }
 
 void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
@@ -169,7 +167,7 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
                   std::holds_alternative<wire::ReleaseLease>(*message) || std::holds_alternative<wire::SetBlocked>(*message) ||
                   std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
-                  std::holds_alternative<wire::ResourcesReport>(*message)))
+                  std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message)))
     return deliver(from, std::move(*message));
   log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
                             (message ? "it is the node's to send" : message.error().message) + "); it is ended");
@@ -179,6 +177,8 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
 void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
   if (auto* request = std::get_if<wire::StoreRequest>(&message)) {
     node_store_->serve(from, *request);
+  } else if (auto* durable = std::get_if<wire::DurableRequest>(&message)) {
+    durables_->serve(from, std::move(*durable));
   } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     send(from, wire::ResourcesReport{.request = report->request, .total = total_, .available = node_->available()});
   } else if (node_) {
@@ -190,59 +190,30 @@ void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launc
 
 Resources NodeEngine::available_resources() const { return node_ ? node_->available() : Resources{}; }
 
-DurableStore& NodeEngine::durable() {
-  std::lock_guard lock(durable_mutex_);
-  if (!durable_) {
-    const auto dir = options_.durable_dir.empty() ? default_durable_dir() : options_.durable_dir;
-    std::filesystem::create_directories(dir.parent_path());
-    durable_ = DurableStore::open(dir.string()).value();
-  }
-  return *durable_;
-}
-
 void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
   need_running();
-  if (portable_ || !options.durable_name.empty()) {
-    auto encoded = cell.encoded(options.durable_name.empty() ? options_.inline_bytes : ~std::uint64_t{0},
-                                [this](std::uint64_t size, const StoreAccess::Fill& fill) {
-                                  return node_store_->place(size, fill, kNodeProcess);
-                                })
-                       .value();
-    if (options.durable_name.empty()) return;
-    const auto& tag = options.type_tag.empty() ? standard_tag : options.type_tag;
-    if (tag.empty())
-      throw InvalidArgument("put of " + options.durable_name + ": the type " + cell.ops().name() +
-                            " has no standard tag; give .type_tag, so that a later build knows what the bytes are");
-    durable().put(options.durable_name, tag, encoded.bytes.bytes()).value();
-  }
+  if (!options.durable_name.empty())
+    return durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
+  if (!portable_) return;
+  cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+        return node_store_->place(size, fill, kNodeProcess);
+      })
+      .value();
 }
 
 std::shared_ptr<Cell> NodeEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {
   need_running();
-  if (tag.empty()) throw InvalidArgument("find_durable of " + name + ": give the type tag that it was put with");
-  auto value = durable().get(name).value();
-  if (value.type_tag != tag)
-    throw InvalidArgument("the durable object " + name + " was put with the type tag \"" + value.type_tag + "\", not \"" + tag + "\"");
-  auto cell = std::make_shared<Cell>(ops);
-  auto bytes = std::make_shared<std::vector<std::byte>>(std::move(value.bytes));
-  const std::span<const std::byte> view(*bytes);
-  cell->set_bytes(reinterpret_cast<std::uintptr_t>(view.data()) % 64 == 0 ? Buffer(std::move(bytes), view) : Buffer::copy(view));
-  return cell;
+  return durables_->find(ops, name, tag);
 }
 
 bool NodeEngine::remove_durable(const std::string& name) {
   need_running();
-  auto removed = durable().remove(name);
-  if (!removed && removed.error().code != ErrorCode::kNotFound) removed.value();
-  return removed.ok();
+  return durables_->remove(name);
 }
 
 std::vector<std::string> NodeEngine::list_durable(const std::string& prefix) {
   need_running();
-  std::vector<std::string> names;
-  const auto infos = durable().list(prefix).value();
-  for (const auto& info : infos) names.push_back(info.name);
-  return names;
+  return durables_->list(prefix);
 }
 
 }  // namespace manta::detail

@@ -1,9 +1,8 @@
 #pragma once
 // NodeEngine: the driver's process: head, node, owner and (with --workers=thread) the workers in one. What `Runtime` holds.
 #include "runtime/actors/launcher.hpp"
-#include "runtime/actors/node_store.hpp"
+#include "runtime/actors/node_durables.hpp"
 #include "runtime/actors/process_engine.hpp"
-#include "runtime/store/durable_store.hpp"
 
 namespace manta::detail {
 
@@ -21,6 +20,7 @@ class NodeEngine final : public ProcessEngine {
   bool remove_durable(const std::string& name) override;
   std::vector<std::string> list_durable(const std::string& prefix) override;
   Resources available_resources() const override;
+  ObjectStoreStats object_stats() const { return node_store_->objects().stats(); }
 
  private:
   struct Machine {
@@ -34,7 +34,6 @@ class NodeEngine final : public ProcessEngine {
   void on_message(ProcessId from, const Buffer& bytes);
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;
-  DurableStore& durable();
   void need_running() const;
 
   const RuntimeOptions options_;
@@ -42,8 +41,7 @@ class NodeEngine final : public ProcessEngine {
   std::shared_ptr<NodeStore> node_store_;
   std::unique_ptr<ZygoteLauncher> launcher_;
   std::unique_ptr<Node> node_;
-  std::mutex durable_mutex_;
-  std::unique_ptr<DurableStore> durable_;
+  std::unique_ptr<NodeDurables> durables_;
   std::atomic<bool> stopped_{false};
 };
 

@@ -2,22 +2,33 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace manta::detail {
 
 namespace {
 
-constexpr std::size_t kStoreThreads = 4;  // creations and restores that wait at the same time
+constexpr std::size_t kStoreThreads = 4;  // creations that wait at the same time, and as many restores
+
+std::string mebibytes(std::uint64_t bytes) {
+  const auto tenths = bytes * 10 / (1 << 20);
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " MiB";
+}
+
+ErrorInfo owner_gone() { return {.code = ErrorCode::kOwnerDied, .message = "nobody is left who wants this value"}; }
 
 }  // namespace
 
-NodeStore::NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply)
-    : store_(std::move(store)), ids_(ids), reply_(std::move(reply)), lane_(std::make_unique<Lane>(kStoreThreads)) {}
+NodeStore::NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply, TellOrphans tell_orphans)
+    : store_(std::move(store)), ids_(ids), reply_(std::move(reply)), tell_orphans_(std::move(tell_orphans)),
+      creations_(std::make_unique<Lane>(kStoreThreads)), restores_(std::make_unique<Lane>(kStoreThreads)) {}
 
 NodeStore::~NodeStore() { close(); }
 
 void NodeStore::close() {
   store_->close();
-  lane_.reset();
+  creations_.reset();
+  restores_.reset();
 }
 
 Result<Buffer> NodeStore::open(ObjectId id) {
@@ -28,13 +39,73 @@ Result<Buffer> NodeStore::open(ObjectId id) {
   return Buffer(std::move(pin), store_->arena().bytes(*block));
 }
 
-void NodeStore::free(ObjectId id) { store_->free(id.value); }
+void NodeStore::free(ObjectId id) {
+  {
+    std::lock_guard lock(mutex_);
+    forget_maker(id);
+  }
+  store_->free(id.value);
+}
 
-Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId) {
+void NodeStore::forget_maker(ObjectId id) {
+  const auto maker = makers_.find(id);
+  if (maker == makers_.end()) return;
+  clients_[maker->second].made_for.erase(id);
+  makers_.erase(maker);
+}
+
+Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId owner) {
   const auto id = ids_.next<ObjectId>();
-  auto block = store_->create(id.value, size);
+  auto block = create_block(id, size);
   if (!block) return block.error();
+  if (owner != kNodeProcess) {
+    std::unique_lock lock(mutex_);
+    auto& client = clients_[owner];
+    if (client.gone) {
+      lock.unlock();
+      static_cast<void>(store_->abort(id.value));
+      return owner_gone();
+    }
+    client.owned.insert(id);
+  }
   return Room{id, store_->arena().bytes(*block)};
+}
+
+/// As the store's create; when it is full, the error also says which processes hold how much.
+Result<Block> NodeStore::create_block(ObjectId id, std::uint64_t size) {
+  auto block = store_->create(id.value, size);
+  const bool full = !block && (block.error().code == ErrorCode::kObjectStoreFull || block.error().code == ErrorCode::kOutOfDisk);
+  if (!full) return block;
+  auto error = block.error();
+  error.message += ". By process: " + holders();
+  return error;
+}
+
+std::string NodeStore::holders() const {
+  struct Share {
+    std::uint64_t owned = 0, pinned = 0;
+  };
+  const auto holdings = store_->holdings();
+  std::map<ProcessId, Share> shares;
+  std::lock_guard lock(mutex_);
+  for (const auto& each : holdings) {
+    auto owner = kNodeProcess;
+    auto pins = each.pins;
+    for (const auto& [process, client] : clients_) {
+      if (client.owned.contains({each.id})) owner = process;
+      const auto pin = client.pins.find({each.id});
+      if (pin == client.pins.end()) continue;
+      shares[process].pinned += each.bytes;
+      pins -= std::min(pins, static_cast<std::uint32_t>(pin->second));
+    }
+    shares[owner].owned += each.bytes;
+    if (pins > 0) shares[kNodeProcess].pinned += each.bytes;
+  }
+  std::string text;
+  for (const auto& [process, share] : shares)
+    text += (text.empty() ? "" : "; ") + (process == kNodeProcess ? std::string("the driver") : "worker process " + std::to_string(process)) +
+            " owns " + mebibytes(share.owned) + " and reads " + mebibytes(share.pinned);
+  return text.empty() ? "nobody holds anything" : text;
 }
 
 Result<void> NodeStore::seal(ObjectId id) { return store_->seal(id.value); }
@@ -78,12 +149,17 @@ void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
     std::lock_guard lock(mutex_);
     clients_[from].creating.insert(id);
     if (request.owner != kNodeProcess) clients_[request.owner].owned.insert(id);
+    if (request.owner != from) {
+      clients_[from].made_for.emplace(id, request.owner);
+      makers_.emplace(id, from);
+    }
   }
   auto finish = [this, from, id, request](const Result<Block>& block) {
     if (!block) {
       std::lock_guard lock(mutex_);
       clients_[from].creating.erase(id);
       clients_[request.owner].owned.erase(id);
+      forget_maker(id);
     }
     bool gone;
     {
@@ -92,15 +168,14 @@ void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
     }
     if (gone && block) {
       static_cast<void>(store_->abort(id.value));
-      return answer(from, request.request, id,
-                    ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "nobody is left who wants this value"}, true);
+      return answer(from, request.request, id, owner_gone(), true);
     }
     answer(from, request.request, id, block, true);
   };
   auto now = store_->try_create(id.value, request.size);
   if (!now) return finish(now.error());
   if (*now) return finish(**now);
-  lane_->post([this, id, request, finish] { finish(store_->create(id.value, request.size)); });
+  creations_->post([this, id, request, finish] { finish(create_block(id, request.size)); });
 }
 
 void NodeStore::pin_for(ProcessId from, const wire::StoreRequest& request) {
@@ -118,7 +193,7 @@ void NodeStore::pin_for(ProcessId from, const wire::StoreRequest& request) {
   auto now = store_->try_pin(id.value);
   if (!now) return finish(now.error());
   if (*now) return finish(**now);
-  lane_->post([this, id, finish] { finish(store_->pin(id.value)); });
+  restores_->post([this, id, finish] { finish(store_->pin(id.value)); });
 }
 
 void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
@@ -137,6 +212,7 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
       {
         std::lock_guard lock(mutex_);
         if (!clients_[from].creating.erase(request.id)) return;
+        forget_maker(request.id);
       }
       return static_cast<void>(store_->abort(request.id.value));
     }
@@ -154,6 +230,7 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
       {
         std::lock_guard lock(mutex_);
         if (from != kNodeProcess && !clients_[from].owned.erase(request.id)) return;
+        forget_maker(request.id);
       }
       return store_->free(request.id.value);
     }
@@ -162,14 +239,21 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
 
 void NodeStore::process_gone(ProcessId process) {
   Client client;
+  std::map<ProcessId, std::vector<ObjectId>> orphans;
   {
     std::lock_guard lock(mutex_);
     client = std::exchange(clients_[process], Client{.gone = true});
+    for (const auto& [id, owner] : client.made_for) {
+      makers_.erase(id);
+      if (!client.creating.contains(id)) orphans[owner].push_back(id);
+    }
+    for (auto id : client.owned) forget_maker(id);
   }
   for (auto id : client.creating) static_cast<void>(store_->abort(id.value));
   for (const auto& [id, count] : client.pins)
     for (int i = 0; i < count; ++i) store_->unpin(id.value);
   for (auto id : client.owned) store_->free(id.value);
+  for (auto& [owner, objects] : orphans) tell_orphans_(owner, std::move(objects));
 }
 
 bool NodeStore::idle() const {

@@ -17,7 +17,10 @@ class NodeStore final : public StoreAccess {
   /// How an answer reaches a worker process, with a descriptor of an extent that it has not seen yet.
   using Reply = std::function<void(ProcessId to, const wire::StoreReply& reply, std::span<const int> fds)>;
 
-  NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply);
+  /// Tells an owner what a dead process made for it; behind all that the dead one said.
+  using TellOrphans = std::function<void(ProcessId owner, std::vector<ObjectId> objects)>;
+
+  NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply, TellOrphans tell_orphans);
   ~NodeStore() override;
 
   // StoreAccess, for this process.
@@ -44,19 +47,26 @@ class NodeStore final : public StoreAccess {
     std::set<std::pair<std::uint32_t, bool>> extents{};  ///< (extent, writable) it has been sent
     std::set<ObjectId> creating{};
     std::set<ObjectId> owned{};
+    std::map<ObjectId, ProcessId> made_for{};  ///< objects of other owners that it made, until they are freed
     std::map<ObjectId, int> pins{};
     bool gone = false;
   };
   void create_for(ProcessId from, const wire::StoreRequest& request);
   void pin_for(ProcessId from, const wire::StoreRequest& request);
+  void forget_maker(ObjectId id);
+  Result<Block> create_block(ObjectId id, std::uint64_t size);
+  std::string holders() const;
   void answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable);
 
   std::unique_ptr<ObjectStore> store_;
   IdSource& ids_;
   const Reply reply_;
-  mutable std::mutex mutex_;  // guards clients_
+  const TellOrphans tell_orphans_;
+  mutable std::mutex mutex_;  // guards what follows
   std::map<ProcessId, Client> clients_;
-  std::unique_ptr<Lane> lane_;
+  std::unordered_map<ObjectId, ProcessId> makers_;  ///< of objects that a process made for another one
+  std::unique_ptr<Lane> creations_;
+  std::unique_ptr<Lane> restores_;  ///< apart: a reader must not wait behind creators who wait for him to let go
 };
 
 }  // namespace manta::detail

@@ -172,6 +172,9 @@ void Owner::on(wire::Message& message) {
     on_created(*created);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
     destroyed->exited ? on_exited(destroyed->actor) : actor_table_.destroyed(destroyed->actor, actor_effects_);
+  } else if (auto* orphans = std::get_if<wire::Orphans>(&message)) {
+    for (auto id : orphans->objects)
+      if (!store_.holds(id)) store_.free(id);
   }
 }
 

@@ -255,7 +255,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   } else if (std::holds_alternative<wire::TasksDone>(message) || std::holds_alternative<wire::ActorDone>(message) ||
              std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseRefused>(message) ||
              std::holds_alternative<wire::LeaseLost>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
-             std::holds_alternative<wire::ActorDestroyed>(message)) {
+             std::holds_alternative<wire::ActorDestroyed>(message) || std::holds_alternative<wire::Orphans>(message)) {
     owner_->deliver(std::move(message));
   } else {
     deliver_control(from, std::move(message));

@@ -2,14 +2,12 @@
 
 namespace manta::detail {
 
-namespace {
-
-class StoreHandle final : public StoredObject {
+class StoreAccess::Handle final : public StoredObject {
  public:
-  StoreHandle(std::shared_ptr<StoreAccess> access, ObjectId id, std::uint64_t size, bool owned)
+  Handle(std::shared_ptr<StoreAccess> access, ObjectId id, std::uint64_t size, bool owned)
       : access_(std::move(access)), id_(id), size_(size), owned_(owned) {}
-  ~StoreHandle() override {
-    if (owned_) access_->free(id_);
+  ~Handle() override {
+    if (owned_) access_->let_go(id_);
   }
   std::uint64_t id() const noexcept override { return id_.value; }
   std::uint64_t size() const noexcept override { return size_; }
@@ -22,14 +20,27 @@ class StoreHandle final : public StoredObject {
   bool owned_;
 };
 
-}  // namespace
-
 std::shared_ptr<StoredObject> StoreAccess::owned(ObjectId id, std::uint64_t size) {
-  return std::make_shared<StoreHandle>(shared_from_this(), id, size, true);
+  {
+    std::lock_guard lock(held_mutex_);
+    held_.insert(id);
+  }
+  return std::make_shared<Handle>(shared_from_this(), id, size, true);
+}
+
+bool StoreAccess::holds(ObjectId id) const {
+  std::lock_guard lock(held_mutex_);
+  return held_.contains(id);
+}
+
+void StoreAccess::let_go(ObjectId id) {
+  free(id);
+  std::lock_guard lock(held_mutex_);
+  held_.erase(id);
 }
 
 std::shared_ptr<StoredObject> StoreAccess::borrowed(ObjectId id, std::uint64_t size) {
-  return std::make_shared<StoreHandle>(shared_from_this(), id, size, false);
+  return std::make_shared<Handle>(shared_from_this(), id, size, false);
 }
 
 Result<std::shared_ptr<StoredObject>> StoreAccess::place(std::uint64_t size, const Fill& fill, ProcessId owner) {

@@ -4,6 +4,8 @@
 // thread or in a control actor).
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <unordered_set>
 
 #include "runtime/base/ids.hpp"
 #include "runtime/cell.hpp"
@@ -21,6 +23,8 @@ class StoreAccess : public std::enable_shared_from_this<StoreAccess> {
   /// An object of this process, freed at the end of the handle; or of another one.
   std::shared_ptr<StoredObject> owned(ObjectId id, std::uint64_t size);
   std::shared_ptr<StoredObject> borrowed(ObjectId id, std::uint64_t size);
+  /// True while a handle of this process owns the object.
+  bool holds(ObjectId id) const;
 
   virtual ProcessId self() const = 0;
   virtual Result<Buffer> open(ObjectId id) = 0;
@@ -34,6 +38,12 @@ class StoreAccess : public std::enable_shared_from_this<StoreAccess> {
   virtual Result<Room> create(std::uint64_t size, ProcessId owner) = 0;
   virtual Result<void> seal(ObjectId id) = 0;
   virtual void abort(ObjectId id) = 0;
+
+ private:
+  class Handle;
+  void let_go(ObjectId id);
+  mutable std::mutex held_mutex_;
+  std::unordered_set<ObjectId> held_;
 };
 
 }  // namespace manta::detail

@@ -122,10 +122,14 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
       self->send_remote(kNodeProcess, request);
     });
     engine->remote_store_ = store;
+    engine->remote_durables_ = std::make_unique<RemoteDurables>(
+        store, hello->inline_bytes, [self = engine.get()](const wire::DurableRequest& request) { self->send_remote(kNodeProcess, request); });
     engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()));
     engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});
   } else if (auto* reply = std::get_if<wire::StoreReply>(&*message); reply && engine) {
     engine->remote_store_->on_reply(std::move(*reply), frame.fds);
+  } else if (auto* durable = std::get_if<wire::DurableReply>(&*message); durable && engine) {
+    engine->remote_durables_->on_reply(std::move(*durable));
   } else if (engine) {
     engine->deliver(route.from, std::move(*message));
   }
@@ -178,25 +182,21 @@ Resources WorkerEngine::available_resources() const {
   return wait->report.available;
 }
 
-void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string&) {
+void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
   if (!options.durable_name.empty())
-    throw InvalidArgument("durable objects are put by the driver: return the value and let main put it as " + options.durable_name);
+    return remote_durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
   cell.encoded(environment_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
         return store_->place(size, fill, self_);
       })
       .value();
 }
 
-std::shared_ptr<Cell> WorkerEngine::find_durable(const TypeOps&, const std::string& name, const std::string&) {
-  throw InvalidArgument("durable objects are read by the driver: pass " + name + " to this task as an argument");
+std::shared_ptr<Cell> WorkerEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {
+  return remote_durables_->find(ops, name, tag);
 }
 
-bool WorkerEngine::remove_durable(const std::string& name) {
-  throw InvalidArgument("durable objects are removed by the driver: " + name);
-}
+bool WorkerEngine::remove_durable(const std::string& name) { return remote_durables_->remove(name); }
 
-std::vector<std::string> WorkerEngine::list_durable(const std::string&) {
-  throw InvalidArgument("durable objects are listed by the driver: pass the names to this task as an argument");
-}
+std::vector<std::string> WorkerEngine::list_durable(const std::string& prefix) { return remote_durables_->list(prefix); }
 
 }  // namespace manta::detail

@@ -1,6 +1,7 @@
 #pragma once
 // WorkerEngine: a worker process: host and owner, the link to its node, a window on the node's arena.
 #include "runtime/actors/process_engine.hpp"
+#include "runtime/actors/remote_durables.hpp"
 #include "runtime/process/link.hpp"
 #include "runtime/process/zygote_main.hpp"
 #include "runtime/store/arena_view.hpp"
@@ -62,6 +63,7 @@ class WorkerEngine final : public ProcessEngine {
   };
   const std::shared_ptr<Link> link_;
   std::shared_ptr<RemoteStore> remote_store_;
+  std::unique_ptr<RemoteDurables> remote_durables_;
   mutable std::mutex reports_mutex_;  // guards what follows
   mutable std::uint64_t next_report_ = 1;
   mutable std::map<std::uint64_t, std::shared_ptr<ReportWait>> reports_;

@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kPageAlignFrom = 1ull << 20;
 constexpr double kDefaultShare = 0.3;
+constexpr std::uint64_t kBeyondShare = 4;  // one part in so many of the budget
 
 std::uint64_t page_bytes() {
   static const auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -65,8 +66,7 @@ Result<std::unique_ptr<Arena>> Arena::create(ArenaOptions options) {
   const auto limits = options.memory_limits ? *options.memory_limits : read_memory_limits();
   auto budget = options.budget_bytes;
   if (budget == 0) {
-    const auto share = static_cast<std::uint64_t>(static_cast<double>(limits.available_bytes) * kDefaultShare);
-    budget = std::min(share, limits.cgroup_headroom_bytes);
+    budget = static_cast<std::uint64_t>(static_cast<double>(limits.smaller()) * kDefaultShare);
   } else if (budget > limits.smaller()) {
     return ErrorInfo{.code = ErrorCode::kResourceExhausted,
                      .message = fmt::format("the object arena's budget of {} bytes is larger than the {} bytes of memory "
@@ -134,6 +134,36 @@ Result<std::uint32_t> Arena::add_extent(std::uint64_t rounded) {
                                             used_bytes_, budget_bytes_)};
   }
   const auto bytes = std::max(needed, std::min(extent_bytes_, budget_bytes_ - reserved_bytes_));
+  auto id = map_new(bytes, false);
+  if (!id) return id;
+  reserved_bytes_ += bytes;
+  insert_free(*id, 0, bytes);
+  return id;
+}
+
+Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
+  const auto rounded = rounded_bytes(bytes);
+  std::lock_guard lock(mutex_);
+  if (rounded > budget_bytes_ || (beyond_bytes_ > 0 && beyond_bytes_ + rounded > budget_bytes_ / kBeyondShare)) {
+    return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
+                     .message = fmt::format("no room for {} bytes even beyond the object arena's budget of {} bytes: {} bytes lie "
+                                            "there already", rounded, budget_bytes_, beyond_bytes_)};
+  }
+  auto id = map_new(round_up(rounded, page_bytes()), true);
+  if (!id) return id.error();
+  extents_.at(*id).blocks.emplace(0, rounded);
+  beyond_bytes_ += extents_.at(*id).bytes;
+  ++blocks_;
+  return Block{.extent = *id, .offset = 0, .size = bytes};
+}
+
+bool Arena::is_beyond(const Block& block) const {
+  std::lock_guard lock(mutex_);
+  const auto found = extents_.find(block.extent);
+  return found != extents_.end() && found->second.beyond;
+}
+
+Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, bool beyond) {
   auto fd = make_memfd(bytes);
   if (!fd) return fd.error();
   auto base = map_extent(*fd, bytes);
@@ -142,10 +172,8 @@ Result<std::uint32_t> Arena::add_extent(std::uint64_t rounded) {
     return base.error();
   }
   const auto id = next_extent_++;
-  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .free = {}, .blocks = {},
+  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .beyond = beyond, .free = {}, .blocks = {},
                               .empty_since = Clock::now()});
-  reserved_bytes_ += bytes;
-  insert_free(id, 0, bytes);
   return id;
 }
 
@@ -178,9 +206,10 @@ void Arena::free(const Block& block) {
   MANTA_CHECK(live != extent.blocks.end() && live->second == rounded_bytes(block.size));
   auto offset = block.offset;
   auto bytes = live->second;
-  used_bytes_ -= bytes;
   --blocks_;
   extent.blocks.erase(live);
+  if (extent.beyond) return release(block.extent);
+  used_bytes_ -= bytes;
   auto next = extent.free.lower_bound(offset);
   if (next != extent.free.end() && next->first == offset + bytes) {
     bytes += next->second;
@@ -250,7 +279,7 @@ void Arena::release(std::uint32_t id) {
   ::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(extent.bytes));
   ::munmap(extent.base, extent.bytes);
   ::close(extent.fd);
-  reserved_bytes_ -= extent.bytes;
+  (extent.beyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
   extents_.erase(id);
 }
 
@@ -259,6 +288,7 @@ ArenaStats Arena::stats() const {
   return {.budget_bytes = budget_bytes_,
           .reserved_bytes = reserved_bytes_,
           .used_bytes = used_bytes_,
+          .beyond_bytes = beyond_bytes_,
           .largest_free_bytes = free_by_size_.empty() ? 0 : std::get<0>(*free_by_size_.rbegin()),
           .extents = extents_.size(),
           .blocks = blocks_};

@@ -28,7 +28,7 @@
 namespace manta {
 
 struct ArenaOptions {
-  std::uint64_t budget_bytes{};                  ///< 0: the smaller of 30 % of MemAvailable and the cgroup's headroom
+  std::uint64_t budget_bytes{};                  ///< 0: 30 % of MemAvailable or of the cgroup's headroom, whichever is less
   std::uint64_t extent_bytes{64ull << 20};       ///< rounded up to whole pages
   std::optional<MemoryLimits> memory_limits{};   ///< for tests; otherwise read from the system
 };
@@ -37,6 +37,7 @@ struct ArenaStats {
   std::uint64_t budget_bytes{};
   std::uint64_t reserved_bytes{};  ///< sum of the extents
   std::uint64_t used_bytes{};      ///< allocated, with rounding
+  std::uint64_t beyond_bytes{};    ///< in extents beyond the budget
   std::uint64_t largest_free_bytes{};
   std::size_t extents{};
   std::size_t blocks{};
@@ -54,6 +55,11 @@ class Arena {
   /// Reserves `bytes` (0 is allowed). ObjectStoreFull when no room is left, InvalidArgument when it is larger than the
   /// budget, OutOfMemory when the kernel refuses another extent. The content is not cleared.
   Result<Block> allocate(std::uint64_t bytes);
+  /// As allocate, in an extent of its own that does not count towards the budget and goes with the block: the last resort
+  /// for reading what is on disk when all else is full. ObjectStoreFull when a quarter of the budget lies there already.
+  Result<Block> allocate_beyond(std::uint64_t bytes);
+  /// True for a block of allocate_beyond.
+  bool is_beyond(const Block& block) const;
   /// Gives a block back; requires one that allocate returned and that nobody reads any more.
   void free(const Block& block);
   /// The block's bytes in this process; requires a live block.
@@ -80,6 +86,7 @@ class Arena {
     int fd{-1};
     std::byte* base{};
     std::uint64_t bytes{};
+    bool beyond{};
     std::map<std::uint64_t, std::uint64_t> free;    // offset -> bytes
     std::map<std::uint64_t, std::uint64_t> blocks;  // offset -> rounded bytes
     Clock::time_point empty_since{};
@@ -90,6 +97,7 @@ class Arena {
   std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded);
   Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
   Result<std::uint32_t> add_extent(std::uint64_t rounded);
+  Result<std::uint32_t> map_new(std::uint64_t bytes, bool beyond);
   bool make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
   void release(std::uint32_t id);
@@ -102,6 +110,7 @@ class Arena {
   std::uint32_t next_extent_{1};
   std::uint64_t reserved_bytes_{};
   std::uint64_t used_bytes_{};
+  std::uint64_t beyond_bytes_{};
   std::size_t blocks_{};
 };
 

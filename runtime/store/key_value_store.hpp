@@ -64,7 +64,8 @@ class KeyValueStore {
   /// For messages: the directory, or what stands for it.
   virtual const std::string& name() const noexcept = 0;
 
-  /// Applies the batch atomically. OutOfDisk, IoError.
+  /// Applies the batch atomically. OutOfDisk (try again when there is space), IoError (the disk failed: a store that is
+  /// durable refuses every change from then on; open it anew).
   virtual Result<void> write(const WriteBatch& batch, Sync sync) = 0;
   /// Adds many large records at once, all or none, past the log and the write buffer (so a crash of the process may lose
   /// them). Keys ascend and none is in the store yet.

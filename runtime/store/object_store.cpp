@@ -150,7 +150,7 @@ Block ObjectStore::add_pin(Object& object) {
 Result<Block> ObjectStore::restore(std::uint64_t id, Object& object, Lock& lock) {
   object.state = ObjectState::kRestoring;  // from here on nobody else erases it
   const auto slot = *object.slot;
-  auto block = obtain(object.bytes, lock);
+  auto block = obtain_for_reading(object.bytes, lock);
   Result<void> read;
   if (block) {
     const auto place = arena_->bytes(*block);
@@ -213,6 +213,11 @@ void ObjectStore::settle(std::uint64_t id, Object& object) {
     return;
   }
   if (!object.block) return;
+  if (object.slot && arena_->is_beyond(*object.block)) {
+    release_block(object);
+    object.state = ObjectState::kSpilled;
+    return;
+  }
   object.last_use = next_use_++;
   (object.slot ? evictable_ : spillable_).emplace(object.last_use, id);
   if (object.slot) evictable_bytes_ += Arena::rounded_bytes(object.bytes);
@@ -240,6 +245,14 @@ bool ObjectStore::contains(std::uint64_t id) const {
   const auto found = objects_.find(id);
   return found != objects_.end() && !found->second.freed && found->second.state != ObjectState::kCreating &&
          found->second.state != ObjectState::kLost;
+}
+
+std::vector<ArenaHolding> ObjectStore::holdings() const {
+  Lock lock(mutex_);
+  std::vector<ArenaHolding> held;
+  for (const auto& [id, object] : objects_)
+    if (object.block) held.push_back({.id = id, .bytes = object.bytes, .state = object.state, .pins = object.pins});
+  return held;
 }
 
 ObjectStoreStats ObjectStore::stats() const {

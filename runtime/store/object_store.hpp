@@ -45,6 +45,14 @@ struct ObjectStoreOptions {
   std::chrono::milliseconds extent_idle{10'000};    ///< an extent empty for so long goes back to the system
 };
 
+/// One object that takes room in the arena.
+struct ArenaHolding {
+  std::uint64_t id{};
+  std::uint64_t bytes{};
+  ObjectState state{};
+  std::uint32_t pins{};
+};
+
 struct ObjectStoreStats {
   ArenaStats arena{};
   std::size_t objects{};
@@ -78,7 +86,8 @@ class ObjectStore {
   Result<void> abort(std::uint64_t id);
 
   /// Keeps a sealed object in the arena until unpin, once for each pin; brings it back from disk if need be. NotFound,
-  /// InvalidArgument when not sealed yet, ObjectLost when its copy on disk is corrupt, ObjectStoreFull.
+  /// InvalidArgument when not sealed yet, ObjectLost when its copy on disk is corrupt, ObjectStoreFull. A full arena
+  /// that cannot be spilled stops creators only: what is read back goes beyond the budget then, up to a quarter of it.
   Result<Block> pin(std::uint64_t id);
   /// As pin; nullopt where pin would block.
   Result<std::optional<Block>> try_pin(std::uint64_t id);
@@ -90,6 +99,8 @@ class ObjectStore {
   /// Whether pin may succeed: sealed, not freed, not lost.
   bool contains(std::uint64_t id) const;
   ObjectStoreStats stats() const;
+  /// All that takes room in the arena now.
+  std::vector<ArenaHolding> holdings() const;
   Arena& arena() noexcept { return *arena_; }
   /// Ends the waits and the spilling, deletes spilled files. Objects in the arena stay readable. Twice is harmless.
   void close();
@@ -112,6 +123,7 @@ class ObjectStore {
   Result<Object*> find_being_created(std::uint64_t id);
   Result<Object*> find_readable(std::uint64_t id);
   Result<Block> obtain(std::uint64_t bytes, Lock& lock);
+  Result<Block> obtain_for_reading(std::uint64_t bytes, Lock& lock);
   Result<Block> wait_for_room(std::uint64_t bytes, Lock& lock);
   Result<std::optional<Block>> allocate(std::uint64_t bytes);
   Result<Block> insert(std::uint64_t id, const Block& block);

@@ -48,6 +48,20 @@ Result<Block> ObjectStore::obtain(std::uint64_t bytes, Lock& lock) {
   return waited;
 }
 
+/// Readers must get on when creators cannot: what they let go of is what makes room.
+Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
+  if (spill_error_) {
+    auto at_once = allocate(bytes);
+    if (at_once && *at_once) return **at_once;
+    if (auto beyond = arena_->allocate_beyond(bytes)) return *beyond;
+  }
+  auto block = obtain(bytes, lock);
+  const bool full = !block && (block.error().code == ErrorCode::kObjectStoreFull || block.error().code == ErrorCode::kOutOfDisk);
+  if (!full) return block;
+  auto beyond = arena_->allocate_beyond(bytes);
+  return beyond ? Result<Block>(*beyond) : block;
+}
+
 Result<Block> ObjectStore::wait_for_room(std::uint64_t bytes, Lock& lock) {
   const auto limit = Clock::now() + options_.full_limit;
   auto deadline = Clock::now() + options_.full_grace;

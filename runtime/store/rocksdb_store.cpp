@@ -199,25 +199,12 @@ Result<void> prepare_spill(const std::string& path) {
 
 // --- what RocksDB would not notice -------------------------------------------------------------------------------------
 
-/// Where a log file is damaged, in bytes from its start.
-std::optional<std::size_t> find_damage(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::vector<std::byte> block(kLogBlockBytes);
-  for (std::size_t start = 0; stream; start += kLogBlockBytes) {
-    stream.read(reinterpret_cast<char*>(block.data()), kLogBlockBytes);
-    const auto read = static_cast<std::size_t>(stream.gcount());
-    const bool last = read < kLogBlockBytes || stream.peek() == std::ifstream::traits_type::eof();
-    if (const auto offset = find_damaged_record(ByteView(block).first(read), last)) return start + *offset;
-  }
-  return std::nullopt;
-}
-
-Result<void> audit_logs(const std::string& path) {
+Result<void> audit_logs(const std::string& path, Damage kind = Damage::kPassedOver) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     const auto name = entry.path().filename().string();
     if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
-    if (const auto offset = find_damage(entry.path().string()))
+    if (const auto offset = find_damage(entry.path().string(), kind))
       return corruption(path, fmt::format("file {}, the record at byte {}", name, *offset));
   }
   return {};
@@ -311,9 +298,11 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> scan(std::string_view first, const Visitor& visitor) const override;
   Result<std::optional<std::string>> last_key() const override;
   Result<void> sync() override;
-  Result<void> flush() override { return checked(db_->Flush({}), path_); }
+  Result<void> flush() override { return stopped_ ? stopped() : settle(db_->Flush({})); }
 
  private:
+  Result<void> stopped() const;
+  Result<void> settle(const Status& status);
   Status write_table(const std::string& file, std::span<const Record> records);
   rocksdb::WriteOptions write_options(Sync sync) const {
     rocksdb::WriteOptions options;
@@ -328,9 +317,23 @@ class RocksDbStore final : public KeyValueStore {
   Claim claim_;  // ends after the database is closed
   std::unique_ptr<rocksdb::DB> db_;
   std::atomic<std::uint64_t> next_table_{0};
+  std::atomic<bool> stopped_{false};
 };
 
+Result<void> RocksDbStore::stopped() const {
+  return ErrorInfo{.code = ErrorCode::kIoError, .message = path_ + " takes no more changes after an error of its disk; close "
+                                                                    "it and open it anew, to see what is on the disk"};
+}
+
+/// After a failed sync nobody knows what is on the disk, and a second one may lie (Rebello et al., ATC 2020): stop here.
+Result<void> RocksDbStore::settle(const Status& status) {
+  auto result = checked(status, path_);
+  if (!result && result.error().code == ErrorCode::kIoError && kind_ == StoreKind::kMeta) stopped_ = true;
+  return result;
+}
+
 Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
+  if (stopped_) return stopped();
   rocksdb::WriteBatch changes;
   for (const auto& operation : batch.operations()) {
     Status status;
@@ -347,7 +350,7 @@ Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
     }
     if (!status.ok()) return translate(status, path_);
   }
-  return checked(db_->Write(write_options(sync), &changes), path_);
+  return settle(db_->Write(write_options(sync), &changes));
 }
 
 Status RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
@@ -415,7 +418,7 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
 
 Result<void> RocksDbStore::sync() {
   if (kind_ == StoreKind::kSpill) return {};
-  return checked(db_->SyncWAL(), path_);
+  return stopped_ ? stopped() : settle(db_->SyncWAL());
 }
 
 // --- opening -----------------------------------------------------------------------------------------------------------
@@ -434,6 +437,8 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   const auto status = rocksdb::DB::Open(options, path, &db);
   if (!status.ok()) {
     if (status.ToString().find("While lock file") != std::string::npos) return held_by(path, "another program");
+    if (status.IsCorruption())  // where, RocksDB does not say
+      if (auto damage = audit_logs(path, Damage::kMismatch); !damage) return damage.error();
     return translate(status, path);
   }
   return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(

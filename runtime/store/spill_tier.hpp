@@ -2,7 +2,8 @@
 // SpillTier: where objects go when the arena is full: a disposable KeyValueStore, opened at the first spill.
 //
 // Each batch of objects is one epoch with keys of its own, written as one table file; when the last of its objects is
-// dropped, the whole epoch goes and its disk space comes back. Owned by the ObjectStore. Thread-safe; write, read and
+// dropped, the whole epoch goes and its disk space comes back. When little of an epoch is left, what is left is written to
+// a new one, so that one small object does not keep the space of many. Owned by the ObjectStore. Thread-safe; write, read and
 // reclaim block on the disk. Closing deletes everything.
 #include <cstdint>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/base/result.hpp"
@@ -25,10 +27,9 @@ struct SpillItem {
   ByteView bytes{};
 };
 
-/// Where a spilled object lies.
+/// A spilled object, wherever it lies by now.
 struct SpillSlot {
-  std::uint64_t epoch{};
-  std::uint64_t index{};
+  std::uint64_t number{};
 };
 
 class SpillTier {
@@ -43,19 +44,39 @@ class SpillTier {
   Result<void> read(const SpillSlot& slot, std::uint64_t id, std::span<std::byte> place) const;
   /// Forgets an object. Its space comes back with the last object of its epoch, at the next reclaim.
   void drop(const SpillSlot& slot);
-  /// Gives the space of dead epochs back. True when there was one.
+  /// Gives the space of dead epochs back, and moves what is left of one sparse epoch. True when there was one.
   bool reclaim();
   /// Closes and deletes the store, if it was ever opened.
   void close();
 
  private:
+  struct Place {
+    std::uint64_t epoch{};
+    std::uint64_t index{};
+    std::uint64_t id{};     // of the object
+    std::uint64_t bytes{};
+  };
+  struct Epoch {
+    std::uint64_t objects{};  // still there
+    std::uint64_t bytes{};    // … of them
+    std::uint64_t written{};  // bytes on disk
+    bool stuck{};             // could not be moved: not tried again
+  };
   Result<KeyValueStore*> open();
+  Result<std::uint64_t> write_epoch(KeyValueStore& store, std::span<const SpillItem> items);
+  Result<void> read_at(const Place& place, std::uint64_t id, std::span<std::byte> target) const;
+  Place place_of(const SpillSlot& slot) const;
+  void leave(const Place& place);
+  std::vector<std::uint64_t> sparse_slots();
+  void move(const std::vector<std::uint64_t>& slots);
 
   const SpillFactory factory_;
   mutable std::mutex mutex_;
   std::unique_ptr<KeyValueStore> store_;
   std::uint64_t next_epoch_{1};
-  std::map<std::uint64_t, std::uint64_t> live_;  // epoch -> objects in it
+  std::uint64_t next_slot_{1};
+  std::map<std::uint64_t, Epoch> epochs_;
+  std::unordered_map<std::uint64_t, Place> places_;  // by slot
   std::vector<std::uint64_t> dead_;
 };
 

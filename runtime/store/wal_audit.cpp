@@ -1,6 +1,8 @@
 #include "runtime/store/wal_audit.hpp"
 
 #include <array>
+#include <fstream>
+#include <vector>
 
 namespace manta {
 
@@ -65,6 +67,32 @@ std::optional<std::size_t> find_damaged_record(ByteView block, bool last) {
     if (at + kHeaderBytes + length > block.size())
       return !last || fits_other_length(block, at) ? std::optional(at) : std::nullopt;
     at += kHeaderBytes + length;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> find_mismatched_record(ByteView block) {
+  std::size_t at = 0;
+  while (at + kHeaderBytes <= block.size()) {
+    const std::size_t length = load(block, at + 4, 2);
+    if (at + kHeaderBytes + length > block.size()) return std::nullopt;
+    const auto type_and_payload = block.subspan(at + 6, 1 + length);
+    const bool padding = length == 0 && load(block, at + 6, 1) == 0;
+    if (!padding && crc32c(type_and_payload) != unmask(load(block, at, 4))) return at;
+    at += kHeaderBytes + length;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> find_damage(const std::string& file, Damage kind) {
+  std::ifstream stream(file, std::ios::binary);
+  std::vector<std::byte> room(kLogBlockBytes);
+  for (std::size_t start = 0; stream; start += kLogBlockBytes) {
+    stream.read(reinterpret_cast<char*>(room.data()), kLogBlockBytes);
+    const auto block = ByteView(room).first(static_cast<std::size_t>(stream.gcount()));
+    const bool last = block.size() < kLogBlockBytes || stream.peek() == std::ifstream::traits_type::eof();
+    const auto offset = kind == Damage::kMismatch ? find_mismatched_record(block) : find_damaged_record(block, last);
+    if (offset) return start + *offset;
   }
   return std::nullopt;
 }

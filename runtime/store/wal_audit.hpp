@@ -9,6 +9,7 @@
 // Format: RocksDB's "Write Ahead Log File Format", https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "runtime/store/block.hpp"
 
@@ -19,6 +20,14 @@ constexpr std::size_t kLogBlockBytes = 32768;
 /// Looks at one block of a log (blocks start at multiples of kLogBlockBytes; only the last one may be shorter). Gives the
 /// offset in it of a damaged record.
 std::optional<std::size_t> find_damaged_record(ByteView block, bool last);
+
+/// The first record of the block whose bytes are not those that its checksum was made of; RocksDB notices these itself, but
+/// does not say where they lie.
+std::optional<std::size_t> find_mismatched_record(ByteView block);
+
+/// Looks through a log file with either of the two; gives the damaged record's offset in the file.
+enum class Damage { kPassedOver, kMismatch };
+std::optional<std::size_t> find_damage(const std::string& file, Damage kind);
 
 /// CRC-32C (Castagnoli) of `bytes`, continuing `crc`.
 std::uint32_t crc32c(ByteView bytes, std::uint32_t crc = 0) noexcept;

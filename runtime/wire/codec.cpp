@@ -272,6 +272,24 @@ struct Encoder {
     auto tasks = o.initTasks(size_of(m.tasks));
     for (unsigned i = 0; i < tasks.size(); ++i) tasks.set(i, m.tasks[i].value);
   }
+  void operator()(const Orphans& m) {
+    auto objects = out.initOrphans().initObjects(size_of(m.objects));
+    for (unsigned i = 0; i < objects.size(); ++i) objects.set(i, m.objects[i].value);
+  }
+  void operator()(const DurableRequest& m) {
+    auto o = out.initDurableRequest();
+    o.setRequest(m.request), o.setOperation(static_cast<std::uint8_t>(m.operation));
+    o.setName(m.name), o.setTypeTag(m.type_tag), o.setAfter(m.after);
+    put(o.initValue(), m.value);
+  }
+  void operator()(const DurableReply& m) {
+    auto o = out.initDurableReply();
+    o.setRequest(m.request), o.setMore(m.more);
+    put(o.initValue(), m.value);
+    auto names = o.initNames(size_of(m.names));
+    for (unsigned i = 0; i < names.size(); ++i) names.set(i, m.names[i]);
+    if (m.error) put(o.initError(), *m.error);
+  }
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
@@ -285,6 +303,13 @@ WantLeases want_leases(schema::WantLeases::Reader in) {
 StoreReply store_reply(const Reader& reader, schema::StoreReply::Reader in) {
   StoreReply m{.request = in.getRequest(), .id = {in.getId()}, .extent = in.getExtent(), .offset = in.getOffset(),
                .size = in.getSize(), .extent_bytes = in.getExtentBytes()};
+  if (in.hasError()) m.error = reader.error(in.getError());
+  return m;
+}
+
+DurableReply durable_reply(const Reader& reader, schema::DurableReply::Reader in) {
+  DurableReply m{.request = in.getRequest(), .value = reader.value(in.getValue()), .more = in.getMore()};
+  for (auto name : in.getNames()) m.names.push_back(text(name));
   if (in.hasError()) m.error = reader.error(in.getError());
   return m;
 }
@@ -342,6 +367,17 @@ Message read(const Reader& r, schema::Message::Reader in) {
       for (auto id : c.getTasks()) m.tasks.push_back({id});
       return m;
     }
+    case M::DURABLE_REQUEST: {
+      auto m = in.getDurableRequest();
+      return DurableRequest{m.getRequest(), static_cast<DurableOperation>(m.getOperation()), text(m.getName()), text(m.getTypeTag()),
+                            r.value(m.getValue()), text(m.getAfter())};
+    }
+    case M::ORPHANS: {
+      Orphans orphans;
+      for (auto id : in.getOrphans().getObjects()) orphans.objects.push_back({id});
+      return orphans;
+    }
+    case M::DURABLE_REPLY: return durable_reply(r, in.getDurableReply());
   }
   throw ProtocolError("a message of a kind that this build does not know");
 }

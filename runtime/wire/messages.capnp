@@ -108,6 +108,22 @@ struct StoreReply {
   extentBytes @5 :UInt64;
   error @6 :Error;
 }
+struct DurableRequest {
+  request @0 :UInt64;
+  operation @1 :UInt8;     # DurableOperation of the code
+  name @2 :Text;           # of list: the prefix
+  typeTag @3 :Text;
+  value @4 :Value;
+  after @5 :Text;          # of list: names behind this one
+}
+struct DurableReply {
+  request @0 :UInt64;
+  value @1 :Value;
+  names @2 :List(Text);
+  more @3 :Bool;           # of list: names are left; ask for those after the last one
+  error @4 :Error;
+}
+struct Orphans { objects @0 :List(UInt64); }
 struct Resources { request @0 :UInt64; total @1 :List(Amount); available @2 :List(Amount); }
 
 struct Message {
@@ -134,5 +150,8 @@ struct Message {
     resources @19 :Resources;
     shutdown @20 :Void;
     cancelWork @21 :CancelWork;
+    durableRequest @22 :DurableRequest;
+    durableReply @23 :DurableReply;
+    orphans @24 :Orphans;
   }
 }

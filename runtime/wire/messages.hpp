@@ -101,12 +101,21 @@ struct OwnerGone { ProcessId owner = 0; };
 // Any process and the node's object store. request 0: no answer is wanted.
 enum class StoreOperation : std::uint8_t { kCreate = 1, kSeal, kAbort, kPin, kUnpin, kFree };
 struct StoreRequest { std::uint64_t request = 0; StoreOperation operation{}; ObjectId id{}; std::uint64_t size = 0; ProcessId owner = 0; };
+/// To the owner: made for it by a process that has died; those whose arrival it was never told are to be freed.
+struct Orphans { std::vector<ObjectId> objects{}; };
 struct StoreReply { std::uint64_t request = 0; ObjectId id{}; std::uint32_t extent = 0; std::uint64_t offset = 0, size = 0, extent_bytes = 0; std::optional<ErrorInfo> error{}; };
+
+// A worker process and the node's durable objects.
+enum class DurableOperation : std::uint8_t { kPut = 1, kFind, kRemove, kList };
+struct DurableRequest { std::uint64_t request = 0; DurableOperation operation{}; std::string name{}, type_tag{}; Value value{}; std::string after{}; };
+struct DurableReply { std::uint64_t request = 0; Value value{}; std::vector<std::string> names{}; bool more = false; std::optional<ErrorInfo> error{}; };
+
 struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available{}; };
 
 using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
                              TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
-                             OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork>;
+                             OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork, DurableRequest,
+                             DurableReply, Orphans>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

@@ -9,6 +9,7 @@
 namespace manta_test {
 
 int run_hold_durable(const std::string& dir);
+int run_put_durables(const std::string& dir);
 
 namespace {
 
@@ -76,6 +77,7 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
 
 int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
   if (name == "hold-durable") return run_hold_durable(args.at(0));
+  if (name == "put-durables") return run_put_durables(args.at(0));
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
   return 99;

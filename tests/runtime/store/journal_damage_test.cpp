@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/runtime/store/journal_fixtures.hpp"
+#include "tests/runtime/store/snapshot.hpp"
 
 using namespace manta;
 using namespace manta::test;
@@ -12,30 +13,6 @@ constexpr std::size_t kStep = 9;  // opening RocksDB is slow there, and the rele
 #else
 constexpr std::size_t kStep = 1;
 #endif
-
-/// The files of a directory, to be put back as they were.
-class Snapshot {
- public:
-  explicit Snapshot(std::string directory) : directory_(std::move(directory)) {
-    for (const auto& file : files_ending(directory_, "")) files_.emplace_back(file, read_file(file));
-  }
-  void restore() const {
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directory(directory_);
-    for (const auto& [file, content] : files_) write_file(file, content);
-  }
-  /// The largest of the files with this ending; there is one with something in it.
-  std::pair<std::string, std::string> file(const std::string& ending) const {
-    std::pair<std::string, std::string> largest;
-    for (const auto& [file, content] : files_)
-      if (file.ends_with(ending) && content.size() > largest.second.size()) largest = {file, content};
-    return largest;
-  }
-
- private:
-  std::string directory_;
-  std::vector<std::pair<std::string, std::string>> files_;
-};
 
 /// A journal of 30 records as kill -9 leaves it: all of them in the log.
 Snapshot killed_journal(const std::string& path) {

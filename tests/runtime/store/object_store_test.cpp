@@ -146,6 +146,24 @@ TEST_SUITE("runtime/store") {
     CHECK(store.stats().spill_bytes_written == written);
   }
 
+  TEST_CASE("a few objects that stay do not keep the disk space of those that were spilled with them") {
+    TemporaryDirectory directory;
+    const auto path = directory / "spill";
+    ObjectStore store(make_arena(24 * kMiB), [path] { return open_rocksdb(path, {.kind = StoreKind::kSpill}); });
+    constexpr std::uint64_t kCount = 400;  // small ones, so that an epoch holds many
+    for (std::uint64_t id = 1; id <= kCount; ++id) put(store, id, 200'000);
+    REQUIRE(eventually([&] { return store.stats().spilled_objects > 100; }));
+    std::vector<std::uint64_t> stay;
+    for (std::uint64_t id = 1; id <= kCount; ++id) (id % 16 == 0) ? stay.push_back(id) : store.free(id);
+    CHECK(eventually([&] { return directory_bytes(path) < 20 * 1'000'000; }));  // of 80, where each epoch has one that stays
+    for (const auto id : stay) {
+      CHECK(holds(store, id, 200'000));
+      store.free(id);
+    }
+    CHECK(store.stats().lost_objects == 0);
+    CHECK(eventually([&] { return directory_bytes(path) < 1'000'000; }));
+  }
+
   TEST_CASE("many threads that pin a spilled object at once bring it back once") {
     ObjectStore store(make_arena(10 * kMiB), in_memory());
     put(store, 1, kMiB);

@@ -59,4 +59,21 @@ TEST_SUITE("runtime/store") {
     CHECK_FALSE(find_damaged_record(bytes(std::string_view(log).substr(0, log.size() - 1)), true));
     CHECK(find_damaged_record(bytes(std::string_view(log).substr(0, log.size() - 1)), false) == 0);
   }
+
+  TEST_CASE("a record whose bytes do not fit its checksum is found where it starts; padding and torn tails are none") {
+    const auto first = record("one");
+    const auto log = first + record(std::string(300, 'x')) + record("");
+    CHECK_FALSE(find_mismatched_record(bytes(log)));
+    CHECK_FALSE(find_mismatched_record(bytes(log + std::string(50, '\0'))));
+    CHECK_FALSE(find_mismatched_record(bytes(std::string_view(log).substr(0, log.size() - 8))));
+    for (std::size_t at = 0; at < first.size(); ++at) {
+      if (at == 4 || at == 5) continue;  // a length: what follows is not where it seems
+      auto damaged = log;
+      damaged[at] ^= 4;
+      CHECK(find_mismatched_record(bytes(damaged)) == 0);
+    }
+    auto damaged = log;
+    damaged[first.size() + 100] ^= 1;
+    CHECK(find_mismatched_record(bytes(damaged)) == first.size());
+  }
 }

@@ -29,6 +29,27 @@ const LeaseInfo kLease{.id = {5}, .cpus = Amount::from_raw(std::numeric_limits<s
                       .lend_idle_cpus = true};
 const Resources kResources{{"CPU", 4}, {"", 0.5}, {"disk \n", -1}};
 
+DurableRequest durable_request() {
+  DurableRequest m;
+  m.request = kMax64;
+  m.operation = DurableOperation::kPut;
+  m.name = "name/of it";
+  m.type_tag = "t";
+  m.value.stored = {9};
+  m.value.stored_size = 1ull << 40;
+  m.after = "a";
+  return m;
+}
+DurableReply durable_reply() {
+  DurableReply m;
+  m.request = 1;
+  m.value.bytes = bytes_of("v");
+  m.names = {"", "a/b", std::string(1000, 'n')};
+  m.more = true;
+  m.error = chain(2);
+  return m;
+}
+
 /// One of each kind, with everything that is at the edge.
 std::vector<Message> all_messages() {
   std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
@@ -67,7 +88,12 @@ std::vector<Message> all_messages() {
           ResourcesReport{1, kResources, {}},
           Shutdown{},
           CancelWork{{1}, {2}, {{3}, {4}}, false},
-          CancelWork{}};
+          CancelWork{},
+          durable_request(),
+          DurableRequest{},
+          durable_reply(),
+          DurableReply{},
+          Orphans{{{1}, {kMax64}}}};
 }
 
 }  // namespace

@@ -1,0 +1,129 @@
+// What the node writes down about its worker processes' objects, and what becomes of it when they die.
+#include "runtime/actors/node_store.hpp"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include "runtime/store/memory_store.hpp"
+
+using namespace manta;
+using namespace manta::detail;
+
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+/// A store whose worker processes are played by the test.
+struct Fixture {
+  explicit Fixture(std::uint64_t budget = 4 * kMiB) {
+    auto objects = std::make_unique<ObjectStore>(
+        Arena::create({.budget_bytes = budget}).value(),
+        []() -> Result<std::unique_ptr<KeyValueStore>> { return std::unique_ptr<KeyValueStore>(new MemoryStore); });
+    store = std::make_shared<NodeStore>(
+        std::move(objects), ids,
+        [this](ProcessId to, const wire::StoreReply& reply, std::span<const int>) {
+          std::lock_guard lock(mutex);
+          replies.emplace_back(to, reply);
+          changed.notify_all();
+        },
+        [this](ProcessId owner, std::vector<ObjectId> objects) {
+          for (auto id : objects) orphans.emplace_back(owner, id);
+        });
+  }
+
+  wire::StoreReply ask(ProcessId from, wire::StoreRequest request) {
+    request.request = ++requests;
+    store->serve(from, request);
+    std::unique_lock lock(mutex);
+    const auto answered = [&] { return !replies.empty() && replies.back().second.request == request.request; };
+    REQUIRE(changed.wait_for(lock, std::chrono::seconds(10), answered));
+    return replies.back().second;
+  }
+  ObjectId make(ProcessId from, ProcessId owner, bool seal = true, std::uint64_t size = 1000) {
+    const auto reply = ask(from, {.operation = wire::StoreOperation::kCreate, .size = size, .owner = owner});
+    REQUIRE_FALSE(reply.error);
+    if (seal) store->serve(from, {.operation = wire::StoreOperation::kSeal, .id = reply.id});
+    return reply.id;
+  }
+  std::size_t objects() const { return store->objects().stats().objects; }
+
+  IdSource ids{kNodeProcess};
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::pair<ProcessId, wire::StoreReply>> replies;
+  std::vector<std::pair<ProcessId, ObjectId>> orphans;
+  std::uint64_t requests = 0;
+  std::shared_ptr<NodeStore> store;
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/actors/node_store") {
+  TEST_CASE("a process that dies leaves nothing: its own objects, its pins, what it was creating") {
+    Fixture f;
+    f.make(1, 1);
+    f.make(1, 1, false);
+    const auto shared = f.make(2, kNodeProcess);
+    CHECK_FALSE(f.ask(1, {.operation = wire::StoreOperation::kPin, .id = shared}).error);
+    CHECK(f.store->objects().stats().pinned_objects == 1);
+    f.store->process_gone(1);
+    CHECK(f.objects() == 1);
+    CHECK(f.store->objects().stats().pinned_objects == 0);
+    CHECK(f.orphans.empty());
+    f.store->free(shared);
+    CHECK(f.store->idle());
+  }
+
+  // A worker that was killed after it had sealed a task's result and before it had told the task's owner left the bytes in
+  // the arena for ever: the owner did not know of them, and the task's next attempt made others.
+  TEST_CASE("an owner hears of what a dead process had made for it and had perhaps not yet told") {
+    Fixture f;
+    const auto told = f.make(1, kNodeProcess);
+    const auto for_driver = f.make(1, kNodeProcess);
+    const auto for_worker = f.make(1, 2);
+    const auto freed = f.make(1, kNodeProcess);
+    f.make(1, kNodeProcess, false);
+    f.store->free(freed);
+    auto handle = f.store->owned(told, 1000);
+    f.store->process_gone(1);
+    REQUIRE(f.orphans.size() == 3);
+    for (const auto& [owner, id] : f.orphans) {
+      CHECK(owner == (id == for_worker ? 2 : kNodeProcess));
+      CHECK(id != freed);
+      if (owner == kNodeProcess && !f.store->holds(id)) f.store->free(id);  // as the owner does
+    }
+    CHECK(f.objects() == 2);
+    CHECK(f.store->holds(told));
+    handle.reset();
+    CHECK_FALSE(f.store->holds(told));
+    CHECK_FALSE(f.store->holds(for_driver));
+    f.store->process_gone(2);
+    CHECK(f.store->idle());
+  }
+
+  TEST_CASE("room that comes when its creator is dead goes back at once") {
+    Fixture f;
+    const auto filler = f.make(2, kNodeProcess, true, 4 * kMiB);
+    CHECK_FALSE(f.ask(2, {.operation = wire::StoreOperation::kPin, .id = filler}).error);
+    f.store->serve(1, {.request = 1000, .operation = wire::StoreOperation::kCreate, .size = kMiB, .owner = 1});  // waits
+    f.store->process_gone(1);
+    f.store->free(filler);
+    f.store->serve(2, {.operation = wire::StoreOperation::kUnpin, .id = filler});
+    {
+      std::unique_lock lock(f.mutex);
+      REQUIRE(f.changed.wait_for(lock, std::chrono::seconds(10), [&] { return f.replies.back().first == 1; }));
+    }
+    CHECK(f.store->idle());
+    CHECK(f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = 8, .owner = 1}).error->code == ErrorCode::kOwnerDied);
+  }
+
+  TEST_CASE("nobody gives back what is not his") {
+    Fixture f;
+    const auto id = f.make(1, 1);
+    for (auto operation : {wire::StoreOperation::kFree, wire::StoreOperation::kUnpin, wire::StoreOperation::kAbort, wire::StoreOperation::kSeal})
+      f.store->serve(2, {.operation = operation, .id = id});
+    CHECK(f.objects() == 1);
+    f.store->serve(1, {.operation = wire::StoreOperation::kFree, .id = id});
+    CHECK(f.store->idle());
+  }
+}

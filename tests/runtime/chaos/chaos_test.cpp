@@ -1,0 +1,66 @@
+// Known answers while workers die. What is checked at the end: nothing is left of all those who died.
+#include <cstdlib>
+
+#include "tests/runtime/chaos/killer.hpp"
+#include "runtime/actors/node_engine.hpp"
+#include "tests/runtime/chaos/workload.hpp"
+
+namespace manta_test {
+namespace {
+
+constexpr auto kPace = 100ms;
+
+std::chrono::seconds duration() {
+  const char* text = std::getenv("MANTA_CHAOS_SECONDS");
+  return std::chrono::seconds(text ? std::max(1, std::atoi(text)) : 10);
+}
+
+unsigned seed() {
+  const char* text = std::getenv("MANTA_CHAOS_SEED");
+  return text ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : 1;
+}
+
+/// The engine behind a runtime, for a look at its object store.
+struct Inside : Client {
+  static detail::NodeEngine& of(Runtime& rt) { return dynamic_cast<detail::NodeEngine&>(*(rt.*(&Inside::engine_))); }
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/chaos") {
+  TEST_CASE("every answer is right while a random worker process is killed each 100 ms, and nothing is left of the dead") {
+    Folder folder;
+    auto options = small_machine();
+    options.arena_bytes = 16u << 20;
+    options.spill_dir = folder / "spill";
+    MESSAGE("seed " << seed() << ", " << duration().count() << " s");
+    Machine machine(options);
+    auto& rt = machine.rt;
+    Workload workload(rt, folder.path.string(), seed());
+    workload.round();  // before the fds are counted: what is made once is made by now
+    int kills = 0;
+    {
+      Killer killer(kPace, seed());
+      const auto end = SteadyClock::now() + duration();
+      while (SteadyClock::now() < end) workload.round();
+      killer.stop();
+      kills = killer.kills();
+    }
+    MESSAGE(workload.rounds() << " rounds, " << kills << " kills");
+    CHECK(kills > 10);
+    workload.round();  // and all is well afterwards
+    auto& objects = Inside::of(rt);
+    CHECK(objects.object_stats().spill_bytes_written > 0);
+    workload.finish();
+    ObjectStoreStats left;
+    const bool empty = eventually([&] {
+      left = objects.object_stats();
+      return left.objects == 0 && left.arena.used_bytes == 0;
+    });
+    CHECK_MESSAGE(empty, left.objects << " objects, " << left.pinned_objects << " pinned, " << left.unsealed_objects
+                                      << " unsealed, " << left.arena.used_bytes << " bytes left");
+    CHECK(left.lost_objects == 0);
+  }
+}
+
+}  // namespace manta_test
