@@ -19,13 +19,15 @@ void Cell::publish(std::uint32_t state) noexcept {
 }
 
 void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
+  bool pending = false;
   {
     std::lock_guard lock(mutex_);
     if (!settled()) {
       waiters_.push_back(std::move(waiter));
-      return;
+      pending = true;
     }
   }
+  if (pending) return demand();
   waiter->settled();
 }
 
@@ -41,17 +43,19 @@ bool Cell::set_value(std::shared_ptr<const void> value) {
   return true;
 }
 
-bool Cell::set_bytes(Buffer bytes) {
+bool Cell::set_bytes(Buffer bytes, SharedReferences references) {
   if (!claim()) return false;
   bytes_ = std::move(bytes);
+  references_ = std::move(references);
   has_bytes_ = true;
   publish(kReady);
   return true;
 }
 
-bool Cell::set_stored(std::shared_ptr<StoredObject> stored) {
+bool Cell::set_stored(std::shared_ptr<StoredObject> stored, SharedReferences references) {
   if (!claim()) return false;
   stored_ = std::move(stored);
+  references_ = std::move(references);
   publish(kReady);
   return true;
 }
@@ -64,6 +68,8 @@ bool Cell::set_error(std::shared_ptr<const ErrorInfo> error) {
 }
 
 bool Cell::wait(Deadline deadline) noexcept {
+  if (settled()) return true;
+  demand();
   if (spin_until([this] { return settled(); })) return true;
   while (true) {
     std::uint32_t seen = state_.load(std::memory_order_acquire);
@@ -78,11 +84,12 @@ std::shared_ptr<const void> Cell::value() {
   if (error_) throw_error(*error_);
   std::unique_lock lock(mutex_);
   if (value_) return value_;
-  if (has_bytes_) return value_ = ops_->decode(bytes_);
+  if (has_bytes_) return value_ = ops().decode(bytes_, references_);
   if (auto alive = decoded_.lock()) return alive;
   auto stored = stored_;
+  auto references = references_;
   lock.unlock();  // reading back from disk may take long
-  auto decoded = ops_->decode(stored->open().value());
+  auto decoded = ops().decode(stored->open().value(), references);
   lock.lock();
   decoded_ = decoded;
   return decoded;

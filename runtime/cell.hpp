@@ -21,7 +21,7 @@ namespace manta::detail {
 struct TypeOps {
   std::string (*name)();
   void (*encode)(const void* value, OutputArchive& archive);
-  std::shared_ptr<const void> (*decode)(const Buffer& bytes);
+  std::shared_ptr<const void> (*decode)(const Buffer& bytes, const SharedReferences& references);
 };
 
 template <class T>
@@ -29,8 +29,8 @@ const TypeOps& type_ops() {
   static constexpr TypeOps ops{
       .name = [] { return demangle(typeid(T).name()); },
       .encode = [](const void* value, OutputArchive& archive) { archive(*static_cast<const T*>(value)); },
-      .decode = [](const Buffer& bytes) -> std::shared_ptr<const void> {
-        return std::make_shared<const T>(manta::decode<T>(bytes));
+      .decode = [](const Buffer& bytes, const SharedReferences& references) -> std::shared_ptr<const void> {
+        return std::make_shared<const T>(manta::decode<T>(bytes, references));
       },
   };
   return ops;
@@ -46,26 +46,34 @@ class StoredObject {
   virtual Result<Buffer> open() = 0;
 };
 
-/// A value on its way to another process: bytes, or a place in the store.
+/// A value on its way to another process: bytes, or a place in the store; and what it refers to, kept alive.
 struct EncodedValue {
   Buffer bytes{};
   std::shared_ptr<StoredObject> stored{};
+  SharedReferences references{};
 };
 
 class Cell {
  public:
-  explicit Cell(const TypeOps& ops) noexcept : ops_(&ops) {}
+  /// Asks for the value of a cell whose object belongs to another process.
+  using Fetch = void (*)(Cell& cell);
+  explicit Cell(const TypeOps& ops, Fetch fetch = nullptr) noexcept : ops_(&ops), fetch_(fetch) {}
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
 
   // Settling. The first call wins.
   bool set_value(std::shared_ptr<const void> value);
-  bool set_bytes(Buffer bytes);
-  bool set_stored(std::shared_ptr<StoredObject> stored);
+  bool set_bytes(Buffer bytes, SharedReferences references = nullptr);
+  bool set_stored(std::shared_ptr<StoredObject> stored, SharedReferences references = nullptr);
   bool set_error(std::shared_ptr<const ErrorInfo> error);
 
   bool settled() const noexcept { return state_.load(std::memory_order_acquire) >= kReady; }
   bool failed() const noexcept { return state_.load(std::memory_order_acquire) == kFailed; }
+  /// Somebody looks: what belongs to another process is asked for, once.
+  void demand() {
+    if (fetch_.load(std::memory_order_relaxed))
+      if (const Fetch fetch = fetch_.exchange(nullptr, std::memory_order_acq_rel)) fetch(*this);
+  }
 
   /// Blocks until settled or the deadline; false at the deadline. Spins for a few microseconds first.
   bool wait(Deadline deadline) noexcept;
@@ -98,9 +106,17 @@ class Cell {
     std::lock_guard lock(mutex_);
     return settled() && !error_ && !stored_ && !(has_bytes_ && bytes_.size() <= inline_limit);
   }
-  const TypeOps& ops() const noexcept { return *ops_; }
-  /// For a cell made from bytes before its type was known; not shared yet.
-  void use_ops(const TypeOps& ops) noexcept { ops_ = &ops; }
+  /// The copy in the store is lost: true when there is another one in this process, which then counts.
+  bool forget_stored(std::uint64_t id) {
+    std::shared_ptr<StoredObject> lost;
+    std::lock_guard lock(mutex_);
+    if (!stored_ || stored_->id() != id || (!value_ && !has_bytes_)) return false;
+    lost.swap(stored_);
+    return true;
+  }
+  const TypeOps& ops() const noexcept { return *ops_.load(std::memory_order_relaxed); }
+  /// For a cell made from bytes before its type was known.
+  void use_ops(const TypeOps& ops) noexcept { ops_.store(&ops, std::memory_order_relaxed); }
 
  private:
   static constexpr std::uint32_t kPending = 0, kSleepers = 1, kReady = 2, kFailed = 3;
@@ -111,7 +127,8 @@ class Cell {
   std::atomic<bool> claimed_{false};
   Producer producer_kind_{Producer::kNone};
   std::uint64_t producer_ = 0;
-  const TypeOps* ops_;
+  std::atomic<const TypeOps*> ops_;
+  std::atomic<Fetch> fetch_;
   std::mutex mutex_{};  // guards the waiters, and once settled the members below: they are caches of one another
   std::vector<std::shared_ptr<Waiter>> waiters_{};
   std::shared_ptr<const void> value_{};
@@ -119,39 +136,42 @@ class Cell {
   Buffer bytes_{};
   bool has_bytes_ = false;
   std::shared_ptr<StoredObject> stored_{};
+  SharedReferences references_{};  // in bytes_ or stored_; kept alive with them
   std::shared_ptr<const ErrorInfo> error_{};
 };
 
 template <class Store>
 Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   std::lock_guard lock(mutex_);
-  if (stored_) return EncodedValue{.stored = stored_};
-  if (has_bytes_ && bytes_.size() <= inline_limit) return EncodedValue{.bytes = bytes_};
+  if (stored_) return EncodedValue{.stored = stored_, .references = references_};
+  if (has_bytes_ && bytes_.size() <= inline_limit) return EncodedValue{.bytes = bytes_, .references = references_};
   if (has_bytes_) {
     Result<std::shared_ptr<StoredObject>> placed = store(bytes_.size(), [&](std::span<std::byte> target) {
       std::memcpy(target.data(), bytes_.data(), bytes_.size());
     });
     if (!placed) return placed.error();
     stored_ = *placed;
-    return EncodedValue{.stored = stored_};
+    return EncodedValue{.stored = stored_, .references = references_};
   }
   OutputArchive count;
-  ops_->encode(value_.get(), count);
+  ops().encode(value_.get(), count);
+  References found;
+  auto write = [&](std::span<std::byte> target) {
+    OutputArchive archive(target, &found);
+    ops().encode(value_.get(), archive);
+  };
   if (count.size() <= inline_limit) {
     auto [buffer, target] = Buffer::allocate(count.size());
-    OutputArchive archive(target);
-    ops_->encode(value_.get(), archive);
+    write(target);
     bytes_ = std::move(buffer);
     has_bytes_ = true;
-    return EncodedValue{.bytes = bytes_};
+  } else {
+    Result<std::shared_ptr<StoredObject>> placed = store(count.size(), write);
+    if (!placed) return placed.error();
+    stored_ = *placed;
   }
-  Result<std::shared_ptr<StoredObject>> placed = store(count.size(), [&](std::span<std::byte> target) {
-    OutputArchive archive(target);
-    ops_->encode(value_.get(), archive);
-  });
-  if (!placed) return placed.error();
-  stored_ = *placed;
-  return EncodedValue{.stored = stored_};
+  if (!found.empty()) references_ = std::make_shared<const References>(std::move(found));
+  return EncodedValue{.bytes = bytes_, .stored = stored_, .references = references_};
 }
 
 }  // namespace manta::detail

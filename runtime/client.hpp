@@ -149,6 +149,9 @@ class Client {
   Resources total_resources() const { return engine_->total_resources(); }
   Resources available_resources() const { return engine_->available_resources(); }
 
+  /// What is held right now; cheap. In a worker process: what is its own.
+  RuntimeStats stats() const { return engine_->stats(); }
+
  protected:
   Client() = default;
   explicit Client(std::shared_ptr<detail::Engine> engine) : engine_(std::move(engine)) {}

@@ -3,7 +3,8 @@
 // processes of a run execute the same program). A Buffer inside a value is laid out aligned and read back in place.
 //
 // A type can travel when it is a standard-library type, or has a cereal `serialize`/`save`+`load`, and can be
-// default-constructed. Input archives check every length against what is left: damaged bytes throw ProtocolError.
+// default-constructed. An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
+// which hold its place in that list. Input archives check every length against what is left: damaged bytes throw ProtocolError.
 // Not thread-safe: one archive, one thread.
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
@@ -30,11 +31,26 @@
 
 namespace manta {
 
+namespace detail {
+/// What a value refers to: it travels beside the value's bytes, is counted, and stays a reference. The target is the Cell
+/// of an object or the ActorLink of an actor.
+enum class ReferenceKind : std::uint8_t { kObject = 0, kActor = 1 };
+struct Reference {
+  ReferenceKind kind{ReferenceKind::kObject};
+  std::shared_ptr<void> target{};
+};
+using References = std::vector<Reference>;
+using SharedReferences = std::shared_ptr<const References>;  ///< null: none
+}  // namespace detail
+
 /// Writes into a given block, or only counts when there is none: first count, then write straight to the final place.
 class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision> {
  public:
   OutputArchive() : cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision>(this) {}
-  explicit OutputArchive(std::span<std::byte> target) : OutputArchive() { target_ = target, counting_ = false; }
+  /// A value that holds a reference throws InvalidArgument when there is no list to put it in.
+  explicit OutputArchive(std::span<std::byte> target, detail::References* references = nullptr) : OutputArchive() {
+    target_ = target, references_ = references, counting_ = false;
+  }
 
   void write(const void* data, std::size_t size) {
     if (!counting_) {
@@ -49,18 +65,32 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
     write(zeros, (alignment - position_ % alignment) % alignment);
   }
   std::size_t size() const noexcept { return position_; }
+  /// Writes the place of a reference (null: an empty one) and lists it.
+  void reference(detail::ReferenceKind kind, std::shared_ptr<void> target) {
+    std::uint32_t place = 0;
+    if (target && !counting_) {
+      if (!references_)
+        throw InvalidArgument("a value with an ObjectRef or ActorHandle inside cannot be kept beyond this run: get what it "
+                              "refers to, and keep that");
+      references_->push_back({kind, std::move(target)});
+      place = static_cast<std::uint32_t>(references_->size());
+    }
+    write(&place, sizeof place);
+  }
 
  private:
   std::span<std::byte> target_{};
   std::size_t position_ = 0;
+  detail::References* references_ = nullptr;
   bool counting_ = true;
 };
 
 /// Reads from a Buffer, which stays alive as long as anything that was read in place from it.
 class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision> {
  public:
-  explicit InputArchive(Buffer source)
-      : cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision>(this), source_(std::move(source)) {}
+  explicit InputArchive(Buffer source, detail::SharedReferences references = nullptr)
+      : cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision>(this),
+        source_(std::move(source)), references_(std::move(references)) {}
 
   void read(void* data, std::size_t size) {
     need(size);
@@ -80,9 +110,19 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
       throw ProtocolError("a serialised value ends " + std::to_string(size - left()) +
                           " bytes early: it was written by another program or is damaged");
   }
+  /// What OutputArchive::reference wrote: null for an empty one.
+  std::shared_ptr<void> reference(detail::ReferenceKind kind) {
+    std::uint32_t place = 0;
+    read(&place, sizeof place);
+    if (place == 0) return nullptr;
+    if (!references_ || place > references_->size() || (*references_)[place - 1].kind != kind || !(*references_)[place - 1].target)
+      throw ProtocolError("a serialised value holds a reference that did not come with it");
+    return (*references_)[place - 1].target;
+  }
 
  private:
   Buffer source_;
+  detail::SharedReferences references_;
   std::size_t position_ = 0;
 };
 
@@ -159,9 +199,9 @@ Buffer encode(const T& value) {
 
 /// The value that `encode` wrote; throws ProtocolError when the bytes are not one T.
 template <class T>
-T decode(const Buffer& bytes) {
+T decode(const Buffer& bytes, detail::SharedReferences references = nullptr) {
   T value{};
-  InputArchive archive(bytes);
+  InputArchive archive(bytes, std::move(references));
   try {
     archive(value);
   } catch (const cereal::Exception& e) {

@@ -9,6 +9,7 @@
 
 #include "runtime/function.hpp"
 #include "runtime/options.hpp"
+#include "runtime/stats.hpp"
 
 namespace manta::detail {
 
@@ -27,6 +28,8 @@ class ActorLink {
   virtual void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) = 0;
   virtual void kill() = 0;
   virtual std::string description() const = 0;
+  /// The same for all links to one actor; names the process that owns it.
+  virtual std::uint64_t id() const noexcept = 0;
 };
 
 class Engine {
@@ -56,6 +59,7 @@ class Engine {
 
   virtual Resources total_resources() const = 0;
   virtual Resources available_resources() const = 0;
+  virtual RuntimeStats stats() const = 0;
 };
 
 }  // namespace manta::detail

@@ -4,8 +4,9 @@
 // Copying a ref is cheap and shares the object; the object is freed when the last ref and the last task that takes it are
 // gone. Get the value by `Runtime::get`, or pass the ref to another task: it is an argument like any other, and the task
 // starts when the value is there. All operations are thread-safe for different refs to one object; one ref object is as
-// thread-safe as an int. Refs stay in the process that made them: to hand a value to a task elsewhere, pass the ref
-// itself as the argument, not inside another value.
+// thread-safe as an int. A ref may be inside a value (a member, an element of a vector) and a parameter may be an
+// ObjectRef<T>: there it stays a ref, and is counted in every process that has it. The object lives in the process that
+// made it, which answers when the value is looked at; when that process dies, refs elsewhere fail with OwnerDied.
 #include <functional>
 
 #include "runtime/cell.hpp"
@@ -22,7 +23,11 @@ class ObjectRef {
 
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   /// True when `get` would not wait: the value, or the error that took its place, is there.
-  bool ready() const noexcept { return cell_ && cell_->settled(); }
+  bool ready() const {
+    if (!cell_ || cell_->settled()) return cell_ != nullptr;
+    cell_->demand();
+    return false;
+  }
   /// True when ready and `get` would throw.
   bool failed() const noexcept { return cell_ && cell_->failed(); }
   /// The same object?
@@ -50,6 +55,17 @@ struct Void {
 template <class R>
 using StoredType = std::conditional_t<std::is_void_v<R>, Void, std::decay_t<R>>;
 }  // namespace detail
+
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const ObjectRef<T>& ref) {
+  archive.reference(detail::ReferenceKind::kObject, ref.cell());
+}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, ObjectRef<T>& ref) {
+  auto cell = std::static_pointer_cast<detail::Cell>(archive.reference(detail::ReferenceKind::kObject));
+  if (cell) cell->use_ops(detail::type_ops<detail::StoredType<T>>());
+  ref = ObjectRef<T>(std::move(cell));
+}
 
 }  // namespace manta
 

@@ -43,6 +43,7 @@ const std::vector<Plan>& plans() {
       {"actor_batch_1000", "calls/s", "queue_pool", Workers::kThread, actor_batch_1000},
       {"put_int", "puts/s", "futex_ping_pong", Workers::kThread, put_int},
       {"get_int", "gets/s", "futex_ping_pong", Workers::kThread, get_int},
+      {"refs_10k", "objects/s", "futex_ping_pong", Workers::kThread, refs_10k},
       {"proc_task_serial", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_serial},
       {"proc_task_batch_1000", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_batch_1000},
       {"proc_actor_serial", "calls/s", "unix_socket_ping_pong", Workers::kProcess, actor_serial},

@@ -96,4 +96,15 @@ Body get_int(Client& client) {
   };
 }
 
+Body refs_10k(Client& client) {
+  constexpr std::size_t kRefs = 10'000;
+  std::vector<ObjectRef<int>> refs;
+  for (std::size_t i = 0; i < kRefs; ++i) refs.push_back(client.put(static_cast<int>(i)));
+  return [&client, refs](std::size_t n) {
+    return Timed{n, time_of([&] {
+                   for (std::size_t i = 0; i < n; ++i) expect(client.get(client.put(refs)).back() == refs.back(), "refs_10k");
+                 })};
+  };
+}
+
 }  // namespace manta::bench

@@ -17,5 +17,7 @@ Body actor_batch_1000(Client& client);
 Body put_int(Client& client);
 /// Copies out objects that are there; making them is not part of it.
 Body get_int(Client& client);
+/// One object that holds 10,000 refs: made, got and let go. The objects that they refer to are there.
+Body refs_10k(Client& client);
 
 }  // namespace manta::bench

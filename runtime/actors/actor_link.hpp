@@ -37,6 +37,7 @@ class OwnedActorLink final : public ActorLink {
   void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) override;
   void kill() override;
   std::string description() const override { return description_; }
+  std::uint64_t id() const noexcept override { return id_.value; }
 
  private:
   const std::weak_ptr<Owner> owner_;

@@ -25,6 +25,11 @@ class DurableAccess {
       throw InvalidArgument("put of " + name + ": the type " + cell.ops().name() +
                             " has no standard tag; give .type_tag, so that a later build knows what the bytes are");
   }
+  static void refuse_references(const EncodedValue& value, const std::string& name) {
+    if (value.references)
+      throw InvalidArgument("put of " + name + ": a durable object outlives this run, and the ObjectRef or ActorHandle inside "
+                            "does not: get what it refers to, and put that");
+  }
   static void need_tag(const std::string& name, const std::string& tag) {
     if (tag.empty()) throw InvalidArgument("find_durable of " + name + ": give the type tag that it was put with");
   }

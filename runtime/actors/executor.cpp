@@ -49,6 +49,12 @@ class ExitCheck {
   F look_;
 };
 
+/// A stored argument cannot be read: its owner may make it again.
+struct LostArgument {
+  ErrorInfo error;
+  ObjectId id;
+};
+
 class Running {
  public:
   explicit Running(Executor* executor) : before_(t_current) { t_current = executor; }
@@ -82,16 +88,29 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   for (const auto& value : work.encoded.refs) {
     auto cell = std::make_shared<Cell>(type_ops<Void>());
     if (value.stored)
-      cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size));
+      cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size), ReferenceKeeper::of(value));
     else
-      cell->set_bytes(value.bytes);
+      cell->set_bytes(value.bytes, ReferenceKeeper::of(value));
     refs.push_back(std::move(cell));
   }
-  InputArchive archive(bytes_of(work.encoded.arguments));
+  InputArchive archive(bytes_of(work.encoded.arguments), ReferenceKeeper::of(work.encoded.arguments));
   auto record = decode_arguments(*function, archive, std::move(refs));
   record->result = std::make_shared<Cell>(function->result_ops());
   if (function->make_more) record->more = std::make_unique<std::vector<std::shared_ptr<Cell>>>(function->make_more());
   return record;
+}
+
+Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord& record) {
+  HeldValues held;
+  for (std::size_t i = 0; i < work.encoded.refs.size(); ++i) {
+    if (!work.encoded.refs[i].stored) continue;
+    try {
+      held.push_back(record.refs[i]->value());
+    } catch (const ObjectLost& lost) {
+      throw LostArgument{lost.info(), work.encoded.refs[i].stored};
+    }
+  }
+  return held;
 }
 
 std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& cell, ProcessId owner) {
@@ -100,8 +119,7 @@ std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& 
     return environment_.store->place(size, fill, owner);
   });
   if (!encoded) return encoded.error();
-  if (encoded->stored) return wire::Value{.stored = {encoded->stored->id()}, .stored_size = encoded->stored->size()};
-  return wire::Value{.bytes = encoded->bytes};
+  return environment_.references->outgoing(*encoded, owner);
 }
 
 void Executor::add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
@@ -135,6 +153,7 @@ std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire
   if (!engine) throw RuntimeStopped("the runtime has been shut down");
   if (!work.coroutine) {
     auto record = decoded(work);
+    const auto held = read_arguments(work, *record);
     Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
                           .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping, .cancelled_id = &slot.cancelled_id(),
                           .of_actor = in_actor_};
@@ -176,6 +195,9 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
       } else {
         waits = true;
       }
+    } catch (const LostArgument& lost) {
+      outcome.result = lost.error;
+      outcome.lost = lost.id;
     } catch (...) {
       note_failure(work, began, outcome);
     }

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "runtime/actors/control.hpp"
+#include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/router.hpp"
 #include "runtime/actors/running_work.hpp"
 #include "runtime/actors/store_access.hpp"
@@ -26,6 +27,7 @@ class Watchdog;
 struct HostEnvironment {
   Router* router = nullptr;
   StoreAccess* store = nullptr;
+  ReferenceKeeper* references = nullptr;
   std::weak_ptr<Engine> engine{};
   std::uint64_t inline_bytes = 0;
   std::atomic<bool> stopping{false};
@@ -99,6 +101,9 @@ class Executor {
   void add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
   std::shared_ptr<TaskRecord> run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began);
+  using HeldValues = std::vector<std::shared_ptr<const void>>;
+  /// Reads the stored arguments of work that came over the wire, for the call; throws LostArgument.
+  static HeldValues read_arguments(const Work& work, const TaskRecord& record);
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
   LeaseId lease_{};

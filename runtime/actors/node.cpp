@@ -169,7 +169,7 @@ void Node::release(LeaseId lease, End end) {
   it->second.leaving = true;
   if (!it->second.running) return;  // killed as soon as it has been launched
   if (end == End::kKill) return launcher_.kill(process);
-  end == End::kTerminate ? launcher_.terminate(process) : router_.send(process, wire::Shutdown{});
+  end == End::kTerminate ? launcher_.terminate(process) : router_.send(process, wire::Retire{});
 }
 
 void Node::on(Ended& event) {
@@ -197,13 +197,10 @@ void Node::on(Ended& event) {
 }
 
 void Node::drop_owner(ProcessId owner) {
-  for (auto id : table_.drop_owner(owner, effects_)) {
-    if (auto place = places_.find(id); place != places_.end() && place->second != kNodeProcess) {
-      auto it = processes_.find(place->second);
-      if (it != processes_.end() && !it->second.own) router_.send(place->second, wire::OwnerGone{owner});
-    }
-    release(id, End::kKill);
-  }
+  // All are told: any of them may refer to its objects, or it to theirs.
+  for (const auto& [id, process] : processes_)
+    if (process.running && !process.ended) router_.send(id, wire::OwnerGone{owner});
+  for (auto id : table_.drop_owner(owner, effects_)) release(id, End::kKill);
   std::erase_if(wanted_options_, [&](const auto& each) { return each.first.first == owner; });
   router_.send(kNodeProcess, wire::OwnerGone{owner});
 }

@@ -108,11 +108,11 @@ void NodeEngine::start_roles() {
   const auto cpus = static_cast<std::size_t>(std::max<std::int64_t>(1, (machine_.cpus.raw() + Amount::kUnit - 1) / Amount::kUnit));
   launcher_ = std::make_unique<ZygoteLauncher>(
       wire::Hello{.build_id = program_build_id(), .inline_bytes = options_.inline_bytes, .total = total_,
-                  .max_queued_bytes = options_.max_queued_bytes, .submit_timeout_ms = options_.submit_timeout.count()},
+                  .max_queued_bytes = options_.max_queued_bytes, .submit_timeout_ms = options_.submit_timeout.count(), .lineage_bytes = options_.lineage_bytes},
       options_.log_dir,
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
                                .on_ended = [this](ProcessId process, std::string how, bool own_doing) { node_->process_ended(process, std::move(how), own_doing); }});
-  begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()));
+  begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()), options_.lineage_bytes);
   std::vector<int> gpu_ids(machine_.gpu_names.size());
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);
   core::LeaseTable table(core::ResourceLedger(machine_.cpus, std::move(gpu_ids), machine_.custom), ids_);
@@ -189,6 +189,19 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
 void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launcher_->send(to, wire::encode(message)); }
 
 Resources NodeEngine::available_resources() const { return node_ ? node_->available() : Resources{}; }
+
+RuntimeStats NodeEngine::stats() const {
+  need_running();
+  auto stats = own_stats();
+  const auto store = node_store_->objects().stats();
+  stats.stored_objects = store.objects;
+  stats.arena_bytes = store.arena.used_bytes;
+  stats.pinned_objects = store.pinned_objects;
+  stats.spilled_objects = store.spilled_objects;
+  stats.leases = node_->leases_held();
+  stats.worker_processes = launcher_->processes();
+  return stats;
+}
 
 void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
   need_running();

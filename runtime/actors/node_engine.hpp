@@ -21,6 +21,7 @@ class NodeEngine final : public ProcessEngine {
   std::vector<std::string> list_durable(const std::string& prefix) override;
   Resources available_resources() const override;
   ObjectStoreStats object_stats() const { return node_store_->objects().stats(); }
+  RuntimeStats stats() const override;
 
  private:
   struct Machine {

@@ -7,6 +7,8 @@
 
 namespace manta::detail {
 
+struct Recipe;
+
 struct OwnedWork {
   enum class Kind : std::uint8_t { kTask, kCall, kConstructor };
   virtual ~OwnedWork() = default;
@@ -24,6 +26,7 @@ struct OwnedTask final : OwnedWork, core::TaskNode {
   OwnedTask() : OwnedWork(Kind::kTask) {}
   std::shared_ptr<const TaskOptions> options{};
   std::uint32_t charged_bytes = 0;  ///< of the owner's limit
+  std::shared_ptr<Recipe> recipe{};  ///< that makes a lost object again by this task; null else
 };
 
 struct OwnedCall final : OwnedWork, core::CallNode {

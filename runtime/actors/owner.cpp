@@ -65,8 +65,9 @@ class Owner::ArgumentWaiter final : public Cell::Waiter {
 };
 
 Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
-             Options options)
-    : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), options_(std::move(options)) {
+             ReferenceKeeper& references, Lineage& lineage, Options options)
+    : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), references_(references), lineage_(lineage),
+      options_(std::move(options)) {
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
 }
 
@@ -144,8 +145,9 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
   if (!work->portable) return;
   OutputArchive count;
   work->record->encode_arguments(count);
+  References found;
   auto write = [&](std::span<std::byte> target) {
-    OutputArchive archive(target);
+    OutputArchive archive(target, &found);
     work->record->encode_arguments(archive);
   };
   if (count.size() <= options_.inline_bytes) {
@@ -155,6 +157,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
   } else {
     work->arguments.stored = store_.place(count.size(), write, router_.self()).value();
   }
+  if (!found.empty()) work->arguments.references = std::make_shared<const References>(std::move(found));
 }
 
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
@@ -204,6 +207,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   const auto pending = pending_arguments(*constructor);
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  actor_count_.fetch_add(1, std::memory_order_acq_rel);
   auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable,
                                                constructor->options);
   actor_->tell(Spawned{constructor});

@@ -5,8 +5,10 @@
 #include <variant>
 
 #include "runtime/actors/lane.hpp"
+#include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owned_work.hpp"
 #include "runtime/actors/timer.hpp"
+#include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
@@ -19,7 +21,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
     std::uint64_t inline_bytes = 0;
     std::uint64_t max_queued_bytes = 0;  ///< 0: no limit
   };
-  Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane, Options options);
+  Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
+        ReferenceKeeper& references, Lineage& lineage, Options options);
   ~Owner();
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested);
@@ -35,12 +38,15 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void cancel(Cell& cell, const CancelOptions& options);
   /// Cancels what those tasks and calls submitted, and in turn what that submitted.
   void cancel_children(std::vector<TaskId> parents);
+  /// A task that makes a lost object again: its arguments are encoded. Does not block.
+  void resubmit(std::shared_ptr<OwnedTask> task);
 
   /// A message from the node or a worker.
   void deliver(wire::Message message);
   /// Fails what has not begun, ends all actors; from now on everything that is submitted fails with RuntimeStopped.
   void stop();
-  /// Tasks and actors that are not at their end.
+  std::size_t actors() const { return actor_count_.load(std::memory_order_acquire); }
+  /// Tasks, calls and actors that are not at their end.
   std::size_t unfinished() const { return unfinished_.load(std::memory_order_acquire); }
   /// Fails what is left.
   void abandon();
@@ -68,6 +74,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
     bool own_process = false;
   };
   class ArgumentWaiter;
+  class RebuildWaiter;
 
   // On the calling thread.
   void check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const;
@@ -100,6 +107,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_task_outcome(wire::Outcome& outcome);
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);
+  bool recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outcome);
+  void wait_again(OwnedTask& task, std::int64_t nanoseconds);
   void on_created(wire::ActorCreated& created);
   void abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options);
   void abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options);
@@ -119,9 +128,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void want_actor(ActorId actor, std::uint32_t count);
   Work typed_work(OwnedWork& work, TaskId id, int attempt);
   Work typed_call(OwnedCall& call);
-  wire::Task wire_call(OwnedCall& call);
-  wire::Task wire_task(OwnedWork& work, TaskId id, int attempt);
+  wire::Task wire_call(OwnedCall& call, ProcessId to);
+  wire::Task wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to);
   void settle(OwnedWork& work, wire::Outcome& outcome);
+  std::shared_ptr<StoredObject> stored_result(OwnedWork& work, const wire::Value& value);
   void fail_call(OwnedCall& call, core::CallFailure why);
   void forget_task(OwnedTask& task);
   core::TaskShape shape_of(const OwnedTask& task) const;
@@ -132,6 +142,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   WorkerHost& host_;
   StoreAccess& store_;
   Lane& lane_;
+  ReferenceKeeper& references_;
+  Lineage& lineage_;
   const Options options_;
   core::TaskTable task_table_{};
   core::ActorTable actor_table_{};
@@ -149,6 +161,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<std::size_t> unfinished_{0};
   std::atomic<std::uint64_t> queued_bytes_{0};
   std::atomic<std::uint32_t> room_word_{0};
+  std::atomic<std::size_t> actor_count_{0};
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer timer_;  ///< tells the actor, so it ends first

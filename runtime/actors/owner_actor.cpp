@@ -21,11 +21,6 @@ std::uint64_t environment_hash(const TaskOptions& options) {
   return std::hash<std::string>{}(all) | 1;
 }
 
-wire::Value to_wire(const EncodedValue& value) {
-  if (value.stored) return {.stored = {value.stored->id()}, .stored_size = value.stored->size()};
-  return {.bytes = value.bytes};
-}
-
 std::uint64_t inline_size(const wire::Task& task) {
   std::uint64_t size = task.arguments.bytes.size();
   for (const auto& ref : task.refs) size += ref.bytes.size();
@@ -225,11 +220,11 @@ void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
     cell.set_error(share(std::move(*error)));
   } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
-    auto set = [this](Cell& target, wire::Value& from) {
+    auto set = [this, &cell, &work](Cell& target, wire::Value& from) {
       if (from.stored)
-        target.set_stored(store_.owned(from.stored, from.stored_size));
+        target.set_stored(&target == &cell ? stored_result(work, from) : store_.owned(from.stored, from.stored_size), ReferenceKeeper::of(from));
       else
-        target.set_bytes(std::move(from.bytes));  // of no effect where this process ran it: the value is there already
+        target.set_bytes(std::move(from.bytes), ReferenceKeeper::of(from));  // of no effect where this process ran it: the value is there already
     };
     if (work.record->more)
       for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i]);
@@ -256,6 +251,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   }
   if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
   if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
+  if (outcome.lost && recover(task, outcome)) return;
   settle(*task, outcome);
   task_table_.finished(*task, outcome.nanoseconds, task_effects_);
   forget_task(*task);
@@ -269,6 +265,7 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
   calls_.erase(it);
   settle(*call, outcome);
   call->record->release_arguments();
+  call->arguments = {};
   actor_table_.finished(*call, actor_effects_);
   --unfinished_;
   settled_.push_back(std::move(call));
@@ -302,6 +299,7 @@ void Owner::forget_task(OwnedTask& task) {
     futex_wake_all(room_word_);
   }
   task.charged_bytes = 0;
+  task.arguments = {};
   if (tasks_.erase(task.id)) --unfinished_;
 }
 
@@ -311,11 +309,11 @@ Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
   return typed;
 }
 
-wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt) {
+wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to) {
   const auto key = function_key(*work.record->function);
   wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name,
-                  .attempt = static_cast<std::uint32_t>(attempt), .arguments = to_wire(work.arguments)};
-  for (auto& cell : work.record->refs) task.refs.push_back(to_wire(encode_cell(*cell).value()));
+                  .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.arguments, to)};
+  for (auto& cell : work.record->refs) task.refs.push_back(references_.outgoing(encode_cell(*cell).value(), to));
   if (work.kind == OwnedWork::Kind::kTask) {
     if (const auto* filter = static_cast<OwnedTask&>(work).options->retry_on.filter()) {
       const auto filter_key = function_key(*filter);
@@ -331,8 +329,8 @@ Work Owner::typed_call(OwnedCall& call) {
   return work;
 }
 
-wire::Task Owner::wire_call(OwnedCall& call) {
-  auto task = wire_task(call, call.id, call.crashes + 1);
+wire::Task Owner::wire_call(OwnedCall& call, ProcessId to) {
+  auto task = wire_task(call, call.id, call.crashes + 1, to);
   if (call.options) task.group = call.options->concurrency_group;
   return task;
 }
@@ -349,7 +347,7 @@ void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   wire::RunTasks message{.owner = router_.self(), .lease = held.info};
   std::uint64_t bytes = 0;
   for (auto* task : tasks) {
-    message.tasks.push_back(wire_task(*task, task->id, attempt_of(*task)));
+    message.tasks.push_back(wire_task(*task, task->id, attempt_of(*task), held.worker));
     bytes += inline_size(message.tasks.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.owner = router_.self(), .lease = held.info}));
@@ -370,7 +368,7 @@ void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const>
   wire::CallActor message{.actor = actor};
   std::uint64_t bytes = 0;
   for (auto* call : calls) {
-    message.calls.push_back(wire_call(*call));
+    message.calls.push_back(wire_call(*call, held.worker));
     bytes += inline_size(message.calls.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.actor = actor}));
@@ -437,7 +435,7 @@ void Owner::perform_actors() {
                    concurrency_of(*constructor.options));
     else
       router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
-                                                  .constructor = wire_task(constructor, constructor.id, attempt),
+                                                  .constructor = wire_task(constructor, constructor.id, attempt, held.worker),
                                                   .concurrency = concurrency_of(*constructor.options)});
   }
   for (std::size_t i = 0; i < effects.sends.size();) {
@@ -466,7 +464,7 @@ void Owner::perform_actors() {
     router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
   }
   for (auto actor : effects.forgotten)
-    if (actors_.erase(actor)) --unfinished_;
+    if (actors_.erase(actor)) --unfinished_, --actor_count_;
 }
 
 void Owner::fail_call(OwnedCall& call, core::CallFailure why) {

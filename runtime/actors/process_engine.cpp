@@ -88,7 +88,8 @@ bool may_come_from_a_worker(const wire::Message& message) {
          std::holds_alternative<wire::CreateActor>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
          std::holds_alternative<wire::CallActor>(message) || std::holds_alternative<wire::ActorDone>(message) ||
          std::holds_alternative<wire::DestroyActor>(message) || std::holds_alternative<wire::ActorDestroyed>(message) ||
-         std::holds_alternative<wire::CancelWork>(message);
+         std::holds_alternative<wire::CancelWork>(message) ||
+         std::holds_alternative<wire::ReferenceUpdates>(message) || std::holds_alternative<wire::ObjectSettled>(message);
 }
 
 struct ProcessEngine::System {
@@ -109,7 +110,7 @@ ProcessEngine::~ProcessEngine() = default;
 
 caf::actor_system& ProcessEngine::system() { return system_->system; }
 
-void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism) {
+void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism, std::uint64_t lineage_bytes) {
   store_ = std::move(store);
   environment_.store = store_.get();
   environment_.engine = weak_from_this();
@@ -117,10 +118,27 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   ElasticScheduler::of(system()).set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);
+  references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes);
+  environment_.references = references_.get();
   host_ = std::make_unique<WorkerHost>(system(), environment_);
-  owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_,
+  lineage_ = std::make_shared<Lineage>(
+      lineage_bytes, Lineage::Hooks{.submit =
+                                        [engine = weak_from_this()](std::shared_ptr<OwnedTask> task) {
+                                          if (auto alive = engine.lock()) alive->owner_->resubmit(std::move(task));
+                                        },
+                                    .wait =
+                                        [engine = weak_from_this()](Cell& cell) {
+                                          if (auto alive = engine.lock()) alive->wait(cell, {});
+                                        }});
+  owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *references_, *lineage_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
                                                   .max_queued_bytes = queue_limits_.bytes});
+}
+
+RuntimeStats ProcessEngine::own_stats() const {
+  const auto references = references_->counts();
+  return {.unfinished = owner_->unfinished() - owner_->actors(), .actors = owner_->actors(), .lent_objects = references.lent,
+          .borrowed_objects = references.borrowed, .lineage_bytes = lineage_->bytes()};
 }
 
 void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
@@ -152,6 +170,7 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 }
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
+  if (!cell.settled()) cell.demand();
   if (spin_until([&] { return cell.settled(); })) return true;
   if (CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
     Cell* one = &cell;
@@ -239,11 +258,14 @@ void ProcessEngine::send(ProcessId to, wire::Message message) {
 
 void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   if (auto* run = std::get_if<wire::RunTasks>(&message)) {
+    references_->incoming(run->tasks, from);
     host_->run(from, run->lease, work_of(std::move(run->tasks)));
   } else if (auto* create = std::get_if<wire::CreateActor>(&message)) {
+    references_->incoming(create->constructor, from);
     auto work = work_of(std::move(create->constructor));
     host_->create(from, create->actor, create->lease, std::move(work), std::move(create->concurrency));
   } else if (auto* call = std::get_if<wire::CallActor>(&message)) {
+    references_->incoming(call->calls, from);
     host_->call(call->actor, work_of(std::move(call->calls)));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
     host_->destroy(destroy->actor, destroy->kill);
@@ -252,8 +274,18 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
   } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
     host_->drop_owner(gone->owner);
-  } else if (std::holds_alternative<wire::TasksDone>(message) || std::holds_alternative<wire::ActorDone>(message) ||
-             std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseRefused>(message) ||
+    references_->process_gone(gone->owner);
+  } else if (auto* updates = std::get_if<wire::ReferenceUpdates>(&message)) {
+    references_->deliver(from, *updates);
+  } else if (auto* settled = std::get_if<wire::ObjectSettled>(&message)) {
+    references_->deliver(from, std::move(*settled));
+  } else if (auto* done = std::get_if<wire::TasksDone>(&message)) {
+    references_->incoming(done->outcomes, from);
+    owner_->deliver(std::move(message));
+  } else if (auto* calls = std::get_if<wire::ActorDone>(&message)) {
+    references_->incoming(calls->outcomes, from);
+    owner_->deliver(std::move(message));
+  } else if (std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseRefused>(message) ||
              std::holds_alternative<wire::LeaseLost>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
              std::holds_alternative<wire::ActorDestroyed>(message) || std::holds_alternative<wire::Orphans>(message)) {
     owner_->deliver(std::move(message));
@@ -282,6 +314,7 @@ void ProcessEngine::end_system(bool idle) {
     keep_for_ever(shared_from_this());
     return;
   }
+  references_->close();
   lane_.reset();
   owner_.reset();
   host_.reset();

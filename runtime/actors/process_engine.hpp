@@ -1,6 +1,7 @@
 #pragma once
 // ProcessEngine: what every Manta process has: the CAF system, the owner of what it submits, the host of what it runs, and
 // the way to other processes. NodeEngine (the driver's) and WorkerEngine (a worker process's) add the rest.
+#include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/engine.hpp"
 
@@ -35,7 +36,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   };
   ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable, QueueLimits queue_limits);
   /// Second half of construction: needs shared_from_this and the store.
-  void begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism);
+  void begin(std::shared_ptr<StoreAccess> store, std::size_t parallelism, std::uint64_t lineage_bytes);
+  RuntimeStats own_stats() const;
   /// A message that is meant for this process.
   void deliver(ProcessId from, wire::Message message);
   virtual void deliver_control(ProcessId from, wire::Message message) = 0;
@@ -66,6 +68,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
  protected:
   caf::actor_system& system();
   std::unique_ptr<Lane> lane_;
+  std::shared_ptr<ReferenceKeeper> references_;
+  std::shared_ptr<Lineage> lineage_;
   std::unique_ptr<WorkerHost> host_;
   std::shared_ptr<Owner> owner_;
 };

@@ -33,6 +33,7 @@ void RemoteDurables::put(Cell& cell, const std::string& name, const std::string&
   const auto encoded = cell.encoded(inline_bytes_, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
                              return store_->place(size, fill, store_->self());
                            }).value();
+  refuse_references(encoded, name);
   wire::DurableRequest request{.operation = wire::DurableOperation::kPut, .name = name, .type_tag = tag};
   if (encoded.stored)
     request.value = {.stored = {encoded.stored->id()}, .stored_size = encoded.stored->size()};

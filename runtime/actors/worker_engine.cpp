@@ -124,7 +124,7 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
     engine->remote_store_ = store;
     engine->remote_durables_ = std::make_unique<RemoteDurables>(
         store, hello->inline_bytes, [self = engine.get()](const wire::DurableRequest& request) { self->send_remote(kNodeProcess, request); });
-    engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()));
+    engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()), hello->lineage_bytes);
     engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});
   } else if (auto* reply = std::get_if<wire::StoreReply>(&*message); reply && engine) {
     engine->remote_store_->on_reply(std::move(*reply), frame.fds);
@@ -132,6 +132,7 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
     engine->remote_durables_->on_reply(std::move(*durable));
   } else if (engine) {
     engine->deliver(route.from, std::move(*message));
+    engine->leave_if_unused();
   }
 }
 
@@ -148,8 +149,13 @@ void WorkerEngine::run(WorkerStart start) {
   while (true) ::pause();
 }
 
+void WorkerEngine::leave_if_unused() const {
+  if (retiring_ && references_->counts().lent == 0) leave(0);
+}
+
 void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
   if (std::holds_alternative<wire::Shutdown>(message)) leave(0);
+  retiring_ |= std::holds_alternative<wire::Retire>(message);
   if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     std::lock_guard lock(reports_mutex_);
     auto it = reports_.find(report->request);

@@ -50,11 +50,14 @@ class WorkerEngine final : public ProcessEngine {
   bool remove_durable(const std::string& name) override;
   std::vector<std::string> list_durable(const std::string& prefix) override;
   Resources available_resources() const override;
+  RuntimeStats stats() const override { return own_stats(); }
 
  private:
   WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello);
   static void on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine);
   void deliver_control(ProcessId from, wire::Message message) override;
+  /// Told to retire, and nobody refers to what this process owns: ends it.
+  void leave_if_unused() const;
   void send_remote(ProcessId to, const wire::Message& message) override;
 
   struct ReportWait {
@@ -62,6 +65,7 @@ class WorkerEngine final : public ProcessEngine {
     wire::ResourcesReport report{};
   };
   const std::shared_ptr<Link> link_;
+  bool retiring_ = false;  // the reactor's thread only
   std::shared_ptr<RemoteStore> remote_store_;
   std::unique_ptr<RemoteDurables> remote_durables_;
   mutable std::mutex reports_mutex_;  // guards what follows

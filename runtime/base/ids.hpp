@@ -24,6 +24,9 @@ using LeaseId = Id<struct LeaseTag>;
 using ProcessId = std::uint32_t;
 inline constexpr ProcessId kNodeProcess = 0;
 
+/// The process whose IdSource made this id.
+constexpr ProcessId maker_of(std::uint64_t id) noexcept { return static_cast<ProcessId>(id >> 40); }
+
 /// Makes ids for one process. Thread-safe.
 class IdSource {
  public:

@@ -21,6 +21,14 @@ void put(schema::Value::Builder out, const Value& value) {
     auto data = out.initInline(static_cast<unsigned>(value.bytes.size()));
     if (!value.bytes.empty()) std::memcpy(data.begin(), value.bytes.data(), value.bytes.size());
   }
+  if (!value.references) return;
+  const auto& list = value.references->list;
+  auto refs = out.initRefs(static_cast<unsigned>(list.size()));
+  for (unsigned i = 0; i < refs.size(); ++i) {
+    refs[i].setId(list[i].id);
+    refs[i].setKind(list[i].kind);
+    if (!list[i].name.empty()) refs[i].setName(list[i].name);
+  }
 }
 
 /// Reads with inline bytes as a slice of the frame.
@@ -29,6 +37,15 @@ class Reader {
   explicit Reader(const Buffer& frame) : frame_(frame) {}
 
   Value value(schema::Value::Reader in) const {
+    Value out = bytes_or_place(in);
+    if (!in.hasRefs()) return out;
+    out.references = std::make_shared<ValueReferences>();
+    out.references->list.reserve(in.getRefs().size());
+    for (auto each : in.getRefs())
+      out.references->list.push_back({.id = each.getId(), .kind = each.getKind(), .name = text(each.getName())});
+    return out;
+  }
+  Value bytes_or_place(schema::Value::Reader in) const {
     if (in.isStored()) return {.stored = {in.getStored().getId()}, .stored_size = in.getStored().getSize()};
     const auto data = in.getInline();
     const auto* start = reinterpret_cast<const std::byte*>(data.begin());
@@ -54,7 +71,7 @@ class Reader {
     return list;
   }
   Outcome outcome(schema::Outcome::Reader in) const {
-    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry()};
+    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry(), .lost = {in.getLost()}};
     for (auto each : in.getMore()) out.more.push_back(value(each));
     switch (in.which()) {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
@@ -115,6 +132,7 @@ void put(schema::Outcome::Builder out, const Outcome& outcome) {
   out.setNanoseconds(outcome.nanoseconds), out.setRetry(outcome.retry);
   auto more = out.initMore(static_cast<unsigned>(outcome.more.size()));
   for (unsigned i = 0; i < more.size(); ++i) put(more[i], outcome.more[i]);
+  if (outcome.lost) out.setLost(outcome.lost.value);
   if (auto* value = std::get_if<Value>(&outcome.result))
     put(out.initValue(), *value);
   else if (auto* error = std::get_if<ErrorInfo>(&outcome.result))
@@ -170,6 +188,7 @@ struct Encoder {
     auto o = out.initHello();
     o.setProcess(m.process), o.setBuildId(m.build_id), o.setInlineBytes(m.inline_bytes), o.setCpusPerWorker(m.cpus.raw());
     o.setMaxQueuedBytes(m.max_queued_bytes), o.setSubmitTimeoutMs(m.submit_timeout_ms);
+    o.setLineageBytes(m.lineage_bytes);
     put(o.initTotal(count(m.total)), m.total);
   }
   void operator()(const Ready& m) { out.initReady().setBuildId(m.build_id); }
@@ -290,6 +309,15 @@ struct Encoder {
     for (unsigned i = 0; i < names.size(); ++i) names.set(i, m.names[i]);
     if (m.error) put(o.initError(), *m.error);
   }
+  void operator()(const ReferenceUpdates& m) {
+    auto list = out.initReferences(size_of(m.list));
+    for (unsigned i = 0; i < list.size(); ++i) {
+      list[i].setOperation(static_cast<std::uint8_t>(m.list[i].operation)), list[i].setId(m.list[i].id);
+      list[i].setProcess(m.list[i].process), list[i].setUnits(m.list[i].units);
+    }
+  }
+  void operator()(const Retire&) { out.setRetire(); }
+  void operator()(const ObjectSettled& m) { put(out.initObjectSettled(), m.outcome); }
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
@@ -314,13 +342,25 @@ DurableReply durable_reply(const Reader& reader, schema::DurableReply::Reader in
   return m;
 }
 
+ReferenceUpdates reference_updates(capnp::List<schema::ReferenceUpdate>::Reader in) {
+  ReferenceUpdates m;
+  m.list.reserve(in.size());
+  for (auto each : in) {
+    const auto operation = static_cast<core::ReferenceOperation>(each.getOperation());
+    if (operation < core::ReferenceOperation::kLend || operation > core::ReferenceOperation::kFetch)
+      throw ProtocolError("word about a reference of a kind that this build does not know");
+    m.list.push_back({operation, each.getId(), each.getProcess(), each.getUnits()});
+  }
+  return m;
+}
+
 Message read(const Reader& r, schema::Message::Reader in) {
   using M = schema::Message;
   switch (in.which()) {
     case M::HELLO: {
       auto h = in.getHello();
       return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(h.getTotal()), Amount::from_raw(h.getCpusPerWorker()),
-                   h.getMaxQueuedBytes(), h.getSubmitTimeoutMs()};
+                   h.getMaxQueuedBytes(), h.getSubmitTimeoutMs(), h.getLineageBytes()};
     }
     case M::READY: return Ready{in.getReady().getBuildId()};
     case M::WANT_LEASES: return want_leases(in.getWantLeases());
@@ -378,6 +418,9 @@ Message read(const Reader& r, schema::Message::Reader in) {
       return orphans;
     }
     case M::DURABLE_REPLY: return durable_reply(r, in.getDurableReply());
+    case M::REFERENCES: return reference_updates(in.getReferences());
+    case M::RETIRE: return Retire{};
+    case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};
   }
   throw ProtocolError("a message of a kind that this build does not know");
 }

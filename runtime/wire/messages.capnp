@@ -9,6 +9,12 @@ struct Value {
     inline @0 :Data;
     stored :group { id @1 :UInt64; size @2 :UInt64; }
   }
+  refs @3 :List(Reference);  # what it refers to, in the order of their places in the bytes
+}
+struct Reference {
+  id @0 :UInt64;
+  kind @1 :UInt8;            # ReferenceKind of the code
+  name @2 :Text;             # an actor's, for messages
 }
 struct Error {
   code @0 :UInt16;
@@ -49,6 +55,7 @@ struct Outcome {
   }
   more @6 :List(Value);    # results beyond the first
   retry @5 :Bool;          # an error of the task's own, after which it may run again
+  lost @7 :UInt64;           # an error: the stored argument that could not be read
 }
 
 struct Hello {
@@ -59,6 +66,7 @@ struct Hello {
   cpusPerWorker @4 :Int64;
   maxQueuedBytes @5 :UInt64;
   submitTimeoutMs @6 :Int64;
+  lineageBytes @7 :UInt64;
 }
 struct Ready { buildId @0 :UInt64; }
 struct WantLeases {
@@ -92,6 +100,12 @@ struct DestroyActor { actor @0 :UInt64; kill @1 :Bool; }
 struct ActorDestroyed { actor @0 :UInt64; exited @1 :Bool; }
 struct CancelWork { lease @0 :UInt64; actor @1 :UInt64; tasks @2 :List(UInt64); recursive @3 :Bool; }
 struct OwnerGone { owner @0 :UInt32; }
+struct ReferenceUpdate {
+  operation @0 :UInt8;       # ReferenceOperation of the code
+  id @1 :UInt64;
+  process @2 :UInt32;
+  units @3 :Int64;
+}
 struct StoreRequest {
   request @0 :UInt64;      # 0: no answer is wanted
   id @1 :UInt64;
@@ -153,5 +167,8 @@ struct Message {
     durableRequest @22 :DurableRequest;
     durableReply @23 :DurableReply;
     orphans @24 :Orphans;
+    references @25 :List(ReferenceUpdate);
+    objectSettled @26 :Outcome;
+    retire @27 :Void;
   }
 }

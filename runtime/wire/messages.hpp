@@ -11,14 +11,27 @@
 #include "runtime/base/result.hpp"
 #include "runtime/base/buffer.hpp"
 #include "runtime/core/lease_table.hpp"
+#include "runtime/core/reference_table.hpp"
 
 namespace manta::wire {
+
+/// A ref to an object, or a handle to an actor, inside a value.
+struct Reference {
+  core::ReferenceId id = 0;
+  std::uint8_t kind = 0;  ///< detail::ReferenceKind
+  std::string name{};     ///< an actor's, for messages
+};
+struct ValueReferences {
+  std::vector<Reference> list{};
+  std::shared_ptr<const void> accepted{};  ///< what they became in this process (detail::References); never sent
+};
 
 /// Bytes, or a place in the node's object store.
 struct Value {
   Buffer bytes{};
   ObjectId stored{};           ///< 0: the bytes are inline
   std::uint64_t stored_size = 0;
+  std::shared_ptr<ValueReferences> references{};  ///< null: none
 };
 
 struct Task {
@@ -63,12 +76,14 @@ struct Outcome {
   std::variant<Value, ErrorInfo, Unstarted> result{};
   std::vector<Value> more{};  ///< results beyond the first
   bool retry = false;  ///< an error of the task's own, after which it may run again
+  ObjectId lost{};  ///< with an error: the stored argument that could not be read
 };
 
 // Node and worker get to know each other.
-struct Hello { ProcessId process = 0; std::uint64_t build_id = 0, inline_bytes = 0; Resources total{}; Amount cpus{}; std::uint64_t max_queued_bytes = 0; std::int64_t submit_timeout_ms = 0; };
+struct Hello { ProcessId process = 0; std::uint64_t build_id = 0, inline_bytes = 0; Resources total{}; Amount cpus{}; std::uint64_t max_queued_bytes = 0; std::int64_t submit_timeout_ms = 0; std::uint64_t lineage_bytes = 0; };
 struct Ready { std::uint64_t build_id = 0; };
-struct Shutdown {};
+struct Shutdown {};  // leave now
+struct Retire {};    // no more work will come: leave when no other process refers to an object of yours
 
 // Owner and node.
 struct ProcessOptions {
@@ -96,7 +111,11 @@ struct DestroyActor { ActorId actor{}; bool kill = false; };
 struct ActorDestroyed { ActorId actor{}; bool exited = false; };  // exited: by itself
 /// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted.
 struct CancelWork { LeaseId lease{}; ActorId actor{}; std::vector<TaskId> tasks{}; bool recursive = true; };
-struct OwnerGone { ProcessId owner = 0; };
+struct OwnerGone { ProcessId owner = 0; };  // also to every process: that one has ended
+
+// Any two processes, about refs inside values. ObjectSettled answers kFetch; the outcome's id is the object's.
+struct ReferenceUpdates { std::vector<core::ReferenceUpdate> list{}; };
+struct ObjectSettled { Outcome outcome{}; };
 
 // Any process and the node's object store. request 0: no answer is wanted.
 enum class StoreOperation : std::uint8_t { kCreate = 1, kSeal, kAbort, kPin, kUnpin, kFree };
@@ -115,7 +134,7 @@ struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available
 using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
                              TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
                              OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork, DurableRequest,
-                             DurableReply, Orphans>;
+                             DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

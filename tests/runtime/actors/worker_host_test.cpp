@@ -66,6 +66,7 @@ class NoEngine final : public Engine {
   void post_callback(std::function<void()>) override {}
   Resources total_resources() const override { return {}; }
   Resources available_resources() const override { return {}; }
+  RuntimeStats stats() const override { return {}; }
 };
 
 struct Fixture {
@@ -75,6 +76,7 @@ struct Fixture {
   Fixture() {
     environment.router = &router;
     environment.store = &store;
+    environment.references = references.get();
     environment.engine = engine;
     environment.inline_bytes = 100'000;
     host = std::make_unique<WorkerHost>(system, environment);
@@ -106,6 +108,9 @@ struct Fixture {
   caf::actor_system system{config};
   OwnersRouter router{};
   NoStore store{};
+  IdSource ids{7};
+  Lane lane{1};
+  std::shared_ptr<ReferenceKeeper> references = std::make_shared<ReferenceKeeper>(7, ids, router, store, lane, 100'000);
   std::shared_ptr<NoEngine> engine = std::make_shared<NoEngine>();
   HostEnvironment environment{};
   std::unique_ptr<WorkerHost> host;

@@ -25,13 +25,14 @@ RuntimeOptions small_machine(double cpus = 4, int gpus = 0);
 /// Waits up to `limit` for the condition; false when it never came true.
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 5s);
 
-/// A runtime whose resources must all be back when the test is over. Declare it before refs and handles.
+/// A runtime that must hold nothing any more when the test is over, and whose resources must all be back. Declare it before refs and handles.
 class Machine {
  public:
   explicit Machine(RuntimeOptions options = small_machine()) : rt(Runtime::start(options)) {}
   ~Machine() {
-    const bool clean = eventually([&] { return rt.available_resources() == rt.total_resources(); });
-    CHECK_MESSAGE(clean, "left: " << rt.available_resources().to_string() << " of " << rt.total_resources().to_string());
+    const bool clean = eventually([&] { return rt.available_resources() == rt.total_resources() && rt.stats().idle(); });
+    CHECK_MESSAGE(clean, "left: " << rt.available_resources().to_string() << " of " << rt.total_resources().to_string() << "; "
+                                  << rt.stats().to_string());
   }
   Runtime rt;
 };

@@ -25,6 +25,12 @@ Task task(std::uint64_t id) {
           .retry_module = 8, .retry_offset = kMax64};
 }
 
+Value with_references(Value value) {
+  value.references = std::make_shared<ValueReferences>();
+  value.references->list = {{.id = kMax64, .kind = 0}, {.id = 5, .kind = 1, .name = "actor A #1"}};
+  return value;
+}
+
 const LeaseInfo kLease{.id = {5}, .cpus = Amount::from_raw(std::numeric_limits<std::int64_t>::min()), .gpu_ids = {0, -1, 2147483647},
                       .lend_idle_cpus = true};
 const Resources kResources{{"CPU", 4}, {"", 0.5}, {"disk \n", -1}};
@@ -53,13 +59,14 @@ DurableReply durable_reply() {
 /// One of each kind, with everything that is at the edge.
 std::vector<Message> all_messages() {
   std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
-                                {.id = {2}, .result = chain(3), .retry = true},
+                                {.id = {2}, .result = chain(3), .retry = true, .lost = {kMax64}},
                                 {.id = {3}, .result = Unstarted{}},
                                 {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8},
-                                 .more = {Value{.bytes = bytes_of("w")}, Value{.stored = {10}, .stored_size = 9}}}};
+                                 .more = {Value{.bytes = bytes_of("w")}, Value{.stored = {10}, .stored_size = 9}}},
+                                {.id = {5}, .result = with_references({.bytes = bytes_of("v")})}};
   Task grouped = task(2);
   grouped.group = "io";
-  return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000},
+  return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000, 1 << 30},
           Ready{1},
           WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources}, true,
                      {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}},
@@ -93,7 +100,10 @@ std::vector<Message> all_messages() {
           DurableRequest{},
           durable_reply(),
           DurableReply{},
-          Orphans{{{1}, {kMax64}}}};
+          Orphans{{{1}, {kMax64}}},
+          Retire{},
+          ReferenceUpdates{{{core::ReferenceOperation::kLend, 1, 2, 3}, {core::ReferenceOperation::kReturn, kMax64, 2, -3}}},
+          ObjectSettled{{.id = {6}, .result = with_references({.stored = {9}, .stored_size = 8})}}};
 }
 
 }  // namespace
@@ -152,6 +162,20 @@ TEST_SUITE("runtime/wire/messages") {
     for (const auto* link = &std::get<LeaseLost>(*back).error; link; link = link->cause.get()) ++links;
     CHECK(links >= 16);
     CHECK(links < 64);
+  }
+
+  TEST_CASE("refs inside values travel beside their bytes, in order") {
+    const auto back = decode(encode(all_messages().back()));
+    const auto& value = std::get<Value>(std::get<ObjectSettled>(*back).outcome.result);
+    CHECK(value.stored == ObjectId{9});
+    REQUIRE(value.references);
+    REQUIRE(value.references->list.size() == 2);
+    CHECK(value.references->list[0].id == kMax64);
+    CHECK(value.references->list[1].kind == 1);
+    CHECK(value.references->list[1].name == "actor A #1");
+    CHECK_FALSE(value.references->accepted);
+    const auto none = decode(encode(ObjectSettled{{.result = Value{}}}));
+    CHECK_FALSE(std::get<Value>(std::get<ObjectSettled>(*none).outcome.result).references);
   }
 
   TEST_CASE("inline bytes are read where they lie") {

@@ -1,0 +1,307 @@
+#include "runtime/actors/reference_keeper.hpp"
+
+#include <algorithm>
+
+namespace manta::detail {
+
+namespace {
+
+std::string name_of(core::ReferenceId id) {
+  return "object " + std::to_string(id & 0xffffffffffull) + " of process " + std::to_string(maker_of(id));
+}
+
+ErrorInfo owner_died(core::ReferenceId id) {
+  return {.code = ErrorCode::kOwnerDied,
+          .message = "the process that made it has ended, and the value with it: make the object again",
+          .where = name_of(id)};
+}
+
+ErrorInfo let_go(core::ReferenceId id) {
+  return {.code = ErrorCode::kObjectLost, .message = "its owner does not know it any more", .where = name_of(id)};
+}
+
+}  // namespace
+
+/// The cell of an object that another process owns: asks for the value when somebody looks.
+class ReferenceKeeper::BorrowedCell final : public Cell {
+ public:
+  BorrowedCell(std::weak_ptr<ReferenceKeeper> keeper, core::ReferenceId id)
+      : Cell(type_ops<Void>(), [](Cell& cell) { static_cast<BorrowedCell&>(cell).fetch(); }), borrow(std::move(keeper), id) {}
+  void fetch() {
+    if (auto keeper = borrow.keeper_.lock())
+      keeper->fetch(*this);
+    else
+      set_error(std::make_shared<const ErrorInfo>(owner_died(borrow.id())));
+  }
+  Borrow borrow;
+};
+
+/// Bytes in the store that go when the object's owner does.
+class ReferenceKeeper::BorrowedStored final : public StoredObject {
+ public:
+  BorrowedStored(std::shared_ptr<StoredObject> bytes, std::weak_ptr<ReferenceKeeper> keeper, core::ReferenceId id)
+      : bytes_(std::move(bytes)), keeper_(std::move(keeper)), id_(id) {}
+  std::uint64_t id() const noexcept override { return bytes_->id(); }
+  std::uint64_t size() const noexcept override { return bytes_->size(); }
+  Result<Buffer> open() override {
+    auto opened = bytes_->open();
+    if (opened) return opened;
+    const auto keeper = keeper_.lock();
+    return keeper && keeper->is_gone(maker_of(id_)) ? owner_died(id_) : opened.error();
+  }
+
+ private:
+  std::shared_ptr<StoredObject> bytes_;
+  std::weak_ptr<ReferenceKeeper> keeper_;
+  core::ReferenceId id_;
+};
+
+class ReferenceKeeper::FetchWaiter final : public Cell::Waiter {
+ public:
+  FetchWaiter(std::weak_ptr<ReferenceKeeper> keeper, ProcessId to, core::ReferenceId id, std::weak_ptr<Cell> cell)
+      : keeper_(std::move(keeper)), to_(to), id_(id), cell_(std::move(cell)) {}
+  void settled() override {
+    auto keeper = keeper_.lock();
+    auto cell = cell_.lock();
+    if (keeper && cell) keeper->answer_when_encoded(to_, id_, std::move(cell));
+  }
+
+ private:
+  std::weak_ptr<ReferenceKeeper> keeper_;
+  ProcessId to_;
+  core::ReferenceId id_;
+  std::weak_ptr<Cell> cell_;
+};
+
+ReferenceKeeper::Borrow::~Borrow() {
+  if (auto keeper = keeper_.lock()) keeper->returned(*this);
+}
+
+ReferenceKeeper::ReferenceKeeper(ProcessId self, IdSource& ids, Router& router, StoreAccess& store, Lane& lane,
+                                 std::uint64_t inline_bytes, MakeActor make_actor)
+    : self_(self), ids_(ids), router_(router), store_(store), lane_(lane), inline_bytes_(inline_bytes),
+      make_actor_(std::move(make_actor)), table_(self) {}
+
+core::ReferenceId ReferenceKeeper::id_for(const Reference& reference) {
+  if (const auto it = ids_of_.find(reference.target.get()); it != ids_of_.end() && !table_.is_gone(maker_of(it->second)))
+    return it->second;
+  // Ours and never lent yet; or left by a process that has died: whoever gets it now gets what we know of it.
+  return reference.kind == ReferenceKind::kActor ? static_cast<ActorLink*>(reference.target.get())->id()
+                                                 : ids_.next<ObjectId>().value;
+}
+
+std::shared_ptr<wire::ValueReferences> ReferenceKeeper::give(const References& references, ProcessId to) {
+  auto out = std::make_shared<wire::ValueReferences>();
+  out->list.reserve(references.size());
+  core::ReferenceEffects effects;
+  Targets unused;
+  std::lock_guard lock(mutex_);
+  for (const auto& each : references) {
+    const auto id = id_for(each);
+    table_.give(id, to, effects);
+    if (maker_of(id) == self_ && table_.lent(id) && lent_.try_emplace(id, Lent{each.kind, each.target}).second)
+      ids_of_[each.target.get()] = id;
+    out->list.push_back({.id = id, .kind = static_cast<std::uint8_t>(each.kind)});
+    if (each.kind == ReferenceKind::kActor) out->list.back().name = static_cast<ActorLink*>(each.target.get())->description();
+  }
+  perform(effects, unused);
+  return out;
+}
+
+std::shared_ptr<void> ReferenceKeeper::borrowed(const wire::Reference& reference) {
+  auto& entry = borrowed_[reference.id];
+  if (auto target = entry.target.lock()) return target;
+  entry.kind = static_cast<ReferenceKind>(reference.kind);
+  std::shared_ptr<void> target;
+  if (reference.kind == static_cast<std::uint8_t>(ReferenceKind::kObject)) {
+    auto cell = std::make_shared<BorrowedCell>(weak_from_this(), reference.id);
+    cell->borrow.target_ = cell.get();
+    entry.borrow = &cell->borrow;
+    target = std::shared_ptr<Cell>(std::move(cell));
+  } else if (make_actor_) {
+    auto borrow = std::make_unique<Borrow>(weak_from_this(), reference.id);
+    auto& kept = *borrow;
+    auto link = make_actor_(reference, std::move(borrow));
+    kept.target_ = link.get();
+    entry.borrow = &kept;
+    target = std::move(link);
+  }
+  entry.target = target;
+  ids_of_[target.get()] = reference.id;
+  return target;
+}
+
+void ReferenceKeeper::accept(wire::ValueReferences& references, ProcessId from) {
+  auto accepted = std::make_shared<References>();
+  accepted->reserve(references.list.size());
+  std::vector<std::pair<std::shared_ptr<Cell>, ErrorInfo>> failed;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& each : references.list) {
+      const auto kind = static_cast<ReferenceKind>(each.kind);
+      if (table_.accept(each.id, from)) {
+        accepted->push_back({kind, borrowed(each)});
+        if (kind == ReferenceKind::kObject && table_.is_gone(maker_of(each.id)))
+          failed.emplace_back(std::static_pointer_cast<Cell>(accepted->back().target), owner_died(each.id));
+      } else if (const auto it = lent_.find(each.id); it != lent_.end()) {
+        accepted->push_back({kind, it->second.target});
+      } else if (kind == ReferenceKind::kObject) {
+        auto cell = std::make_shared<Cell>(type_ops<Void>());
+        failed.emplace_back(cell, let_go(each.id));
+        accepted->push_back({kind, std::move(cell)});
+      } else {
+        accepted->push_back({kind, nullptr});
+      }
+    }
+  }
+  for (auto& [cell, error] : failed) cell->set_error(std::make_shared<const ErrorInfo>(std::move(error)));
+  references.accepted = std::shared_ptr<const References>(std::move(accepted));
+}
+
+void ReferenceKeeper::perform(core::ReferenceEffects& effects, Targets& unused) {
+  for (auto id : effects.released) {
+    const auto it = lent_.find(id);
+    if (it == lent_.end()) continue;
+    ids_of_.erase(it->second.target.get());
+    unused.push_back(std::move(it->second.target));
+    lent_.erase(it);
+  }
+  if (closed_ || effects.sends.empty()) return;
+  std::stable_sort(effects.sends.begin(), effects.sends.end(), [](const auto& a, const auto& b) { return a.to < b.to; });
+  for (std::size_t i = 0; i < effects.sends.size();) {
+    const auto to = effects.sends[i].to;
+    wire::ReferenceUpdates updates;
+    for (; i < effects.sends.size() && effects.sends[i].to == to; ++i) updates.list.push_back(effects.sends[i].update);
+    router_.send(to, std::move(updates));
+  }
+}
+
+void ReferenceKeeper::returned(const Borrow& borrow) {
+  core::ReferenceEffects effects;
+  Targets unused;
+  std::lock_guard lock(mutex_);
+  if (const auto known = ids_of_.find(borrow.target_); known != ids_of_.end() && known->second == borrow.id())
+    ids_of_.erase(known);
+  const auto it = borrowed_.find(borrow.id());
+  if (it == borrowed_.end() || it->second.borrow != &borrow) return;  // a ref came while the last one went: its cell took over
+  borrowed_.erase(it);
+  table_.dropped(borrow.id(), effects);
+  perform(effects, unused);
+}
+
+void ReferenceKeeper::deliver(ProcessId from, const wire::ReferenceUpdates& updates) {
+  Targets unused;  // destroyed without the lock: what they hold may come back here
+  {
+    core::ReferenceEffects effects;
+    std::lock_guard lock(mutex_);
+    for (const auto& update : updates.list) table_.deliver(from, update, effects);
+    perform(effects, unused);
+  }
+  for (const auto& update : updates.list)
+    if (update.operation == core::ReferenceOperation::kFetch) serve_fetch(from, update.id);
+}
+
+void ReferenceKeeper::process_gone(ProcessId process) {
+  Targets unused;
+  std::vector<std::pair<std::shared_ptr<Cell>, core::ReferenceId>> orphans;
+  {
+    core::ReferenceEffects effects;
+    std::lock_guard lock(mutex_);
+    table_.process_gone(process, effects);
+    for (auto id : effects.orphaned) {
+      auto target = borrowed_[id].target.lock();
+      if (target && borrowed_[id].kind == ReferenceKind::kObject)
+        orphans.emplace_back(std::static_pointer_cast<Cell>(std::move(target)), id);
+      else
+        unused.push_back(std::move(target));
+    }
+    perform(effects, unused);
+  }
+  for (auto& [cell, id] : orphans) cell->set_error(std::make_shared<const ErrorInfo>(owner_died(id)));
+}
+
+void ReferenceKeeper::fetch(BorrowedCell& cell) {
+  const auto id = cell.borrow.id();
+  {
+    std::lock_guard lock(mutex_);
+    if (!closed_ && !table_.is_gone(maker_of(id)))
+      return router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kFetch, id, 0, 0}}});
+  }
+  cell.set_error(std::make_shared<const ErrorInfo>(owner_died(id)));
+}
+
+void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
+  std::shared_ptr<Cell> cell;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = lent_.find(id);
+    if (it != lent_.end() && it->second.kind == ReferenceKind::kObject) cell = std::static_pointer_cast<Cell>(it->second.target);
+  }
+  if (!cell) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = let_go(id)}});
+  cell->on_settled(std::make_shared<FetchWaiter>(weak_from_this(), to, id, cell));
+}
+
+void ReferenceKeeper::answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell) {
+  if (!cell->needs_encoding(inline_bytes_)) return answer(to, id, *cell);
+  lane_.post([self = shared_from_this(), to, id, cell = std::move(cell)] { self->answer(to, id, *cell); });
+}
+
+void ReferenceKeeper::answer(ProcessId to, core::ReferenceId id, Cell& cell) {
+  if (is_gone(to)) return;
+  if (cell.failed()) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = *cell.error()}});
+  Result<EncodedValue> encoded = [&]() -> Result<EncodedValue> {
+    try {
+      return cell.encoded(inline_bytes_, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+        return store_.place(size, fill, self_);
+      });
+    } catch (...) {  // a serialise function of the user's
+      return current_exception_info();
+    }
+  }();
+  if (!encoded) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = encoded.error()}});
+  router_.send(to, wire::ObjectSettled{{.id = {id}, .result = outgoing(*encoded, to)}});
+}
+
+void ReferenceKeeper::deliver(ProcessId from, wire::ObjectSettled settled) {
+  auto* value = std::get_if<wire::Value>(&settled.outcome.result);
+  if (value) incoming(*value, from);
+  const auto id = settled.outcome.id.value;
+  if (maker_of(id) != from) return;
+  std::shared_ptr<void> target;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = borrowed_.find(id);
+    if (it != borrowed_.end() && it->second.kind == ReferenceKind::kObject) target = it->second.target.lock();
+  }
+  auto* cell = static_cast<Cell*>(target.get());
+  if (!cell) return;  // nobody waits any more
+  if (auto* error = std::get_if<ErrorInfo>(&settled.outcome.result))
+    cell->set_error(std::make_shared<const ErrorInfo>(std::move(*error)));
+  else if (value && value->stored)
+    cell->set_stored(std::make_shared<BorrowedStored>(store_.borrowed(value->stored, value->stored_size), weak_from_this(), id), of(*value));
+  else if (value)
+    cell->set_bytes(std::move(value->bytes), of(*value));
+}
+
+std::shared_ptr<void> ReferenceKeeper::lent(core::ReferenceId id) const {
+  std::lock_guard lock(mutex_);
+  const auto it = lent_.find(id);
+  return it == lent_.end() ? nullptr : it->second.target;
+}
+
+bool ReferenceKeeper::is_gone(ProcessId process) const {
+  std::lock_guard lock(mutex_);
+  return table_.is_gone(process);
+}
+
+ReferenceKeeper::Counts ReferenceKeeper::counts() const {
+  std::lock_guard lock(mutex_);
+  return {lent_.size(), borrowed_.size()};
+}
+
+void ReferenceKeeper::close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+}  // namespace manta::detail
