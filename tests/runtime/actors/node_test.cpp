@@ -137,7 +137,7 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(process == f.launcher.launched.at(0));
     f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
     CHECK(f.full());
-    CHECK(f.router.take<wire::Shutdown>(process).size() == 1);
+    CHECK(f.router.take<wire::Retire>(process).size() == 1);
     f.node.process_ended(process, "ended");
     f.settle();
     CHECK(f.router.take<wire::LeaseLost>(kOwner).empty());
