@@ -95,4 +95,14 @@ std::shared_ptr<const void> Cell::value() {
   return decoded;
 }
 
+void Cell::leave_to_store() {
+  std::shared_ptr<const void> value;  // its destructor may be the user's: it runs without the lock
+  {
+    std::lock_guard lock(mutex_);
+    if (!stored_) return;
+    decoded_ = value_;
+    value.swap(value_);
+  }
+}
+
 }  // namespace manta::detail

@@ -101,6 +101,8 @@ class Cell {
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
+  /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there.
+  void leave_to_store();
   /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
   bool needs_encoding(std::uint64_t inline_limit) {
     std::lock_guard lock(mutex_);

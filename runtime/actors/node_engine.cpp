@@ -212,6 +212,7 @@ void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& s
         return node_store_->place(size, fill, kNodeProcess);
       })
       .value();
+  cell.leave_to_store();
 }
 
 std::shared_ptr<Cell> NodeEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {

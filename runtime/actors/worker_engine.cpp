@@ -195,6 +195,7 @@ void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string&
         return store_->place(size, fill, self_);
       })
       .value();
+  cell.leave_to_store();
 }
 
 std::shared_ptr<Cell> WorkerEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {

@@ -125,6 +125,18 @@ TEST_SUITE("runtime/objects/in_place") {
     CHECK(rt.get(rt.task<see_array>({.isolation = own_process}).remote(ref, gate.path())).first == kSum);
   }
 
+  // The process that put a large value kept it in its own memory beside the arena: 800 MiB that had been put and spilled
+  // were 800 MiB in memory all the same.
+  TEST_CASE("what was put lies in shared memory alone where workers are processes, also for the process that put it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto ref = rt.put(ramp());
+    const auto value = rt.get_shared(ref);
+    CHECK(contains(place_of(value->data()).path, "memfd") == in_processes());
+    CHECK(std::accumulate(value->begin(), value->end(), 0.0) == kSum);
+    CHECK(rt.get(rt.put(7)) == 7);
+  }
+
   TEST_CASE("results are read in place too: what a task made is not copied by whoever gets it") {
     Machine machine;
     auto& rt = machine.rt;
