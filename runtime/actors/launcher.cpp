@@ -42,7 +42,7 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::parts() {
   if (stopped_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
   if (parts_) return parts_;
   auto made = std::make_shared<Parts>();
-  auto links = Reactor::start("manta-links");
+  auto links = Reactor::start("manta-links", Reactor::Threads::kLent);
   if (!links) return links.error();
   made->links = std::move(*links);
   auto logs = Reactor::start("manta-logs");
@@ -55,6 +55,10 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::parts() {
   auto zygote = Zygote::start(std::move(options));
   if (!zygote) return zygote.error();
   made->zygote = std::move(*zygote);
+  {
+    std::lock_guard links_lock(mutex_);
+    links_ = made->links;
+  }
   return parts_ = std::move(made);
 }
 
@@ -192,9 +196,15 @@ void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const i
   {
     std::lock_guard lock(mutex_);
     if (auto it = entries_.find(to); it != entries_.end()) link = it->second.link;
+    if (link && links_) links_->expect_answer();
   }
   if (!link) return;
   end_unless_sent(to, send_message(*link, {.from = kNodeProcess, .to = to}, message.bytes(), fds));
+}
+
+std::shared_ptr<Reactor> ZygoteLauncher::links_loop() const {
+  std::lock_guard lock(mutex_);
+  return links_;
 }
 
 std::size_t ZygoteLauncher::processes() const {
@@ -224,6 +234,7 @@ void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
   {
     std::lock_guard lock(mutex_);
     entries_.clear();
+    links_.reset();
   }
   std::lock_guard lock(start_mutex_);
   parts_.reset();

@@ -43,6 +43,8 @@ class ZygoteLauncher final : public ProcessLauncher {
   /// Waits for the processes to leave, kills those that have not, ends the zygote.
   void stop(std::chrono::milliseconds grace);
   std::size_t processes() const;
+  /// The loop that reads the links; null before the first launch and after stop().
+  std::shared_ptr<Reactor> links_loop() const;
 
  private:
   struct Entry {
@@ -55,7 +57,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   };
   /// The parts, made at the first call; they stay alive while a launch uses them. RuntimeStopped after stop().
   struct Parts {
-    std::unique_ptr<Reactor> links{};
+    std::shared_ptr<Reactor> links{};
     std::unique_ptr<Reactor> logs{};
     std::unique_ptr<LogPump> pump{};
     std::unique_ptr<Zygote> zygote{};
@@ -79,6 +81,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   mutable std::mutex mutex_;  // guards entries_
   std::condition_variable changed_;
   std::map<ProcessId, Entry> entries_;
+  std::shared_ptr<Reactor> links_;  // likewise; null unless it runs
 };
 
 }  // namespace manta::detail

@@ -35,6 +35,7 @@ class NodeEngine final : public ProcessEngine {
   void on_message(ProcessId from, const Buffer& bytes);
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;
+  std::shared_ptr<Reactor> links_loop() override { return launcher_ ? launcher_->links_loop() : nullptr; }
   void need_running() const;
 
   const RuntimeOptions options_;

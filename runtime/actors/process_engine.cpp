@@ -23,6 +23,7 @@ std::vector<Work> work_of(std::vector<wire::Task> tasks) {
 class Blocked {
  public:
   Blocked() : executor_(Executor::current()) {
+    Reactor::stand_back();
     if (executor_) executor_->set_blocked(true);
     section_.emplace();
   }
@@ -36,16 +37,34 @@ class Blocked {
   std::optional<ElasticScheduler::BlockedSection> section_;
 };
 
-/// Wakes one thread when enough of several cells are settled, or one has failed.
+/// Wakes one thread when enough of several cells are settled, or one has failed. The thread sleeps, or meanwhile runs the loop
+/// that brings the results.
 class Gathering final : public Cell::Waiter {
  public:
-  Gathering(std::size_t missing, bool fail_fast) : missing_(static_cast<std::int64_t>(missing)), fail_fast_(fail_fast) {}
+  Gathering(std::size_t missing, bool fail_fast, std::shared_ptr<Reactor> loop = nullptr)
+      : missing_(static_cast<std::int64_t>(missing)), fail_fast_(fail_fast), loop_(std::move(loop)) {
+    if (loop_) loop_->begin_wait();
+  }
+  ~Gathering() override { end_wait(); }
   void settled() override {
     if (--missing_ <= 0) finish();
   }
   void finish() {
-    done_.store(1, std::memory_order_release);
-    futex_wake_all(done_);
+    end_wait();
+    done_.store(1);
+    if (in_loop_)
+      loop_->nudge();
+    else
+      futex_wake_all(done_);
+  }
+  bool loop_is_free() const { return loop_ && loop_->lies_free(); }
+  /// Waits by running the loop; false when it is not free.
+  bool run_loop(Deadline deadline) {
+    if (!loop_) return false;
+    in_loop_ = true;
+    const bool over = loop_->run_until([this] { return done_.load() != 0; }, deadline);
+    in_loop_ = false;
+    return over;
   }
   bool fail_fast() const { return fail_fast_; }
   bool done() const { return done_.load(std::memory_order_acquire) != 0; }
@@ -57,8 +76,14 @@ class Gathering final : public Cell::Waiter {
   }
 
  private:
+  void end_wait() {
+    if (loop_ && counted_.exchange(false)) loop_->end_wait();
+  }
   std::atomic<std::int64_t> missing_;
   const bool fail_fast_;
+  const std::shared_ptr<Reactor> loop_;
+  std::atomic<bool> counted_{true};  // among those that wait for the loop
+  std::atomic<bool> in_loop_{false};
   std::atomic<std::uint32_t> done_{0};
 };
 
@@ -170,9 +195,11 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 }
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
-  if (!cell.settled()) cell.demand();
-  if (spin_until([&] { return cell.settled(); })) return true;
-  if (CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
+  if (cell.settled()) return true;
+  cell.demand();
+  auto loop = links_loop();
+  if (!loop && spin_until([&] { return cell.settled(); })) return true;
+  if (loop || CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
     Cell* one = &cell;
     return wait_some(std::span(&one, 1), 1, deadline, false);
   }
@@ -186,6 +213,7 @@ void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
 
 bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
+  if (auto loop = changed() ? nullptr : links_loop()) loop->take_back();  // it is not run here
   if (spin_until(changed)) return true;
   bool in_time = true;
   {
@@ -232,7 +260,7 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   }
   const auto ready = cells.size() - pending.size();
   if (ready >= count) return true;
-  auto gathering = std::make_shared<Gathering>(count - ready, fail_fast);
+  auto gathering = std::make_shared<Gathering>(count - ready, fail_fast, CancelSlot::current() ? nullptr : links_loop());
   std::vector<std::pair<Cell*, std::shared_ptr<Cell::Waiter>>> registered;
   registered.reserve(pending.size());
   for (auto* cell : pending) {
@@ -241,11 +269,11 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
     registered.emplace_back(cell, waiter);
     cell->on_settled(std::move(waiter));
   }
-  bool in_time = spin_until([&] { return gathering->done(); });
+  bool in_time = !gathering->loop_is_free() && spin_until([&] { return gathering->done(); });
   const auto* slot = in_time ? nullptr : CancelSlot::current();
   if (!in_time && !(slot && slot->cancelled())) {
     Blocked blocked;
-    in_time = gathering->wait(deadline);
+    in_time = gathering->run_loop(deadline) || gathering->wait(deadline);
   }
   for (auto& [cell, waiter] : registered) cell->forget(waiter.get());
   if (slot) CancelSlot::check();

@@ -4,6 +4,7 @@
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/process/reactor.hpp"
 
 namespace manta::detail {
 
@@ -42,6 +43,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   void deliver(ProcessId from, wire::Message message);
   virtual void deliver_control(ProcessId from, wire::Message message) = 0;
   virtual void send_remote(ProcessId to, const wire::Message& message) = 0;
+  /// The loop that brings other processes' messages, for threads that may run it while they wait; null: they may not.
+  virtual std::shared_ptr<Reactor> links_loop() = 0;
   /// Fails what has not begun, waits for the rest; false when something still runs at the deadline.
   bool finish_work(SteadyClock::time_point deadline);
   void abandon_work();

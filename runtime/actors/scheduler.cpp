@@ -28,6 +28,7 @@ constexpr std::size_t kThroughput = 300;  // messages an actor may take before o
 thread_local ElasticScheduler* t_pool = nullptr;  // set on the pool's threads
 thread_local bool t_inline_next = false;
 thread_local bool t_inline_running = false;
+thread_local caf::resumable** t_kept = nullptr;
 thread_local std::deque<caf::resumable*>* t_inline_waiting = nullptr;
 
 }  // namespace
@@ -56,6 +57,8 @@ std::size_t ElasticScheduler::thread_count() const {
 }
 
 void ElasticScheduler::inline_next(bool on) noexcept { t_inline_next = on; }
+
+void ElasticScheduler::keep_next(caf::resumable** place) noexcept { t_kept = place; }
 
 void ElasticScheduler::start() {
   watcher_ = std::thread([this] {
@@ -106,6 +109,7 @@ void ElasticScheduler::run_inline(caf::resumable* job) {
 
 void ElasticScheduler::enqueue(caf::resumable* job) {
   if (std::exchange(t_inline_next, false)) return run_inline(job);
+  if (auto* place = std::exchange(t_kept, nullptr)) return static_cast<void>(*place = job);
   std::unique_lock lock(mutex_);
   queue_.push_back(job);
   queued_.store(queue_.size(), std::memory_order_release);

@@ -40,6 +40,11 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   /// On: messages sent by this thread go to a control actor: handle them right here when the actor is idle.
   static void inline_next(bool on) noexcept;
 
+  /// Not null: the next job that this thread would hand to the pool goes to `*place` instead; whoever takes it gives it to
+  /// run_here or enqueue.
+  static void keep_next(caf::resumable** place) noexcept;
+  void run_here(caf::resumable* job) { run(job); }
+
   /// Around a wait: the pool puts another thread to work meanwhile. No effect on threads that are not the pool's.
   class BlockedSection {
    public:

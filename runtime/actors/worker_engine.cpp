@@ -38,6 +38,7 @@ wire::StoreReply RemoteStore::ask(wire::StoreRequest request) {
     pending_[request.request] = pending;
   }
   send_(request);
+  Reactor::stand_back();
   while (pending->done.load(std::memory_order_acquire) == 0) futex_wait(pending->done, 0, std::nullopt);
   return std::move(pending->reply);
 }
@@ -94,12 +95,26 @@ Result<void> RemoteStore::seal(ObjectId id) {
 
 void RemoteStore::abort(ObjectId id) { send_({.operation = wire::StoreOperation::kAbort, .id = id}); }
 
-WorkerEngine::WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello)
+WorkerEngine::WorkerEngine(std::shared_ptr<Reactor> reactor, std::shared_ptr<Link> link, const wire::Hello& hello)
     : ProcessEngine(hello.process, hello.total, hello.inline_bytes, true,
                     {hello.max_queued_bytes, std::chrono::milliseconds(hello.submit_timeout_ms)}),
-      link_(std::move(link)) {}
+      reactor_(std::move(reactor)), link_(std::move(link)) {}
 
-void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine) {
+/// What a lone task or call wakes runs on this thread after this round, where the message was read.
+void WorkerEngine::deliver_here(ProcessId from, wire::Message message) {
+  const auto* run = std::get_if<wire::RunTasks>(&message);
+  const auto* call = std::get_if<wire::CallActor>(&message);
+  if (!(run && run->tasks.size() == 1) && !(call && call->calls.size() == 1)) return deliver(from, std::move(message));
+  auto& scheduler = ElasticScheduler::of(system());
+  caf::resumable* job = nullptr;
+  ElasticScheduler::keep_next(&job);
+  deliver(from, std::move(message));
+  ElasticScheduler::keep_next(nullptr);
+  if (job && !reactor_->run_after_round([&scheduler, job] { scheduler.run_here(job); })) scheduler.enqueue(job);
+}
+
+void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::shared_ptr<Link>& link, Link::Frame& frame,
+                            std::shared_ptr<WorkerEngine>& engine) {
   Route route;
   std::span<const std::byte> bytes;
   if (!split_message(frame, route, bytes)) leave(1);
@@ -117,7 +132,7 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
       log(LogLevel::kError, "this worker's build differs from the driver's: was the executable replaced while it ran?");
       leave(1);
     }
-    engine.reset(new WorkerEngine(link, *hello));
+    engine.reset(new WorkerEngine(reactor, link, *hello));
     auto store = std::make_shared<RemoteStore>(hello->process, [self = engine.get()](const wire::StoreRequest& request) {
       self->send_remote(kNodeProcess, request);
     });
@@ -131,19 +146,19 @@ void WorkerEngine::on_frame(const std::shared_ptr<Link>& link, Link::Frame& fram
   } else if (auto* durable = std::get_if<wire::DurableReply>(&*message); durable && engine) {
     engine->remote_durables_->on_reply(std::move(*durable));
   } else if (engine) {
-    engine->deliver(route.from, std::move(*message));
+    engine->deliver_here(route.from, std::move(*message));
     engine->leave_if_unused();
   }
 }
 
 void WorkerEngine::run(WorkerStart start) {
   limit_torch_threads();
-  auto reactor = Reactor::start("manta-links").value();
+  const std::shared_ptr<Reactor> reactor = Reactor::start("manta-links", Reactor::Threads::kTwo).value();
   LinkOptions options;
   options.limits.max_payload_bytes = kMaxFrameBytes;
   auto link = Link::make(*reactor, std::move(start.link), options);
   static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
-  link->start({.on_frame = [link](Link::Frame& frame) { on_frame(link, frame, engine); },
+  link->start({.on_frame = [reactor, link](Link::Frame& frame) { on_frame(reactor, link, frame, engine); },
                .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here
       .value();
   while (true) ::pause();
@@ -184,6 +199,7 @@ Resources WorkerEngine::available_resources() const {
     reports_[request] = wait;
   }
   const_cast<WorkerEngine*>(this)->send(kNodeProcess, wire::ResourcesReport{.request = request});
+  Reactor::stand_back();
   while (wait->done.load(std::memory_order_acquire) == 0) futex_wait(wait->done, 0, std::nullopt);
   return wait->report.available;
 }

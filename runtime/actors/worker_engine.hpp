@@ -53,17 +53,21 @@ class WorkerEngine final : public ProcessEngine {
   RuntimeStats stats() const override { return own_stats(); }
 
  private:
-  WorkerEngine(std::shared_ptr<Link> link, const wire::Hello& hello);
-  static void on_frame(const std::shared_ptr<Link>& link, Link::Frame& frame, std::shared_ptr<WorkerEngine>& engine);
+  WorkerEngine(std::shared_ptr<Reactor> reactor, std::shared_ptr<Link> link, const wire::Hello& hello);
+  static void on_frame(const std::shared_ptr<Reactor>& reactor, const std::shared_ptr<Link>& link, Link::Frame& frame,
+                       std::shared_ptr<WorkerEngine>& engine);
+  void deliver_here(ProcessId from, wire::Message message);
   void deliver_control(ProcessId from, wire::Message message) override;
   /// Told to retire, and nobody refers to what this process owns: ends it.
   void leave_if_unused() const;
   void send_remote(ProcessId to, const wire::Message& message) override;
+  std::shared_ptr<Reactor> links_loop() override { return nullptr; }  // its own threads read: a cancel must reach who waits
 
   struct ReportWait {
     std::atomic<std::uint32_t> done{0};
     wire::ResourcesReport report{};
   };
+  const std::shared_ptr<Reactor> reactor_;
   const std::shared_ptr<Link> link_;
   bool retiring_ = false;  // the reactor's thread only
   std::shared_ptr<RemoteStore> remote_store_;

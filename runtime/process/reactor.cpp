@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <future>
 
 namespace manta {
 
@@ -16,6 +15,9 @@ namespace {
 
 constexpr int kEventsPerWait = 64;
 constexpr Reactor::Token kWakeToken = 0;
+constexpr int kRefusedAfterLong = 64;  // functions that go elsewhere after one that outlasted the patience
+
+thread_local Reactor* t_laid_down = nullptr;
 
 ErrorInfo stopped_error() {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the reactor has been stopped; nothing can be registered"};
@@ -31,7 +33,7 @@ sigset_t asynchronous_signals() {
 
 }  // namespace
 
-Result<std::unique_ptr<Reactor>> Reactor::start(const std::string& name) {
+Result<std::unique_ptr<Reactor>> Reactor::start(const std::string& name, Threads threads) {
   OwnedFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return system_error("making an epoll instance", errno);
   OwnedFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -39,24 +41,31 @@ Result<std::unique_ptr<Reactor>> Reactor::start(const std::string& name) {
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kWakeToken}};
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0)
     return system_error("watching an event descriptor", errno);
-  std::unique_ptr<Reactor> reactor(new Reactor(std::move(epoll), std::move(wake)));
+  std::unique_ptr<Reactor> reactor(new Reactor(std::move(epoll), std::move(wake), threads));
   const sigset_t blocked = asynchronous_signals();
-  sigset_t before;
-  ::pthread_sigmask(SIG_BLOCK, &blocked, &before);  // the thread inherits it
-  std::promise<void> ready;                         // the thread must not look at thread_ before it is set
-  reactor->thread_ = std::thread([self = reactor.get(), started = ready.get_future().share()] {
-    started.wait();
-    self->loop();
-  });
+  ::pthread_sigmask(SIG_BLOCK, &blocked, &reactor->signals_);  // the threads inherit it
+  const sigset_t before = reactor->signals_;
+  try {
+    reactor->thread_ = reactor->start_thread(name);
+    if (threads == Threads::kTwo) reactor->second_ = reactor->start_thread(name);
+  } catch (const std::system_error& e) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return system_error("starting a thread", e.code().value());
+  }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(reactor->thread_.native_handle(), name.substr(0, 15).c_str());
-  ready.set_value();
   return reactor;
 }
 
-Reactor::Reactor(OwnedFd epoll, OwnedFd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+Reactor::Reactor(OwnedFd epoll, OwnedFd wake, Threads threads)
+    : epoll_(std::move(epoll)), wake_(std::move(wake)), threads_(threads) {}
 
 Reactor::~Reactor() { stop(); }
+
+std::thread Reactor::start_thread(const std::string& name) {
+  std::thread thread([this] { loop(); });
+  ::pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());
+  return thread;
+}
 
 Result<Reactor::Token> Reactor::add(int fd, std::uint32_t events, Callback callback) {
   auto entry = std::make_shared<Entry>(Entry{fd, std::move(callback)});
@@ -114,7 +123,9 @@ void Reactor::stop() {
     stopping_ = true;
   }
   wake();
+  baton_.hurry();
   if (thread_.joinable()) thread_.join();
+  if (second_.joinable()) second_.join();
   decltype(entries_) entries;
   decltype(timers_) timers;
   std::lock_guard lock(mutex_);
@@ -128,23 +139,97 @@ void Reactor::wake() noexcept {
 }
 
 void Reactor::loop() {
-  std::array<epoll_event, kEventsPerWait> events;
+  while (baton_.try_take() || baton_.stand_by()) lead();
+}
+
+/// With the loop, until it is laid down or the reactor stops.
+void Reactor::lead() {
+  leader_ = std::this_thread::get_id();
   for (;;) {
-    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerWait, timeout_ms());
-    MANTA_CHECK(count >= 0 || errno == EINTR);
-    for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == kWakeToken) {
-        std::uint64_t ignored = 0;
-        [[maybe_unused]] const auto got = ::read(wake_.get(), &ignored, sizeof(ignored));
-      } else if (const auto entry = find(events[i].data.u64)) {
-        entry->callback(events[i].events);
-      }
-    }
-    run_timers();
-    run_posted();
-    std::lock_guard lock(mutex_);
-    if (stopping_ && posted_.empty()) return;
+    takes_next_ = threads_ == Threads::kTwo;
+    const bool goes_on = round(std::nullopt);
+    takes_next_ = false;
+    const bool lend = threads_ == Threads::kLent && waiting_.load(std::memory_order_relaxed) == 0 && wanted_.exchange(false);
+    if (goes_on && !next_ && !lend) continue;
+    Function function = std::exchange(next_, nullptr);
+    leader_ = std::thread::id();
+    expected_.store(0, std::memory_order_relaxed);
+    if (!goes_on) baton_.stop();
+    baton_.lay_down();
+    if (!goes_on || !function) return;
+    run_next(function);
+    if (!baton_.try_take()) return refused_.store(kRefusedAfterLong, std::memory_order_relaxed);
+    leader_ = std::this_thread::get_id();
   }
+}
+
+/// With the signals of the program's threads: what the function starts inherits them.
+void Reactor::run_next(Function& function) {
+  const sigset_t blocked = asynchronous_signals();
+  ::pthread_sigmask(SIG_SETMASK, &signals_, nullptr);
+  t_laid_down = this;
+  function();
+  function = nullptr;
+  t_laid_down = nullptr;
+  ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+}
+
+/// One wait and the callbacks of what came. False when the reactor is to stop.
+bool Reactor::round(Deadline deadline) {
+  std::array<epoll_event, kEventsPerWait> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerWait, timeout_ms(deadline));
+  MANTA_CHECK(count >= 0 || errno == EINTR);
+  for (int i = 0; i < count; ++i) {
+    if (events[i].data.u64 == kWakeToken) {
+      std::uint64_t ignored = 0;
+      [[maybe_unused]] const auto got = ::read(wake_.get(), &ignored, sizeof(ignored));
+    } else if (const auto entry = find(events[i].data.u64)) {
+      entry->callback(events[i].events);
+    }
+  }
+  run_timers();
+  run_posted();
+  std::lock_guard lock(mutex_);
+  return !stopping_ || !posted_.empty();
+}
+
+bool Reactor::run_until(const std::function<bool()>& done, Deadline deadline) {
+  if (done()) return true;
+  if (!baton_.try_take()) {
+    wanted_.store(true, std::memory_order_relaxed);
+    return false;
+  }
+  leader_ = std::this_thread::get_id();
+  bool goes_on = true;
+  while (!done() && goes_on && (!deadline || Clock::now() < *deadline)) goes_on = round(deadline);
+  leader_ = std::thread::id();
+  expected_.store(0, std::memory_order_relaxed);
+  baton_.lay_down();
+  const bool others_wait = threads_ == Threads::kTwo || waiting_.load(std::memory_order_relaxed) > 0;
+  if (!goes_on || others_wait) baton_.hurry();
+  return done();
+}
+
+void Reactor::nudge() noexcept {
+  if (!on_reactor_thread()) wake();
+}
+
+void Reactor::expect_answer() noexcept {
+  if (baton_.lies_free() && expected_.fetch_add(1, std::memory_order_relaxed) == 1) baton_.hurry();
+}
+
+bool Reactor::run_after_round(Function function) {
+  if (!on_reactor_thread() || !takes_next_ || next_) return false;
+  if (refused_.load(std::memory_order_relaxed) > 0) {
+    refused_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  next_ = std::move(function);
+  return true;
+}
+
+void Reactor::stand_back() noexcept {
+  if (t_laid_down) t_laid_down->baton_.hurry();
 }
 
 void Reactor::run_posted() {
@@ -173,11 +258,12 @@ void Reactor::run_timers() {
   }
 }
 
-int Reactor::timeout_ms() {
+int Reactor::timeout_ms(Deadline deadline) {
   std::lock_guard lock(mutex_);
   if (!posted_.empty() || stopping_) return 0;
-  if (timers_.empty()) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - Clock::now());
+  if (!timers_.empty() && (!deadline || timers_.begin()->first < *deadline)) deadline = timers_.begin()->first;
+  if (!deadline) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now());
   return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1'000'000));
 }
 

@@ -15,6 +15,21 @@ using manta::Reactor;
 using manta_test::Watched;
 using Clock = std::chrono::steady_clock;
 
+/// Runs the loop on this thread until the condition, which only it looks at; asks until it is lent.
+bool borrow(Reactor& reactor, const std::function<bool()>& condition, std::chrono::milliseconds limit) {
+  bool ran = false, over = false;
+  const auto look = [&] {
+    if (!reactor.on_reactor_thread()) return over;
+    ran = true;
+    return over = condition();
+  };
+  while (!ran) {
+    reactor.post([] {});
+    static_cast<void>(reactor.run_until(look, Clock::now() + limit));
+  }
+  return over;
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/process") {
@@ -95,5 +110,75 @@ TEST_SUITE("runtime/process") {
     });
     REQUIRE(blocked.wait([](int b) { return b > 0; }));
     CHECK(blocked.get() == 3);
+  }
+
+  TEST_CASE("a thread that waits runs the loop itself once it is lent, and gives it back when it no longer waits") {
+    auto reactor = std::move(Reactor::start("test", Reactor::Threads::kLent).value());
+    const auto here = std::this_thread::get_id();
+    CHECK(borrow(*reactor, [] { return true; }, std::chrono::seconds(1)));
+    for (int i = 0; i < 100; ++i) {
+      std::thread::id runner;
+      bool done = false;
+      REQUIRE(borrow(*reactor, [&] {
+        if (runner == std::thread::id()) reactor->post([&] { runner = std::this_thread::get_id(), done = true; });
+        return done;
+      }, std::chrono::seconds(10)));
+      REQUIRE(runner == here);
+    }
+    Watched<std::thread::id> later;
+    REQUIRE(reactor->post([&] { later.update([](auto& id) { id = std::this_thread::get_id(); }); }));
+    REQUIRE(later.wait([](auto id) { return id != std::thread::id(); }));  // nobody waits in it: its own thread is back
+    CHECK(later.get() != here);
+  }
+
+  TEST_CASE("a wait in the loop ends at its deadline, and when another thread makes its condition true") {
+    auto reactor = std::move(Reactor::start("test", Reactor::Threads::kLent).value());
+    const auto begin = Clock::now();
+    CHECK_FALSE(borrow(*reactor, [] { return false; }, std::chrono::milliseconds(20)));
+    CHECK(Clock::now() - begin >= std::chrono::milliseconds(20));
+    std::atomic<bool> waits = false, done = false;
+    std::thread other([&] {
+      while (!waits) std::this_thread::yield();
+      done = true;
+      reactor->nudge();
+    });
+    CHECK(borrow(*reactor, [&] { return waits = true, done.load(); }, std::chrono::seconds(10)));
+    other.join();
+  }
+
+  TEST_CASE("a function after a round runs on the loop's thread; when it blocks, the other thread takes the loop over") {
+    auto reactor = std::move(Reactor::start("test", Reactor::Threads::kTwo).value());
+    std::atomic<bool> accepted = false, release = false, ended = false;
+    std::thread::id reader, runner;
+    sigset_t signals;
+    ::sigfillset(&signals);
+    REQUIRE(reactor->post([&] {
+      reader = std::this_thread::get_id();
+      accepted = reactor->run_after_round([&] {
+        runner = std::this_thread::get_id();
+        ::pthread_sigmask(SIG_BLOCK, nullptr, &signals);
+        while (!release) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        ended = true;
+      });
+      CHECK_FALSE(reactor->run_after_round([] {}));  // one a round
+    }));
+    CHECK(manta_test::eventually([&] { return accepted.load(); }));
+    Watched<std::thread::id> meanwhile;
+    REQUIRE(reactor->post([&] { meanwhile.update([](auto& id) { id = std::this_thread::get_id(); }); }));
+    REQUIRE(meanwhile.wait([](auto id) { return id != std::thread::id(); }));
+    CHECK_FALSE(ended);
+    release = true;
+    CHECK(manta_test::eventually([&] { return ended.load(); }));
+    CHECK(reader == runner);
+    CHECK(meanwhile.get() != runner);
+    CHECK(::sigismember(&signals, SIGTERM) == 0);  // what it starts must not inherit blocked signals
+    reactor->stop();
+  }
+
+  TEST_CASE("a loop of one thread takes no function after a round") {
+    auto reactor = std::move(Reactor::start("test").value());
+    Watched<int> answer;
+    REQUIRE(reactor->post([&] { answer.update([&](int& value) { value = reactor->run_after_round([] {}) ? 1 : 2; }); }));
+    CHECK(answer.wait([](int value) { return value == 2; }));
   }
 }
