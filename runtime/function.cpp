@@ -151,9 +151,12 @@ std::uint64_t program_build_id() {
 const std::shared_ptr<const std::string>& shared_name(FunctionEntry& entry) {
   const auto* name = entry.shared_name.load(std::memory_order_acquire);
   if (name) return *name;
-  const auto* made = new std::shared_ptr<const std::string>(std::make_shared<const std::string>(entry.name()));
+  // Kept for ever, so it counts no references: all threads would write to that one counter, at each task.
+  const auto* text = new std::string(entry.name());
+  const auto* made = new std::shared_ptr<const std::string>(std::shared_ptr<const void>(), text);
   if (entry.shared_name.compare_exchange_strong(name, made, std::memory_order_acq_rel)) return *made;
   delete made;
+  delete text;
   return *name;
 }
 

@@ -13,6 +13,7 @@
 #include "bench/harness/floors.hpp"
 #include "bench/harness/report.hpp"
 #include "bench/runtime/runtime_benches.hpp"
+#include "bench/runtime/scale_benches.hpp"
 
 namespace {
 
@@ -32,7 +33,21 @@ struct Plan {
   std::string floor;
   manta::Workers workers;
   Body (*make)(manta::Client&);
+  bool slow = false;  ///< takes seconds a run: with --quick only when named
 };
+
+/// What one of many costs in memory, beside what it may cost.
+struct MemoryPlan {
+  std::string name;
+  double (*bytes_of)(manta::Client&);
+  double bar;
+};
+
+const std::vector<MemoryPlan>& memory_plans() {
+  static const std::vector<MemoryPlan> all = {{"tasks_1m_bytes", bytes_of_a_queued_task, 400},
+                                              {"actors_100k_bytes", bytes_of_an_idle_actor, 2048}};
+  return all;
+}
 
 const std::vector<Plan>& plans() {
   using manta::Workers;
@@ -44,6 +59,13 @@ const std::vector<Plan>& plans() {
       {"put_int", "puts/s", "futex_ping_pong", Workers::kThread, put_int},
       {"get_int", "gets/s", "futex_ping_pong", Workers::kThread, get_int},
       {"refs_10k", "objects/s", "futex_ping_pong", Workers::kThread, refs_10k},
+      {"task_serial_cpu", "tasks/s of CPU", "futex_ping_pong_cpu", Workers::kThread,
+       [](manta::Client& client) { return in_cpu_time(task_serial(client)); }},
+      {"actor_serial_cpu", "calls/s of CPU", "futex_ping_pong_cpu", Workers::kThread,
+       [](manta::Client& client) { return in_cpu_time(actor_serial(client)); }},
+      {"tasks_1m", "tasks/s", "queue_pool", Workers::kThread, tasks_1m, true},
+      {"actors_10k", "actors/s", "queue_pool", Workers::kThread, actors_10k, true},
+      {"fib_25", "tasks/s", "queue_pool", Workers::kThread, fib_25, true},
       {"proc_task_serial", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_serial},
       {"proc_task_batch_1000", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_batch_1000},
       {"proc_actor_serial", "calls/s", "unix_socket_ping_pong", Workers::kProcess, actor_serial},
@@ -52,43 +74,62 @@ const std::vector<Plan>& plans() {
   return all;
 }
 
-/// The plans whose whole name matches. Throws CLI::ValidationError when none does.
-std::vector<Plan> chosen(const std::string& only) {
-  std::vector<Plan> found;
+struct Chosen {
+  std::vector<Plan> plans;
+  std::vector<MemoryPlan> memory;
+};
+
+/// What is wanted by its whole name. Throws CLI::ValidationError when nothing is.
+Chosen chosen(const Flags& flags) {
+  Chosen found;
   std::string names;
+  const bool all = flags.only == ".*";
   try {
-    const std::regex wanted(only);
+    const std::regex wanted(flags.only);
     for (const Plan& plan : plans()) {
       names += " " + plan.name;
-      if (std::regex_match(plan.name, wanted)) found.push_back(plan);
+      if (std::regex_match(plan.name, wanted) && !(flags.quick && all && plan.slow)) found.plans.push_back(plan);
+    }
+    for (const MemoryPlan& plan : memory_plans()) {
+      names += " " + plan.name;
+      if (std::regex_match(plan.name, wanted) && !(flags.quick && all)) found.memory.push_back(plan);
     }
   } catch (const std::regex_error& e) {
-    throw CLI::ValidationError("--only", fmt::format("'{}' is no regular expression: {}", only, e.what()));
+    throw CLI::ValidationError("--only", fmt::format("'{}' is no regular expression: {}", flags.only, e.what()));
   }
-  if (found.empty()) throw CLI::ValidationError("--only", fmt::format("'{}' matches none of:{}", only, names));
+  if (found.plans.empty() && found.memory.empty())
+    throw CLI::ValidationError("--only", fmt::format("'{}' matches none of:{}", flags.only, names));
   return found;
 }
 
 /// Runs the plans; one runtime at a time, started when the first plan that needs it comes.
-std::vector<Row> run(const std::vector<Plan>& wanted, const Effort& effort, const Machine& machine) {
+std::vector<Row> run(const Chosen& wanted, const Effort& effort, const Machine& machine) {
   SocketPingPong socket(machine);
   FutexPingPong futex(machine);
   QueuePool pool(machine);
   const auto floor_body = [&](const std::string& name) -> Body {
     if (name == "futex_ping_pong") return std::ref(futex);
+    if (name == "futex_ping_pong_cpu") return in_cpu_time(std::ref(futex));
     if (name == "queue_pool") return std::ref(pool);
     return std::ref(socket);
   };
   std::optional<manta::Runtime> runtime;
   std::optional<manta::Workers> workers;
   std::vector<Row> rows;
-  for (const Plan& plan : wanted) {
+  for (const Plan& plan : wanted.plans) {
     if (workers != plan.workers) {
       runtime.reset();
       runtime.emplace(manta::Runtime::start({.workers = plan.workers}));
       workers = plan.workers;
     }
     rows.push_back(measure({plan.name, plan.unit, plan.floor, plan.make(*runtime), floor_body(plan.floor)}, effort));
+    print_row(rows.back());
+  }
+  for (const MemoryPlan& plan : wanted.memory) {
+    runtime.reset();
+    runtime.emplace(manta::Runtime::start({.workers = manta::Workers::kThread}));
+    const double bytes = plan.bytes_of(*runtime);
+    rows.push_back({plan.name, bytes, "bytes each", "bar", plan.bar, bytes / plan.bar, 0});
     print_row(rows.back());
   }
   return rows;
@@ -106,7 +147,7 @@ int main(int argc, char** argv) {
   app.add_option("--default-out", flags.default_out, "what --out is when it is not given")->group("");
   try {
     app.parse(argc, argv);
-    const std::vector<Plan> wanted = chosen(flags.only);
+    const Chosen wanted = chosen(flags);
     const Machine machine = describe_machine(two_cores());
     hold_on(machine.cores);
     print_machine(machine);

@@ -33,15 +33,25 @@ class ControlActor {
   ControlActor(const ControlActor&) = delete;
 
   void tell(Event event) {
-    {
-      std::lock_guard lock(state_->mutex);
-      if (state_->stopped) return;
-      state_->events.push_back(std::move(event));
-      if (std::exchange(state_->awake, true)) return;
-    }
+    if (!put(std::move(event), [] { return false; })) return;
     ElasticScheduler::inline_next(true);
     caf::anon_send(actor_, WakeAtom::value);
     ElasticScheduler::inline_next(false);
+  }
+
+  /// An event that changes nothing before the handler's next one: while `may_wait()` holds, it waits for that one. The
+  /// handler decides what may_wait says; it is asked under the inbox's lock, so the handler's last word counts.
+  template <class MayWait>
+  void tell_with_next(Event event, MayWait&& may_wait) {
+    if (!put(std::move(event), std::forward<MayWait>(may_wait))) return;
+    ElasticScheduler::inline_next(true);
+    caf::anon_send(actor_, WakeAtom::value);
+    ElasticScheduler::inline_next(false);
+  }
+
+  /// Handled by a thread of the pool, not by this one: for one of many in a row, which are then handled in groups.
+  void tell_in_background(Event event) {
+    if (put(std::move(event), [] { return false; })) caf::anon_send(actor_, WakeAtom::value);
   }
 
   /// Drops what waits; later events are dropped too. Waits for the event that is being handled (not to be called by it).
@@ -58,17 +68,30 @@ class ControlActor {
   }
 
  private:
+  static constexpr std::size_t kMaxWaiting = 256;  ///< events that wait for the next one
+
+  /// True when the actor must be woken.
+  template <class MayWait>
+  bool put(Event event, MayWait&& may_wait) {
+    std::lock_guard lock(state_->mutex);
+    if (state_->stopped) return false;
+    state_->events.push_back(std::move(event));
+    if (state_->awake || (may_wait() && state_->events.size() < kMaxWaiting)) return false;
+    state_->awake = true;
+    return true;
+  }
+
   struct State {
     void drain() noexcept {  // an exception here is a bug: better an end that is seen than a runtime that hangs
       std::vector<Event> group;
       while (true) {
+        group.clear();
         {
           std::lock_guard lock(mutex);
-          group.clear();
           handling = !events.empty() && !stopped;
           if (!handling) {
             awake = false;
-            rested.notify_all();
+            if (stopped) rested.notify_all();
             return;
           }
           group.swap(events);

@@ -161,13 +161,17 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
 }
 
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
-  static const auto kDefaults = std::make_shared<const TaskOptions>();
+  static const TaskOptions kDefaultValues;
+  static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
   auto task = std::make_shared<OwnedTask>();
   task->options = options ? std::move(options) : kDefaults;
   task->name = name_or(task->options->name, *record->function);
   task->record = std::move(record);
   const bool own_process = task->options->isolation == Isolation::kOwnProcess;
-  check(request_of(*task->options), own_process, !task->options->env.empty(), *task->name);
+  if (task->options != kDefaults || !defaults_fit_.load(std::memory_order_relaxed)) {
+    check(request_of(*task->options), own_process, !task->options->env.empty(), *task->name);
+    if (task->options == kDefaults) defaults_fit_ = true;
+  }
   task->portable = options_.portable || own_process;
   task->id = ids_.next<TaskId>();
   task->nested = nested;
@@ -185,7 +189,9 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
   task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + task->arguments.bytes.size(), UINT32_MAX));
   queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
-  actor_->tell(Submitted{task});
+  actor_->tell_with_next(Submitted{task}, [this, &task] {
+    return !task->nested && saturated_.load(std::memory_order_relaxed) == task->options.get();
+  });
   if (task->options->deadline > std::chrono::nanoseconds(0))
     if (const auto deadline = deadline_in(task->options->deadline)) timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); });
   watch_arguments(task, pending);
@@ -230,8 +236,28 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   const auto pending = pending_arguments(*call);
   call->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
-  actor_->tell(Called{call});
+  // One of many in a row: they go to the actor in groups while this thread makes more.
+  calls_waiting_.load(std::memory_order_relaxed) < kManyCalls ? actor_->tell(Called{call}) : actor_->tell_in_background(Called{call});
   watch_arguments(call, pending);
+}
+
+std::uint32_t Owner::shape_index(const OwnedTask& task) {
+  if (task.options == last_options_) return last_shape_;
+  last_options_ = task.options;
+  last_shape_ = task_table_.shape_index(shape_of(task));
+  shape_options_.try_emplace(last_shape_, task.options);
+  return last_shape_;
+}
+
+void Owner::tell_submitters() {
+  saturated_.store(last_options_ && task_table_.saturated(last_shape_) ? last_options_.get() : nullptr, std::memory_order_relaxed);
+  calls_waiting_.store(calls_.size(), std::memory_order_relaxed);
+}
+
+void Owner::drop_result(const wire::Outcome& outcome) {
+  if (auto* value = std::get_if<wire::Value>(&outcome.result); value && value->stored) store_.free(value->stored);
+  for (const auto& value : outcome.more)
+    if (value.stored) store_.free(value.stored);
 }
 
 void Owner::dropped(ActorId actor) { actor_->tell(Dropped{actor}); }

@@ -4,6 +4,7 @@
 // that a value too large to travel inline is written to the object store by the calling thread.
 #include <variant>
 
+#include "runtime/actors/id_table.hpp"
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owned_work.hpp"
@@ -135,6 +136,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void fail_call(OwnedCall& call, core::CallFailure why);
   void forget_task(OwnedTask& task);
   core::TaskShape shape_of(const OwnedTask& task) const;
+  std::uint32_t shape_index(const OwnedTask& task);
+  void tell_submitters();  ///< whether what they submit next may wait
   std::string describe(const OwnedConstructor& actor) const;
 
   IdSource& ids_;
@@ -149,8 +152,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   core::ActorTable actor_table_{};
   core::TaskEffects task_effects_{};
   core::ActorEffects actor_effects_{};
-  std::unordered_map<TaskId, std::shared_ptr<OwnedTask>> tasks_{};
-  std::unordered_map<TaskId, std::shared_ptr<OwnedCall>> calls_{};
+  IdTable<TaskId, OwnedTask> tasks_{};
+  IdTable<TaskId, OwnedCall> calls_{};
   std::vector<std::shared_ptr<OwnedWork>> settled_{};  ///< kept until the effects that may name them are performed
   std::unordered_map<ActorId, std::shared_ptr<OwnedConstructor>> actors_{};
   std::unordered_map<LeaseId, HeldLease> leases_{};
@@ -158,6 +161,13 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
+  static constexpr std::size_t kManyCalls = 32;
+  std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's
+  std::uint32_t last_shape_ = 0;
+  // For the submitting threads.
+  std::atomic<const TaskOptions*> saturated_{nullptr};  ///< last_options_ while one more such task would change nothing
+  std::atomic<std::size_t> calls_waiting_{0};
+  std::atomic<bool> defaults_fit_{false};
   std::atomic<std::size_t> unfinished_{0};
   std::atomic<std::uint64_t> queued_bytes_{0};
   std::atomic<std::uint32_t> room_word_{0};

@@ -54,8 +54,7 @@ core::TaskShape Owner::shape_of(const OwnedTask& task) const {
 void Owner::on(Submitted& event) {
   auto& task = *event.task;
   task.estimate = &estimates_[task.record->function];
-  task.shape = task_table_.shape_index(shape_of(task));
-  shape_options_.try_emplace(task.shape, task.options);
+  task.shape = shape_index(task);
   tasks_.emplace(task.id, event.task);
   if (stopped_) {
     task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
@@ -145,7 +144,7 @@ void Owner::on(Stop& event) {
   }
   if (!event.everything) return;
   perform();
-  for (auto& [id, call] : std::exchange(calls_, {})) {
+  for (auto calls = std::exchange(calls_, {}); auto& [id, call] : calls) {
     call->record->result->set_error(error);
     --unfinished_;
   }
@@ -230,12 +229,6 @@ void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
       for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i]);
     set(cell, *value);
   }
-}
-
-void Owner::drop_result(const wire::Outcome& outcome) {
-  if (auto* value = std::get_if<wire::Value>(&outcome.result); value && value->stored) store_.free(value->stored);
-  for (const auto& value : outcome.more)
-    if (value.stored) store_.free(value.stored);
 }
 
 void Owner::on_task_outcome(wire::Outcome& outcome) {
@@ -401,6 +394,7 @@ void Owner::perform() {
   perform_tasks();
   perform_actors();
   settled_.clear();
+  tell_submitters();
 }
 
 void Owner::perform_tasks() {

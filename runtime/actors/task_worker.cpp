@@ -36,7 +36,7 @@ void TaskWorker::drop_unstarted() {
 
 void TaskWorker::wake() { caf::anon_send(actor_, WakeAtom::value); }
 
-bool TaskWorker::next(Work& work) {
+bool TaskWorker::next(Work& work, bool& behind) {
   std::lock_guard lock(mutex_);
   if (due_) {
     work = std::exchange(due_, nullptr)->work();
@@ -46,6 +46,7 @@ bool TaskWorker::next(Work& work) {
   work = std::move(queue_.front());
   queue_.pop_front();
   running_ = true;
+  behind = !queue_.empty() || !outcomes_.empty();
   return true;
 }
 
@@ -106,12 +107,8 @@ void TaskWorker::drain() {
   reported_ = SteadyClock::now();
   Work work;
   while (true) {
-    if (next(work)) {
-      bool behind = false;
-      {
-        std::lock_guard lock(mutex_);
-        behind = !queue_.empty() || !outcomes_.empty();
-      }
+    bool behind = false;
+    if (next(work, behind)) {
       auto outcome = execute(work, nullptr, owner_, lease_info_, behind ? self : nullptr);
       if (!outcome) continue;  // a coroutine that waits
       std::unique_lock lock(mutex_);

@@ -31,7 +31,7 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override;
   void suspended(bool waits) override { set_blocked(waits); }
   void drain();
-  bool next(Work& work);
+  bool next(Work& work, bool& behind);  // `behind`: something waits for its end
   void report(bool held_up);
 
   WorkerHost& host_;

@@ -236,4 +236,13 @@ void TaskTable::settle(TaskEffects& effects) {
   }
 }
 
+bool TaskTable::saturated(std::uint32_t shape) const {
+  const auto& queue = shapes_[shape];
+  if (queue.ready.size() >= kMaxWanted) return true;
+  return std::any_of(queue.leases.begin(), queue.leases.end(), [this](LeaseId id) {
+    const auto& held = leases_.at(id);
+    return held.short_only && !held.held_up && held.assigned.size() >= kEnough;
+  });
+}
+
 }  // namespace manta::core

@@ -97,6 +97,7 @@ class TaskTable {
   static constexpr std::int64_t kLeaseTime = 20'000'000;  ///< nanoseconds of work, then others get their turn
   static constexpr std::uint32_t kMaxWanted = 64;      ///< leases asked for at once, per shape
   static constexpr int kPoisonedAfter = 3;             ///< workers that a task may end by its own doing
+  static constexpr std::size_t kEnough = 32;           ///< short tasks that keep a lease busy until it reports
 
   std::uint32_t shape_index(const TaskShape& shape);
   const TaskShape& shape(std::uint32_t index) const { return shapes_[index].shape; }
@@ -131,6 +132,9 @@ class TaskTable {
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
   void settle(TaskEffects& effects);
   std::size_t unfinished() const { return unfinished_; }
+  /// True while one more ready task of the shape, submitted from outside, would change nothing until some task of it
+  /// ends: all leases are asked for that may be, or a lease has enough short tasks in hand. After settle().
+  bool saturated(std::uint32_t shape) const;
 
  private:
   struct HeldLease {

@@ -56,6 +56,39 @@ std::vector<TaskNode*> assigned(const TaskEffects& effects) {
 }  // namespace
 
 TEST_SUITE("runtime/core/task_table") {
+  TEST_CASE("a shape is saturated while all leases are asked for, or a lease has plenty of short tasks in hand") {
+    Table table;
+    CHECK_FALSE(table.tasks.saturated(table.shape));
+    auto& first = table.task();
+    table.settle();
+    CHECK_FALSE(table.tasks.saturated(table.shape));
+    table.grant(1);
+    table.finish(first, 1000);  // such tasks are short from now on
+    for (std::size_t i = 0; i < TaskTable::kMaxWanted; ++i) table.task();
+    table.settle();
+    CHECK(table.tasks.saturated(table.shape));  // nobody can ask for more
+    table.grant(2);
+    CHECK(table.tasks.saturated(table.shape));  // all in the hands of one lease
+    const auto count = table.nodes.size();
+    for (std::size_t i = 1; i < count - 1; ++i) table.finish(*table.nodes[i]);
+    CHECK_FALSE(table.tasks.saturated(table.shape));
+  }
+
+  TEST_CASE("a lease whose task takes long does not saturate its shape") {
+    Table table;
+    auto& first = table.task();
+    table.settle();
+    table.grant(1);
+    table.finish(first, 1000);
+    for (std::size_t i = 0; i < 2 * TaskTable::kEnough; ++i) table.task();
+    table.settle();
+    table.grant(2);
+    CHECK(table.tasks.saturated(table.shape));
+    table.tasks.held_up({2});
+    table.settle();
+    CHECK_FALSE(table.tasks.saturated(table.shape));
+  }
+
   TEST_CASE("a task asks for a lease, runs under it, and the lease goes back") {
     Table table;
     auto& task = table.task();
