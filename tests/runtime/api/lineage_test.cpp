@@ -58,7 +58,7 @@ struct Place {
       rt.wait(others, {.count = others.size()});
       CHECK(eventually([&] { return rt.stats().spilled_objects >= there; }));
     }
-    CHECK(eventually([&] { return rt.stats().stored_objects == there; }));
+    CHECK(eventually([&] { return rt.stats().stored_objects <= there; }));  // fewer: ancestors that were just going
     for (const auto& each : fs::recursive_directory_iterator(folder / "spill")) {
       if (each.path().extension() != ".sst") continue;
       std::fstream damaged(each.path(), std::ios::in | std::ios::out | std::ios::binary);
