@@ -8,6 +8,12 @@
 // The class needs no base and no registration. Its destructor runs when the last handle goes (after the calls that were
 // made), at kill(), and when the runtime ends.
 //
+// A handle is an argument and a result like any value, also inside one and across processes; the actor lives until the
+// last handle anywhere has gone, those of a process that dies too. An actor that holds a handle to itself, or two that
+// hold each other's, live until kill() or the end of the runtime. With a name it is found from everywhere:
+//
+//   auto clicks = ctx.find_actor<Counter>("clicks");
+//
 // Several calls at once, each on a thread: `.max_concurrency = 8`, or groups of methods with limits of their own:
 //
 //   auto disk = rt.actor<Disk>({.concurrency_groups = {{"read", 4}, {"write", 1}}})
@@ -66,11 +72,19 @@ class ActorHandle {
     return CallBuilder<T>(link_, std::move(options));
   }
 
-  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart. Its process, if it has one of its
-  /// own, is ended; a method that is running on a thread is let finish and its result is dropped.
+  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart; its destructor runs. A method that is
+  /// running on a thread is let finish and its result is dropped; in a process of the actor's own it is not: that is ended at
+  /// once, without the destructor, as it also is when the destructor takes longer than 2 s.
   void kill() const {
     if (link_) link_->kill();
   }
+  /// The same actor?
+  bool operator==(const ActorHandle& other) const noexcept {
+    return link_ == other.link_ || (link_ && other.link_ && link_->id() == other.link_->id());
+  }
+
+  /// Internal.
+  const std::shared_ptr<detail::ActorLink>& link() const noexcept { return link_; }
 
  private:
   void need_link() const {
@@ -78,6 +92,32 @@ class ActorHandle {
   }
   std::shared_ptr<detail::ActorLink> link_;
 };
+
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const ActorHandle<T>& handle) {
+  archive.reference(detail::ReferenceKind::kActor, handle.link());
+}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, ActorHandle<T>& handle) {
+  handle = ActorHandle<T>(std::static_pointer_cast<detail::ActorLink>(archive.reference(detail::ReferenceKind::kActor)));
+}
+
+namespace detail {
+/// What makes the classes of actors distinct; its registration is never called.
+template <class T>
+struct ActorType {
+  using Results = ResultsOf<void>;
+  using Result = Void;
+  static std::string name() { return demangle(typeid(T).name()); }
+  static std::shared_ptr<TaskRecord> decode(InputArchive&, std::vector<std::shared_ptr<Cell>>) {
+    throw FunctionNotFound(name() + " is a class, not a function");
+  }
+  static const FunctionEntry& entry() {
+    (void)Registration<ActorType>::done;
+    return Registration<ActorType>::entry;
+  }
+};
+}  // namespace detail
 
 template <class T>
 class ActorBuilder {
@@ -96,11 +136,12 @@ class ActorBuilder {
   }
 
   /// Constructs T(args…) where the options say; returns at once. A constructor that throws gives ActorCreationFailed to
-  /// every call. Throws InvalidArgument or InfeasibleResources for options that can never work.
+  /// every call. With a name it asks the node and waits for the answer; a name that another actor has is InvalidArgument
+  /// unless get_if_exists. Throws InvalidArgument or InfeasibleResources for options that can never work.
   template <class... Args>
   ActorHandle<T> spawn(Args&&... args) const {
     auto record = detail::make_record<detail::ConstructorRecord<T, detail::ArgumentType<Args>...>>(std::forward<Args>(args)...);
-    return ActorHandle<T>(engine_->spawn(std::move(record), options_));
+    return ActorHandle<T>(engine_->spawn(std::move(record), options_, detail::ActorType<T>::entry()));
   }
 
  private:

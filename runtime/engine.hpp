@@ -39,7 +39,9 @@ class Engine {
   /// Errors that are known at once (bad options, infeasible resources, stopped) are thrown.
   virtual void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) = 0;
   virtual std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor,
-                                           std::shared_ptr<const ActorOptions> options) = 0;
+                                           std::shared_ptr<const ActorOptions> options, const FunctionEntry& type) = 0;
+  /// The actor of that name. Throws NotFound, or InvalidArgument when it is of another type.
+  virtual std::shared_ptr<ActorLink> find_actor(const std::string& name, const FunctionEntry& type) = 0;
   /// Registers a value that exists. Large ones go to the arena where workers are processes.
   virtual void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) = 0;
   virtual std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) = 0;

@@ -70,7 +70,10 @@ struct TaskOptions {
 
 /// What an actor holds for life and what happens when its process dies.
 struct ActorOptions {
-  std::string name{};         ///< for messages; default: the class's name
+  std::string name{};         ///< find_actor finds it by this name, which no other actor of the machine may have
+  std::string label{};        ///< for messages only; default: the name, else the class's name
+  bool get_if_exists{false};  ///< spawn gives the actor that has the name, if there is one; its arguments are not used then
+  bool detached{false};       ///< outlives its program: InvalidArgument without a cluster
   Amount num_cpus{0};         ///< held for life; 0: an idle actor costs nothing
   Amount num_gpus{0};         ///< as for tasks
   Resources resources{};
@@ -89,9 +92,13 @@ struct ActorOptions {
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
 };
 
-/// What one call wants: `handle.options({.concurrency_group = "io"}).call<&C::read>(…)`.
+/// What one call wants: `handle.options({.retry_on = manta::retry_on<Busy>, .deadline = 1s}).call<&C::read>(…)`.
 struct CallOptions {
   std::string concurrency_group{};  ///< runs in this group; default: the method's own (ActorBuilder::in_group), else none
+  int max_retries{3};     ///< runs again this often when it threw one of retry_on, ahead of the calls that wait; -1: without end
+  RetryOn retry_on{};     ///< as for tasks
+  std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
+                                         ///< stopped as by cancel. 0: none
 };
 
 struct PutOptions {

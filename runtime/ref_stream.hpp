@@ -162,7 +162,8 @@ auto start_stream(const std::shared_ptr<Engine>& engine, const TaskOptions& opti
   static_assert(check_result<Item>());
   static_assert(!ResultsOf<Item>::kMany, "manta: a Generator of tuples has no refs for their elements: yield a struct.");
   auto record = make_record<typename SourceRecordOf<Source, typename Sig::Parameters>::type>(std::forward<Args>(args)...);
-  auto source = std::make_shared<ActorHandle<Source>>(engine->spawn(std::move(record), std::make_shared<const ActorOptions>(stream_options(options))));
+  auto source = std::make_shared<ActorHandle<Source>>(engine->spawn(
+      std::move(record), std::make_shared<const ActorOptions>(stream_options(options)), detail::ActorType<Source>::entry()));
   return RefStream<Item>(
       engine, [source](std::uint64_t index) { return source->template call<&Source::item>(index); },
       [source] { source->kill(); }, options.max_unread);

@@ -58,7 +58,7 @@ std::string Rendezvous::path() const { return fmt::format("/proc/{}/fd/{}", getp
 
 ActorOptions worker_options(const DataParallelOptions& options, int rank, const Resources& total) {
   check(options, total);
-  return {.name = fmt::format("{} rank {}", options.name, rank),
+  return {.label = fmt::format("{} rank {}", options.name, rank),
           .num_cpus = options.cpus_per_worker,
           .num_gpus = gpus_each(options, total),
           .isolation = own_process,

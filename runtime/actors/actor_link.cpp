@@ -17,11 +17,15 @@ std::string list_groups(const ActorOptions& options) {
 
 }  // namespace
 
-void check_concurrency(const ActorOptions& options, const std::string& what) {
+void check_actor(const ActorOptions& options, const std::string& what) {
   auto refuse = [&](const std::string& why) { throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what}); };
   auto check_limit = [&](const std::string& name, int limit, int most = kMaxConcurrency) {
     if (limit < 1 || limit > most) refuse(name + " is " + std::to_string(limit) + ": give 1 to " + std::to_string(most));
   };
+  if (options.detached)
+    refuse("a detached actor needs a cluster that outlives this program, and this runtime is the program's own: leave .detached "
+           "out, or keep what must last in a durable object");
+  if (options.get_if_exists && options.name.empty()) refuse("get_if_exists without a name: set .name");
   check_limit("max_concurrency", options.max_concurrency);
   check_limit("max_coroutines", options.max_coroutines, kMaxCoroutines);
   for (const auto& [name, limit] : options.concurrency_groups) {
@@ -80,6 +84,9 @@ void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<co
   if (options && !options->concurrency_group.empty() && !options_->concurrency_groups.contains(options->concurrency_group))
     throw_error({.code = ErrorCode::kInvalidArgument,
                  .message = "no concurrency group " + options->concurrency_group + ": " + list_groups(*options_),
+                 .where = description_});
+  if (options && options->deadline < std::chrono::nanoseconds(0))
+    throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the call on, or 0 for none",
                  .where = description_});
   if (pending_) pending_->admit(record->result, description_);
   owner->call(id_, std::move(record), std::move(options), portable_);

@@ -11,8 +11,8 @@ namespace manta::detail {
 
 class Owner;
 
-/// Throws InvalidArgument for concurrency options that can never work. `what`: the actor, for the message.
-void check_concurrency(const ActorOptions& options, const std::string& what);
+/// Throws InvalidArgument for options, other than resources, that can never work. `what`: the actor, for the message.
+void check_actor(const ActorOptions& options, const std::string& what);
 wire::Concurrency concurrency_of(const ActorOptions& options);
 
 /// Counts calls that are not finished, by their cells: they are settled before anybody can know that a call is over.

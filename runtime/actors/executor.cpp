@@ -183,6 +183,7 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
   const auto start = now_ns();
   since_.store(start, std::memory_order_release);
   if (behind) environment_.watchdog->watch(behind);
+  running_name_ = work.name;
   bool began = false;  // else what is thrown is not the task's own doing
   bool waits = false;
   {

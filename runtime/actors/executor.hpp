@@ -39,6 +39,7 @@ struct Work {
   TaskId id{};
   std::shared_ptr<const std::string> name{};
   int attempt = 1;
+  ProcessId caller = 0;  ///< of a method: the process that gets the outcome
   std::shared_ptr<TaskRecord> record{};
   wire::Task encoded{};
   const FunctionEntry* retry_on = nullptr;  ///< of a typed one
@@ -69,6 +70,10 @@ class Executor {
   virtual void cancel(TaskId id, bool recursive) = 0;
   /// What a coroutine of this executor awaited is there: it goes on as soon as it is its turn. Thread-safe.
   virtual void resume_later(std::shared_ptr<RunningCoroutine> coroutine) = 0;
+  /// Whose calls it runs, one at a time; 0 for tasks and for actors that run several.
+  virtual ActorId serial_actor() const noexcept { return {}; }
+  /// The work in hand, for messages; on its own thread.
+  std::string running_name() const { return running_name_ ? *running_name_ : std::string(); }
   /// Since when the running work runs; 0: none.
   std::int64_t running_since() const noexcept { return since_.load(std::memory_order_acquire); }
 
@@ -106,6 +111,7 @@ class Executor {
   static HeldValues read_arguments(const Work& work, const TaskRecord& record);
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
+  std::shared_ptr<const std::string> running_name_{};
   LeaseId lease_{};
   bool holds_cpus_ = false;
 };

@@ -40,11 +40,13 @@ void HostedActor::destroy(bool kill) {
 
 void HostedActor::report() {
   wire::ActorDone done{.actor = id_};
+  ProcessId to;
   {
     std::lock_guard lock(mutex_);
     done.outcomes.swap(outcomes_);
+    to = outcomes_to_;
   }
-  if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+  if (!done.outcomes.empty()) environment_.router->send(to, std::move(done));
 }
 
 void HostedActor::relieve() { report(); }
@@ -54,11 +56,10 @@ void HostedActor::cancel(TaskId id, bool recursive) {
     std::unique_lock lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
     if (queued != queue_.end()) {
+      const Work dropped = std::move(*queued);
       queue_.erase(queued);
-      outcomes_.push_back(cancelled_outcome(id));
-      const bool needed = !std::exchange(awake_, true);
       lock.unlock();
-      return wake_if(needed);
+      return environment_.router->send(dropped.caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
     }
   }
   running_work_.cancel(id, recursive);
@@ -138,8 +139,11 @@ bool HostedActor::take(Work& work) {
 
 void HostedActor::run(Work& work, bool behind) {
   lend_cpus(false);
-  auto outcome = execute(work, object_.get(), owner_, lease_info_, behind ? shared_from_this() : nullptr);
+  const auto caller = work.caller;
+  if (behind && caller != outcomes_to_) report(), behind = false;
+  auto outcome = execute(work, object_.get(), caller, lease_info_, behind ? shared_from_this() : nullptr);
   std::unique_lock lock(mutex_);
+  outcomes_to_ = caller;
   if (outcome && !killed_) outcomes_.push_back(std::move(*outcome));
   const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
   lock.unlock();

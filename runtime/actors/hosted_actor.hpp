@@ -15,6 +15,7 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   void destroy(bool kill) override;
   ProcessId owner() const override { return owner_; }
   void relieve() override;
+  ActorId serial_actor() const noexcept override { return id_; }
   void cancel(TaskId id, bool recursive) override;
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override;
 
@@ -48,7 +49,8 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   std::mutex mutex_;
   std::deque<Work> queue_;                // guarded by mutex_, like what follows
   std::optional<Work> constructor_;
-  std::vector<wire::Outcome> outcomes_;
+  std::vector<wire::Outcome> outcomes_;   // all of calls from outcomes_to_
+  ProcessId outcomes_to_ = 0;
   bool awake_ = false;
   bool destroying_ = false;
   bool killed_ = false;

@@ -117,7 +117,11 @@ void NodeEngine::start_roles() {
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);
   core::LeaseTable table(core::ResourceLedger(machine_.cpus, std::move(gpu_ids), machine_.custom), ids_);
   node_ = std::make_unique<Node>(system(), std::move(table), *this, *launcher_, *lane_,
-                                 [this](ProcessId process) { node_store_->process_gone(process); },
+                                 [this](ProcessId process) {
+                                   node_store_->process_gone(process);
+                                   directory_.drop_owner(process);
+                                   wait_graph_.drop_owner(process);
+                                 },
                                  Node::Options{.workers = options_.workers, .shared_processes = cpus, .gpu_names = machine_.gpu_names});
 }
 
@@ -132,9 +136,15 @@ void NodeEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<cons
   ProcessEngine::submit(std::move(record), std::move(options));
 }
 
-std::shared_ptr<ActorLink> NodeEngine::spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) {
+std::shared_ptr<ActorLink> NodeEngine::spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
+                                             const FunctionEntry& type) {
   need_running();
-  return ProcessEngine::spawn(std::move(constructor), std::move(options));
+  return ProcessEngine::spawn(std::move(constructor), std::move(options), type);
+}
+
+std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const FunctionEntry& type) {
+  need_running();
+  return ProcessEngine::find_actor(name, type);
 }
 
 void NodeEngine::shutdown() {
@@ -167,7 +177,9 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
                   std::holds_alternative<wire::ReleaseLease>(*message) || std::holds_alternative<wire::SetBlocked>(*message) ||
                   std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
-                  std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message)))
+                  std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message) ||
+                  std::holds_alternative<wire::NameRequest>(*message) ||
+                  std::holds_alternative<wire::ActorWaiting>(*message)))
     return deliver(from, std::move(*message));
   log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
                             (message ? "it is the node's to send" : message.error().message) + "); it is ended");
@@ -181,6 +193,11 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
     durables_->serve(from, std::move(*durable));
   } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     send(from, wire::ResourcesReport{.request = report->request, .total = total_, .available = node_->available()});
+  } else if (auto* waiting = std::get_if<wire::ActorWaiting>(&message)) {
+    if (auto error = wait_graph_.told(*waiting)) send(from, wire::DeadlockFound{.waiter = waiting->waiter, .error = std::move(*error)});
+  } else if (auto* request = std::get_if<wire::NameRequest>(&message)) {
+    auto reply = directory_.answer(*request);
+    if (request->request) send(from, std::move(reply));
   } else if (node_) {
     node_->deliver(from, std::move(message));
   }

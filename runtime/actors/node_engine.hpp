@@ -14,7 +14,9 @@ class NodeEngine final : public ProcessEngine {
   void shutdown();
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
-  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) override;
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
+                                   const FunctionEntry& type) override;
+  std::shared_ptr<ActorLink> find_actor(const std::string& name, const FunctionEntry& type) override;
   void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) override;
   std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;
   bool remove_durable(const std::string& name) override;
@@ -36,6 +38,7 @@ class NodeEngine final : public ProcessEngine {
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override { return launcher_ ? launcher_->links_loop() : nullptr; }
+  wire::NameReply ask_directory(wire::NameRequest request) override { return directory_.answer(request); }
   void need_running() const;
 
   const RuntimeOptions options_;
@@ -44,6 +47,8 @@ class NodeEngine final : public ProcessEngine {
   std::unique_ptr<ZygoteLauncher> launcher_;
   std::unique_ptr<Node> node_;
   std::unique_ptr<NodeDurables> durables_;
+  SharedActorDirectory directory_;
+  SharedWaitGraph wait_graph_;
   std::atomic<bool> stopped_{false};
 };
 

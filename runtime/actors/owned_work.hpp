@@ -32,6 +32,7 @@ struct OwnedTask final : OwnedWork, core::TaskNode {
 struct OwnedCall final : OwnedWork, core::CallNode {
   OwnedCall() : OwnedWork(Kind::kCall) {}
   std::shared_ptr<const CallOptions> options{};  ///< null for the usual call
+  int failures = 0;                              ///< times it threw what it may be retried on
 };
 
 struct OwnedConstructor final : OwnedWork {
@@ -41,6 +42,10 @@ struct OwnedConstructor final : OwnedWork {
   std::uint32_t unresolved = 0;
   int starts = 0;
   bool killed = false;
+  bool named = false;                             ///< its name is in the node's directory
+  std::vector<ProcessId> followers{};             ///< processes that call it and follow where it lives
+  std::shared_ptr<void> borrow{};                 ///< not null: another process owns it, and this keeps it alive
+  int links = 1;                                  ///< of a borrowed one, whose handles may come and go
   std::shared_ptr<const ActorOptions> options{};
   std::shared_ptr<const ErrorInfo> last_error{};  ///< why its constructor failed, or its process ended
 };

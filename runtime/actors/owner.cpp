@@ -197,18 +197,20 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   watch_arguments(task, pending);
 }
 
-std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options) {
+std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
   if (stopped_) throw_error(*stopped_error());
   auto constructor = std::make_shared<OwnedConstructor>();
   constructor->options = std::move(options);
-  constructor->name = name_or(constructor->options->name, *record->function);
+  const auto& label = constructor->options->label.empty() ? constructor->options->name : constructor->options->label;
+  constructor->name = name_or(label, *record->function);
   constructor->record = std::move(record);
   const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
   check(request_of(*constructor->options), own_process, !constructor->options->env.empty(), "actor " + *constructor->name);
-  check_concurrency(*constructor->options, "actor " + *constructor->name);
+  check_actor(*constructor->options, "actor " + *constructor->name);
   constructor->portable = options_.portable || own_process;
   constructor->id = ids_.next<TaskId>();
-  constructor->actor = ids_.next<ActorId>();
+  constructor->actor = actor;
+  constructor->named = !constructor->options->name.empty();
   prepare(constructor);
   const auto pending = pending_arguments(*constructor);
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
@@ -277,6 +279,7 @@ void Owner::end() {
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }
 
 std::string Owner::describe(const OwnedConstructor& actor) const {
+  if (actor.borrow) return *actor.name;  // its owner's description
   return "actor " + *actor.name + " #" + std::to_string(actor.actor.value & 0xffffffffffull);
 }
 

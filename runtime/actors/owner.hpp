@@ -11,6 +11,7 @@
 #include "runtime/actors/timer.hpp"
 #include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "runtime/promise.hpp"
 
 namespace manta::detail {
 
@@ -27,7 +28,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   ~Owner();
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested);
-  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options);
+  /// `actor`: the id of the new one. With a name, which the caller has claimed for it, the owner releases that at its end.
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options, ActorId actor);
   void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable);
   void dropped(ActorId actor);
   void kill(ActorId actor);
@@ -41,6 +43,14 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void cancel_children(std::vector<TaskId> parents);
   /// A task that makes a lost object again: its arguments are encoded. Does not block.
   void resubmit(std::shared_ptr<OwnedTask> task);
+  // Actors that other processes own: owner_borrowing.cpp.
+  void borrow(ActorId actor, std::string description, std::shared_ptr<void> borrow);
+  void kill_elsewhere(ActorId actor);
+  void deliver(ProcessId from, wire::ActorRequest request);
+  void deliver(ProcessId from, wire::ActorPlace place);
+  void process_gone(ProcessId process);
+  /// Gives `told` the id of the actor that the call is for; 0 when this process does not know such a call.
+  void ask_target(TaskId call, std::shared_ptr<Promise<std::uint64_t>> told);
 
   /// A message from the node or a worker.
   void deliver(wire::Message message);
@@ -67,8 +77,14 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct DeadlinePassed { TaskId id; };
   struct RetryDue { TaskId id; };
   struct Overdue { TaskId id; LeaseId lease; };  ///< still runs a while after it was asked to stop
+  struct Borrowed { std::shared_ptr<OwnedConstructor> actor; };
+  struct Requested { ProcessId from; wire::ActorRequest request; };
+  struct Placed { ProcessId from; wire::ActorPlace place; };
+  struct Gone { ProcessId process; };
+  struct KillDue { ActorId actor; LeaseId lease; };
+  struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
-                             RetryDue, Overdue, wire::Message>;
+                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, KillDue, wire::Message>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -101,6 +117,17 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(DeadlinePassed& event);
   void on(RetryDue& event);
   void on(Overdue& event);
+  void on(Borrowed& event);
+  void on(Requested& event);
+  void on(Placed& event);
+  void on(Gone& event);
+  void on(TargetAsked& event);
+  void on(KillDue& event);
+  void end_process_of(ActorId actor, LeaseId lease);
+  wire::ActorPlace place_of(ActorId actor) const;
+  void tell_followers(const std::vector<ActorId>& moved);
+  void leave_borrowed_to_owner(core::ActorEffects& effects);
+  void release_name(OwnedConstructor& actor);
   void on(wire::Message& message);
   void on_granted(const wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
@@ -116,6 +143,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_process_of(OwnedTask& task, const wire::ReleaseLease& how);
   void isolate(OwnedTask& task);
   void arm_retry(const OwnedTask& task);
+  bool retry(OwnedCall& call);
   void settle_crashed(OwnedTask& task, ErrorCode code);
   void on_exited(ActorId actor);
   void perform();

@@ -27,6 +27,13 @@ std::uint64_t inline_size(const wire::Task& task) {
   return size;
 }
 
+const FunctionEntry* filter_of(const OwnedWork& work) {
+  if (work.kind == OwnedWork::Kind::kTask) return static_cast<const OwnedTask&>(work).options->retry_on.filter();
+  if (work.kind != OwnedWork::Kind::kCall) return nullptr;
+  const auto& options = static_cast<const OwnedCall&>(work).options;
+  return options ? options->retry_on.filter() : nullptr;
+}
+
 template <class Options>
 wire::ProcessOptions process_options(const Options& options, const std::string& name) {
   return {.name = name, .environment = options.env, .log_file = options.log_file.string(), .echo = options.echo_output};
@@ -75,6 +82,9 @@ void Owner::on(Spawned& event) {
 
 void Owner::on(Called& event) {
   calls_.emplace(event.call->id, event.call);
+  if (event.call->options && event.call->options->deadline > std::chrono::nanoseconds(0))
+    if (const auto deadline = deadline_in(event.call->options->deadline))
+      timer_.at(*deadline, [this, id = event.call->id] { actor_->tell(DeadlinePassed{id}); });
   actor_table_.call(*event.call, actor_effects_);
 }
 
@@ -111,7 +121,13 @@ void Owner::on(ArgumentSettled& event) {
   }
 }
 
-void Owner::on(Dropped& event) { actor_table_.dropped(event.actor, actor_effects_); }
+void Owner::on(Dropped& event) {
+  if (auto it = actors_.find(event.actor); it != actors_.end()) {
+    if (it->second->borrow && --it->second->links > 0) return;
+    release_name(*it->second);
+  }
+  actor_table_.dropped(event.actor, actor_effects_);
+}
 
 void Owner::on(Killed& event) {
   auto it = actors_.find(event.actor);
@@ -254,7 +270,8 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
 void Owner::on_call_outcome(wire::Outcome& outcome) {
   auto it = calls_.find(outcome.id);
   if (it == calls_.end()) return drop_result(outcome);
-  auto call = std::move(it->second);
+  auto call = it->second;
+  if (outcome.retry && retry(*call)) return;
   calls_.erase(it);
   settle(*call, outcome);
   call->record->release_arguments();
@@ -298,7 +315,7 @@ void Owner::forget_task(OwnedTask& task) {
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
   Work typed{.id = id, .name = work.name, .attempt = attempt, .record = work.record};
-  if (work.kind == OwnedWork::Kind::kTask) typed.retry_on = static_cast<OwnedTask&>(work).options->retry_on.filter();
+  typed.retry_on = filter_of(work);
   return typed;
 }
 
@@ -307,23 +324,22 @@ wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId t
   wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name,
                   .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.arguments, to)};
   for (auto& cell : work.record->refs) task.refs.push_back(references_.outgoing(encode_cell(*cell).value(), to));
-  if (work.kind == OwnedWork::Kind::kTask) {
-    if (const auto* filter = static_cast<OwnedTask&>(work).options->retry_on.filter()) {
-      const auto filter_key = function_key(*filter);
-      task.retry_module = filter_key.module, task.retry_offset = filter_key.offset;
-    }
+  if (const auto* filter = filter_of(work)) {
+    const auto filter_key = function_key(*filter);
+    task.retry_module = filter_key.module, task.retry_offset = filter_key.offset;
   }
   return task;
 }
 
 Work Owner::typed_call(OwnedCall& call) {
-  auto work = typed_work(call, call.id, call.crashes + 1);
+  auto work = typed_work(call, call.id, call.crashes + call.failures + 1);
+  work.caller = router_.self();
   if (call.options) work.encoded.group = call.options->concurrency_group;
   return work;
 }
 
 wire::Task Owner::wire_call(OwnedCall& call, ProcessId to) {
-  auto task = wire_task(call, call.id, call.crashes + 1, to);
+  auto task = wire_task(call, call.id, call.crashes + call.failures + 1, to);
   if (call.options) task.group = call.options->concurrency_group;
   return task;
 }
@@ -412,81 +428,6 @@ void Owner::perform_tasks() {
     leases_.erase(lease);
     router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
   }
-}
-
-void Owner::perform_actors() {
-  auto effects = std::exchange(actor_effects_, {});
-  for (auto actor : effects.want) want_actor(actor, 1);
-  for (auto actor : effects.withdraw) want_actor(actor, 0);
-  for (const auto& [actor, lease] : effects.create) {
-    if (!leases_.contains(lease) || !actors_.contains(actor)) continue;
-    auto& constructor = *actors_.at(actor);
-    auto& held = leases_.at(lease);
-    held.info.lend_idle_cpus = !constructor.options->cpus_while_idle;
-    const int attempt = ++constructor.starts;
-    if (held.worker == router_.self())
-      host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt),
-                   concurrency_of(*constructor.options));
-    else
-      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
-                                                  .constructor = wire_task(constructor, constructor.id, attempt, held.worker),
-                                                  .concurrency = concurrency_of(*constructor.options)});
-  }
-  for (std::size_t i = 0; i < effects.sends.size();) {
-    std::vector<OwnedCall*> group;
-    const auto actor = effects.sends[i].actor;
-    const auto lease = effects.sends[i].lease;
-    for (; i < effects.sends.size() && effects.sends[i].actor == actor; ++i)
-      group.push_back(static_cast<OwnedCall*>(effects.sends[i].call));
-    send_calls(actor, lease, group);
-  }
-  for (const auto& [call, why] : effects.failures) fail_call(static_cast<OwnedCall&>(*call), why);
-  for (const auto& [actor, lease] : effects.destroy) {
-    const auto it = actors_.find(actor);
-    if (!leases_.contains(lease)) continue;
-    const auto& held = leases_.at(lease);
-    const bool kill = it != actors_.end() && it->second->killed;
-    if (kill && held.own_process) {
-      router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease, .kill = true});
-      actor_->tell(wire::Message(wire::ActorDestroyed{.actor = actor}));
-    } else {
-      router_.send(held.worker, wire::DestroyActor{.actor = actor, .kill = kill});
-    }
-  }
-  for (auto lease : effects.give_back) {
-    leases_.erase(lease);
-    router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
-  }
-  for (auto actor : effects.forgotten)
-    if (actors_.erase(actor)) --unfinished_, --actor_count_;
-}
-
-void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
-  if (!calls_.contains(call.id)) return;  // its result came after all
-  auto it = actors_.find(call.actor);
-  ErrorInfo error{.where = *call.name};
-  const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
-  if (it != actors_.end()) error.cause = it->second->last_error;
-  switch (why) {
-    case core::CallFailure::kActorDied:
-      error.code = ErrorCode::kActorDied;
-      error.message = who + " is gone; spawn a new one";
-      if (error.cause) error.message += " (" + error.cause->message + ")";
-      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
-      break;
-    case core::CallFailure::kUnavailable:
-      error.code = ErrorCode::kActorUnavailable;
-      error.message = who + " lost its process and is being restarted; this call may or may not have run: ask the actor, or "
-                            "set max_task_retries for calls that may run twice";
-      break;
-    case core::CallFailure::kCreationFailed:
-      error.code = ErrorCode::kActorCreationFailed;
-      error.message = who + " could not be constructed";
-      if (error.cause) error.message += ": " + error.cause->message;
-      break;
-  }
-  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
-  if (calls_.erase(call.id)) --unfinished_;
 }
 
 }  // namespace manta::detail

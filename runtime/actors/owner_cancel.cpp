@@ -123,6 +123,12 @@ void Owner::end_process_of(OwnedTask& task, const wire::ReleaseLease& how) {
 }
 
 void Owner::on(DeadlinePassed& event) {
+  if (const auto call = calls_.find(event.id); call != calls_.end())
+    return abandon(std::shared_ptr(call->second),
+                   {.code = ErrorCode::kTimeout,
+                    .message = "it did not end within its deadline of " + seconds_text(call->second->options->deadline) +
+                               "; if it runs, it is asked to stop"},
+                   {});
   const auto it = tasks_.find(event.id);
   if (it == tasks_.end()) return;
   const auto task = it->second;
@@ -154,6 +160,13 @@ void Owner::arm_retry(const OwnedTask& task) {
   const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
   const auto wait = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, static_cast<double>(backoff.max.count()))));
   timer_.at(SteadyClock::now() + wait, [this, id = task.id] { actor_->tell(RetryDue{id}); });
+}
+
+bool Owner::retry(OwnedCall& call) {
+  const int most = call.options ? call.options->max_retries : 0;
+  if ((most >= 0 && call.failures >= most) || !actor_table_.again(call, actor_effects_)) return false;
+  ++call.failures;
+  return true;
 }
 
 void Owner::on(RetryDue& event) {

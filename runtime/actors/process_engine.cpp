@@ -1,5 +1,6 @@
 #include "runtime/actors/process_engine.hpp"
 
+#include "runtime/actors/borrowed_link.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
 
@@ -121,7 +122,9 @@ bool may_come_from_a_worker(const wire::Message& message) {
          std::holds_alternative<wire::CallActor>(message) || std::holds_alternative<wire::ActorDone>(message) ||
          std::holds_alternative<wire::DestroyActor>(message) || std::holds_alternative<wire::ActorDestroyed>(message) ||
          std::holds_alternative<wire::CancelWork>(message) ||
-         std::holds_alternative<wire::ReferenceUpdates>(message) || std::holds_alternative<wire::ObjectSettled>(message);
+         std::holds_alternative<wire::ReferenceUpdates>(message) || std::holds_alternative<wire::ObjectSettled>(message) ||
+         std::holds_alternative<wire::ActorRequest>(message) || std::holds_alternative<wire::ActorPlace>(message) ||
+         std::holds_alternative<wire::ActorLent>(message);
 }
 
 struct ProcessEngine::System {
@@ -150,7 +153,10 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   ElasticScheduler::of(system()).set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);
-  references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes);
+  references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes,
+                                                  [this](const wire::Reference& reference, std::unique_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                    return std::make_shared<BorrowedLink>(owner_, ActorId{reference.id}, reference.name, std::move(borrow));
+                                                  });
   environment_.references = references_.get();
   host_ = std::make_unique<WorkerHost>(system(), environment_);
   lineage_ = std::make_shared<Lineage>(
@@ -165,6 +171,10 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *references_, *lineage_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
                                                   .max_queued_bytes = queue_limits_.bytes});
+  waits_ = std::make_unique<ActorWaits>(*this);
+  named_ = std::make_unique<NamedActors>(ids_, *this, *owner_, *references_,
+                                         [this](wire::NameRequest request) { return ask_directory(std::move(request)); },
+                                         [this](Cell& cell) { wait(cell, {}); });
 }
 
 RuntimeStats ProcessEngine::own_stats() const {
@@ -182,8 +192,9 @@ void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<c
 }
 
 std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> constructor,
-                                                std::shared_ptr<const ActorOptions> options) {
-  return owner_->spawn(std::move(constructor), std::move(options));
+                                                std::shared_ptr<const ActorOptions> options, const FunctionEntry& type) {
+  if (options->name.empty() || options->detached) return owner_->spawn(std::move(constructor), std::move(options), ids_.next<ActorId>());
+  return named_->spawn(std::move(constructor), std::move(options), type);
 }
 
 void ProcessEngine::await_room(const TaskRecord& record) {
@@ -200,12 +211,15 @@ void ProcessEngine::await_room(const TaskRecord& record) {
                           " ms: submit fewer at once and get some first, or raise RuntimeOptions::max_queued_bytes",
                .where = *shared_name(*record.function)});
 }
+std::shared_ptr<ActorLink> ProcessEngine::find_actor(const std::string& name, const FunctionEntry& type) { return named_->find(name, type); }
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (cell.settled()) return true;
   cell.demand();
   auto loop = links_loop();
   if (!loop && spin_until([&] { return cell.settled(); })) return true;
+  auto* executor = Executor::current();
+  if (executor && !deadline && executor->serial_actor() && cell.producer_kind() == Cell::Producer::kCall) return wait_for_call(*executor, cell);
   if (loop || CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
     Cell* one = &cell;
     return wait_some(std::span(&one, 1), 1, deadline, false);
@@ -255,6 +269,31 @@ void ProcessEngine::end_callbacks() {
     std::lock_guard lock(callbacks_mutex_);
     lane = std::exchange(callbacks_, nullptr);
   }
+}
+
+/// A method waits for another call: when that takes long, it may be for ever.
+bool ProcessEngine::wait_for_call(Executor& executor, Cell& cell) {
+  Cell* cells[2]{&cell, nullptr};
+  if (wait_some(std::span(cells, 1), 1, SteadyClock::now() + ActorWaits::kLongWait, false)) return true;
+  auto told = std::make_shared<Promise<std::uint64_t>>();
+  owner_->ask_target(TaskId{cell.producer()}, told);
+  const auto answer = told->ref().cell();
+  cells[1] = answer.get();
+  wait_some(cells, 1, {}, false);
+  const ActorId target{answer->settled() && !answer->failed() ? *std::static_pointer_cast<const std::uint64_t>(answer->value()) : 0};
+  if (cell.settled() || !target) return wait_some(std::span(cells, 1), 1, {}, false);
+  const auto waiter = executor.serial_actor();
+  const auto alarm = waits_->begin(waiter, executor.running_name() + " of actor #" + std::to_string(waiter.value & 0xffffffffffull), target);
+  cells[1] = alarm.get();
+  try {
+    wait_some(cells, 1, {}, false);
+  } catch (...) {  // cancelled
+    waits_->end(waiter);
+    throw;
+  }
+  waits_->end(waiter);
+  if (!cell.settled()) throw_error(*alarm->error());
+  return true;
 }
 
 bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) {
@@ -310,7 +349,9 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     host_->create(from, create->actor, create->lease, std::move(work), std::move(create->concurrency));
   } else if (auto* call = std::get_if<wire::CallActor>(&message)) {
     references_->incoming(call->calls, from);
-    host_->call(call->actor, work_of(std::move(call->calls)));
+    auto work = work_of(std::move(call->calls));
+    for (auto& each : work) each.caller = from;
+    host_->call(call->actor, std::move(work));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
     host_->destroy(destroy->actor, destroy->kill);
   } else if (auto* cancel = std::get_if<wire::CancelWork>(&message)) {
@@ -319,6 +360,16 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
     host_->drop_owner(gone->owner);
     references_->process_gone(gone->owner);
+    owner_->process_gone(gone->owner);
+    named_->process_gone(gone->owner);
+  } else if (auto* request = std::get_if<wire::ActorRequest>(&message)) {
+    request->operation == wire::ActorOperation::kLend ? named_->lend(from, *request) : owner_->deliver(from, *request);
+  } else if (auto* place = std::get_if<wire::ActorPlace>(&message)) {
+    owner_->deliver(from, std::move(*place));
+  } else if (auto* found = std::get_if<wire::DeadlockFound>(&message)) {
+    if (from == kNodeProcess) waits_->deliver(*found);
+  } else if (auto* lent = std::get_if<wire::ActorLent>(&message)) {
+    named_->deliver(from, std::move(*lent));
   } else if (auto* updates = std::get_if<wire::ReferenceUpdates>(&message)) {
     references_->deliver(from, *updates);
   } else if (auto* settled = std::get_if<wire::ObjectSettled>(&message)) {

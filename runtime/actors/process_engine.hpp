@@ -2,6 +2,8 @@
 // ProcessEngine: what every Manta process has: the CAF system, the owner of what it submits, the host of what it runs, and
 // the way to other processes. NodeEngine (the driver's) and WorkerEngine (a worker process's) add the rest.
 #include "runtime/actors/lineage.hpp"
+#include "runtime/actors/actor_waits.hpp"
+#include "runtime/actors/named_actors.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/process/reactor.hpp"
@@ -17,7 +19,9 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
   // Engine.
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
-  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options) override;
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
+                                   const FunctionEntry& type) override;
+  std::shared_ptr<ActorLink> find_actor(const std::string& name, const FunctionEntry& type) override;
   bool wait(Cell& cell, Deadline deadline) override;
   bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
@@ -45,6 +49,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   virtual void send_remote(ProcessId to, const wire::Message& message) = 0;
   /// The loop that brings other processes' messages, for threads that may run it while they wait; null: they may not.
   virtual std::shared_ptr<Reactor> links_loop() = 0;
+  /// The answer of the node's directory of named actors; waits for it.
+  virtual wire::NameReply ask_directory(wire::NameRequest request) = 0;
   /// Fails what has not begun, waits for the rest; false when something still runs at the deadline.
   bool finish_work(SteadyClock::time_point deadline);
   void abandon_work();
@@ -63,6 +69,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
  private:
   void await_room(const TaskRecord& record);
+  bool wait_for_call(Executor& executor, Cell& cell);
   struct System;
   std::unique_ptr<System> system_;
   std::mutex callbacks_mutex_;
@@ -75,6 +82,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::shared_ptr<Lineage> lineage_;
   std::unique_ptr<WorkerHost> host_;
   std::shared_ptr<Owner> owner_;
+  std::unique_ptr<NamedActors> named_;
+  std::unique_ptr<ActorWaits> waits_;
 };
 
 }  // namespace manta::detail

@@ -26,7 +26,7 @@ class RunningCoroutine::Wakeup final : public Cell::Waiter {
 
 RunningCoroutine::RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
                                    std::shared_ptr<Engine> engine, Invocation invocation)
-    : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), retry_on_(filter_of(work)), record_(std::move(record)),
+    : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), caller_(work.caller), retry_on_(filter_of(work)), record_(std::move(record)),
       invocation_(std::move(invocation)), context_(std::move(engine), invocation_) {}
 
 void RunningCoroutine::begin(void* instance) {
@@ -59,7 +59,7 @@ void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, st
 }
 
 Work RunningCoroutine::work() {
-  Work work{.id = id_, .name = name_, .attempt = attempt_};
+  Work work{.id = id_, .name = name_, .attempt = attempt_, .caller = caller_};
   work.retry_on = retry_on_;
   work.coroutine = shared_from_this();
   return work;

@@ -36,6 +36,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   const TaskId id_;
   const std::shared_ptr<const std::string> name_;
   const int attempt_;
+  const ProcessId caller_;
   const FunctionEntry* const retry_on_;
   const std::shared_ptr<TaskRecord> record_;
   Invocation invocation_;

@@ -10,7 +10,7 @@ namespace manta::detail {
 class ThreadedActor::Lane final : public Executor, public std::enable_shared_from_this<Lane> {
  public:
   Lane(ThreadedActor& actor, Group& of)
-      : Executor(actor.environment_), group(of), actor_(actor), id_(actor.id_), owner_(actor.owner_) {}
+      : Executor(actor.environment_), group(of), actor_(actor), id_(actor.id_) {}
 
   void start(caf::actor_system& system) {
     auto body = [](caf::event_based_actor*, const std::weak_ptr<Lane>& weak) -> caf::behavior {
@@ -25,11 +25,13 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
 
   void relieve() override {  // also called by the watchdog, which may outlive the actor
     wire::ActorDone done{.actor = id_};
+    ProcessId to;
     {
       std::lock_guard lock(mutex_);
       done.outcomes.swap(outcomes_);
+      to = outcomes_to_;
     }
-    if (!done.outcomes.empty()) environment_.router->send(owner_, std::move(done));
+    if (!done.outcomes.empty()) environment_.router->send(to, std::move(done));
   }
   void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
@@ -82,14 +84,17 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
   }
 
   void run(Work& work) {
-    const bool behind = has_outcomes();
+    const auto caller = work.caller;
+    bool behind = has_outcomes();
+    if (behind && caller != outcomes_to_) relieve(), behind = false;
     in_actor_ = true;
     actor_.lend(0, 1);
-    auto outcome = execute(work, actor_.object_.get(), actor_.owner_, actor_.lease_info_, behind ? shared_from_this() : nullptr);
+    auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind ? shared_from_this() : nullptr);
     actor_.lend(0, -1);
     bool full;
     {
       std::scoped_lock lock(actor_.mutex_, mutex_);
+      outcomes_to_ = caller;
       if (outcome && !actor_.killed_) outcomes_.push_back(std::move(*outcome));
       full = outcomes_.size() >= kMaxOutcomes;
     }
@@ -100,10 +105,10 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
 
   ThreadedActor& actor_;
   const ActorId id_;
-  const ProcessId owner_;
   caf::actor caf_actor_;
   std::mutex mutex_;
-  std::vector<wire::Outcome> outcomes_;  // guarded by mutex_
+  std::vector<wire::Outcome> outcomes_;  // guarded by mutex_; all of calls from outcomes_to_
+  ProcessId outcomes_to_ = 0;
   SteadyClock::time_point reported_{};
 };
 
@@ -146,7 +151,7 @@ ThreadedActor::Group* ThreadedActor::group_of(const Work& call) {
 
 void ThreadedActor::refuse(const Work& call) {
   ErrorInfo error{.code = ErrorCode::kInvalidArgument, .message = "the actor has no concurrency group " + call.encoded.group, .where = *call.name};
-  environment_.router->send(owner_, wire::ActorDone{.actor = id_, .outcomes = {{.id = call.id, .result = std::move(error)}}});
+  environment_.router->send(call.caller, wire::ActorDone{.actor = id_, .outcomes = {{.id = call.id, .result = std::move(error)}}});
 }
 
 void ThreadedActor::call(std::vector<Work> calls) {
@@ -190,7 +195,7 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
     }
     if (!dropped) lanes = lanes_;
   }
-  if (dropped) environment_.router->send(owner_, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
+  if (dropped) environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
   for (auto& lane : lanes) lane->cancel(id, recursive);
 }
 

@@ -171,6 +171,16 @@ void WorkerEngine::leave_if_unused() const {
 void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
   if (std::holds_alternative<wire::Shutdown>(message)) leave(0);
   retiring_ |= std::holds_alternative<wire::Retire>(message);
+  if (auto* reply = std::get_if<wire::NameReply>(&message)) {
+    std::shared_ptr<NameWait> waiting;
+    {
+      std::lock_guard lock(reports_mutex_);
+      if (auto it = names_.find(reply->request); it != names_.end()) waiting = std::move(it->second), names_.erase(it);
+    }
+    if (!waiting) return;
+    waiting->reply = std::move(*reply);
+    waiting->done.set_value(std::make_shared<const Void>());
+  }
   if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     std::lock_guard lock(reports_mutex_);
     auto it = reports_.find(report->request);
@@ -188,6 +198,18 @@ void WorkerEngine::send_remote(ProcessId to, const wire::Message& message) {
     log(LogLevel::kError, "cannot send to the node: " + sent.error().message);
     leave(1);  // dying is noticed and retried; a lost message would leave somebody waiting for ever
   }
+}
+
+wire::NameReply WorkerEngine::ask_directory(wire::NameRequest request) {
+  auto waiting = std::make_shared<NameWait>();
+  {
+    std::lock_guard lock(reports_mutex_);
+    request.request = next_report_++;
+    names_[request.request] = waiting;
+  }
+  send(kNodeProcess, std::move(request));
+  wait(waiting->done, {});
+  return std::move(waiting->reply);
 }
 
 Resources WorkerEngine::available_resources() const {

@@ -62,6 +62,7 @@ class WorkerEngine final : public ProcessEngine {
   void leave_if_unused() const;
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override { return nullptr; }  // its own threads read: a cancel must reach who waits
+  wire::NameReply ask_directory(wire::NameRequest request) override;
 
   struct ReportWait {
     std::atomic<std::uint32_t> done{0};
@@ -75,6 +76,11 @@ class WorkerEngine final : public ProcessEngine {
   mutable std::mutex reports_mutex_;  // guards what follows
   mutable std::uint64_t next_report_ = 1;
   mutable std::map<std::uint64_t, std::shared_ptr<ReportWait>> reports_;
+  struct NameWait {
+    Cell done{type_ops<Void>()};
+    wire::NameReply reply{};
+  };
+  std::map<std::uint64_t, std::shared_ptr<NameWait>> names_;  // guarded by reports_mutex_
 };
 
 }  // namespace manta::detail

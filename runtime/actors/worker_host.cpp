@@ -138,11 +138,11 @@ void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
   {
     std::lock_guard lock(mutex_);
     if (auto it = workers_.find(what.lease); it != workers_.end() && it->second->owner() == owner) worker = it->second;
-    if (auto it = actors_.find(what.actor); it != actors_.end() && it->second->owner() == owner) actor = it->second;
+    if (auto it = actors_.find(what.actor); it != actors_.end()) actor = it->second;
   }
   for (auto id : what.tasks) {
     if (worker) worker->cancel(id, what.recursive);
-    if (actor) actor->cancel(id, what.recursive);
+    if (actor && maker_of(id.value) == owner) actor->cancel(id, what.recursive);
   }
 }
 

@@ -113,6 +113,7 @@ void ActorTable::created(ActorId actor, LeaseId lease, ActorEffects& effects) {
   auto* entry = find(actor);
   if (!entry || entry->lease != lease || entry->state != ActorState::kStarting) return;
   entry->state = ActorState::kAlive;
+  effects.moved.push_back(actor);
   flush(actor, *entry, effects);
   destroy_if_done(actor, *entry, effects);
 }
@@ -139,6 +140,14 @@ void ActorTable::finished(CallNode& call, ActorEffects& effects) {
   destroy_if_done(call.actor, *entry, effects);
 }
 
+bool ActorTable::again(CallNode& call, ActorEffects& effects) {
+  auto* entry = find(call.actor);
+  if (!entry || call.unwanted || entry->state == ActorState::kDead || !std::erase(entry->in_flight, &call)) return false;
+  entry->waiting.push_front(&call);
+  flush(call.actor, *entry, effects);
+  return true;
+}
+
 void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
   auto it = by_lease_.find(lease);
   if (it == by_lease_.end()) return;
@@ -160,6 +169,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
   }
   ++entry.restarts;
   entry.state = ActorState::kRestarting;
+  effects.moved.push_back(actor);
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
   for (auto call = lost.rbegin(); call != lost.rend(); ++call) {
@@ -177,6 +187,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
 
 void ActorTable::end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects) {
   if (entry.state == ActorState::kPending || entry.state == ActorState::kRestarting) effects.withdraw.push_back(actor);
+  if (entry.state != ActorState::kDead) effects.moved.push_back(actor);
   entry.state = ActorState::kDead;
   for (auto* call : entry.in_flight) effects.failures.push_back({call, why});
   for (auto* call : entry.waiting) effects.failures.push_back({call, why});
@@ -213,10 +224,11 @@ void ActorTable::kill(ActorId actor, ActorEffects& effects) {
   auto* entry = find(actor);
   if (!entry || entry->state == ActorState::kDead || entry->destroying) return;
   const bool placed = static_cast<bool>(entry->lease);
+  const bool busy = entry->state == ActorState::kStarting || !entry->in_flight.empty();
   end(actor, *entry, CallFailure::kActorDied, effects);
   if (placed) {
     entry->destroying = true;
-    effects.destroy.push_back({actor, entry->lease});
+    effects.destroy.push_back({actor, entry->lease, busy});
   } else {
     forget_if_done(actor, effects);
   }
@@ -230,6 +242,29 @@ void ActorTable::destroyed(ActorId actor, ActorEffects& effects) {
   by_lease_.erase(entry->lease);
   effects.give_back.push_back(std::exchange(entry->lease, LeaseId{}));
   forget_if_done(actor, effects);
+}
+
+void ActorTable::set_limits(ActorId actor, Limits limits) {
+  if (auto* entry = find(actor)) entry->limits = limits;
+}
+
+void ActorTable::ended(ActorId actor, CallFailure why, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry) return;
+  entry->creation_failed |= why == CallFailure::kCreationFailed;
+  entry->destroying = false;
+  by_lease_.erase(std::exchange(entry->lease, LeaseId{}));
+  end(actor, *entry, why, effects);
+  forget_if_done(actor, effects);
+}
+
+void ActorTable::regained(ActorId actor) {
+  if (auto* entry = find(actor)) entry->dropped = false;
+}
+
+bool ActorTable::failed_in_constructor(ActorId actor) const {
+  auto it = actors_.find(actor);
+  return it != actors_.end() && it->second.creation_failed;
 }
 
 void ActorTable::exited(ActorId actor, ActorEffects& effects) {

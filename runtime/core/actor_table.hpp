@@ -46,9 +46,15 @@ struct ActorEffects {
   std::vector<OnLease> create{};      ///< run the constructor there
   std::vector<Send> sends{};
   std::vector<Fail> failures{};
-  std::vector<OnLease> destroy{};     ///< run the destructor there
+  struct Destroy {
+    ActorId actor;
+    LeaseId lease;
+    bool busy = false;  ///< code of it may be running
+  };
+  std::vector<Destroy> destroy{};     ///< run the destructor there
   std::vector<LeaseId> give_back{};
   std::vector<ActorId> forgotten{};   ///< the actor needs no memory any more
+  std::vector<ActorId> moved{};       ///< alive in a new place, without one, or dead: whoever follows it is told
 };
 
 class ActorTable {
@@ -72,6 +78,8 @@ class ActorTable {
   void created(ActorId actor, LeaseId lease, ActorEffects& effects);
   void creation_failed(ActorId actor, LeaseId lease, ActorEffects& effects);
   void finished(CallNode& call, ActorEffects& effects);
+  /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
+  bool again(CallNode& call, ActorEffects& effects);
   void lease_lost(LeaseId lease, ActorEffects& effects);
   /// No handle is left: ends once all calls are done.
   void dropped(ActorId actor, ActorEffects& effects);
@@ -81,7 +89,15 @@ class ActorTable {
   /// It ended by itself, its destructor has run: calls that are not finished fail, no restart.
   void exited(ActorId actor, ActorEffects& effects);
 
+  // An actor that another process owns, followed here so that calls reach it in order: its owner decides, these tell what.
+  // Such an entry is made by `create`, placed by lease_granted and created, and moved by lease_lost.
+  void set_limits(ActorId actor, Limits limits);
+  void ended(ActorId actor, CallFailure why, ActorEffects& effects);
+  /// There is a handle again, after `dropped`.
+  void regained(ActorId actor);
+
   std::size_t size() const { return actors_.size(); }
+  bool failed_in_constructor(ActorId actor) const;
   ActorState state(ActorId actor) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
 

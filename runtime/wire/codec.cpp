@@ -309,6 +309,41 @@ struct Encoder {
     for (unsigned i = 0; i < names.size(); ++i) names.set(i, m.names[i]);
     if (m.error) put(o.initError(), *m.error);
   }
+  void operator()(const ActorRequest& m) {
+    auto o = out.initActorRequest();
+    o.setActor(m.actor.value), o.setOperation(static_cast<std::uint8_t>(m.operation)), o.setRequest(m.request);
+  }
+  void operator()(const ActorPlace& m) {
+    auto o = out.initActorPlace();
+    o.setActor(m.actor.value), o.setState(static_cast<std::uint8_t>(m.state)), o.setLease(m.lease.value), o.setWorker(m.worker);
+    o.setMaxTaskRetries(m.max_task_retries), o.setUnordered(m.unordered), o.setCreationFailed(m.creation_failed);
+    if (m.error) put(o.initError(), *m.error);
+  }
+  void operator()(const ActorLent& m) {
+    auto o = out.initActorLent();
+    o.setRequest(m.request);
+    put(o.initValue(), m.value);
+  }
+  void operator()(const ActorWaiting& m) {
+    auto o = out.initActorWaiting();
+    o.setWaiter(m.waiter.value), o.setTarget(m.target.value), o.setWhat(m.what);
+  }
+  void operator()(const DeadlockFound& m) {
+    auto o = out.initDeadlockFound();
+    o.setWaiter(m.waiter.value);
+    put(o.initError(), m.error);
+  }
+  void operator()(const NameRequest& m) {
+    auto o = out.initNameRequest();
+    o.setRequest(m.request), o.setOperation(static_cast<std::uint8_t>(m.operation)), o.setName(m.name), o.setActor(m.actor.value);
+    put(o.initType(), Concurrency::Method{m.type.module, m.type.offset});
+    o.setTypeName(m.type.name);
+  }
+  void operator()(const NameReply& m) {
+    auto o = out.initNameReply();
+    o.setRequest(m.request), o.setActor(m.actor.value);
+    if (m.error) put(o.initError(), *m.error);
+  }
   void operator()(const ReferenceUpdates& m) {
     auto list = out.initReferences(size_of(m.list));
     for (unsigned i = 0; i < list.size(); ++i) {
@@ -351,6 +386,43 @@ ReferenceUpdates reference_updates(capnp::List<schema::ReferenceUpdate>::Reader 
       throw ProtocolError("word about a reference of a kind that this build does not know");
     m.list.push_back({operation, each.getId(), each.getProcess(), each.getUnits()});
   }
+  return m;
+}
+
+DurableRequest durable_request(const Reader& reader, schema::DurableRequest::Reader in) {
+  return {in.getRequest(), static_cast<DurableOperation>(in.getOperation()), text(in.getName()), text(in.getTypeTag()),
+          reader.value(in.getValue()), text(in.getAfter())};
+}
+
+Orphans orphans(schema::Orphans::Reader in) {
+  Orphans m;
+  for (auto id : in.getObjects()) m.objects.push_back({id});
+  return m;
+}
+
+ActorPlace actor_place(const Reader& reader, schema::ActorPlace::Reader in) {
+  if (in.getState() > static_cast<std::uint8_t>(core::ActorState::kDead)) throw ProtocolError("an actor in a state that this build does not know");
+  ActorPlace m{.actor = {in.getActor()}, .state = static_cast<core::ActorState>(in.getState()), .lease = {in.getLease()},
+               .worker = in.getWorker(), .max_task_retries = in.getMaxTaskRetries(), .unordered = in.getUnordered(),
+               .creation_failed = in.getCreationFailed()};
+  if (in.hasError()) m.error = reader.error(in.getError());
+  return m;
+}
+
+ActorRequest actor_request(schema::ActorRequest::Reader in) {
+  return {{in.getActor()}, static_cast<ActorOperation>(in.getOperation()), in.getRequest()};
+}
+
+ActorWaiting actor_waiting(schema::ActorWaiting::Reader in) { return {{in.getWaiter()}, {in.getTarget()}, text(in.getWhat())}; }
+
+NameRequest name_request(schema::NameRequest::Reader in) {
+  return {in.getRequest(), static_cast<NameOperation>(in.getOperation()), text(in.getName()), {in.getActor()},
+          {in.getType().getModule(), in.getType().getOffset(), text(in.getTypeName())}};
+}
+
+NameReply name_reply(const Reader& reader, schema::NameReply::Reader in) {
+  NameReply m{.request = in.getRequest(), .actor = {in.getActor()}};
+  if (in.hasError()) m.error = reader.error(in.getError());
   return m;
 }
 
@@ -407,17 +479,16 @@ Message read(const Reader& r, schema::Message::Reader in) {
       for (auto id : c.getTasks()) m.tasks.push_back({id});
       return m;
     }
-    case M::DURABLE_REQUEST: {
-      auto m = in.getDurableRequest();
-      return DurableRequest{m.getRequest(), static_cast<DurableOperation>(m.getOperation()), text(m.getName()), text(m.getTypeTag()),
-                            r.value(m.getValue()), text(m.getAfter())};
-    }
-    case M::ORPHANS: {
-      Orphans orphans;
-      for (auto id : in.getOrphans().getObjects()) orphans.objects.push_back({id});
-      return orphans;
-    }
+    case M::DURABLE_REQUEST: return durable_request(r, in.getDurableRequest());
+    case M::ORPHANS: return orphans(in.getOrphans());
     case M::DURABLE_REPLY: return durable_reply(r, in.getDurableReply());
+    case M::ACTOR_REQUEST: return actor_request(in.getActorRequest());
+    case M::ACTOR_PLACE: return actor_place(r, in.getActorPlace());
+    case M::ACTOR_LENT: return ActorLent{in.getActorLent().getRequest(), r.value(in.getActorLent().getValue())};
+    case M::ACTOR_WAITING: return actor_waiting(in.getActorWaiting());
+    case M::DEADLOCK_FOUND: return DeadlockFound{{in.getDeadlockFound().getWaiter()}, r.error(in.getDeadlockFound().getError())};
+    case M::NAME_REQUEST: return name_request(in.getNameRequest());
+    case M::NAME_REPLY: return name_reply(r, in.getNameReply());
     case M::REFERENCES: return reference_updates(in.getReferences());
     case M::RETIRE: return Retire{};
     case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};

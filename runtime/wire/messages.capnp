@@ -140,6 +140,30 @@ struct DurableReply {
 struct Orphans { objects @0 :List(UInt64); }
 struct Resources { request @0 :UInt64; total @1 :List(Amount); available @2 :List(Amount); }
 
+struct ActorRequest { actor @0 :UInt64; operation @1 :UInt8; request @2 :UInt64; }  # ActorOperation of the code
+struct ActorPlace {
+  actor @0 :UInt64;
+  state @1 :UInt8;         # ActorState of the code
+  lease @2 :UInt64;
+  worker @3 :UInt32;
+  error @4 :Error;
+  maxTaskRetries @5 :Int32;
+  unordered @6 :Bool;
+  creationFailed @7 :Bool;
+}
+struct ActorWaiting { waiter @0 :UInt64; target @1 :UInt64; what @2 :Text; }
+struct DeadlockFound { waiter @0 :UInt64; error @1 :Error; }
+struct ActorLent { request @0 :UInt64; value @1 :Value; }
+struct NameRequest {
+  request @0 :UInt64;
+  operation @1 :UInt8;     # NameOperation of the code
+  name @2 :Text;
+  actor @3 :UInt64;
+  type @4 :Method;
+  typeName @5 :Text;
+}
+struct NameReply { request @0 :UInt64; actor @1 :UInt64; error @2 :Error; }
+
 struct Message {
   union {
     hello @0 :Hello;
@@ -170,5 +194,12 @@ struct Message {
     references @25 :List(ReferenceUpdate);
     objectSettled @26 :Outcome;
     retire @27 :Void;
+    actorRequest @28 :ActorRequest;
+    actorPlace @29 :ActorPlace;
+    actorLent @30 :ActorLent;
+    nameRequest @31 :NameRequest;
+    nameReply @32 :NameReply;
+    actorWaiting @33 :ActorWaiting;
+    deadlockFound @34 :DeadlockFound;
   }
 }

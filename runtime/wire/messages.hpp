@@ -10,6 +10,8 @@
 #include "runtime/base/ids.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/base/buffer.hpp"
+#include "runtime/core/actor_directory.hpp"
+#include "runtime/core/actor_table.hpp"
 #include "runtime/core/lease_table.hpp"
 #include "runtime/core/reference_table.hpp"
 
@@ -117,6 +119,30 @@ struct OwnerGone { ProcessId owner = 0; };  // also to every process: that one h
 struct ReferenceUpdates { std::vector<core::ReferenceUpdate> list{}; };
 struct ObjectSettled { Outcome outcome{}; };
 
+// A process that calls an actor, and the process that owns it. kFollow: tell me where it lives, now and whenever that
+// changes. kLend: send me a handle to it (answered by ActorLent; without one when its last handle has gone).
+enum class ActorOperation : std::uint8_t { kFollow = 1, kKill, kLend };
+struct ActorRequest { ActorId actor{}; ActorOperation operation{}; std::uint64_t request = 0; };
+struct ActorPlace {
+  ActorId actor{};
+  core::ActorState state{};
+  LeaseId lease{};
+  ProcessId worker = 0;
+  std::optional<ErrorInfo> error{};
+  int max_task_retries = 0;
+  bool unordered = false;
+  bool creation_failed = false;
+};
+/// To the node: the running call of `waiter` waits for a call of `target`; 0: no longer. And its answer, when that never ends.
+struct ActorWaiting { ActorId waiter{}; ActorId target{}; std::string what{}; };
+struct DeadlockFound { ActorId waiter{}; ErrorInfo error{}; };
+struct ActorLent { std::uint64_t request = 0; Value value{}; };
+
+// Any process and the node's directory of named actors. The answer to kClaim names whoever has the name then.
+enum class NameOperation : std::uint8_t { kClaim = 1, kFind, kRelease };
+struct NameRequest { std::uint64_t request = 0; NameOperation operation{}; std::string name{}; ActorId actor{}; core::ActorClass type{}; };
+struct NameReply { std::uint64_t request = 0; ActorId actor{}; std::optional<ErrorInfo> error{}; };
+
 // Any process and the node's object store. request 0: no answer is wanted.
 enum class StoreOperation : std::uint8_t { kCreate = 1, kSeal, kAbort, kPin, kUnpin, kFree };
 struct StoreRequest { std::uint64_t request = 0; StoreOperation operation{}; ObjectId id{}; std::uint64_t size = 0; ProcessId owner = 0; };
@@ -134,7 +160,8 @@ struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available
 using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
                              TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
                              OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork, DurableRequest,
-                             DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire>;
+                             DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire,
+                             ActorRequest, ActorPlace, ActorLent, NameRequest, NameReply, ActorWaiting, DeadlockFound>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

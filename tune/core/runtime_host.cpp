@@ -11,7 +11,7 @@ RuntimeTrialHost::~RuntimeTrialHost() {
 }
 
 ActorOptions RuntimeTrialHost::actor_options(const TrialSpec& spec, const std::filesystem::path& log_file) const {
-  ActorOptions options{.name = spec.name,
+  ActorOptions options{.label = spec.name,
                        .num_cpus = options_.resources.num_cpus,
                        .num_gpus = options_.resources.num_gpus,
                        .resources = options_.resources.custom,

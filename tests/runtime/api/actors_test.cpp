@@ -103,6 +103,21 @@ TEST_SUITE("runtime/api/actors") {
     }
   }
 
+  TEST_CASE("the destructor of an idle actor in a process of its own runs at kill and at shutdown") {
+    Folder folder;
+    const std::string killed = folder / "killed", shut = folder / "shut";
+    auto rt = Runtime::start(small_machine());
+    auto first = rt.actor<Recorder>({.num_cpus = 1, .isolation = own_process}).spawn(killed);
+    auto second = rt.actor<Recorder>({.num_cpus = 1, .isolation = own_process}).spawn(shut);
+    CHECK(rt.get(first.call<&Recorder::add>(1)) + rt.get(second.call<&Recorder::add>(1)) == 2);
+    first.kill();
+    CHECK(eventually([&] { return content(killed) == "gone\n"; }));
+    CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(3); }));
+    CHECK(content(shut).empty());
+    rt.shutdown();
+    CHECK(content(shut) == "gone\n");
+  }
+
   TEST_CASE("the destructor runs at kill, and what was called fails with ActorDied") {
     Machine machine;
     auto& rt = machine.rt;

@@ -70,6 +70,18 @@ TEST_SUITE("runtime/core/actor_table") {
     CHECK(table.take().forgotten == std::vector{kActor});
   }
 
+  TEST_CASE("a call that is to run again goes ahead of those that wait, unless its actor has ended") {
+    Table table;
+    auto& first = table.call();
+    table.live();
+    auto& late = table.call(1);
+    CHECK(table.actors.again(first, table.effects));
+    CHECK(sent(table.take()) == std::vector{&first});
+    CHECK_FALSE(table.actors.again(late, table.effects));
+    table.actors.kill(kActor, table.effects);
+    CHECK_FALSE(table.actors.again(first, table.effects));
+  }
+
   TEST_CASE("unordered: what is ready goes at once, also when it was called while the actor started") {
     Table table({.unordered = true});
     auto& early = table.call(1);

@@ -1,0 +1,32 @@
+#pragma once
+// BorrowedLink: what a handle holds to an actor that another process owns. Calls go to the actor straight from this
+// process's owner, which learns from the actor's owner where it lives. The borrow that keeps the actor alive is given back
+// when the last handle of this process has gone and the last call of this process is done. Shared; thread-safe.
+#include <mutex>
+
+#include "runtime/actors/reference_keeper.hpp"
+
+namespace manta::detail {
+
+class Owner;
+
+class BorrowedLink final : public ActorLink {
+ public:
+  BorrowedLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, std::shared_ptr<ReferenceKeeper::Borrow> borrow)
+      : owner_(std::move(owner)), id_(id), description_(std::move(description)), borrow_(std::move(borrow)) {}
+  ~BorrowedLink() override;
+  void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) override;
+  void kill() override;
+  std::string description() const override { return description_; }
+  std::uint64_t id() const noexcept override { return id_.value; }
+
+ private:
+  const std::weak_ptr<Owner> owner_;
+  const ActorId id_;
+  const std::string description_;
+  const std::shared_ptr<ReferenceKeeper::Borrow> borrow_;
+  std::once_flag used_once_;
+  std::atomic<bool> used_{false};
+};
+
+}  // namespace manta::detail

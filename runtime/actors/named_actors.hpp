@@ -1,0 +1,65 @@
+#pragma once
+// NamedActors: how a process registers actors by name and finds those of others. The names lie in the node's directory;
+// the handle to a found actor comes from the process that owns it. One per process; thread-safe. spawn and find wait for
+// answers, as long as those processes live.
+#include <functional>
+#include <mutex>
+#include <unordered_map>
+
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+class NamedActors {
+ public:
+  /// Asks the node's directory and waits for the answer.
+  using Ask = std::function<wire::NameReply(wire::NameRequest request)>;
+  /// Waits for a cell; the calling task gives its CPU to others meanwhile.
+  using Wait = std::function<void(Cell& cell)>;
+  NamedActors(IdSource& ids, Router& router, Owner& owner, ReferenceKeeper& references, Ask ask, Wait wait)
+      : ids_(ids), router_(router), owner_(owner), references_(references), ask_(std::move(ask)), wait_(std::move(wait)) {}
+
+  /// The new actor, or the one that has the name when the options allow that.
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
+                                   const FunctionEntry& type);
+  std::shared_ptr<ActorLink> find(const std::string& name, const FunctionEntry& type);
+
+  /// Another process asks for a handle to an actor of this one.
+  void lend(ProcessId to, const wire::ActorRequest& request);
+  void deliver(ProcessId from, wire::ActorLent lent);
+  void process_gone(ProcessId process);
+
+ private:
+  struct Pending {
+    ProcessId asked = 0;
+    Cell done{type_ops<Void>()};
+    std::shared_ptr<ActorLink> link{};
+  };
+  std::shared_ptr<ActorLink> link_to(ActorId actor);
+  std::shared_ptr<ActorLink> own_link(ActorId actor);
+  static void settle(Pending& pending);
+
+  IdSource& ids_;
+  Router& router_;
+  Owner& owner_;
+  ReferenceKeeper& references_;
+  const Ask ask_;
+  const Wait wait_;
+  std::mutex mutex_;  // guards what follows
+  std::uint64_t next_request_ = 1;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Pending>> pending_;
+  std::unordered_map<ActorId, std::weak_ptr<ActorLink>> own_;  ///< of named actors
+};
+
+/// The node's directory, asked by all processes of the machine.
+class SharedActorDirectory {
+ public:
+  wire::NameReply answer(const wire::NameRequest& request);
+  void drop_owner(ProcessId owner);
+
+ private:
+  std::mutex mutex_;
+  core::ActorDirectory directory_;  // guarded by mutex_
+};
+
+}  // namespace manta::detail

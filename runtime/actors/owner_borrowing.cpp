@@ -1,0 +1,154 @@
+// The owner's part in actors whose handles are in several processes: those of others that this process calls, and who
+// follows the places of its own.
+#include <algorithm>
+
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
+
+}  // namespace
+
+void Owner::borrow(ActorId actor, std::string description, std::shared_ptr<void> borrow) {
+  auto borrowed = std::make_shared<OwnedConstructor>();
+  borrowed->actor = actor;
+  borrowed->name = std::make_shared<const std::string>(std::move(description));
+  borrowed->borrow = std::move(borrow);
+  actor_->tell(Borrowed{std::move(borrowed)});
+}
+
+void Owner::kill_elsewhere(ActorId actor) {
+  router_.send(maker_of(actor.value), wire::ActorRequest{.actor = actor, .operation = wire::ActorOperation::kKill});
+}
+
+void Owner::deliver(ProcessId from, wire::ActorRequest request) { actor_->tell(Requested{from, request}); }
+
+void Owner::deliver(ProcessId from, wire::ActorPlace place) { actor_->tell(Placed{from, std::move(place)}); }
+
+void Owner::process_gone(ProcessId process) { actor_->tell(Gone{process}); }
+
+void Owner::ask_target(TaskId call, std::shared_ptr<Promise<std::uint64_t>> told) { actor_->tell(TargetAsked{call, std::move(told)}); }
+
+void Owner::on(TargetAsked& event) {
+  const auto it = calls_.find(event.call);
+  event.told->set(it == calls_.end() ? 0 : it->second->actor.value);
+}
+
+void Owner::on(Borrowed& event) {
+  const auto actor = event.actor->actor;
+  if (const auto it = actors_.find(actor); it != actors_.end()) {
+    // The last handle went, calls of it are still under way, and here is a new one.
+    it->second->borrow = std::move(event.actor->borrow);
+    ++it->second->links;
+    return actor_table_.regained(actor);
+  }
+  ++unfinished_, ++actor_count_;
+  actors_.emplace(actor, std::move(event.actor));
+  actor_table_.create(actor, {.max_restarts = -1}, 0, actor_effects_);
+  router_.send(maker_of(actor.value), wire::ActorRequest{.actor = actor, .operation = wire::ActorOperation::kFollow});
+}
+
+void Owner::on(Requested& event) {
+  const auto it = actors_.find(event.request.actor);
+  const bool ours = it != actors_.end() && !it->second->borrow;
+  if (event.request.operation == wire::ActorOperation::kKill) {
+    Killed killed{event.request.actor};
+    if (ours) on(killed);
+  } else if (event.request.operation == wire::ActorOperation::kFollow) {
+    perform();  // tells the other followers what has changed
+    if (ours && std::find(it->second->followers.begin(), it->second->followers.end(), event.from) == it->second->followers.end())
+      it->second->followers.push_back(event.from);
+    router_.send(event.from, place_of(event.request.actor));
+  }
+}
+
+wire::ActorPlace Owner::place_of(ActorId actor) const {
+  wire::ActorPlace place{.actor = actor, .state = actor_table_.state(actor)};
+  const auto it = actors_.find(actor);
+  if (it == actors_.end()) return place;
+  place.error = it->second->last_error ? std::optional(*it->second->last_error) : std::nullopt;
+  place.max_task_retries = it->second->options->max_task_retries;
+  place.unordered = it->second->options->unordered;
+  place.creation_failed = actor_table_.failed_in_constructor(actor);
+  if (place.state != core::ActorState::kAlive) return place;
+  place.lease = actor_table_.lease_of(actor);
+  if (const auto lease = leases_.find(place.lease); lease != leases_.end()) place.worker = lease->second.worker;
+  return place;
+}
+
+void Owner::release_name(OwnedConstructor& actor) {
+  if (!std::exchange(actor.named, false)) return;
+  router_.send(kNodeProcess, wire::NameRequest{.operation = wire::NameOperation::kRelease, .name = actor.options->name, .actor = actor.actor});
+}
+
+void Owner::tell_followers(const std::vector<ActorId>& moved) {
+  for (auto actor : moved) {
+    const auto it = actors_.find(actor);
+    if (it == actors_.end() || it->second->borrow) continue;
+    if (actor_table_.state(actor) == core::ActorState::kDead) release_name(*it->second);
+    for (auto follower : it->second->followers) router_.send(follower, place_of(actor));
+  }
+}
+
+void Owner::on(Placed& event) {
+  const auto& place = event.place;
+  if (maker_of(place.actor.value) != event.from) return;
+  perform();  // what was decided before still goes to the old place; afterwards nothing may
+  const auto it = actors_.find(place.actor);
+  if (it == actors_.end() || !it->second->borrow) return;
+  if (place.error) it->second->last_error = share(*place.error);
+  actor_table_.set_limits(place.actor, {.max_restarts = -1, .max_task_retries = place.max_task_retries, .unordered = place.unordered});
+  if (place.state == core::ActorState::kDead) {
+    leases_.erase(actor_table_.lease_of(place.actor));
+    const auto why = place.creation_failed ? core::CallFailure::kCreationFailed : core::CallFailure::kActorDied;
+    return actor_table_.ended(place.actor, why, actor_effects_);
+  }
+  const auto before = actor_table_.lease_of(place.actor);
+  if (before && before != place.lease) {
+    leases_.erase(before);
+    actor_table_.lease_lost(before, actor_effects_);
+  }
+  if (place.state != core::ActorState::kAlive || before == place.lease) return;
+  leases_[place.lease] = {.info = {.id = place.lease}, .worker = place.worker};
+  actor_table_.lease_granted(place.actor, place.lease, actor_effects_);
+  actor_table_.created(place.actor, place.lease, actor_effects_);
+}
+
+void Owner::on(Gone& event) {
+  for (auto& [id, actor] : actors_) {
+    std::erase(actor->followers, event.process);
+    if (!actor->borrow || maker_of(id.value) != event.process) continue;
+    actor->last_error = share({.code = ErrorCode::kOwnerDied, .message = "the process that spawned it has ended, and the actor with it"});
+    leases_.erase(actor_table_.lease_of(id));
+    actor_table_.ended(id, core::CallFailure::kActorDied, actor_effects_);
+  }
+}
+
+/// Takes what concerns borrowed actors out of the effects: their owner does the rest.
+void Owner::leave_borrowed_to_owner(core::ActorEffects& effects) {
+  const auto borrowed = [this](ActorId actor) {
+    const auto it = actors_.find(actor);
+    return it != actors_.end() && it->second->borrow;
+  };
+  std::erase_if(effects.want, borrowed);
+  std::erase_if(effects.withdraw, borrowed);
+  std::erase_if(effects.create, [&](const auto& each) { return borrowed(each.actor); });
+  std::vector<core::ActorEffects::Destroy> done;
+  std::erase_if(effects.destroy, [&](const auto& each) {
+    if (!borrowed(each.actor)) return false;
+    done.push_back(each);
+    return true;
+  });
+  for (const auto& [actor, lease, busy] : done) {
+    leases_.erase(lease);
+    core::ActorEffects more;
+    actor_table_.destroyed(actor, more);
+    effects.failures.insert(effects.failures.end(), more.failures.begin(), more.failures.end());
+    effects.forgotten.insert(effects.forgotten.end(), more.forgotten.begin(), more.forgotten.end());
+  }
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,102 @@
+// What the owner does for its actors: places, constructs and ends them, and sends their calls.
+#include "runtime/actors/actor_link.hpp"
+#include "runtime/actors/owner.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+constexpr std::chrono::seconds kDestructorTime{2};  // of an actor that is killed, before its process is
+
+std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
+
+}  // namespace
+
+void Owner::perform_actors() {
+  auto effects = std::exchange(actor_effects_, {});
+  leave_borrowed_to_owner(effects);
+  for (auto actor : effects.want) want_actor(actor, 1);
+  for (auto actor : effects.withdraw) want_actor(actor, 0);
+  for (const auto& [actor, lease] : effects.create) {
+    if (!leases_.contains(lease) || !actors_.contains(actor)) continue;
+    auto& constructor = *actors_.at(actor);
+    auto& held = leases_.at(lease);
+    held.info.lend_idle_cpus = !constructor.options->cpus_while_idle;
+    const int attempt = ++constructor.starts;
+    if (held.worker == router_.self())
+      host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt),
+                   concurrency_of(*constructor.options));
+    else
+      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
+                                                  .constructor = wire_task(constructor, constructor.id, attempt, held.worker),
+                                                  .concurrency = concurrency_of(*constructor.options)});
+  }
+  for (std::size_t i = 0; i < effects.sends.size();) {
+    std::vector<OwnedCall*> group;
+    const auto actor = effects.sends[i].actor;
+    const auto lease = effects.sends[i].lease;
+    for (; i < effects.sends.size() && effects.sends[i].actor == actor; ++i)
+      group.push_back(static_cast<OwnedCall*>(effects.sends[i].call));
+    send_calls(actor, lease, group);
+  }
+  for (const auto& [call, why] : effects.failures) fail_call(static_cast<OwnedCall&>(*call), why);
+  for (const auto& [actor, lease, busy] : effects.destroy) {
+    const auto it = actors_.find(actor);
+    if (!leases_.contains(lease)) continue;
+    const auto& held = leases_.at(lease);
+    const bool kill = it != actors_.end() && it->second->killed;
+    if (kill && held.own_process && busy) {
+      end_process_of(actor, lease);
+      continue;
+    }
+    if (kill && held.own_process)  // its destructor may run, but not for long
+      timer_.at(SteadyClock::now() + kDestructorTime, [this, actor = actor, lease = lease] { actor_->tell(KillDue{actor, lease}); });
+    router_.send(held.worker, wire::DestroyActor{.actor = actor, .kill = kill});
+  }
+  for (auto lease : effects.give_back) {
+    leases_.erase(lease);
+    router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
+  }
+  tell_followers(effects.moved);
+  for (auto actor : effects.forgotten)
+    if (actors_.erase(actor)) --unfinished_, --actor_count_;
+}
+
+void Owner::end_process_of(ActorId actor, LeaseId lease) {
+  router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease, .kill = true});
+  actor_->tell(wire::Message(wire::ActorDestroyed{.actor = actor}));
+}
+
+void Owner::on(KillDue& event) {
+  if (actor_table_.lease_of(event.actor) == event.lease) end_process_of(event.actor, event.lease);
+}
+
+void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
+  if (!calls_.contains(call.id)) return;  // its result came after all
+  auto it = actors_.find(call.actor);
+  ErrorInfo error{.where = *call.name};
+  const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
+  if (it != actors_.end()) error.cause = it->second->last_error;
+  switch (why) {
+    case core::CallFailure::kActorDied:
+      error.code = ErrorCode::kActorDied;
+      error.message = who + " is gone; spawn a new one";
+      if (error.cause) error.message += " (" + error.cause->message + ")";
+      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
+      break;
+    case core::CallFailure::kUnavailable:
+      error.code = ErrorCode::kActorUnavailable;
+      error.message = who + " lost its process and is being restarted; this call may or may not have run: ask the actor, or "
+                            "set max_task_retries for calls that may run twice";
+      break;
+    case core::CallFailure::kCreationFailed:
+      error.code = ErrorCode::kActorCreationFailed;
+      error.message = who + " could not be constructed";
+      if (error.cause) error.message += ": " + error.cause->message;
+      break;
+  }
+  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
+  if (calls_.erase(call.id)) --unfinished_;
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,24 @@
+#include "runtime/core/wait_graph.hpp"
+
+namespace manta::core {
+
+std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId target) {
+  waits_[waiter] = {std::move(what), target};
+  std::vector<ActorId> path{waiter};
+  for (auto at = target; at != waiter; at = waits_.at(at).target) {
+    if (!waits_.contains(at) || path.size() > waits_.size()) return {};
+    path.push_back(at);
+  }
+  return path;
+}
+
+void WaitGraph::drop_owner(ProcessId owner) {
+  std::erase_if(waits_, [owner](const auto& each) { return maker_of(each.first.value) == owner; });
+}
+
+std::string WaitGraph::what(ActorId waiter) const {
+  const auto it = waits_.find(waiter);
+  return it == waits_.end() ? std::string() : it->second.what;
+}
+
+}  // namespace manta::core

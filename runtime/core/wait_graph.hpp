@@ -1,0 +1,32 @@
+#pragma once
+// WaitGraph: which actor's running call waits for a call of which actor. A pure state machine without threads; owned by the
+// node's process, which hears of waits that take long from all processes of the machine. Only actors that run one call at a
+// time are told of, so each waits for one other at most, and a cycle can never end by itself.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/base/ids.hpp"
+
+namespace manta::core {
+
+class WaitGraph {
+ public:
+  /// The cycle that this wait closes, beginning with the waiter; empty when it closes none.
+  std::vector<ActorId> wait(ActorId waiter, std::string what, ActorId target);
+  void done(ActorId waiter) { waits_.erase(waiter); }
+  /// A process has ended, and the actors that it owned with it.
+  void drop_owner(ProcessId owner);
+  /// What the waiter runs, in words: "Desk::ask of actor #3"; empty when it does not wait.
+  std::string what(ActorId waiter) const;
+  std::size_t size() const { return waits_.size(); }
+
+ private:
+  struct Wait {
+    std::string what{};
+    ActorId target{};
+  };
+  std::map<ActorId, Wait> waits_{};
+};
+
+}  // namespace manta::core

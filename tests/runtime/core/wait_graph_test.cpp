@@ -1,0 +1,40 @@
+#include "runtime/core/wait_graph.hpp"
+
+#include <doctest/doctest.h>
+
+namespace manta::core {
+
+TEST_SUITE("runtime/core/wait_graph") {
+  TEST_CASE("the wait that closes a cycle is told of it; a chain is none") {
+    constexpr ActorId a{1}, b{2}, c{3};
+    WaitGraph graph;
+    CHECK(graph.wait(a, "a", a) == std::vector{a});
+    CHECK(graph.wait(a, "a", b).empty());
+    CHECK(graph.wait(b, "b", c).empty());
+    CHECK(graph.wait(c, "c", a) == std::vector{c, a, b});
+    graph.done(b);
+    CHECK(graph.wait(c, "c", a).empty());
+    CHECK(graph.what(a) == "a");
+    CHECK(graph.what(b).empty());
+    CHECK(graph.size() == 2);
+  }
+
+  TEST_CASE("who waits for a cycle of others is not in it, and is not caught in it either") {
+    constexpr ActorId a{1}, b{2}, c{3};
+    WaitGraph graph;
+    graph.wait(a, "a", b);
+    CHECK_FALSE(graph.wait(b, "b", a).empty());
+    CHECK(graph.wait(c, "c", a).empty());
+  }
+
+  TEST_CASE("the waits of a process that has ended are gone") {
+    constexpr ActorId ours{1}, theirs{(std::uint64_t{4} << 40) + 1};
+    WaitGraph graph;
+    graph.wait(theirs, "x", ours);
+    graph.drop_owner(4);
+    CHECK(graph.wait(ours, "y", theirs).empty());
+    CHECK(graph.size() == 1);
+  }
+}
+
+}  // namespace manta::core
