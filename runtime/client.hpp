@@ -144,7 +144,7 @@ class Client {
     engine_->cancel(*need(ref), options);
   }
 
-  // Resources: {"CPU": …, "GPU": …, custom ones}.
+  // Resources: {"CPU": …, "GPU": …, "memory": bytes, custom ones}.
 
   Resources total_resources() const { return engine_->total_resources(); }
   Resources available_resources() const { return engine_->available_resources(); }

@@ -77,7 +77,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   class RebuildWaiter;
 
   // On the calling thread.
-  void check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const;
+  template <class WorkOptions>
+  void check(const WorkOptions& options, const std::string& what) const;
   void prepare(const std::shared_ptr<OwnedWork>& work);
   using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
   void watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending);

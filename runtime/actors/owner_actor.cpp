@@ -46,7 +46,7 @@ void Owner::handle(std::vector<Event>& events) {
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
   const auto& o = *task.options;
-  return {.request = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+  return {.request = request_of(o),
           .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
           .environment = environment_hash(o)};
 }
@@ -391,7 +391,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
   const auto& o = *it->second->options;
   router_.send(kNodeProcess,
                wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
-                                .shape = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+                                .shape = request_of(o),
                                 .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
                                 .options = process_options(o, *it->second->name)});
 }
