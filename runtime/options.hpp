@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/base/amount.hpp"
+#include "runtime/base/placement.hpp"
 
 namespace manta {
 
@@ -57,6 +58,7 @@ struct TaskOptions {
   std::uint64_t memory_bytes{0};  ///< it starts only when so much is not promised to others; not a limit while it runs
   Resources resources{};        ///< custom resources by name
   bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits, and `explain` says so
+  Placement placement{};        ///< `group.bundle(i)` or `group.any()`: takes from a placement group instead of the machine
   int max_retries{3};           ///< runs again this often when its worker process died; -1: without end
   RetryOn retry_on{};           ///< ... or when it threw one of these
   Backoff backoff{};            ///< time between attempts
@@ -78,6 +80,7 @@ struct ActorOptions {
   std::uint64_t memory_bytes{0};
   Resources resources{};
   bool wait_if_infeasible{false};
+  Placement placement{};      ///< as for tasks
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
   bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs

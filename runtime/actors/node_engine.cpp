@@ -150,6 +150,7 @@ std::shared_ptr<ActorLink> NodeEngine::spawn(std::shared_ptr<TaskRecord> constru
 void NodeEngine::shutdown() {
   if (stopped_.exchange(true)) return;
   if (!node_) return;
+  placements_.stop();
   const auto begin = SteadyClock::now();
   if (!finish_work(begin + options_.shutdown_timeout)) {
     abandon_work();
@@ -176,6 +177,8 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   auto message = wire::decode(bytes);
   if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
                   std::holds_alternative<wire::ReleaseLease>(*message) || std::holds_alternative<wire::SetBlocked>(*message) ||
+                  std::holds_alternative<wire::PlaceGroup>(*message) || std::holds_alternative<wire::WatchGroup>(*message) ||
+                  std::holds_alternative<wire::RemoveGroup>(*message) || std::holds_alternative<wire::FindGroups>(*message) ||
                   std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
                   std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message)))
     return deliver(from, std::move(*message));

@@ -1,6 +1,7 @@
 #include "runtime/actors/owner.hpp"
 
 #include "runtime/actors/actor_link.hpp"
+#include "runtime/actors/placement_client.hpp"
 
 namespace manta::detail {
 
@@ -28,6 +29,20 @@ void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {
   record.result->set_producer(kind, id.value);
   if (record.more)
     for (const auto& cell : *record.more) cell->set_producer(kind, id.value);
+}
+
+/// Empty when a bundle that it names can hold it.
+std::string placement_problem(const Placement& placement, const core::ResourceRequest& request) {
+  const auto& bundles = placement.options->bundles;
+  std::string sizes;
+  for (std::size_t i = 0; i < bundles.size(); ++i) {
+    if (placement.bundle >= 0 && static_cast<std::size_t>(placement.bundle) != i) continue;
+    const auto size = request_of(bundles[i]);
+    if (core::PlacementTable::fits(size, request)) return {};
+    sizes += (sizes.empty() ? "bundle " : ", bundle ") + std::to_string(i) + " has " + size.to_string();
+  }
+  return "it needs " + request.to_string() + ", and in " + describe_group(placement.group, placement.options->name) + " " + sizes +
+         ": ask for less, or make a group of larger bundles";
 }
 
 void check_times(const TaskOptions& options, const std::string& what) {
@@ -75,7 +90,7 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
   auto refuse = [&](ErrorCode code, const std::string& why) { throw_error({.code = code, .message = why, .where = what}); };
   auto check_one = [&](const std::string& name, Amount amount) {
     if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "a negative amount of " + name + ": give 0 or more");
-    if (amount > options_.total[name] && !options.wait_if_infeasible)
+    if (amount > options_.total[name] && !options.wait_if_infeasible && !options.placement.group)
       refuse(ErrorCode::kInfeasibleResources,
              "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
                  " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
@@ -88,6 +103,10 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
       refuse(ErrorCode::kInvalidArgument, std::string(name) + " is no custom resource: say it by num_cpus, num_gpus, memory_bytes");
   if (request.gpus > Amount(1) && !request.gpus.is_whole())
     refuse(ErrorCode::kInvalidArgument, request.gpus.to_string() + " GPUs: more than one must be a whole number");
+  if (const auto& placement = options.placement; placement.group) {
+    const auto why = placement_problem(placement, request);
+    if (!why.empty()) refuse(ErrorCode::kInvalidArgument, why);
+  }
   if (!options.env.empty() && options.isolation != Isolation::kOwnProcess)
     refuse(ErrorCode::kInvalidArgument, "an environment of its own needs .isolation = manta::own_process");
 }

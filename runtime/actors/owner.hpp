@@ -105,6 +105,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_granted(const wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
   void on_lost(const wire::LeaseLost& lost);
+  void end_group(GroupId group, const ErrorInfo& error);
   void on_task_outcome(wire::Outcome& outcome);
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);

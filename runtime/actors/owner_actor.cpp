@@ -163,6 +163,8 @@ void Owner::on(wire::Message& message) {
     on_refused(*refused);
   } else if (auto* lost = std::get_if<wire::LeaseLost>(&message)) {
     on_lost(*lost);
+  } else if (auto* removed = std::get_if<wire::GroupRemoved>(&message)) {
+    end_group(removed->group, removed->error);
   } else if (auto* created = std::get_if<wire::ActorCreated>(&message)) {
     on_created(*created);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
@@ -197,6 +199,10 @@ void Owner::on_refused(const wire::LeaseRefused& refused) {
       it->second->last_error = share(refused.error);
       actor_table_.kill(actor, actor_effects_);
     }
+  } else if (const auto group = task_table_.shape(static_cast<std::uint32_t>(refused.purpose)).request.group;
+             group && refused.error.code == ErrorCode::kCancelled) {
+    task_table_.refused_all(static_cast<std::uint32_t>(refused.purpose));
+    end_group(group, refused.error);
   } else if (auto* node = task_table_.refused(static_cast<std::uint32_t>(refused.purpose))) {
     auto& task = static_cast<OwnedTask&>(*node);
     task.record->result->set_error(share(refused.error));
@@ -465,34 +471,6 @@ void Owner::perform_actors() {
   }
   for (auto actor : effects.forgotten)
     if (actors_.erase(actor)) --unfinished_, --actor_count_;
-}
-
-void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
-  if (!calls_.contains(call.id)) return;  // its result came after all
-  auto it = actors_.find(call.actor);
-  ErrorInfo error{.where = *call.name};
-  const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
-  if (it != actors_.end()) error.cause = it->second->last_error;
-  switch (why) {
-    case core::CallFailure::kActorDied:
-      error.code = ErrorCode::kActorDied;
-      error.message = who + " is gone; spawn a new one";
-      if (error.cause) error.message += " (" + error.cause->message + ")";
-      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
-      break;
-    case core::CallFailure::kUnavailable:
-      error.code = ErrorCode::kActorUnavailable;
-      error.message = who + " lost its process and is being restarted; this call may or may not have run: ask the actor, or "
-                            "set max_task_retries for calls that may run twice";
-      break;
-    case core::CallFailure::kCreationFailed:
-      error.code = ErrorCode::kActorCreationFailed;
-      error.message = who + " could not be constructed";
-      if (error.cause) error.message += ": " + error.cause->message;
-      break;
-  }
-  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
-  if (calls_.erase(call.id)) --unfinished_;
 }
 
 }  // namespace manta::detail

@@ -1,4 +1,4 @@
-// What an owner does about work that nobody wants any more, and about retries: cancel, deadlines, back-off, workers that died.
+// What an owner does about work that nobody wants any more, and about what failed: cancel, deadlines, back-off, workers and actors that died.
 #include <algorithm>
 #include <cmath>
 
@@ -115,6 +115,22 @@ void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const
   router_.send(lease->second.worker, wire::CancelWork{.actor = call->actor, .tasks = {call->id}, .recursive = options.recursive});
 }
 
+/// A placement group is gone, and with it whatever was placed in it.
+void Owner::end_group(GroupId group, const ErrorInfo& error) {
+  std::vector<std::shared_ptr<OwnedTask>> placed;
+  for (const auto& [id, task] : tasks_)
+    if (task->options->placement.group == group) placed.push_back(task);
+  for (const auto& task : placed) {
+    const auto lease = leases_.find(task->lease);
+    abandon(task, error, {.force = lease != leases_.end() && lease->second.own_process});
+  }
+  for (const auto& [id, actor] : actors_) {
+    if (actor->options->placement.group != group || std::exchange(actor->killed, true)) continue;
+    actor->last_error = share(error);
+    actor_table_.kill(id, actor_effects_);
+  }
+}
+
 void Owner::end_process_of(OwnedTask& task, const wire::ReleaseLease& how) {
   const auto lease = task.lease;
   router_.send(kNodeProcess, how);
@@ -183,6 +199,34 @@ void Owner::perform_failures(const core::TaskEffects& effects) {
   lost_.clear();
   for (auto* node : effects.isolate) isolate(static_cast<OwnedTask&>(*node));
   for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
+}
+
+void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
+  if (!calls_.contains(call.id)) return;  // its result came after all
+  auto it = actors_.find(call.actor);
+  ErrorInfo error{.where = *call.name};
+  const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
+  if (it != actors_.end()) error.cause = it->second->last_error;
+  switch (why) {
+    case core::CallFailure::kActorDied:
+      error.code = ErrorCode::kActorDied;
+      error.message = who + " is gone; spawn a new one";
+      if (error.cause) error.message += " (" + error.cause->message + ")";
+      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
+      break;
+    case core::CallFailure::kUnavailable:
+      error.code = ErrorCode::kActorUnavailable;
+      error.message = who + " lost its process and is being restarted; this call may or may not have run: ask the actor, or "
+                            "set max_task_retries for calls that may run twice";
+      break;
+    case core::CallFailure::kCreationFailed:
+      error.code = ErrorCode::kActorCreationFailed;
+      error.message = who + " could not be constructed";
+      if (error.cause) error.message += ": " + error.cause->message;
+      break;
+  }
+  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
+  if (calls_.erase(call.id)) --unfinished_;
 }
 
 }  // namespace manta::detail

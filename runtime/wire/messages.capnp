@@ -80,6 +80,8 @@ struct WantLeases {
   environment @7 :List(Variable);
   logFile @8 :Text;
   echo @9 :Bool;
+  group @10 :UInt64;       # 0: the machine itself
+  bundle @11 :Int32 = -1;
 }
 struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
 struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
@@ -138,6 +140,17 @@ struct DurableReply {
   error @4 :Error;
 }
 struct Orphans { objects @0 :List(UInt64); }
+struct Bundle { cpus @0 :Int64; gpus @1 :Int64; custom @2 :List(Amount); }  # 1/10000
+struct Group {
+  id @0 :UInt64;
+  name @1 :Text;
+  strategy @2 :UInt8;
+  bundles @3 :List(Bundle);
+  placed @4 :Bool;
+}
+struct GroupNews { group @0 :UInt64; error @1 :Error; }
+struct FindGroups { request @0 :UInt64; name @1 :Text; }
+struct Groups { request @0 :UInt64; groups @1 :List(Group); }
 struct Resources { request @0 :UInt64; total @1 :List(Amount); available @2 :List(Amount); }
 
 struct Message {
@@ -170,5 +183,12 @@ struct Message {
     references @25 :List(ReferenceUpdate);
     objectSettled @26 :Outcome;
     retire @27 :Void;
+    placeGroup @28 :Group;
+    watchGroup @29 :UInt64;
+    groupPlaced @30 :GroupNews;
+    removeGroup @31 :UInt64;
+    groupRemoved @32 :GroupNews;
+    findGroups @33 :FindGroups;
+    groups @34 :Groups;
   }
 }

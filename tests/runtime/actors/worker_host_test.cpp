@@ -64,6 +64,10 @@ class NoEngine final : public Engine {
   bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline) override { return true; }
   void cancel(Cell&, const CancelOptions&) override {}
   void post_callback(std::function<void()>) override {}
+  GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions>) override { return {}; }
+  std::shared_ptr<Cell> watch_group(GroupId) override { return nullptr; }
+  void remove_group(GroupId) override {}
+  std::vector<GroupHandle> find_groups(const std::string&) override { return {}; }
   Resources total_resources() const override { return {}; }
   Resources available_resources() const override { return {}; }
   RuntimeStats stats() const override { return {}; }
