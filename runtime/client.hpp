@@ -6,6 +6,7 @@
 #include "runtime/actor.hpp"
 #include "runtime/array.hpp"
 #include "runtime/as_completed.hpp"
+#include "runtime/placement_group.hpp"
 #include "runtime/task.hpp"
 
 namespace manta {
@@ -150,7 +151,25 @@ class Client {
     engine_->cancel(*need(ref), options);
   }
 
-  // Resources: {"CPU": …, "GPU": …, custom ones}.
+  // Placement groups: runtime/placement_group.hpp.
+
+  /// Asks for a group; returns at once, before it has its resources. Throws InvalidArgument, also for a name that is taken,
+  /// and InfeasibleResources for what the machine can never hold together.
+  PlacementGroup placement_group(PlacementGroupOptions options);
+  /// Has a value when the group has its resources; fails with Cancelled when it is removed.
+  ObjectRef<void> ready(const PlacementGroup& group);
+  /// Waits until the group has its resources; false when it has not in time. Throws Cancelled when it is removed.
+  template <class Rep, class Period>
+  bool wait(const PlacementGroup& group, std::chrono::duration<Rep, Period> timeout) {
+    return wait_for(group, detail::deadline_in(timeout));
+  }
+  /// Ends what is in the group and gives its resources back, soon. Of no effect for one that is not there.
+  void remove(const PlacementGroup& group);
+  /// Throws NotFound.
+  PlacementGroup find_placement_group(const std::string& name);
+  std::vector<PlacementGroup> placement_groups();
+
+  // Resources: {"CPU": …, "GPU": …, "memory": bytes, custom ones}.
 
   Resources total_resources() const { return engine_->total_resources(); }
   Resources available_resources() const { return engine_->available_resources(); }
@@ -201,6 +220,7 @@ class Client {
     for (const auto& ref : refs) values.push_back(take(ref, deadline));
     return values;
   }
+  bool wait_for(const PlacementGroup& group, Deadline deadline);
   void await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options);
   void await_all(const std::vector<detail::Cell*>& cells, Deadline deadline);
   void notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback);

@@ -20,6 +20,15 @@ Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
   return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
 }
 
+std::string describe_group(GroupId group, const std::string& name);
+
+/// A placement group as the engine hands it out.
+struct GroupHandle {
+  GroupId id{};
+  std::shared_ptr<const PlacementGroupOptions> options{};
+  std::shared_ptr<Cell> placed{};  ///< null when it was found, not made
+};
+
 /// One actor as its creator sees it; shared by all handles. The last one to go ends the actor.
 class ActorLink {
  public:
@@ -58,6 +67,14 @@ class Engine {
   virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
   /// Runs a callback of the user's on the thread that is for them.
   virtual void post_callback(std::function<void()> callback) = 0;
+
+  /// Throws InvalidArgument and InfeasibleResources for what can never be.
+  virtual GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) = 0;
+  /// Settled when the group is placed; fails when it is not there any more.
+  virtual std::shared_ptr<Cell> watch_group(GroupId group) = 0;
+  virtual void remove_group(GroupId group) = 0;
+  /// All, for an empty name.
+  virtual std::vector<GroupHandle> find_groups(const std::string& name) = 0;
 
   virtual Resources total_resources() const = 0;
   virtual Resources available_resources() const = 0;

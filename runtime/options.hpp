@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/base/amount.hpp"
+#include "runtime/base/placement.hpp"
 
 namespace manta {
 
@@ -54,7 +55,10 @@ struct TaskOptions {
   std::string name{};           ///< for messages; default: the function's name
   Amount num_cpus{1};           ///< logical CPUs held while it runs; 0 is allowed
   Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers
+  std::uint64_t memory_bytes{0};  ///< it starts only when so much is not promised to others; not a limit while it runs
   Resources resources{};        ///< custom resources by name
+  bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits, and `explain` says so
+  Placement placement{};        ///< `group.bundle(i)` or `group.any()`: takes from a placement group instead of the machine
   int max_retries{3};           ///< runs again this often when its worker process died; -1: without end
   RetryOn retry_on{};           ///< ... or when it threw one of these
   Backoff backoff{};            ///< time between attempts
@@ -76,7 +80,10 @@ struct ActorOptions {
   bool detached{false};       ///< outlives its program: InvalidArgument without a cluster
   Amount num_cpus{0};         ///< held for life; 0: an idle actor costs nothing
   Amount num_gpus{0};         ///< as for tasks
+  std::uint64_t memory_bytes{0};
   Resources resources{};
+  bool wait_if_infeasible{false};
+  Placement placement{};      ///< as for tasks
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
   bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
@@ -119,11 +126,12 @@ struct WaitOptions {
 enum class Workers : std::uint8_t { kThread, kProcess };
 
 /// How the runtime is started. `Runtime::start(argc, argv)` fills it from --workers=thread|process, --num-cpus=N,
-/// --num-gpus=N, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR, --durable-dir=DIR, --log-dir=DIR.
+/// --num-gpus=N, --memory-mib=N, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR, --durable-dir=DIR, --log-dir=DIR.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
-  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on
+  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
   std::optional<Amount> num_gpus{};              ///< default: what NVML finds; a number pretends
+  std::optional<std::uint64_t> memory_bytes{};   ///< to promise to tasks and actors; default: 70 % of what is available
   Resources resources{};
   std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond

@@ -45,8 +45,11 @@ void Node::handle(std::vector<Event>& events) {
 }
 
 void Node::perform() {
-  while (!effects_.granted.empty())
-    for (const auto& lease : std::exchange(effects_, {}).granted) place(lease);
+  while (!effects_.granted.empty() || !effects_.refused.empty() || !effects_.placed.empty()) {
+    const auto effects = std::exchange(effects_, {});
+    for (const auto& lease : effects.granted) place(lease);
+    tell(effects);
+  }
 }
 
 void Node::on(FromProcess& event) {
@@ -66,6 +69,14 @@ void Node::on(FromProcess& event) {
   } else if (auto* blocked = std::get_if<wire::SetBlocked>(&event.message)) {
     const auto place = places_.find(blocked->lease);
     if (place != places_.end() && place->second == event.from) table_.set_blocked(blocked->lease, blocked->blocked, effects_);
+  } else if (auto* group = std::get_if<wire::PlaceGroup>(&event.message)) {
+    on(*group, event.from);
+  } else if (auto* watch = std::get_if<wire::WatchGroup>(&event.message)) {
+    on(*watch, event.from);
+  } else if (auto* find = std::get_if<wire::FindGroups>(&event.message)) {
+    on(*find, event.from);
+  } else if (auto* remove = std::get_if<wire::RemoveGroup>(&event.message)) {
+    remove_group(remove->group);
   } else if (auto* ready = std::get_if<wire::Ready>(&event.message)) {
     log(LogLevel::kDebug, "worker process " + std::to_string(event.from) + " is ready, build " + std::to_string(ready->build_id));
   }
@@ -197,6 +208,7 @@ void Node::on(Ended& event) {
 }
 
 void Node::drop_owner(ProcessId owner) {
+  for (auto group : table_.groups_of(owner)) remove_group(group);
   // All are told: any of them may refer to its objects, or it to theirs.
   for (const auto& [id, process] : processes_)
     if (process.running && !process.ended) router_.send(id, wire::OwnerGone{owner});

@@ -71,6 +71,12 @@ class Node {
   void on(Launched& event);
   void on(Ended& event);
   void on(Stopped& event);
+  void on(const wire::PlaceGroup& message, ProcessId from);
+  void on(const wire::WatchGroup& message, ProcessId from);
+  void on(const wire::FindGroups& message, ProcessId from);
+  void remove_group(GroupId group);
+  void tell_watchers(GroupId group, const std::optional<ErrorInfo>& error);
+  void tell(const core::LeaseEffects& effects);
   void perform();
   void place(const core::Lease& lease);
   ProcessId shared_process();
@@ -92,6 +98,7 @@ class Node {
   std::map<ProcessId, Process> processes_{};
   std::map<LeaseId, ProcessId> places_{};
   std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};
+  std::map<GroupId, std::vector<ProcessId>> group_watchers_{};  ///< of groups that are not placed
   bool stopping_ = false;
   mutable std::mutex published_mutex_;
   Resources published_{};

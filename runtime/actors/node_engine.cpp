@@ -11,6 +11,7 @@
 
 #include "runtime/base/log.hpp"
 #include "runtime/gpu/discovery.hpp"
+#include "runtime/store/memory_limits.hpp"
 #include "runtime/store/rocksdb_store.hpp"
 
 namespace manta::detail {
@@ -48,6 +49,13 @@ Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& g
   return open_rocksdb((*parent / (std::to_string(::getpid()) + "-" + std::to_string(++number))).string(), {.kind = StoreKind::kSpill});
 }
 
+constexpr double kMemoryShare = 0.7;  // of what is available: the rest is for the arena's pages, the driver and the system
+
+Amount memory_of(const RuntimeOptions& options) {
+  if (options.memory_bytes) return bytes_as_amount(*options.memory_bytes);
+  return bytes_as_amount(static_cast<std::uint64_t>(kMemoryShare * static_cast<double>(read_memory_limits().smaller())));
+}
+
 Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
   Resources total = custom;
   total.set("CPU", cpus);
@@ -56,15 +64,16 @@ Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
 }
 
 void check_options(const RuntimeOptions& options) {
-  if (options.num_cpus && *options.num_cpus <= Amount(0))
-    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": a machine needs more than 0");
+  if (options.num_cpus && *options.num_cpus < Amount(0))
+    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": give 0 or more");
   if (options.inline_bytes > kMaxInlineBytes)
     throw InvalidArgument("inline_bytes is " + std::to_string(options.inline_bytes) + ": at most " + std::to_string(kMaxInlineBytes) +
                           "; larger values travel by the arena, which is faster");
   if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
   for (const auto& [name, amount] : options.resources) {
-    if (name == "CPU" || name == "GPU") throw InvalidArgument("the resource " + name + " is said by num_cpus and num_gpus");
+    if (name == "CPU" || name == "GPU" || name == "memory")
+      throw InvalidArgument("the resource " + name + " is said by num_cpus, num_gpus, memory_bytes");
     if (amount < Amount(0)) throw InvalidArgument("the resource " + name + " is negative");
   }
 }
@@ -73,6 +82,7 @@ void check_options(const RuntimeOptions& options) {
 
 NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
   Machine machine{.cpus = options.num_cpus ? *options.num_cpus : Amount(usable_cpus()), .custom = options.resources};
+  machine.custom.set("memory", memory_of(options));
   if (options.num_gpus) {
     for (std::int64_t i = 0; i < options.num_gpus->raw() / Amount::kUnit; ++i) machine.gpu_names.push_back(std::to_string(i));
   } else {
@@ -150,6 +160,7 @@ std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const
 void NodeEngine::shutdown() {
   if (stopped_.exchange(true)) return;
   if (!node_) return;
+  placements_.stop();
   const auto begin = SteadyClock::now();
   if (!finish_work(begin + options_.shutdown_timeout)) {
     abandon_work();
@@ -176,6 +187,8 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   auto message = wire::decode(bytes);
   if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
                   std::holds_alternative<wire::ReleaseLease>(*message) || std::holds_alternative<wire::SetBlocked>(*message) ||
+                  std::holds_alternative<wire::PlaceGroup>(*message) || std::holds_alternative<wire::WatchGroup>(*message) ||
+                  std::holds_alternative<wire::RemoveGroup>(*message) || std::holds_alternative<wire::FindGroups>(*message) ||
                   std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
                   std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message) ||
                   std::holds_alternative<wire::NameRequest>(*message) ||

@@ -9,6 +9,15 @@ namespace manta::detail {
 
 struct Recipe;
 
+/// What a task or an actor holds while it is there.
+template <class Options>
+core::ResourceRequest request_of(const Options& options) {
+  core::ResourceRequest request{.cpus = options.num_cpus, .gpus = options.num_gpus, .custom = options.resources,
+                                .group = options.placement.group, .bundle = options.placement.bundle};
+  if (options.memory_bytes) request.custom.set("memory", bytes_as_amount(options.memory_bytes));
+  return request;
+}
+
 struct OwnedWork {
   enum class Kind : std::uint8_t { kTask, kCall, kConstructor };
   virtual ~OwnedWork() = default;

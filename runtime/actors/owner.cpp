@@ -1,14 +1,11 @@
 #include "runtime/actors/owner.hpp"
 
 #include "runtime/actors/actor_link.hpp"
+#include "runtime/actors/placement_client.hpp"
 
 namespace manta::detail {
 
 namespace {
-
-core::ResourceRequest request_of(const auto& options) {
-  return {.cpus = options.num_cpus, .gpus = options.num_gpus, .custom = options.resources};
-}
 
 std::shared_ptr<const std::string> name_or(const std::string& given, FunctionEntry& function) {
   return given.empty() ? shared_name(function) : std::make_shared<const std::string>(given);
@@ -32,6 +29,20 @@ void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {
   record.result->set_producer(kind, id.value);
   if (record.more)
     for (const auto& cell : *record.more) cell->set_producer(kind, id.value);
+}
+
+/// Empty when a bundle that it names can hold it.
+std::string placement_problem(const Placement& placement, const core::ResourceRequest& request) {
+  const auto& bundles = placement.options->bundles;
+  std::string sizes;
+  for (std::size_t i = 0; i < bundles.size(); ++i) {
+    if (placement.bundle >= 0 && static_cast<std::size_t>(placement.bundle) != i) continue;
+    const auto size = request_of(bundles[i]);
+    if (core::PlacementTable::fits(size, request)) return {};
+    sizes += (sizes.empty() ? "bundle " : ", bundle ") + std::to_string(i) + " has " + size.to_string();
+  }
+  return "it needs " + request.to_string() + ", and in " + describe_group(placement.group, placement.options->name) + " " + sizes +
+         ": ask for less, or make a group of larger bundles";
 }
 
 void check_times(const TaskOptions& options, const std::string& what) {
@@ -73,11 +84,13 @@ Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHos
 
 Owner::~Owner() { end(); }
 
-void Owner::check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const {
+template <class WorkOptions>
+void Owner::check(const WorkOptions& options, const std::string& what) const {
+  const auto request = request_of(options);
   auto refuse = [&](ErrorCode code, const std::string& why) { throw_error({.code = code, .message = why, .where = what}); };
   auto check_one = [&](const std::string& name, Amount amount) {
     if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "a negative amount of " + name + ": give 0 or more");
-    if (amount > options_.total[name])
+    if (amount > options_.total[name] && !options.wait_if_infeasible && !options.placement.group)
       refuse(ErrorCode::kInfeasibleResources,
              "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
                  " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
@@ -85,9 +98,16 @@ void Owner::check(const core::ResourceRequest& request, bool own_process, bool h
   check_one("CPU", request.cpus);
   check_one("GPU", request.gpus);
   for (const auto& [name, amount] : request.custom) check_one(name, amount);
+  for (const char* name : {"CPU", "GPU", "memory"})
+    if (options.resources[name] != Amount(0))
+      refuse(ErrorCode::kInvalidArgument, std::string(name) + " is no custom resource: say it by num_cpus, num_gpus, memory_bytes");
   if (request.gpus > Amount(1) && !request.gpus.is_whole())
     refuse(ErrorCode::kInvalidArgument, request.gpus.to_string() + " GPUs: more than one must be a whole number");
-  if (has_environment && !own_process)
+  if (const auto& placement = options.placement; placement.group) {
+    const auto why = placement_problem(placement, request);
+    if (!why.empty()) refuse(ErrorCode::kInvalidArgument, why);
+  }
+  if (!options.env.empty() && options.isolation != Isolation::kOwnProcess)
     refuse(ErrorCode::kInvalidArgument, "an environment of its own needs .isolation = manta::own_process");
 }
 
@@ -169,7 +189,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   task->record = std::move(record);
   const bool own_process = task->options->isolation == Isolation::kOwnProcess;
   if (task->options != kDefaults || !defaults_fit_.load(std::memory_order_relaxed)) {
-    check(request_of(*task->options), own_process, !task->options->env.empty(), *task->name);
+    check(*task->options, *task->name);
     if (task->options == kDefaults) defaults_fit_ = true;
   }
   task->portable = options_.portable || own_process;
@@ -205,7 +225,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   constructor->name = name_or(label, *record->function);
   constructor->record = std::move(record);
   const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
-  check(request_of(*constructor->options), own_process, !constructor->options->env.empty(), "actor " + *constructor->name);
+  check(*constructor->options, "actor " + *constructor->name);
   check_actor(*constructor->options, "actor " + *constructor->name);
   constructor->portable = options_.portable || own_process;
   constructor->id = ids_.next<TaskId>();

@@ -94,7 +94,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   class RebuildWaiter;
 
   // On the calling thread.
-  void check(const core::ResourceRequest& request, bool own_process, bool has_environment, const std::string& what) const;
+  template <class WorkOptions>
+  void check(const WorkOptions& options, const std::string& what) const;
   void prepare(const std::shared_ptr<OwnedWork>& work);
   using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
   void watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending);
@@ -132,6 +133,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_granted(const wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
   void on_lost(const wire::LeaseLost& lost);
+  void end_group(GroupId group, const ErrorInfo& error);
   void on_task_outcome(wire::Outcome& outcome);
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);

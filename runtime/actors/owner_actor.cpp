@@ -53,7 +53,7 @@ void Owner::handle(std::vector<Event>& events) {
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
   const auto& o = *task.options;
-  return {.request = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+  return {.request = request_of(o),
           .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
           .environment = environment_hash(o)};
 }
@@ -178,6 +178,8 @@ void Owner::on(wire::Message& message) {
     on_refused(*refused);
   } else if (auto* lost = std::get_if<wire::LeaseLost>(&message)) {
     on_lost(*lost);
+  } else if (auto* removed = std::get_if<wire::GroupRemoved>(&message)) {
+    end_group(removed->group, removed->error);
   } else if (auto* created = std::get_if<wire::ActorCreated>(&message)) {
     on_created(*created);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
@@ -212,6 +214,10 @@ void Owner::on_refused(const wire::LeaseRefused& refused) {
       it->second->last_error = share(refused.error);
       actor_table_.kill(actor, actor_effects_);
     }
+  } else if (const auto group = task_table_.shape(static_cast<std::uint32_t>(refused.purpose)).request.group;
+             group && refused.error.code == ErrorCode::kCancelled) {
+    task_table_.refused_all(static_cast<std::uint32_t>(refused.purpose));
+    end_group(group, refused.error);
   } else if (auto* node = task_table_.refused(static_cast<std::uint32_t>(refused.purpose))) {
     auto& task = static_cast<OwnedTask&>(*node);
     task.record->result->set_error(share(refused.error));
@@ -400,7 +406,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
   const auto& o = *it->second->options;
   router_.send(kNodeProcess,
                wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
-                                .shape = {.cpus = o.num_cpus, .gpus = o.num_gpus, .custom = o.resources},
+                                .shape = request_of(o),
                                 .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
                                 .options = process_options(o, *it->second->name)});
 }

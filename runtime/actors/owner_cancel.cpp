@@ -1,4 +1,4 @@
-// What an owner does about work that nobody wants any more, and about retries: cancel, deadlines, back-off, workers that died.
+// What an owner does about work that nobody wants any more, and about what failed: cancel, deadlines, back-off, workers and actors that died.
 #include <algorithm>
 #include <cmath>
 
@@ -113,6 +113,22 @@ void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const
   const auto lease = leases_.find(actor_table_.lease_of(call->actor));
   if (lease == leases_.end()) return;
   router_.send(lease->second.worker, wire::CancelWork{.actor = call->actor, .tasks = {call->id}, .recursive = options.recursive});
+}
+
+/// A placement group is gone, and with it whatever was placed in it.
+void Owner::end_group(GroupId group, const ErrorInfo& error) {
+  std::vector<std::shared_ptr<OwnedTask>> placed;
+  for (const auto& [id, task] : tasks_)
+    if (task->options->placement.group == group) placed.push_back(task);
+  for (const auto& task : placed) {
+    const auto lease = leases_.find(task->lease);
+    abandon(task, error, {.force = lease != leases_.end() && lease->second.own_process});
+  }
+  for (const auto& [id, actor] : actors_) {
+    if (actor->options->placement.group != group || std::exchange(actor->killed, true)) continue;
+    actor->last_error = share(error);
+    actor_table_.kill(id, actor_effects_);
+  }
 }
 
 void Owner::end_process_of(OwnedTask& task, const wire::ReleaseLease& how) {

@@ -136,7 +136,8 @@ struct ProcessEngine::System {
 };
 
 ProcessEngine::ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable, QueueLimits queue_limits)
-    : self_(self), total_(std::move(total)), portable_(portable), queue_limits_(queue_limits), ids_(self) {
+    : self_(self), total_(std::move(total)), portable_(portable), queue_limits_(queue_limits), ids_(self),
+      placements_(*this, ids_, total_) {
   environment_.inline_bytes = inline_bytes;
   environment_.router = this;
 }
@@ -380,9 +381,14 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   } else if (auto* calls = std::get_if<wire::ActorDone>(&message)) {
     references_->incoming(calls->outcomes, from);
     owner_->deliver(std::move(message));
+  } else if (auto* placed = std::get_if<wire::GroupPlaced>(&message)) {
+    placements_.deliver(*placed);
+  } else if (auto* groups = std::get_if<wire::Groups>(&message)) {
+    placements_.deliver(std::move(*groups));
   } else if (std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseRefused>(message) ||
              std::holds_alternative<wire::LeaseLost>(message) || std::holds_alternative<wire::ActorCreated>(message) ||
-             std::holds_alternative<wire::ActorDestroyed>(message) || std::holds_alternative<wire::Orphans>(message)) {
+             std::holds_alternative<wire::ActorDestroyed>(message) || std::holds_alternative<wire::Orphans>(message) ||
+             std::holds_alternative<wire::GroupRemoved>(message)) {
     owner_->deliver(std::move(message));
   } else {
     deliver_control(from, std::move(message));

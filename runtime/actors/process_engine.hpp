@@ -5,6 +5,7 @@
 #include "runtime/actors/actor_waits.hpp"
 #include "runtime/actors/named_actors.hpp"
 #include "runtime/actors/owner.hpp"
+#include "runtime/actors/placement_client.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/process/reactor.hpp"
 
@@ -27,6 +28,10 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
   void cancel(Cell& cell, const CancelOptions& options) override;
   void post_callback(std::function<void()> callback) override;
+  GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override { return placements_.place(std::move(options)); }
+  std::shared_ptr<Cell> watch_group(GroupId group) override { return placements_.watch(group); }
+  void remove_group(GroupId group) override { placements_.remove(group); }
+  std::vector<GroupHandle> find_groups(const std::string& name) override { return placements_.find(name); }
   Resources total_resources() const override { return total_; }
 
   // Router.
@@ -66,6 +71,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   IdSource ids_;
   HostEnvironment environment_{};
   std::shared_ptr<StoreAccess> store_;
+  PlacementClient placements_;
 
  private:
   void await_room(const TaskRecord& record);

@@ -42,6 +42,12 @@ class Amount {
   std::int64_t raw_ = 0;
 };
 
+/// Bytes as an amount; more than an Amount can hold (0.9 PB) is the most it can hold.
+constexpr Amount bytes_as_amount(std::uint64_t bytes) {
+  constexpr std::uint64_t kMost = static_cast<std::uint64_t>(INT64_MAX / Amount::kUnit);
+  return Amount(bytes < kMost ? bytes : kMost);
+}
+
 /// Named amounts: `.resources = {{"disk", 1}, {"licence", 0.5}}`. A plain value.
 class Resources {
  public:

@@ -19,6 +19,7 @@ using TaskId = Id<struct TaskTag>;
 using ActorId = Id<struct ActorTag>;
 using ObjectId = Id<struct ObjectTag>;
 using LeaseId = Id<struct LeaseTag>;
+using GroupId = Id<struct GroupTag>;  ///< of a placement group
 
 /// The node is process 0; worker processes count from 1 and are never used again.
 using ProcessId = std::uint32_t;

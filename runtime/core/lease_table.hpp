@@ -6,13 +6,14 @@
 // nested ones before others and the newest of them first, which keeps the number of waiting parents small. One for several
 // leases queues again for the rest as often as it gets some. A request is
 // passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
-// waits for what actors hold for life, or for a task that itself waits. Every event may come twice: the second has no effect.
+// waits for what actors hold for life, or for a task that itself waits. A placement group waits in the same line as everybody
+// else; what is placed in a group waits for that group's bundles only. Every event may come twice: the second has no effect.
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
 
 #include "runtime/base/ids.hpp"
-#include "runtime/core/ledger.hpp"
+#include "runtime/core/placement_table.hpp"
 
 namespace manta::core {
 
@@ -40,7 +41,14 @@ struct Lease {
 };
 
 struct LeaseEffects {
+  struct Refused {
+    ProcessId owner;
+    Purpose purpose;
+    GroupId group;  ///< that is not there, or is removed
+  };
   std::vector<Lease> granted{};
+  std::vector<Refused> refused{};
+  std::vector<GroupId> placed{};
 };
 
 class LeaseTable {
@@ -57,6 +65,13 @@ class LeaseTable {
   /// The owner's process is gone: its requests are dropped; returns the leases it held, which stay until released.
   std::vector<LeaseId> drop_owner(ProcessId owner, LeaseEffects& effects);
 
+  /// A placement group gets in line. False when there is one of that id or name.
+  bool add_group(const PlacementSpec& spec, LeaseEffects& effects);
+  /// Requests for it are refused; returns the leases in it, which hold their bundles until they are released.
+  std::vector<LeaseId> remove_group(GroupId group, LeaseEffects& effects);
+  std::vector<GroupId> groups_of(ProcessId owner) const;
+  const PlacementTable& groups() const { return groups_; }
+
   const Lease* find(LeaseId lease) const;
   const ResourceLedger& ledger() const { return ledger_; }
   std::size_t held() const { return leases_.size(); }
@@ -67,11 +82,19 @@ class LeaseTable {
     LeaseRequest request;
     std::uint64_t arrival = 0;
     int passed_over = 0;
+    GroupId places{};  ///< not a lease is wanted, but this group placed
   };
+  struct Kept;
   void grant_what_fits(LeaseEffects& effects);
-  bool worth_waiting_for(const ResourceRequest& shape) const;
+  bool grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effects);
+  bool place_group(Waiting& entry, const Kept& kept, LeaseEffects& effects);
+  void requeue(std::size_t index);
+  void keep_for(const Waiting& entry, Kept& kept) const;
+  ResourceLedger later(GroupId group, std::int32_t bundle) const;
+  std::optional<Grant> acquire(const ResourceRequest& shape, const Kept& kept);
 
   ResourceLedger ledger_;
+  PlacementTable groups_{};
   IdSource* ids_;
   std::deque<Waiting> waiting_{};
   std::uint64_t arrivals_ = 0;

@@ -15,11 +15,25 @@ Resources merged(Amount cpus, Amount gpus, const Resources& custom) {
 
 }  // namespace
 
-std::string ResourceRequest::to_string() const { return merged(cpus, gpus, custom).to_string(); }
+Resources ResourceRequest::all() const { return merged(cpus, gpus, custom); }
+
+std::string ResourceRequest::to_string() const {
+  Resources some;
+  for (const auto& [name, amount] : all())
+    if (amount != Amount(0)) some.set(name, amount);
+  return some.to_string();
+}
 
 ResourceLedger::ResourceLedger(Amount cpus, std::vector<int> gpu_ids, Resources custom)
     : cpus_total_(cpus), cpus_free_(cpus), custom_total_(custom), custom_free_(std::move(custom)) {
-  for (int id : gpu_ids) gpus_.push_back({id, Amount(1)});
+  for (int id : gpu_ids) gpus_.push_back({id, Amount(1), Amount(1)});
+}
+
+ResourceLedger ResourceLedger::within(const Grant& grant) {
+  ResourceLedger ledger(grant.amounts.cpus, {}, grant.amounts.custom);
+  const Amount each = grant.amounts.gpus < Amount(1) ? grant.amounts.gpus : Amount(1);
+  for (int id : grant.gpu_ids) ledger.gpus_.push_back({id, each, each});
+  return ledger;
 }
 
 std::string ResourceLedger::why_infeasible(const ResourceRequest& request) const {
@@ -72,13 +86,15 @@ std::optional<Grant> ResourceLedger::acquire(const ResourceRequest& request) {
   auto ids = pick_gpus(request.gpus);
   if (!ids) return std::nullopt;
   cpus_free_ -= request.cpus;
-  for (const auto& [name, amount] : request.custom) custom_free_.set(name, custom_free_[name] - amount);
+  for (const auto& [name, amount] : request.custom)
+    if (amount > Amount(0)) custom_free_.set(name, custom_free_[name] - amount);
   return Grant{.amounts = request, .gpu_ids = std::move(*ids)};
 }
 
 void ResourceLedger::release(const Grant& grant) {
   if (!grant.cpus_lent) cpus_free_ += grant.amounts.cpus;
-  for (const auto& [name, amount] : grant.amounts.custom) custom_free_.set(name, custom_free_[name] + amount);
+  for (const auto& [name, amount] : grant.amounts.custom)
+    if (amount > Amount(0)) custom_free_.set(name, custom_free_[name] + amount);
   const Amount each = grant.amounts.gpus < Amount(1) ? grant.amounts.gpus : Amount(1);
   for (int id : grant.gpu_ids)
     for (auto& gpu : gpus_)
@@ -94,7 +110,11 @@ void ResourceLedger::reclaim_cpus(Grant& grant) {
   if (std::exchange(grant.cpus_lent, false)) cpus_free_ -= grant.amounts.cpus;
 }
 
-Resources ResourceLedger::total() const { return merged(cpus_total_, Amount(gpus_.size()), custom_total_); }
+Resources ResourceLedger::total() const {
+  Amount gpus;
+  for (const auto& gpu : gpus_) gpus += gpu.all;
+  return merged(cpus_total_, gpus, custom_total_);
+}
 
 Resources ResourceLedger::available() const {
   Amount gpus;

@@ -10,23 +10,28 @@
 #include <vector>
 
 #include "runtime/base/amount.hpp"
+#include "runtime/base/ids.hpp"
 
 namespace manta::core {
 
-/// The resource shape of a task or actor.
+/// The resource shape of a task or actor, and the placement group that it takes it from.
 struct ResourceRequest {
   Amount cpus{};
   Amount gpus{};
   Resources custom{};
+  GroupId group{};           ///< 0: the machine itself
+  std::int32_t bundle = -1;  ///< of the group; -1: any
   auto operator<=>(const ResourceRequest&) const = default;
   bool operator==(const ResourceRequest&) const = default;
-  std::string to_string() const;
+  Resources all() const;          ///< with CPU and GPU
+  std::string to_string() const;  ///< those of more than 0: "{CPU: 1, licence: 0.5}"
 };
 
 /// What was taken from the ledger, to be given back once.
 struct Grant {
   ResourceRequest amounts{};
   std::vector<int> gpu_ids{};
+  std::int32_t bundle = -1;  ///< of the group that it was taken from
   bool cpus_lent = false;  ///< its holder is blocked and others use its CPUs
 };
 
@@ -34,6 +39,8 @@ class ResourceLedger {
  public:
   ResourceLedger() = default;
   ResourceLedger(Amount cpus, std::vector<int> gpu_ids, Resources custom);
+  /// What a grant holds, to be given out again.
+  static ResourceLedger within(const Grant& grant);
 
   /// Empty when the machine could ever satisfy it, else why not and what there is.
   std::string why_infeasible(const ResourceRequest& request) const;
@@ -53,6 +60,7 @@ class ResourceLedger {
  private:
   struct Gpu {
     int id;
+    Amount all;  ///< less than 1 in a bundle that holds a share of it
     Amount free;
   };
   std::optional<std::vector<int>> pick_gpus(Amount amount);

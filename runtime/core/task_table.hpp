@@ -129,6 +129,8 @@ class TaskTable {
   void run_in(std::uint32_t shape, TaskNode& task);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);
+  /// The node gives no lease for this shape: nothing is asked for any more until tasks of it come.
+  void refused_all(std::uint32_t shape) { shapes_[shape].wanted = 0; }
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
   void settle(TaskEffects& effects);
   std::size_t unfinished() const { return unfinished_; }

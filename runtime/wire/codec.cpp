@@ -1,16 +1,15 @@
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 
-#include "runtime/wire/messages.capnp.h"
-#include "runtime/wire/messages.hpp"
+#include "runtime/wire/resources_codec.hpp"
 
 namespace manta::wire {
 
 namespace {
 
-constexpr int kMaxCauses = 16;  // links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
+using wire::put;  // those of resources_codec.hpp, beside the ones below
 
-std::string text(capnp::Text::Reader reader) { return {reader.begin(), reader.size()}; }
+constexpr int kMaxCauses = 16;  // links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
 
 void put(schema::Value::Builder out, const Value& value) {
   if (value.stored) {
@@ -165,20 +164,6 @@ Concurrency concurrency(schema::CreateActor::Reader in) {
   return out;
 }
 
-void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
-  unsigned i = 0;
-  for (const auto& [name, amount] : resources) {
-    out[i].setName(name);
-    out[i++].setRaw(amount.raw());
-  }
-}
-unsigned count(const Resources& resources) { return static_cast<unsigned>(std::distance(resources.begin(), resources.end())); }
-Resources resources(capnp::List<schema::Amount>::Reader in) {
-  Resources out;
-  for (auto each : in) out.set(text(each.getName()), Amount::from_raw(each.getRaw()));
-  return out;
-}
-
 unsigned size_of(const auto& items) { return static_cast<unsigned>(items.size()); }
 
 struct Encoder {
@@ -196,6 +181,7 @@ struct Encoder {
     auto o = out.initWantLeases();
     o.setPurpose(m.purpose), o.setCount(m.count), o.setCpus(m.shape.cpus.raw()), o.setGpus(m.shape.gpus.raw());
     put(o.initCustom(count(m.shape.custom)), m.shape.custom);
+    o.setGroup(m.shape.group.value), o.setBundle(m.shape.bundle);
     o.setOwnProcess(m.own_process), o.setName(m.options.name), o.setLogFile(m.options.log_file), o.setEcho(m.options.echo);
     auto environment = o.initEnvironment(size_of(m.options.environment));
     unsigned i = 0;
@@ -353,11 +339,34 @@ struct Encoder {
   }
   void operator()(const Retire&) { out.setRetire(); }
   void operator()(const ObjectSettled& m) { put(out.initObjectSettled(), m.outcome); }
+  void operator()(const PlaceGroup& m) { put(out.initPlaceGroup(), m.group); }
+  void operator()(const WatchGroup& m) { out.setWatchGroup(m.group.value); }
+  void operator()(const GroupPlaced& m) {
+    auto o = out.initGroupPlaced();
+    o.setGroup(m.group.value);
+    if (m.error) put(o.initError(), *m.error);
+  }
+  void operator()(const RemoveGroup& m) { out.setRemoveGroup(m.group.value); }
+  void operator()(const GroupRemoved& m) {
+    auto o = out.initGroupRemoved();
+    o.setGroup(m.group.value);
+    put(o.initError(), m.error);
+  }
+  void operator()(const FindGroups& m) {
+    auto o = out.initFindGroups();
+    o.setRequest(m.request), o.setName(m.name);
+  }
+  void operator()(const Groups& m) {
+    auto o = out.initGroups();
+    o.setRequest(m.request);
+    put_all(o.initGroups(size_of(m.groups)), m.groups);
+  }
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
   WantLeases m{.purpose = in.getPurpose(), .count = in.getCount(), .own_process = in.getOwnProcess()};
-  m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(in.getCustom())};
+  m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(in.getCustom()),
+             .group = {in.getGroup()}, .bundle = in.getBundle()};
   m.options = {.name = text(in.getName()), .log_file = text(in.getLogFile()), .echo = in.getEcho()};
   for (auto each : in.getEnvironment()) m.options.environment[text(each.getName())] = text(each.getValue());
   return m;
@@ -426,6 +435,27 @@ NameReply name_reply(const Reader& reader, schema::NameReply::Reader in) {
   return m;
 }
 
+Message read_about_groups(const Reader& r, schema::Message::Reader in) {
+  using M = schema::Message;
+  switch (in.which()) {
+    case M::PLACE_GROUP: return PlaceGroup{group_info(in.getPlaceGroup())};
+    case M::WATCH_GROUP: return WatchGroup{{in.getWatchGroup()}};
+    case M::GROUP_PLACED: {
+      auto m = in.getGroupPlaced();
+      return GroupPlaced{{m.getGroup()}, m.hasError() ? std::optional(r.error(m.getError())) : std::nullopt};
+    }
+    case M::REMOVE_GROUP: return RemoveGroup{{in.getRemoveGroup()}};
+    case M::GROUP_REMOVED: return GroupRemoved{{in.getGroupRemoved().getGroup()}, r.error(in.getGroupRemoved().getError())};
+    case M::FIND_GROUPS: return FindGroups{in.getFindGroups().getRequest(), text(in.getFindGroups().getName())};
+    case M::GROUPS: {
+      Groups groups{.request = in.getGroups().getRequest()};
+      for (auto each : in.getGroups().getGroups()) groups.groups.push_back(group_info(each));
+      return groups;
+    }
+    default: throw ProtocolError("a message of a kind that this build does not know");
+  }
+}
+
 Message read(const Reader& r, schema::Message::Reader in) {
   using M = schema::Message;
   switch (in.which()) {
@@ -492,8 +522,8 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::REFERENCES: return reference_updates(in.getReferences());
     case M::RETIRE: return Retire{};
     case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};
+    default: return read_about_groups(r, in);
   }
-  throw ProtocolError("a message of a kind that this build does not know");
 }
 
 }  // namespace

@@ -80,6 +80,8 @@ struct WantLeases {
   environment @7 :List(Variable);
   logFile @8 :Text;
   echo @9 :Bool;
+  group @10 :UInt64;       # 0: the machine itself
+  bundle @11 :Int32 = -1;
 }
 struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
 struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
@@ -138,6 +140,17 @@ struct DurableReply {
   error @4 :Error;
 }
 struct Orphans { objects @0 :List(UInt64); }
+struct Bundle { cpus @0 :Int64; gpus @1 :Int64; custom @2 :List(Amount); }  # 1/10000
+struct Group {
+  id @0 :UInt64;
+  name @1 :Text;
+  strategy @2 :UInt8;
+  bundles @3 :List(Bundle);
+  placed @4 :Bool;
+}
+struct GroupNews { group @0 :UInt64; error @1 :Error; }
+struct FindGroups { request @0 :UInt64; name @1 :Text; }
+struct Groups { request @0 :UInt64; groups @1 :List(Group); }
 struct Resources { request @0 :UInt64; total @1 :List(Amount); available @2 :List(Amount); }
 
 struct ActorRequest { actor @0 :UInt64; operation @1 :UInt8; request @2 :UInt64; }  # ActorOperation of the code
@@ -201,5 +214,12 @@ struct Message {
     nameReply @32 :NameReply;
     actorWaiting @33 :ActorWaiting;
     deadlockFound @34 :DeadlockFound;
+    placeGroup @35 :Group;
+    watchGroup @36 :UInt64;
+    groupPlaced @37 :GroupNews;
+    removeGroup @38 :UInt64;
+    groupRemoved @39 :GroupNews;
+    findGroups @40 :FindGroups;
+    groups @41 :Groups;
   }
 }

@@ -157,11 +157,22 @@ struct DurableReply { std::uint64_t request = 0; Value value{}; std::vector<std:
 
 struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available{}; };
 
+// Placement groups: any process and the node.
+struct GroupInfo { core::PlacementSpec spec{}; bool placed = false; };
+struct PlaceGroup { GroupInfo group{}; };                       // the sender becomes its owner and hears of it
+struct WatchGroup { GroupId group{}; };                         // the sender hears when it is placed, or that it is not there
+struct GroupPlaced { GroupId group{}; std::optional<ErrorInfo> error{}; };
+struct RemoveGroup { GroupId group{}; };
+struct GroupRemoved { GroupId group{}; ErrorInfo error{}; };    // to all who have something in it
+struct FindGroups { std::uint64_t request = 0; std::string name{}; };  // no name: all
+struct Groups { std::uint64_t request = 0; std::vector<GroupInfo> groups{}; };
+
 using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefused, LeaseLost, ReleaseLease, SetBlocked, RunTasks,
                              TasksDone, CreateActor, ActorCreated, CallActor, ActorDone, DestroyActor, ActorDestroyed,
                              OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork, DurableRequest,
-                             DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire,
-                             ActorRequest, ActorPlace, ActorLent, NameRequest, NameReply, ActorWaiting, DeadlockFound>;
+                             DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire, ActorRequest, ActorPlace, ActorLent,
+                             NameRequest, NameReply, ActorWaiting, DeadlockFound, PlaceGroup, WatchGroup, GroupPlaced,
+                             RemoveGroup, GroupRemoved, FindGroups, Groups>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

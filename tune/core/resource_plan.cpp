@@ -35,9 +35,11 @@ std::size_t plan_concurrency(const TrialResources& trial, const Resources& total
 
 std::string usage_text(const Resources& total, const Resources& available) {
   std::string text;
-  for (const auto& [name, amount] : total)
-    if (amount.raw() > 0)
-      text += (text.empty() ? "" : ", ") + (amount - available[name]).to_string() + "/" + amount.to_string() + " " + name;
+  for (const auto& [name, amount] : total) {
+    if (amount.raw() <= 0 || (name == "memory" && available[name] == amount)) continue;  // nobody asked for memory
+    auto shown = [&](Amount each) { return (name == "memory" ? Amount(each.value() / (1 << 30)) : each).to_string(); };
+    text += (text.empty() ? "" : ", ") + shown(amount - available[name]) + "/" + shown(amount) + (name == "memory" ? " GiB " : " ") + name;
+  }
   return text;
 }
 

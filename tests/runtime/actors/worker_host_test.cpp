@@ -54,7 +54,10 @@ class NoStore final : public StoreAccess {
 class NoEngine final : public Engine {
  public:
   void submit(std::shared_ptr<TaskRecord>, std::shared_ptr<const TaskOptions>) override {}
-  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord>, std::shared_ptr<const ActorOptions>) override { return nullptr; }
+  std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord>, std::shared_ptr<const ActorOptions>, const FunctionEntry&) override {
+    return nullptr;
+  }
+  std::shared_ptr<ActorLink> find_actor(const std::string&, const FunctionEntry&) override { return nullptr; }
   void put(Cell&, const PutOptions&, const std::string&) override {}
   std::shared_ptr<Cell> find_durable(const TypeOps&, const std::string&, const std::string&) override { return nullptr; }
   bool remove_durable(const std::string&) override { return false; }
@@ -64,6 +67,10 @@ class NoEngine final : public Engine {
   bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline) override { return true; }
   void cancel(Cell&, const CancelOptions&) override {}
   void post_callback(std::function<void()>) override {}
+  GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions>) override { return {}; }
+  std::shared_ptr<Cell> watch_group(GroupId) override { return nullptr; }
+  void remove_group(GroupId) override {}
+  std::vector<GroupHandle> find_groups(const std::string&) override { return {}; }
   Resources total_resources() const override { return {}; }
   Resources available_resources() const override { return {}; }
   RuntimeStats stats() const override { return {}; }

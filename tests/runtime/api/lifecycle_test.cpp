@@ -147,12 +147,13 @@ TEST_SUITE("runtime/api/lifecycle") {
 
   TEST_CASE("flags are taken out of the command line, others stay") {
     std::vector<std::string> left;
-    auto options = parsed({"a", "--workers=process", "--num-cpus", "2.5", "--x=1", "--num-gpus=2", "--resource=disk=1",
+    auto options = parsed({"a", "--workers=process", "--num-cpus", "2.5", "--x=1", "--num-gpus=2", "--memory-mib=3", "--resource=disk=1",
                            "--resource", "licence=0.5", "--arena-mib=7", "--spill-dir=s", "--", "--num-cpus=9"}, &left);
     CHECK(left == std::vector<std::string>{"a", "--x=1", "--", "--num-cpus=9"});
     CHECK(options.workers == Workers::kProcess);
     CHECK(options.num_cpus == Amount(2.5));
     CHECK(options.num_gpus == Amount(2));
+    CHECK(options.memory_bytes == 3u << 20);
     CHECK(options.resources == Resources{{"disk", 1}, {"licence", 0.5}});
     CHECK(options.arena_bytes == 7u << 20);
     CHECK(options.spill_dir == "s");
@@ -164,14 +165,17 @@ TEST_SUITE("runtime/api/lifecycle") {
       const auto error = error_of<InvalidArgument>([&] { parsed({word}); });
       CHECK_MESSAGE(contains(error.message, std::string(word).substr(0, 9)), error.message);
     }
-    auto bad = small_machine(0);
+    auto bad = small_machine(-1);
     CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
     bad = small_machine();
     bad.num_gpus = 0.5;
     CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
     bad = small_machine();
-    bad.resources = {{"CPU", 1}};
-    CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
+    for (const char* name : {"CPU", "GPU", "memory"}) {
+      bad.resources = {};
+      bad.resources.set(name, 1);
+      CHECK_THROWS_AS(Runtime::start(bad), InvalidArgument);
+    }
   }
 }
 

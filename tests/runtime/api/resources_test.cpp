@@ -25,6 +25,10 @@ bool alone(const std::string& file) {
   return got;
 }
 int one() { return 1; }
+struct Counter {
+  int total = 0;
+  int add(int by) { return total += by; }
+};
 
 }  // namespace
 
@@ -112,6 +116,82 @@ TEST_SUITE("runtime/api/resources") {
     CHECK_THROWS_AS(rt.task<one>({.num_cpus = std::nan("")}).remote(), InvalidArgument);
     CHECK_THROWS_AS(rt.task<one>({.env = {{"A", "1"}}}).remote(), InvalidArgument);
     CHECK(rt.get(rt.task<one>({.num_cpus = 2, .num_gpus = 1, .resources = {{"disk", 2}}}).remote()) == 1);
+  }
+
+  TEST_CASE("memory is promised once: who needs what others hold waits, and more than there is is refused with what there is") {
+    auto options = small_machine(8);
+    options.memory_bytes = 100;
+    Machine machine(options);
+    auto& rt = machine.rt;
+    CHECK(rt.total_resources()["memory"] == Amount(100));
+    Gate gate;
+    auto large = rt.task<pass>({.memory_bytes = 60}).remote(gate.path(), 1);
+    auto actor = rt.actor<Counter>({.memory_bytes = 30}).spawn();
+    CHECK(rt.get(actor.call<&Counter::add>(2), 10s) == 2);
+    CHECK(eventually([&] { return rt.available_resources()["memory"] == Amount(10); }));
+    auto waits = rt.task<one>({.memory_bytes = 11}).remote();
+    CHECK(rt.get(rt.task<one>({.memory_bytes = 10}).remote(), 10s) == 1);
+    CHECK_FALSE(waits.ready());
+    gate.open();
+    CHECK(rt.get(waits, 10s) == 1);
+    const auto error = error_of<InfeasibleResources>([&] { rt.task<one>({.memory_bytes = 101}).remote(); });
+    CHECK(contains(error.message, "memory: 100"));
+    CHECK_THROWS_AS(rt.actor<Counter>({.memory_bytes = 1ull << 62}).spawn(), InfeasibleResources);
+    CHECK_THROWS_AS(rt.task<one>({.resources = {{"memory", 1}}}).remote(), InvalidArgument);
+    CHECK(rt.get(large) == 1);
+  }
+
+  TEST_CASE("by default most of what memory is available can be promised") {
+    Machine machine;
+    const auto memory = machine.rt.total_resources()["memory"];
+    CHECK(memory > Amount(64 << 20));
+    CHECK(memory < Amount(1ull << 46));
+  }
+
+  TEST_CASE("a machine of 0 CPUs runs tasks and actors of 0 CPUs, and no others") {
+    Machine machine(small_machine(0));
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.task<one>({.num_cpus = 0}).remote(), 20s) == 1);
+    auto actor = rt.actor<Counter>().spawn();
+    CHECK(rt.get(actor.call<&Counter::add>(2), 20s) == 2);
+    CHECK_THROWS_AS(rt.remote<one>(), InfeasibleResources);
+  }
+
+  TEST_CASE("2.7 of 3 leave room for 0.3 but not for 0.7") {
+    Machine machine(small_machine(3));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto large = rt.task<pass>({.num_cpus = 2.7}).remote(gate.path(), 1);
+    CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0.3); }));
+    auto waits = rt.task<one>({.num_cpus = 0.7}).remote();
+    CHECK(rt.get(rt.task<one>({.num_cpus = 0.3}).remote(), 10s) == 1);
+    CHECK_FALSE(waits.ready());
+    gate.open();
+    CHECK(rt.get(waits, 10s) == 1);
+    CHECK(rt.get(large) == 1);
+  }
+
+  TEST_CASE("fault 38: what can never fit waits where it was asked to, disturbs nobody, and ends with the runtime") {
+    ObjectRef<int> waits;
+    {
+      Machine machine(small_machine(2, 1));
+      auto& rt = machine.rt;
+      waits = rt.task<one>({.num_gpus = 2, .wait_if_infeasible = true}).remote();
+      auto actor = rt.actor<Counter>({.num_cpus = 3, .wait_if_infeasible = true}).spawn();
+      auto call = actor.call<&Counter::add>(1);
+      for (int i = 0; i < 200; ++i) CHECK(rt.get(rt.task<one>({.num_cpus = 2}).remote(), 20s) == 1);
+      CHECK_FALSE(waits.ready());
+      CHECK_FALSE(call.ready());
+    }
+    CHECK(waits.failed());
+  }
+
+  TEST_CASE("fault 23: an arena larger than memory allows is refused at the start, with both numbers") {
+    auto options = small_machine();
+    options.arena_bytes = 1ull << 50;
+    const auto error = error_of<ResourceExhausted>([&] { Runtime::start(options); });
+    CHECK(contains(error.message, "1125899906842624"));
+    CHECK(contains(error.message, "bytes of memory that are left"));
   }
 
   TEST_CASE("one and a half GPUs are no amount") {

@@ -68,7 +68,7 @@ std::vector<Message> all_messages() {
   grouped.group = "io";
   return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000, 1 << 30},
           Ready{1},
-          WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources}, true,
+          WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources, .group = {kMax64}, .bundle = 7}, true,
                      {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}},
           WantLeases{},
           LeaseGranted{1, kLease, 2},
@@ -112,7 +112,16 @@ std::vector<Message> all_messages() {
           Orphans{{{1}, {kMax64}}},
           Retire{},
           ReferenceUpdates{{{core::ReferenceOperation::kLend, 1, 2, 3}, {core::ReferenceOperation::kReturn, kMax64, 2, -3}}},
-          ObjectSettled{{.id = {6}, .result = with_references({.stored = {9}, .stored_size = 8})}}};
+          ObjectSettled{{.id = {6}, .result = with_references({.stored = {9}, .stored_size = 8})}},
+          PlaceGroup{{.spec = {.id = {kMax64}, .name = "group", .strategy = PlacementStrategy::kStrictSpread,
+                               .bundles = {{.cpus = 0.5, .gpus = 2, .custom = kResources}, {}}}, .placed = true}},
+          WatchGroup{{3}},
+          GroupPlaced{{3}, std::nullopt},
+          GroupPlaced{{3}, chain(2)},
+          RemoveGroup{{kMax64}},
+          GroupRemoved{{3}, chain(2)},
+          FindGroups{9, "n"},
+          Groups{9, {{.spec = {.id = {1}, .bundles = {{.cpus = 1}}}}, {.spec = {.id = {2}}, .placed = true}}}};
 }
 
 }  // namespace
@@ -157,6 +166,8 @@ TEST_SUITE("runtime/wire/messages") {
     const auto want = decode(encode(all_messages()[2]));
     const auto& leases = std::get<WantLeases>(*want);
     CHECK(leases.shape.custom == kResources);
+    CHECK(leases.shape.group == GroupId{kMax64});
+    CHECK(leases.shape.bundle == 7);
     CHECK(leases.options.environment.at("B") == "x=y\n");
     CHECK_FALSE(leases.options.echo);
   }

@@ -1,0 +1,70 @@
+// The node's placement groups: the messages about them, and what their removal ends.
+#include "runtime/actors/node.hpp"
+#include "runtime/engine.hpp"
+
+namespace manta::detail {
+
+namespace {
+
+ErrorInfo gone(GroupId group, const std::string& name) {
+  return {.code = ErrorCode::kCancelled,
+          .message = describe_group(group, name) + " has been removed, and what was placed in it has ended with it: make another group",
+          .where = describe_group(group, name)};
+}
+
+}  // namespace
+
+void Node::on(const wire::PlaceGroup& message, ProcessId from) {
+  auto spec = message.group.spec;
+  spec.owner = from;
+  if (stopping_) return;
+  if (table_.add_group(spec, effects_)) return group_watchers_[spec.id].push_back(from);
+  router_.send(from, wire::GroupPlaced{spec.id, ErrorInfo{.code = ErrorCode::kInvalidArgument,
+                                                          .message = "there is a placement group of the name " + spec.name + " already"}});
+}
+
+void Node::on(const wire::WatchGroup& message, ProcessId from) {
+  if (!table_.groups().find(message.group))
+    router_.send(from, wire::GroupPlaced{message.group, gone(message.group, {})});
+  else if (table_.groups().placed(message.group))
+    router_.send(from, wire::GroupPlaced{message.group});
+  else
+    group_watchers_[message.group].push_back(from);
+}
+
+void Node::on(const wire::FindGroups& message, ProcessId from) {
+  const auto& table = table_.groups();
+  wire::Groups found{.request = message.request};
+  if (message.name.empty()) {
+    for (auto id : table.all()) found.groups.push_back({.spec = *table.find(id), .placed = table.placed(id)});
+  } else if (const auto* spec = table.find(message.name)) {
+    found.groups.push_back({.spec = *spec, .placed = table.placed(spec->id)});
+  }
+  router_.send(from, std::move(found));
+}
+
+void Node::remove_group(GroupId group) {
+  const auto* spec = table_.groups().find(group);
+  if (!spec) return;
+  const auto error = gone(group, spec->name);
+  std::set<ProcessId> concerned{spec->owner};
+  for (auto lease : table_.remove_group(group, effects_)) concerned.insert(table_.find(lease)->owner);
+  for (auto process : concerned) router_.send(process, wire::GroupRemoved{group, error});
+  tell_watchers(group, error);
+}
+
+void Node::tell_watchers(GroupId group, const std::optional<ErrorInfo>& error) {
+  auto it = group_watchers_.find(group);
+  if (it == group_watchers_.end()) return;
+  for (auto process : it->second) router_.send(process, wire::GroupPlaced{group, error});
+  group_watchers_.erase(it);
+}
+
+void Node::tell(const core::LeaseEffects& effects) {
+  for (auto group : effects.placed)
+    if (table_.groups().placed(group)) tell_watchers(group, std::nullopt);
+  for (const auto& refused : effects.refused)
+    router_.send(refused.owner, wire::LeaseRefused{.purpose = refused.purpose, .error = gone(refused.group, {})});
+}
+
+}  // namespace manta::detail

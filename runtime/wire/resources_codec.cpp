@@ -1,0 +1,46 @@
+#include "runtime/wire/resources_codec.hpp"
+
+namespace manta::wire {
+
+unsigned count(const Resources& resources) { return static_cast<unsigned>(std::distance(resources.begin(), resources.end())); }
+
+void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
+  unsigned i = 0;
+  for (const auto& [name, amount] : resources) {
+    out[i].setName(name);
+    out[i++].setRaw(amount.raw());
+  }
+}
+
+Resources resources(capnp::List<schema::Amount>::Reader in) {
+  Resources out;
+  for (auto each : in) out.set(text(each.getName()), Amount::from_raw(each.getRaw()));
+  return out;
+}
+
+void put(schema::Group::Builder out, const GroupInfo& group) {
+  out.setId(group.spec.id.value);
+  out.setName(group.spec.name);
+  out.setStrategy(static_cast<std::uint8_t>(group.spec.strategy));
+  out.setPlaced(group.placed);
+  auto bundles = out.initBundles(static_cast<unsigned>(group.spec.bundles.size()));
+  for (unsigned i = 0; i < bundles.size(); ++i) {
+    const auto& bundle = group.spec.bundles[i];
+    bundles[i].setCpus(bundle.cpus.raw());
+    bundles[i].setGpus(bundle.gpus.raw());
+    put(bundles[i].initCustom(count(bundle.custom)), bundle.custom);
+  }
+}
+
+GroupInfo group_info(schema::Group::Reader in) {
+  if (in.getStrategy() > static_cast<std::uint8_t>(PlacementStrategy::kStrictSpread))
+    throw ProtocolError("a placement strategy that this build does not know");
+  GroupInfo group{.spec = {.id = {in.getId()}, .name = text(in.getName()), .strategy = static_cast<PlacementStrategy>(in.getStrategy())},
+                  .placed = in.getPlaced()};
+  for (auto each : in.getBundles())
+    group.spec.bundles.push_back({.cpus = Amount::from_raw(each.getCpus()), .gpus = Amount::from_raw(each.getGpus()),
+                                  .custom = resources(each.getCustom())});
+  return group;
+}
+
+}  // namespace manta::wire

@@ -1,0 +1,195 @@
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+int one() { return 1; }
+int add(int a, int b) { return a + b; }
+std::vector<int> my_gpus(Context& ctx) { return ctx.gpu_ids(); }
+/// Uses the group that came as a value: this runs in another process when workers are processes.
+int run_inside(Context& ctx, const PlacementGroup& group) {
+  if (!ctx.wait(group, 20s)) return -1;
+  return ctx.get(ctx.task<add>({.placement = group.any()}).remote(2, static_cast<int>(group.bundle_count())));
+}
+std::string make_and_leave(Context& ctx, const std::string& name) {
+  auto group = ctx.placement_group({.bundles = {{.num_cpus = 1}}, .name = name});
+  ctx.get(ctx.ready(group));
+  return group.description();
+}
+struct Counter {
+  int total = 0;
+  int add(int by) { return total += by; }
+  int wait_at(const std::string& gate) { return pass(gate, 1); }
+  std::vector<int> gpus(Context& ctx) { return ctx.gpu_ids(); }
+};
+Amount free_of(Runtime& rt, const std::string& name = "CPU") { return rt.available_resources()[name]; }
+
+}  // namespace
+
+TEST_SUITE("runtime/api/placement") {
+  TEST_CASE("bundles are taken all at once, serve what is placed in them, and are given back") {
+    Machine machine(small_machine(4));
+    auto& rt = machine.rt;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1}, {.num_cpus = 2}}});
+    CHECK(rt.wait(group, 20s));
+    CHECK(group.bundle_count() == 2);
+    CHECK(free_of(rt) == Amount(1));
+    Gate gate;
+    auto inside = rt.task<pass>({.num_cpus = 2, .placement = group.bundle(1)}).remote(gate.path(), 5);
+    auto second = rt.task<pass>({.placement = group.bundle(1)}).remote(gate.path(), 6);
+    CHECK(rt.get(rt.task<one>({.placement = group.bundle(0)}).remote(), 20s) == 1);
+    CHECK(rt.get(rt.task<one>({.placement = group.any()}).remote(), 20s) == 1);
+    CHECK(rt.get(rt.remote<one>(), 20s) == 1);
+    CHECK(free_of(rt) == Amount(1));
+    CHECK_FALSE(second.ready());
+    gate.open();
+    CHECK(rt.get(inside, 20s) + rt.get(second, 20s) == 11);
+    rt.remove(group);
+    CHECK(eventually([&] { return free_of(rt) == Amount(4); }));
+    rt.remove(group);
+  }
+
+  TEST_CASE("a group waits for room as a whole, tasks in it wait for the group, and it tells when it is there") {
+    Machine machine(small_machine(3));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto busy = rt.task<pass>({.num_cpus = 1}).remote(gate.path(), 1);
+    CHECK(eventually([&] { return free_of(rt) == Amount(2); }));
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1}, {.num_cpus = 2}}});
+    auto ready = rt.ready(group);
+    auto inside = rt.task<one>({.placement = group.bundle(0)}).remote();
+    CHECK_FALSE(rt.wait(group, 50ms));
+    CHECK_FALSE(inside.ready());
+    CHECK(free_of(rt) == Amount(2));
+    gate.open();
+    rt.get(ready, 20s);
+    CHECK(rt.get(inside, 20s) == 1);
+    rt.remove(group);
+  }
+
+  TEST_CASE("a wrong bundle, a request larger than its bundle, and groups that can never be are refused at once") {
+    Machine machine(small_machine(4, 2));
+    auto& rt = machine.rt;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1}, {.num_cpus = 2}}, .name = "pair"});
+    CHECK(contains(error_of<InvalidArgument>([&] { group.bundle(2); }).message, "no bundle 2: there are 2"));
+    const auto larger = error_of<InvalidArgument>([&] { rt.task<one>({.num_cpus = 2, .placement = group.bundle(0)}).remote(); });
+    CHECK(contains(larger.message, "bundle 0 has {CPU: 1}"));
+    CHECK_THROWS_AS(rt.task<one>({.num_cpus = 3, .placement = group.any()}).remote(), InvalidArgument);
+    CHECK_THROWS_AS(rt.actor<Counter>({.num_gpus = 1, .placement = group.any()}).spawn(), InvalidArgument);
+    CHECK_THROWS_AS(PlacementGroup().any(), InvalidArgument);
+    CHECK_THROWS_AS(rt.ready(PlacementGroup()), InvalidArgument);
+    CHECK(contains(error_of<InvalidArgument>([&] { rt.placement_group({.bundles = {{.num_cpus = 1}}, .name = "pair"}); }).message, "pair"));
+    rt.remove(group);
+    auto refused = [&](PlacementGroupOptions options) { CHECK_THROWS_AS(rt.placement_group(options), InfeasibleResources); };
+    refused({.bundles = {{.num_cpus = 5}}});
+    refused({.bundles = {{.num_cpus = 3}, {.num_cpus = 2}}});
+    refused({.bundles = {{.num_gpus = 0.7}, {.num_gpus = 0.7}, {.num_gpus = 0.7}}});
+    refused({.bundles = {{.num_cpus = 1}, {.num_cpus = 1}}, .strategy = PlacementStrategy::kStrictSpread});
+    CHECK_THROWS_AS(rt.placement_group({}), InvalidArgument);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{}}}), InvalidArgument);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_cpus = -1}}}), InvalidArgument);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_gpus = 1.5}}}), InvalidArgument);
+    for (auto strategy : {PlacementStrategy::kPack, PlacementStrategy::kSpread, PlacementStrategy::kStrictPack}) {
+      auto fine = rt.placement_group({.bundles = {{.num_cpus = 2}, {.num_cpus = 2}}, .strategy = strategy});
+      CHECK(rt.wait(fine, 20s));
+      rt.remove(fine);
+    }
+  }
+
+  TEST_CASE("a bundle's GPU ids are those of all that is placed in it, for life") {
+    Machine machine(small_machine(4, 3));
+    auto& rt = machine.rt;
+    auto group = rt.placement_group({.bundles = {{.num_gpus = 0.5}, {.num_gpus = 2}}});
+    CHECK(rt.wait(group, 20s));
+    CHECK(free_of(rt, "GPU") == Amount(0.5));
+    auto part = rt.actor<Counter>({.num_gpus = 0.25, .placement = group.bundle(0)}).spawn();
+    const auto shared = rt.get(part.call<&Counter::gpus>(), 20s);
+    auto half = [&] { return rt.get(rt.task<my_gpus>({.num_cpus = 0, .num_gpus = 0.25, .placement = group.bundle(0)}).remote(), 20s); };
+    CHECK(shared.size() == 1);
+    CHECK(half() == shared);
+    const auto whole = rt.get(rt.task<my_gpus>({.num_cpus = 0, .num_gpus = 2, .placement = group.any()}).remote(), 20s);
+    CHECK(whole.size() == 2);
+    CHECK(std::count(whole.begin(), whole.end(), shared[0]) == 0);
+    CHECK(rt.get(rt.task<my_gpus>({.num_cpus = 0, .num_gpus = 0.5}).remote(), 20s) == shared);
+    rt.remove(group);
+  }
+
+  TEST_CASE("removal ends what is in the group: queued and running tasks and actors say which group it was") {
+    Machine machine(small_machine(4));
+    auto& rt = machine.rt;
+    Gate gate, own_gate;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 2}}, .name = "doomed"});
+    auto running = rt.task<pass>({.placement = group.any()}).remote(gate.path(), 1);
+    auto killed = rt.task<pass>({.placement = group.any(), .isolation = own_process}).remote(own_gate.path(), 1);
+    auto actor = rt.actor<Counter>({.placement = group.any()}).spawn();
+    CHECK(rt.get(actor.call<&Counter::add>(3), 20s) == 3);
+    auto queued = rt.task<one>({.placement = group.bundle(0)}).remote();
+    auto late = rt.task<add>({.placement = group.bundle(0)}).remote(running, 1);
+    rt.remove(group);
+    auto says = [&](auto& ref) {
+      const auto error = error_of<Cancelled>([&] { rt.get(ref, 20s); });
+      CHECK_MESSAGE(contains(error.to_string(), "doomed"), error.to_string());
+    };
+    says(running), says(killed), says(queued), says(late);
+    const auto error = error_of<ActorDied>([&] { rt.get(actor.call<&Counter::add>(1), 20s); });
+    CHECK(contains(error.to_string(), "doomed"));
+    CHECK_THROWS_AS(rt.get(rt.task<one>({.placement = group.any()}).remote(), 20s), Cancelled);
+    CHECK_THROWS_AS(rt.get(rt.ready(rt.placement_group({.bundles = {{.num_cpus = 5}}, .wait_if_infeasible = true})), 50ms), Timeout);
+    for (auto& each : rt.placement_groups()) rt.remove(each);
+    gate.open();  // the running task's CPU is its until it returns
+    CHECK(eventually([&] { return free_of(rt) == Amount(4); }, 20s));
+  }
+
+  TEST_CASE("a group that waits can be removed: who waits for it hears of it") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    auto first = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+    auto second = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+    auto inside = rt.task<one>({.placement = second.any()}).remote();
+    CHECK(rt.wait(first, 20s));
+    rt.remove(second);
+    CHECK_THROWS_AS(rt.wait(second, 20s), Cancelled);
+    CHECK_THROWS_AS(rt.get(inside, 20s), Cancelled);
+    rt.remove(first);
+  }
+
+  TEST_CASE("groups are found by name, listed, and can be passed to tasks, also within values") {
+    Machine machine(small_machine(4));
+    auto& rt = machine.rt;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1, .memory_bytes = 5, .resources = {}}, {.num_cpus = 1}}, .name = "shared"});
+    CHECK(rt.find_placement_group("shared") == group);
+    CHECK(rt.find_placement_group("shared").bundle_count() == 2);
+    CHECK(rt.placement_groups().size() == 1);
+    CHECK(contains(error_of<NotFound>([&] { rt.find_placement_group("other"); }).message, "shared"));
+    CHECK(rt.get(rt.task<run_inside>({.num_cpus = 1}).remote(group), 20s) == 4);
+    CHECK(rt.get(rt.task<run_inside>({.isolation = own_process}).remote(rt.find_placement_group("shared")), 20s) == 4);
+    rt.remove(group);
+    CHECK(eventually([&] { return rt.placement_groups().empty(); }));
+  }
+
+  TEST_CASE("a group goes with the process that made it") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    CHECK(contains(rt.get(rt.task<make_and_leave>({.isolation = own_process}).remote("left"), 20s), "left"));
+    CHECK(eventually([&] { return rt.placement_groups().empty(); }, 20s));
+    CHECK(eventually([&] { return free_of(rt) == Amount(2); }));
+  }
+
+  TEST_CASE("groups that nobody removed end with the runtime") {
+    PlacementGroup placed, waiting;
+    ObjectRef<void> ready;
+    ObjectRef<int> inside;
+    {
+      auto rt = Runtime::start(small_machine(1));
+      placed = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+      waiting = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+      CHECK(rt.wait(placed, 20s));
+      ready = rt.ready(waiting);
+      inside = rt.task<one>({.placement = waiting.any()}).remote();
+    }
+    CHECK(ready.failed());
+    CHECK(inside.failed());
+  }
+}
+
+}  // namespace manta_test
