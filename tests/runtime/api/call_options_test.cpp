@@ -80,7 +80,7 @@ TEST_SUITE("runtime/api/call_options") {
       const std::string log = folder / "log", second = folder / "second";
       auto server = rt.actor<Server>({.isolation = where}).spawn();
       auto slow = server.options({.deadline = 300ms}).call<&Server::wait_at>(log, gate.path());
-      auto queued = server.options({.deadline = 300ms}).call<&Server::wait_at>(second, gate.path());
+      auto queued = server.options({.deadline = 100ms}).call<&Server::wait_at>(second, gate.path());
       CHECK(contains(error_of<Timeout>([&] { rt.get(slow, 20s); }).message, "deadline of 300 ms"));
       CHECK_THROWS_AS(rt.get(queued, 20s), Timeout);
       gate.open();

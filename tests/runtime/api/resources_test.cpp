@@ -174,8 +174,7 @@ TEST_SUITE("runtime/api/resources") {
   TEST_CASE("fault 38: what can never fit waits where it was asked to, disturbs nobody, and ends with the runtime") {
     ObjectRef<int> waits;
     {
-      Machine machine(small_machine(2, 1));
-      auto& rt = machine.rt;
+      Runtime rt = Runtime::start(small_machine(2, 1));  // no Machine: it ends with work that waits
       waits = rt.task<one>({.num_gpus = 2, .wait_if_infeasible = true}).remote();
       auto actor = rt.actor<Counter>({.num_cpus = 3, .wait_if_infeasible = true}).spawn();
       auto call = actor.call<&Counter::add>(1);

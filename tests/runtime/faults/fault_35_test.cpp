@@ -28,8 +28,7 @@ TEST_SUITE("runtime/faults") {
       Folder folder;
       const std::string file = folder / "log";
       {
-        Machine machine;
-        auto& rt = machine.rt;
+        Runtime rt = Runtime::start(small_machine());  // no Machine: the cycles are there until it ends
         {
           auto self = rt.actor<Node>().spawn(file);
           rt.get(self.call<&Node::point_at>(self));
