@@ -1,9 +1,8 @@
 #include "runtime/wire/messages.hpp"
 
-#include <algorithm>
-
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 #include <random>
 
