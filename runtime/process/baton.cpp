@@ -30,6 +30,13 @@ void Baton::ring() noexcept {
 }
 
 bool Baton::stand_by() noexcept {
+  standing_by_.fetch_add(1, std::memory_order_acq_rel);
+  const bool taken = wait_for_turn();
+  standing_by_.fetch_sub(1, std::memory_order_acq_rel);
+  return taken;
+}
+
+bool Baton::wait_for_turn() noexcept {
   auto seen = turn_.load(std::memory_order_acquire);
   int quiet = 0;
   while (!stopped_) {

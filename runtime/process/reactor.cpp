@@ -146,7 +146,8 @@ void Reactor::loop() {
 void Reactor::lead() {
   leader_ = std::this_thread::get_id();
   for (;;) {
-    takes_next_ = threads_ == Threads::kTwo;
+    // Only while the other thread stands by: were both to run tasks that wait for one another's messages, nobody would read.
+    takes_next_ = threads_ == Threads::kTwo && baton_.has_stand_by();
     const bool goes_on = round(std::nullopt);
     takes_next_ = false;
     const bool lend = threads_ == Threads::kLent && waiting_.load(std::memory_order_relaxed) == 0 && wanted_.exchange(false);
