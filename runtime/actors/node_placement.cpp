@@ -61,6 +61,7 @@ void Node::tell_watchers(GroupId group, const std::optional<ErrorInfo>& error) {
 }
 
 void Node::tell(const core::LeaseEffects& effects) {
+  if (!effects.placed.empty()) publish_available();  // who hears that a group is placed sees what is left
   for (auto group : effects.placed)
     if (table_.groups().placed(group)) tell_watchers(group, std::nullopt);
   for (const auto& refused : effects.refused)
