@@ -109,4 +109,55 @@ Body refs_10k(Client& client) {
   };
 }
 
+Body placement_group(Client& client) {
+  return [&client](std::size_t n) {
+    return Timed{n, time_of([&] {
+                   for (std::size_t i = 0; i < n; ++i) {
+                     auto group = client.placement_group({.bundles = {{.num_cpus = 1}}});
+                     expect(client.wait(group, std::chrono::seconds(10)), "placement_group");
+                     client.remove(group);
+                   }
+                 })};
+  };
+}
+
+namespace {
+
+/// Refs to tasks that are done, made outside the timed part.
+std::vector<ObjectRef<int>> finished_refs(Client& client) {
+  std::vector<ObjectRef<int>> refs;
+  for (std::size_t i = 0; i < kBatch; ++i) refs.push_back(client.remote<add_one>(static_cast<int>(i)));
+  client.get(refs);
+  return refs;
+}
+
+}  // namespace
+
+Body wait_1k(Client& client) {
+  return [&client, refs = finished_refs(client)](std::size_t n) {
+    return Timed{n, time_of([&] {
+                   for (std::size_t i = 0; i < n; ++i) {
+                     auto pending = refs;
+                     while (!pending.empty()) {
+                       auto left = client.wait(std::move(pending)).ready;
+                       left.pop_back();  // the one that is taken
+                       pending = std::move(left);
+                     }
+                   }
+                 })};
+  };
+}
+
+Body as_completed_1k(Client& client) {
+  return [&client, refs = finished_refs(client)](std::size_t n) {
+    return Timed{n, time_of([&] {
+                   for (std::size_t i = 0; i < n; ++i) {
+                     std::size_t seen = 0;
+                     for (const auto& ref : client.as_completed(refs)) seen += ref.ready();
+                     expect(seen == kBatch, "as_completed_1k");
+                   }
+                 })};
+  };
+}
+
 }  // namespace manta::bench

@@ -19,5 +19,10 @@ Body put_int(Client& client);
 Body get_int(Client& client);
 /// One object that holds 10,000 refs: made, got and let go. The objects that they refer to are there.
 Body refs_10k(Client& client);
+/// A round takes 1,000 finished refs one at a time: by `wait` on those that are left, and by `as_completed`.
+Body wait_1k(Client& client);
+Body as_completed_1k(Client& client);
+/// A group of one bundle made, awaited and removed.
+Body placement_group(Client& client);
 
 }  // namespace manta::bench

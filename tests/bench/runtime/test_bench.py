@@ -10,7 +10,7 @@ import unittest
 PROGRAM = sys.argv.pop()
 COLUMNS = ["name", "value", "unit", "floor", "floor_value", "ratio", "spread"]
 BASIC = ["task_serial", "task_batch_1000", "actor_serial", "actor_batch_1000"]
-NAMES = BASIC + ["put_int", "get_int", "refs_10k", "task_serial_cpu", "actor_serial_cpu"] + ["proc_" + name for name in BASIC]
+NAMES = BASIC + ["put_int", "get_int", "refs_10k", "wait_1k", "as_completed_1k", "placement_group", "task_serial_cpu", "actor_serial_cpu"] + ["proc_" + name for name in BASIC]
 
 
 class Bench(unittest.TestCase):
