@@ -152,17 +152,25 @@ TEST_SUITE("runtime/process") {
     std::thread::id reader, runner;
     sigset_t signals;
     ::sigfillset(&signals);
-    REQUIRE(reactor->post([&] {
+    std::atomic<int> offers = 0;
+    const auto offer = [&] {
       reader = std::this_thread::get_id();
-      accepted = reactor->run_after_round([&] {
+      const bool taken = reactor->run_after_round([&] {
         runner = std::this_thread::get_id();
         ::pthread_sigmask(SIG_BLOCK, nullptr, &signals);
         while (!release) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         ended = true;
       });
-      CHECK_FALSE(reactor->run_after_round([] {}));  // one a round
-    }));
-    CHECK(manta_test::eventually([&] { return accepted.load(); }));
+      if (taken) CHECK_FALSE(reactor->run_after_round([] {}));  // one a round
+      accepted = taken;
+      ++offers;
+    };
+    // Refused as long as the other thread does not stand by yet: it has just been started.
+    for (int i = 1; !accepted && i < 10000; ++i) {
+      REQUIRE(reactor->post(offer));
+      REQUIRE(manta_test::eventually([&] { return offers == i; }));
+    }
+    REQUIRE(accepted);
     Watched<std::thread::id> meanwhile;
     REQUIRE(reactor->post([&] { meanwhile.update([](auto& id) { id = std::this_thread::get_id(); }); }));
     REQUIRE(meanwhile.wait([](auto id) { return id != std::thread::id(); }));
@@ -172,6 +180,24 @@ TEST_SUITE("runtime/process") {
     CHECK(reader == runner);
     CHECK(meanwhile.get() != runner);
     CHECK(::sigismember(&signals, SIGTERM) == 0);  // what it starts must not inherit blocked signals
+    reactor->stop();
+  }
+
+  TEST_CASE("a second function is refused while the first one blocks, so that somebody reads on") {
+    auto reactor = std::move(Reactor::start("test", Reactor::Threads::kTwo).value());
+    std::atomic<bool> release = false;
+    std::atomic<int> accepted = 0, answered = 0;
+    for (int i = 0; i < 200; ++i) {  // more than are refused after a long one
+      REQUIRE(reactor->post([&] {
+        accepted += reactor->run_after_round([&] {
+          while (!release) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        });
+        ++answered;
+      }));
+      REQUIRE(manta_test::eventually([&] { return answered == i + 1; }));
+    }
+    CHECK(accepted == 1);
+    release = true;
     reactor->stop();
   }
 
