@@ -57,7 +57,7 @@ struct TaskOptions {
   Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers
   std::uint64_t memory_bytes{0};  ///< it starts only when so much is not promised to others; not a limit while it runs
   Resources resources{};        ///< custom resources by name
-  bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits, and `explain` says so
+  bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits
   Placement placement{};        ///< `group.bundle(i)` or `group.any()`: takes from a placement group instead of the machine
   int max_retries{3};           ///< runs again this often when its worker process died; -1: without end
   RetryOn retry_on{};           ///< ... or when it threw one of these

@@ -29,10 +29,10 @@ void ActorWaits::deliver(const wire::DeadlockFound& found) {
   if (alarm) alarm->set_error(std::make_shared<const ErrorInfo>(found.error));
 }
 
-std::optional<ErrorInfo> SharedWaitGraph::told(const wire::ActorWaiting& waiting) {
+std::optional<ErrorInfo> SharedWaitGraph::told(const wire::ActorWaiting& waiting, ProcessId from) {
   std::lock_guard lock(mutex_);
   if (!waiting.target) return graph_.done(waiting.waiter), std::nullopt;
-  const auto cycle = graph_.wait(waiting.waiter, waiting.what, waiting.target);
+  const auto cycle = graph_.wait(waiting.waiter, waiting.what, waiting.target, from);
   if (cycle.empty()) return std::nullopt;
   std::string text;
   for (auto actor : cycle) text += graph_.what(actor) + " waits for ";

@@ -31,7 +31,7 @@ class ActorWaits {
 class SharedWaitGraph {
  public:
   /// The error for the waiter, when its wait closes a cycle.
-  std::optional<ErrorInfo> told(const wire::ActorWaiting& waiting);
+  std::optional<ErrorInfo> told(const wire::ActorWaiting& waiting, ProcessId from);
   void drop_owner(ProcessId owner);
 
  private:

@@ -177,6 +177,7 @@ void NodeEngine::shutdown() {
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
+  references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
   node_.reset();
   end_system(true);
@@ -207,7 +208,7 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
   } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     send(from, wire::ResourcesReport{.request = report->request, .total = total_, .available = node_->available()});
   } else if (auto* waiting = std::get_if<wire::ActorWaiting>(&message)) {
-    if (auto error = wait_graph_.told(*waiting)) send(from, wire::DeadlockFound{.waiter = waiting->waiter, .error = std::move(*error)});
+    if (auto error = wait_graph_.told(*waiting, from)) send(from, wire::DeadlockFound{.waiter = waiting->waiter, .error = std::move(*error)});
   } else if (auto* request = std::get_if<wire::NameRequest>(&message)) {
     auto reply = directory_.answer(*request);
     if (request->request) send(from, std::move(reply));

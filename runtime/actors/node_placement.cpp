@@ -17,7 +17,10 @@ ErrorInfo gone(GroupId group, const std::string& name) {
 void Node::on(const wire::PlaceGroup& message, ProcessId from) {
   auto spec = message.group.spec;
   spec.owner = from;
-  if (stopping_) return;
+  if (stopping_ || maker_of(spec.id.value) != from) return;
+  for (const auto& bundle : spec.bundles)
+    for (const auto& [name, amount] : bundle.all())
+      if (amount < Amount(0)) return;
   if (table_.add_group(spec, effects_)) return group_watchers_[spec.id].push_back(from);
   router_.send(from, wire::GroupPlaced{spec.id, ErrorInfo{.code = ErrorCode::kInvalidArgument,
                                                           .message = "there is a placement group of the name " + spec.name + " already"}});

@@ -422,6 +422,7 @@ void Owner::perform() {
 void Owner::perform_tasks() {
   auto effects = std::exchange(task_effects_, {});
   perform_failures(effects);
+  if (!effects.isolate.empty()) task_table_.settle(effects);  // they are ready now: their shape asks for a lease
   for (std::size_t i = 0; i < effects.assigns.size();) {
     std::vector<OwnedTask*> group;
     const auto lease = effects.assigns[i].lease;

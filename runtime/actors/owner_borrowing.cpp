@@ -38,6 +38,7 @@ void Owner::on(TargetAsked& event) {
 }
 
 void Owner::on(Borrowed& event) {
+  perform();  // what the last handle's going ended is forgotten first: this is then a fresh borrow
   const auto actor = event.actor->actor;
   if (const auto it = actors_.find(actor); it != actors_.end()) {
     // The last handle went, calls of it are still under way, and here is a new one.
@@ -52,13 +53,13 @@ void Owner::on(Borrowed& event) {
 }
 
 void Owner::on(Requested& event) {
+  perform();  // tells the other followers what has changed, and may forget actors
   const auto it = actors_.find(event.request.actor);
   const bool ours = it != actors_.end() && !it->second->borrow;
   if (event.request.operation == wire::ActorOperation::kKill) {
     Killed killed{event.request.actor};
     if (ours) on(killed);
   } else if (event.request.operation == wire::ActorOperation::kFollow) {
-    perform();  // tells the other followers what has changed
     if (ours && std::find(it->second->followers.begin(), it->second->followers.end(), event.from) == it->second->followers.end())
       it->second->followers.push_back(event.from);
     router_.send(event.from, place_of(event.request.actor));
@@ -68,7 +69,7 @@ void Owner::on(Requested& event) {
 wire::ActorPlace Owner::place_of(ActorId actor) const {
   wire::ActorPlace place{.actor = actor, .state = actor_table_.state(actor)};
   const auto it = actors_.find(actor);
-  if (it == actors_.end()) return place;
+  if (it == actors_.end() || it->second->borrow) return place;
   place.error = it->second->last_error ? std::optional(*it->second->last_error) : std::nullopt;
   place.max_task_retries = it->second->options->max_task_retries;
   place.unordered = it->second->options->unordered;

@@ -125,7 +125,7 @@ void Owner::end_group(GroupId group, const ErrorInfo& error) {
     abandon(task, error, {.force = lease != leases_.end() && lease->second.own_process});
   }
   for (const auto& [id, actor] : actors_) {
-    if (actor->options->placement.group != group || std::exchange(actor->killed, true)) continue;
+    if (actor->borrow || actor->options->placement.group != group || std::exchange(actor->killed, true)) continue;
     actor->last_error = share(error);
     actor_table_.kill(id, actor_effects_);
   }

@@ -140,11 +140,13 @@ void ReferenceKeeper::accept(wire::ValueReferences& references, ProcessId from) 
     for (const auto& each : references.list) {
       const auto kind = static_cast<ReferenceKind>(each.kind);
       if (table_.accept(each.id, from)) {
-        accepted->push_back({kind, borrowed(each)});
-        if (kind == ReferenceKind::kObject && table_.is_gone(maker_of(each.id)))
+        auto target = borrowed(each);
+        const auto known = borrowed_[each.id].kind;  // of one that is here already; the sender may be wrong
+        accepted->push_back({known, std::move(target)});
+        if (known == ReferenceKind::kObject && table_.is_gone(maker_of(each.id)))
           failed.emplace_back(std::static_pointer_cast<Cell>(accepted->back().target), owner_died(each.id));
       } else if (const auto it = lent_.find(each.id); it != lent_.end()) {
-        accepted->push_back({kind, it->second.target});
+        accepted->push_back({it->second.kind, it->second.target});
       } else if (kind == ReferenceKind::kObject) {
         auto cell = std::make_shared<Cell>(type_ops<Void>());
         failed.emplace_back(cell, let_go(each.id));
@@ -242,6 +244,10 @@ void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
 }
 
 void ReferenceKeeper::answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || table_.is_gone(to)) return;
+  }
   if (!cell->needs_encoding(inline_bytes_)) return answer(to, id, *cell);
   lane_.post([self = shared_from_this(), to, id, cell = std::move(cell)] { self->answer(to, id, *cell); });
 }

@@ -2,8 +2,8 @@
 
 namespace manta::core {
 
-std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId target) {
-  waits_[waiter] = {std::move(what), target};
+std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId target, ProcessId host) {
+  waits_[waiter] = {std::move(what), target, host};
   std::vector<ActorId> path{waiter};
   for (auto at = target; at != waiter; at = waits_.at(at).target) {
     if (!waits_.contains(at) || path.size() > waits_.size()) return {};
@@ -13,7 +13,7 @@ std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId t
 }
 
 void WaitGraph::drop_owner(ProcessId owner) {
-  std::erase_if(waits_, [owner](const auto& each) { return maker_of(each.first.value) == owner; });
+  std::erase_if(waits_, [owner](const auto& each) { return maker_of(each.first.value) == owner || (owner && each.second.host == owner); });
 }
 
 std::string WaitGraph::what(ActorId waiter) const {

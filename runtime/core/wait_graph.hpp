@@ -12,10 +12,10 @@ namespace manta::core {
 
 class WaitGraph {
  public:
-  /// The cycle that this wait closes, beginning with the waiter; empty when it closes none.
-  std::vector<ActorId> wait(ActorId waiter, std::string what, ActorId target);
+  /// `host`: the process that the waiter runs in. The cycle that this wait closes, beginning with the waiter; empty when it closes none.
+  std::vector<ActorId> wait(ActorId waiter, std::string what, ActorId target, ProcessId host = 0);
   void done(ActorId waiter) { waits_.erase(waiter); }
-  /// A process has ended, and the actors that it owned with it.
+  /// A process has ended, and with it the actors that it owned and the waits of those that it hosted.
   void drop_owner(ProcessId owner);
   /// What the waiter runs, in words: "Desk::ask of actor #3"; empty when it does not wait.
   std::string what(ActorId waiter) const;
@@ -25,6 +25,7 @@ class WaitGraph {
   struct Wait {
     std::string what{};
     ActorId target{};
+    ProcessId host{};
   };
   std::map<ActorId, Wait> waits_{};
 };

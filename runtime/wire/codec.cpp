@@ -40,8 +40,10 @@ class Reader {
     if (!in.hasRefs()) return out;
     out.references = std::make_shared<ValueReferences>();
     out.references->list.reserve(in.getRefs().size());
-    for (auto each : in.getRefs())
+    for (auto each : in.getRefs()) {
+      if (each.getKind() > kLastReferenceKind) throw ProtocolError("a reference of a kind that this build does not know");
       out.references->list.push_back({.id = each.getId(), .kind = each.getKind(), .name = text(each.getName())});
+    }
     return out;
   }
   Value bytes_or_place(schema::Value::Reader in) const {

@@ -18,6 +18,7 @@
 namespace manta::wire {
 
 /// A ref to an object, or a handle to an actor, inside a value.
+inline constexpr std::uint8_t kLastReferenceKind = 1;  // ReferenceKind of runtime/codec.hpp
 struct Reference {
   core::ReferenceId id = 0;
   std::uint8_t kind = 0;  ///< detail::ReferenceKind

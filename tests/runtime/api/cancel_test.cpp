@@ -221,7 +221,7 @@ TEST_SUITE("runtime/api/cancel") {
     Machine machine(small_machine(1));
     auto& rt = machine.rt;
     Folder folder;
-    const auto running = rt.task<until_cancelled>({.deadline = 50ms}).remote(folder / "log");
+    const auto running = rt.task<until_cancelled>({.deadline = 2s}).remote(folder / "log");
     CHECK(eventually([&] { return contains(content(folder / "log"), "running;"); }));
     const auto queued = rt.task<note>({.deadline = 1ms}).remote(folder / "ran", 1);
     const auto waiting = rt.task<add>({.deadline = 1ms}).remote(running, 1);
