@@ -151,6 +151,13 @@ class Client {
     engine_->cancel(*need(ref), options);
   }
 
+  /// What the ref waits for, in words: "ready", "failed: …", or where its task or call is and why, up the chain of arguments, in
+  /// lines. A wait of more than 30 s (MANTA_EXPLAIN_AFTER_MS in the environment) logs it once. For people: the text may change.
+  template <class T>
+  std::string explain(const ObjectRef<T>& ref) {
+    return engine_->explain(*need(ref));
+  }
+
   // Placement groups: runtime/placement_group.hpp.
 
   /// Asks for a group; returns at once, before it has its resources. Throws InvalidArgument, also for a name that is taken,

@@ -65,6 +65,8 @@ class Engine {
   virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) = 0;
   /// See Client::cancel.
   virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
+  /// See Client::explain.
+  virtual std::string explain(Cell& cell) = 0;
   /// Runs a callback of the user's on the thread that is for them.
   virtual void post_callback(std::function<void()> callback) = 0;
 

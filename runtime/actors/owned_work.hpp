@@ -29,6 +29,7 @@ struct OwnedWork {
   bool portable = false;                      ///< may run in another process: encode what it takes
   EncodedValue arguments{};                   ///< when portable
   TaskId parent{};                            ///< the work that submitted it
+  SteadyClock::time_point sent_at{};          ///< to its worker, the last time
 };
 
 struct OwnedTask final : OwnedWork, core::TaskNode {

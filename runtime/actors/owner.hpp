@@ -15,6 +15,9 @@
 
 namespace manta::detail {
 
+class ReportQuestion;
+struct WorkReport;
+
 class Owner : public std::enable_shared_from_this<Owner> {
  public:
   struct Options {
@@ -52,6 +55,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// Gives `told` the id of the actor that the call is for; 0 when this process does not know such a call.
   void ask_target(TaskId call, std::shared_ptr<Promise<std::uint64_t>> told);
 
+  /// What the task or call waits for; the actor answers at once. Unknown when there is no such work.
+  WorkReport report_on(TaskId work);
+
   /// A message from the node or a worker.
   void deliver(wire::Message message);
   /// Fails what has not begun, ends all actors; from now on everything that is submitted fails with RuntimeStopped.
@@ -82,9 +88,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Placed { ProcessId from; wire::ActorPlace place; };
   struct Gone { ProcessId process; };
   struct KillDue { ActorId actor; LeaseId lease; };
+  struct Asked { TaskId work; std::shared_ptr<ReportQuestion> question; };
   struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
-                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, KillDue, wire::Message>;
+                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, wire::Message>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -123,6 +130,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(Placed& event);
   void on(Gone& event);
   void on(TargetAsked& event);
+  void on(Asked& event);
+  void describe_task(const OwnedTask& task, WorkReport& report) const;
+  void describe_call(const OwnedCall& call, WorkReport& report) const;
   void on(KillDue& event);
   void end_process_of(ActorId actor, LeaseId lease);
   wire::ActorPlace place_of(ActorId actor) const;

@@ -353,6 +353,7 @@ wire::Task Owner::wire_call(OwnedCall& call, ProcessId to) {
 void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
+  for (const auto now = SteadyClock::now(); auto* task : tasks) task->sent_at = now;
   if (held.worker == router_.self()) {
     std::vector<Work> work;
     work.reserve(tasks.size());
@@ -374,6 +375,7 @@ void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
 void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls) {
   if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
+  for (const auto now = SteadyClock::now(); auto* call : calls) call->sent_at = now;
   if (held.worker == router_.self()) {
     std::vector<Work> work;
     work.reserve(calls.size());

@@ -214,6 +214,15 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 }
 std::shared_ptr<ActorLink> ProcessEngine::find_actor(const std::string& name, const FunctionEntry& type) { return named_->find(name, type); }
 
+template <class Sleep>
+bool ProcessEngine::sleep_and_explain(std::span<Cell* const> cells, Deadline deadline, Sleep&& sleep) {
+  const auto late = SteadyClock::now() + long_wait();
+  if (deadline && *deadline <= late) return sleep(deadline);
+  if (sleep(late)) return true;
+  if (const auto* slot = CancelSlot::current(); !slot || !slot->cancelled()) log_wait(cells);
+  return sleep(deadline);
+}
+
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (cell.settled()) return true;
   cell.demand();
@@ -226,7 +235,8 @@ bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
     return wait_some(std::span(&one, 1), 1, deadline, false);
   }
   Blocked blocked;
-  return cell.wait(deadline);
+  Cell* one = &cell;
+  return sleep_and_explain(std::span(&one, 1), deadline, [&cell](Deadline until) { return cell.wait(until); });
 }
 
 void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
@@ -329,7 +339,7 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   const auto* slot = in_time ? nullptr : CancelSlot::current();
   if (!in_time && !(slot && slot->cancelled())) {
     Blocked blocked;
-    in_time = gathering->run_loop(deadline) || gathering->wait(deadline);
+    in_time = sleep_and_explain(pending, deadline, [&](Deadline until) { return gathering->run_loop(until) || gathering->wait(until); });
   }
   for (auto& [cell, waiter] : registered) cell->forget(waiter.get());
   if (slot) CancelSlot::check();

@@ -27,6 +27,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
   void cancel(Cell& cell, const CancelOptions& options) override;
+  std::string explain(Cell& cell) override;
   void post_callback(std::function<void()> callback) override;
   GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override { return placements_.place(std::move(options)); }
   std::shared_ptr<Cell> watch_group(GroupId group) override { return placements_.watch(group); }
@@ -76,6 +77,13 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
  private:
   void await_room(const TaskRecord& record);
   bool wait_for_call(Executor& executor, Cell& cell);
+  /// `sleep` waits until a time and says whether what it waits for is there. Once that has taken long, logs what the first of
+  /// the cells waits for, and sleeps on.
+  template <class Sleep>
+  bool sleep_and_explain(std::span<Cell* const> cells, Deadline deadline, Sleep&& sleep);
+  void log_wait(std::span<Cell* const> cells);
+  std::string explain(Cell& cell, int depth, int& left);
+  static std::chrono::milliseconds long_wait();  ///< after which a wait is explained in the log
   struct System;
   std::unique_ptr<System> system_;
   std::mutex callbacks_mutex_;

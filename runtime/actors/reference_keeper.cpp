@@ -295,6 +295,12 @@ std::shared_ptr<void> ReferenceKeeper::lent(core::ReferenceId id) const {
   return it == lent_.end() ? nullptr : it->second.target;
 }
 
+ProcessId ReferenceKeeper::owner_of(const Cell& cell) const {
+  std::lock_guard lock(mutex_);
+  const auto it = ids_of_.find(&cell);
+  return it == ids_of_.end() ? self_ : maker_of(it->second);
+}
+
 bool ReferenceKeeper::is_gone(ProcessId process) const {
   std::lock_guard lock(mutex_);
   return table_.is_gone(process);

@@ -76,6 +76,8 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   /// What others refer to by this id: a Cell or ActorLink of ours; null when there is none.
   std::shared_ptr<void> lent(core::ReferenceId id) const;
   bool is_gone(ProcessId process) const;
+  /// The process that owns the object, as far as this one has heard of another: else this one.
+  ProcessId owner_of(const Cell& cell) const;
   struct Counts {
     std::size_t lent = 0;      ///< objects and actors of ours that others refer to
     std::size_t borrowed = 0;  ///< others', that we refer to

@@ -1,6 +1,7 @@
 #include "runtime/core/actor_table.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace manta::core {
 
@@ -17,6 +18,18 @@ ActorState ActorTable::state(ActorId actor) const {
 LeaseId ActorTable::lease_of(ActorId actor) const {
   auto it = actors_.find(actor);
   return it == actors_.end() ? LeaseId{} : it->second.lease;
+}
+
+ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
+  const auto it = actors_.find(call.actor);
+  if (it == actors_.end()) return {};
+  const auto& [sent, waiting] = std::tie(it->second.in_flight, it->second.waiting);
+  CallPlace place{.first = sent.empty() ? (waiting.empty() ? nullptr : waiting.front()) : sent.front()};
+  const auto found = std::find(sent.begin(), sent.end(), &call);
+  place.sent = found != sent.end();
+  place.ahead = static_cast<std::size_t>(found - sent.begin());
+  if (!place.sent) place.ahead += static_cast<std::size_t>(std::find(waiting.begin(), waiting.end(), &call) - waiting.begin());
+  return place;
 }
 
 void ActorTable::create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects) {

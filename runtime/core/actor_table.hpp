@@ -99,6 +99,12 @@ class ActorTable {
   std::size_t size() const { return actors_.size(); }
   bool failed_in_constructor(ActorId actor) const;
   ActorState state(ActorId actor) const;
+  struct CallPlace {
+    bool sent = false;                ///< it has left for the actor
+    std::size_t ahead = 0;            ///< calls of this owner that were made before it and are not done
+    const CallNode* first = nullptr;  ///< the first of all
+  };
+  CallPlace place_of(const CallNode& call) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
 
  private:

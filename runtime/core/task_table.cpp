@@ -23,6 +23,11 @@ void ReadyQueue::erase(TaskNode& task) {
   while (!slots_.empty() && !slots_.back()) slots_.pop_back();
 }
 
+std::size_t ReadyQueue::ahead_of(const TaskNode& task) const {
+  const auto before = slots_.begin() + (task.position - first_);
+  return static_cast<std::size_t>(std::count_if(slots_.begin(), before, [](const TaskNode* slot) { return slot != nullptr; }));
+}
+
 std::uint32_t TaskTable::shape_index(const TaskShape& shape) {
   for (std::size_t i = 0; i < shapes_.size(); ++i)
     if (shapes_[i].shape == shape) return static_cast<std::uint32_t>(i);
@@ -234,6 +239,14 @@ void TaskTable::settle(TaskEffects& effects) {
       return true;
     });
   }
+}
+
+std::size_t TaskTable::ahead_of(const TaskNode& task) const {
+  if (task.state == TaskState::kReady) return shapes_[task.shape].ready.ahead_of(task);
+  const auto lease = task.state == TaskState::kAssigned ? leases_.find(task.lease) : leases_.end();
+  if (lease == leases_.end()) return 0;
+  const auto& assigned = lease->second.assigned;
+  return static_cast<std::size_t>(std::find(assigned.begin(), assigned.end(), &task) - assigned.begin());
 }
 
 bool TaskTable::saturated(std::uint32_t shape) const {

@@ -55,6 +55,7 @@ class ReadyQueue {
   void push_back(TaskNode* task);
   void pop_front() { erase(*front()); }
   void erase(TaskNode& task);
+  std::size_t ahead_of(const TaskNode& task) const;  ///< takes time in proportion
 
  private:
   std::deque<TaskNode*> slots_{};  ///< null: a gap; never at either end
@@ -134,6 +135,8 @@ class TaskTable {
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
   void settle(TaskEffects& effects);
   std::size_t unfinished() const { return unfinished_; }
+  /// Of a ready task: those of its shape that go first; of an assigned one: those before it at its worker.
+  std::size_t ahead_of(const TaskNode& task) const;
   /// True while one more ready task of the shape, submitted from outside, would change nothing until some task of it
   /// ends: all leases are asked for that may be, or a lease has enough short tasks in hand. After settle().
   bool saturated(std::uint32_t shape) const;

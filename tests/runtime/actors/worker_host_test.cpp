@@ -66,6 +66,7 @@ class NoEngine final : public Engine {
   bool wait_some(std::span<Cell* const>, std::size_t, Deadline, bool) override { return true; }
   bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline) override { return true; }
   void cancel(Cell&, const CancelOptions&) override {}
+  std::string explain(Cell&) override { return {}; }
   void post_callback(std::function<void()>) override {}
   GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions>) override { return {}; }
   std::shared_ptr<Cell> watch_group(GroupId) override { return nullptr; }

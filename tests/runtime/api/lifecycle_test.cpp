@@ -75,11 +75,14 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
 
 }  // namespace
 
+int run_explained();  // explain_test.cpp
+
 int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
   if (name == "hold-durable") return run_hold_durable(args.at(0));
   if (name == "put-durables") return run_put_durables(args.at(0));
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
+  if (name == "explained") return run_explained();
   return 99;
 }
 

@@ -1,0 +1,113 @@
+#include "runtime/actors/explanation.hpp"
+
+#include <cstdio>
+
+namespace manta::detail {
+
+namespace {
+
+using Stage = WorkReport::Stage;
+
+std::string seconds_since(SteadyClock::time_point since, SteadyClock::time_point now) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(now - since).count());
+  return text;
+}
+
+std::string count_of(std::size_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? " is" : "s are");
+}
+
+std::string attempt_in_words(int attempt) { return attempt > 1 ? " (attempt " + std::to_string(attempt) + ")" : ""; }
+
+/// What is needed, beside what there is of it.
+std::string resources_in_words(const WorkReport& report, const ReportScene& scene) {
+  const auto needs = report.request.all();
+  if (!report.group.empty()) return "needs " + report.request.to_string() + " of " + report.group;
+  bool fits = true;
+  std::string free, total;
+  for (const auto& [name, amount] : needs) {
+    if (amount <= Amount(0)) continue;
+    fits &= amount <= scene.total[name];
+    const auto add = [&](std::string& text, const Resources& from) {
+      text += (text.empty() ? "" : ", ") + name + ": " + from[name].to_string();
+    };
+    add(free, scene.free), add(total, scene.total);
+  }
+  if (!fits)
+    return "needs " + report.request.to_string() + ", and this machine has {" + total +
+           "} in all: it waits for ever, unless the runtime is started with more";
+  return "needs " + report.request.to_string() + "; free {" + free + "}";
+}
+
+std::string arguments_in_words(const WorkReport& report, const std::string& of, const std::function<std::string(Cell&)>& deeper) {
+  if (report.arguments.empty()) return "its arguments are there and on their way";
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(report.arguments.size(), kShown); ++i) {
+    const auto& [index, cell] = report.arguments[i];
+    text += (i ? "\n" : "") + std::string("waits for its ") + of + " " + std::to_string(index + 1) + ": " + deeper(*cell);
+  }
+  if (report.arguments.size() > kShown) text += "\nand for " + std::to_string(report.arguments.size() - kShown) + " more";
+  return text;
+}
+
+std::string ahead_in_words(const WorkReport& report, const std::function<std::string(Cell&)>& deeper) {
+  if (report.ahead == 0) return {};
+  return "; " + count_of(report.ahead, "call") + " ahead of it" + (report.first_ahead && deeper ? ", the first: " + deeper(*report.first_ahead) : "");
+}
+
+std::string call_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
+  const auto where = process_in_words(report.process, scene.self);
+  const auto actor = "its " + report.actor + " is ";
+  switch (report.actor_state) {
+    case core::ActorState::kWaitingForArguments: return actor + "not made: it " + arguments_in_words(report, "constructor's argument", deeper);
+    case core::ActorState::kPending: return actor + "waiting for a lease: " + resources_in_words(report, scene) + ahead_in_words(report, {});
+    case core::ActorState::kStarting: return actor + "starting in " + where + ahead_in_words(report, {});
+    case core::ActorState::kRestarting:
+      return actor + "restarting, and waits for a lease: " + resources_in_words(report, scene) + ahead_in_words(report, {});
+    case core::ActorState::kDead: return actor + "at its end";
+    case core::ActorState::kAlive: break;
+  }
+  const auto sent = "sent there " + seconds_since(report.since, scene.now) + " ago";
+  if (!report.sent) return actor + "alive in " + where + ahead_in_words(report, deeper);
+  if (report.ahead >= report.at_once) return actor + "alive in " + where + "; it was " + sent + ahead_in_words(report, deeper);
+  return actor + "alive and runs it" + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent;
+}
+
+std::string state_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
+  const auto where = process_in_words(report.process, scene.self);
+  switch (report.stage) {
+    case Stage::kUnknown: break;
+    case Stage::kArguments: return arguments_in_words(report, "argument", deeper);
+    case Stage::kQueued:
+      return "queued: " + resources_in_words(report, scene) + "; " + count_of(report.ahead, "task") + " ahead of it" +
+             attempt_in_words(report.attempt);
+    case Stage::kBackOff: return "waits before its next attempt, which is number " + std::to_string(report.attempt);
+    case Stage::kSent:
+      if (report.ahead)
+        return "was sent to " + where + " " + seconds_since(report.since, scene.now) + " ago, and " + count_of(report.ahead, "task") +
+               " ahead of it there";
+      return "runs since " + seconds_since(report.since, scene.now) + attempt_in_words(report.attempt) + " in " + where;
+    case Stage::kCall: return call_in_words(report, scene, deeper);
+  }
+  return "has ended, and its value is on the way";
+}
+
+}  // namespace
+
+std::string process_in_words(ProcessId process, ProcessId self) {
+  if (process == self) return "this process";
+  return process == kNodeProcess ? "the driver" : "worker process " + std::to_string(process);
+}
+
+std::string in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
+  const auto state = state_in_words(report, scene, [&deeper](Cell& cell) {
+    std::string indented = "\n  ";
+    for (const char c : deeper(cell)) indented += c == '\n' ? std::string("\n  ") : std::string(1, c);
+    return indented;
+  });
+  return (report.name.empty() ? "its work" : report.name) + ": " + state;
+}
+
+}  // namespace manta::detail

@@ -1,0 +1,70 @@
+#pragma once
+// What an owner knows about the task or call that makes an object, as a plain struct, and the words for it. The owner actor
+// fills a WorkReport; whoever asked turns it into text. Internal; see Client::explain.
+#include <functional>
+
+#include "runtime/base/futex.hpp"
+#include "runtime/cell.hpp"
+#include "runtime/core/actor_table.hpp"
+
+namespace manta::detail {
+
+struct WorkReport {
+  enum class Stage : std::uint8_t {
+    kUnknown,    ///< no such work: it has just ended
+    kArguments,  ///< waits for `arguments`
+    kQueued,     ///< a task that waits for a lease
+    kSent,       ///< a task that a worker has
+    kBackOff,    ///< a task between two attempts
+    kCall,       ///< a call: what its actor does says the rest
+  };
+  Stage stage = Stage::kUnknown;
+  std::string name{};
+  std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>> arguments{};  ///< that are not there; of the constructor for an actor that has none yet
+  std::size_t ahead = 0;                ///< tasks or calls of this process that go first
+  std::shared_ptr<Cell> first_ahead{};  ///< the result of the first of those calls
+  int attempt = 1;
+  ProcessId process = 0;                ///< that the work was sent to
+  SteadyClock::time_point since{};      ///< when
+  core::ResourceRequest request{};      ///< of the task, or of the actor of the call
+  std::string group{};                  ///< the placement group that they come from; empty: the machine itself
+  std::string actor{};
+  core::ActorState actor_state = core::ActorState::kDead;
+  bool sent = false;                    ///< the call has left for its actor
+  std::size_t at_once = 1;              ///< calls that the actor runs at once
+};
+
+/// What the words are about, beside the report.
+struct ReportScene {
+  ProcessId self = 0;
+  Resources free{};
+  Resources total{};
+  SteadyClock::time_point now{};
+};
+
+/// `deeper` explains another object, in lines of its own. A pure function.
+std::string in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper);
+std::string process_in_words(ProcessId process, ProcessId self);
+
+/// Where a thread waits for a report. It is `done` also when the question is dropped unanswered.
+struct ReportSlot {
+  std::atomic<std::uint32_t> done{0};
+  WorkReport report{};
+};
+
+/// The question's way to the owner and back; its destructor wakes whoever waits.
+class ReportQuestion {
+ public:
+  explicit ReportQuestion(std::shared_ptr<ReportSlot> slot) : slot_(std::move(slot)) {}
+  ReportQuestion(const ReportQuestion&) = delete;
+  ~ReportQuestion() {
+    slot_->done.store(1, std::memory_order_release);
+    futex_wake_all(slot_->done);
+  }
+  WorkReport& report() { return slot_->report; }
+
+ private:
+  std::shared_ptr<ReportSlot> slot_;
+};
+
+}  // namespace manta::detail

@@ -1,0 +1,64 @@
+// What a ref waits for, in words, and the log's word about waits that take long.
+#include <cstdlib>
+
+#include "runtime/actors/explanation.hpp"
+#include "runtime/actors/process_engine.hpp"
+#include "runtime/base/log.hpp"
+
+namespace manta::detail {
+
+namespace {
+constexpr int kDepth = 8;    // of a chain of arguments
+constexpr int kObjects = 24; // that one explanation speaks of
+}  // namespace
+
+std::chrono::milliseconds ProcessEngine::long_wait() {
+  static const std::chrono::milliseconds after = [] {
+    const char* text = std::getenv("MANTA_EXPLAIN_AFTER_MS");
+    const auto given = text ? std::strtoll(text, nullptr, 10) : 0;
+    return given > 0 ? std::chrono::milliseconds(std::min(given, 1'000'000'000LL)) : std::chrono::milliseconds(30'000);
+  }();
+  return after;
+}
+
+std::string ProcessEngine::explain(Cell& cell) {
+  int left = kObjects;
+  return explain(cell, 0, left);
+}
+
+std::string ProcessEngine::explain(Cell& cell, int depth, int& left) {
+  const auto settled = [&cell] { return cell.failed() ? "failed: " + cell.error()->to_string() : std::string("ready"); };
+  if (cell.settled()) return settled();
+  if (depth >= kDepth || left-- <= 0) return "not ready; explain that ref by itself";
+  if (!owner_) return "not ready, and the runtime has been shut down";
+  if (cell.producer_kind() == Cell::Producer::kNone) {
+    const auto owner = references_->owner_of(cell);
+    if (owner != self_) return "not ready: " + process_in_words(owner, self_) + " owns it: ask there";
+    return "not ready: this process owns it, and no task or call makes it (a promise, an item of a stream, a placement group)";
+  }
+  const auto report = owner_->report_on(TaskId{cell.producer()});
+  if (cell.settled()) return settled();
+  using Stage = WorkReport::Stage;
+  const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
+  const ReportScene scene{.self = self_, .free = needs ? available_resources() : Resources{}, .total = total_, .now = SteadyClock::now()};
+  return in_words(report, scene, [this, depth, &left](Cell& next) { return explain(next, depth + 1, left); });
+}
+
+void ProcessEngine::log_wait(std::span<Cell* const> cells) {
+  try {
+    std::size_t waiting = 0;
+    Cell* first = nullptr;
+    for (auto* cell : cells) {
+      if (cell->settled()) continue;
+      if (!first) first = cell;
+      ++waiting;
+    }
+    if (!first) return;
+    log(LogLevel::kWarning, "a wait has taken " + std::to_string(long_wait().count()) + " ms, for " + std::to_string(waiting) + " of " +
+                                std::to_string(cells.size()) + (cells.size() == 1 ? " ref. " : " refs. The first: ") + explain(*first));
+  } catch (...) {  // it is the log's loss, not the waiter's
+    log(LogLevel::kDebug, "a long wait could not be explained: " + current_exception_info().message);
+  }
+}
+
+}  // namespace manta::detail

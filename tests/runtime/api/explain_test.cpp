@@ -1,0 +1,168 @@
+// What explain says about a ref, in every state in which one can be found.
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "runtime/promise.hpp"
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+int twice(int x) { return 2 * x; }
+int refuse(int) { throw std::runtime_error("no such number"); }
+std::string explain_inside(Context& ctx, const std::string& gate) {
+  auto slow = ctx.task<pass>({.name = "inner"}).remote(gate, 1);
+  return ctx.explain(slow);
+}
+
+class Clerk {
+ public:
+  int wait_at(const std::string& gate) { return pass(gate, 1); }
+  int one() { return 1; }
+};
+
+/// Waits until the explanation has the part; the last one said is for the message.
+template <class T>
+bool comes_to_say(Runtime& rt, const ObjectRef<T>& ref, const std::string& part) {
+  std::string said;
+  const bool there = eventually([&] { return contains(said = rt.explain(ref), part); }, 20s);
+  CHECK_MESSAGE(there, "no \"" << part << "\" in: " << said);
+  return there;
+}
+
+}  // namespace
+
+/// A get that takes long; its log goes to stdout.
+int run_explained() {
+  ::setenv("MANTA_EXPLAIN_AFTER_MS", "100", 1);
+  ::dup2(1, 2);
+  auto rt = Runtime::start(small_machine());
+  Gate gate;
+  auto ref = rt.task<pass>({.name = "slow"}).remote(gate.path(), 1);
+  try {
+    rt.get(ref, 700ms);
+    return 2;
+  } catch (const Timeout&) {
+  }
+  gate.open();
+  return eventually([&] { return ref.ready(); }, 20s) ? 0 : 1;  // not a wait: that might be logged too
+}
+
+TEST_SUITE("runtime/api/explain") {
+  TEST_CASE("a value that is there is ready, a task that threw has failed with its error") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK(rt.explain(rt.put(5)) == "ready");
+    auto four = rt.remote<twice>(2);
+    CHECK(rt.get(four) == 4);
+    CHECK(rt.explain(four) == "ready");
+    auto failed = rt.remote<refuse>(1);
+    CHECK_THROWS_AS(rt.get(failed), TaskError);
+    CHECK(contains(rt.explain(failed), "failed: "));
+    CHECK(contains(rt.explain(failed), "no such number"));
+    CHECK_THROWS_AS(rt.explain(ObjectRef<int>()), InvalidArgument);
+  }
+
+  TEST_CASE("a task behind a full machine is queued, with what it needs, what is free and how many go first") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto running = rt.task<pass>({.name = "holder", .num_cpus = 1}).remote(gate.path(), 1);
+    comes_to_say(rt, running, "task holder: runs since ");
+    CHECK(contains(rt.explain(running), in_processes() ? "worker process " : "in this process"));
+    auto first = rt.task<twice>({.num_cpus = 2}).remote(1);
+    auto second = rt.task<twice>({.num_cpus = 2}).remote(2);
+    comes_to_say(rt, first, "queued: needs {CPU: 2}; free {CPU: 1}; 0 tasks are ahead of it");
+    comes_to_say(rt, second, "queued: needs {CPU: 2}; free {CPU: 1}; 1 task is ahead of it");
+    gate.open();
+    CHECK(rt.get(second, 20s) == 4);
+    CHECK(rt.get(first, 20s) == 2);
+    CHECK(rt.get(running, 20s) == 1);
+  }
+
+  TEST_CASE("a chain of arguments is explained up to the task that runs, each in lines of its own") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto source = rt.task<pass>({.name = "source"}).remote(gate.path(), 3);
+    auto middle = rt.task<twice>({.name = "middle"}).remote(source);
+    auto last = rt.task<twice>({.name = "last"}).remote(middle);
+    comes_to_say(rt, source, "runs since ");
+    const auto said = rt.explain(last);
+    CHECK_MESSAGE(contains(said, "task last: waits for its argument 1: \n  task middle: waits for its argument 1: \n    task source: runs since "),
+                  said);
+    gate.open();
+    CHECK(rt.get(last, 20s) == 12);
+  }
+
+  TEST_CASE("a call behind another names the actor, how many go first and what the first of them does") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto clerk = rt.actor<Clerk>({.label = "clerk"}).spawn();
+    auto slow = clerk.call<&Clerk::wait_at>(gate.path());
+    auto behind = clerk.call<&Clerk::one>();
+    comes_to_say(rt, slow, "its actor clerk #");
+    comes_to_say(rt, slow, "is alive and runs it in ");
+    comes_to_say(rt, behind, "1 call is ahead of it");
+    comes_to_say(rt, behind, "is alive and runs it in ");
+    gate.open();
+    CHECK(rt.get(behind, 20s) == 1);
+    CHECK(rt.get(slow, 20s) == 1);
+  }
+
+  TEST_CASE("a call to an actor that has no lease yet says what the actor needs") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto holder = rt.task<pass>({.num_cpus = 1}).remote(gate.path(), 1);
+    comes_to_say(rt, holder, "runs since ");
+    auto clerk = rt.actor<Clerk>({.num_cpus = 1}).spawn();
+    auto call = clerk.call<&Clerk::one>();
+    auto next = clerk.call<&Clerk::one>();
+    comes_to_say(rt, call, "is waiting for a lease: needs {CPU: 1}; free {CPU: 0}");
+    comes_to_say(rt, next, "1 call is ahead of it");
+    gate.open();
+    CHECK(rt.get(call, 20s) == 1);
+    CHECK(rt.get(next, 20s) == 1);
+    CHECK(rt.get(holder, 20s) == 1);
+  }
+
+  TEST_CASE("what the machine can never hold says so, with what there is") {
+    Runtime rt = Runtime::start(small_machine(2, 1));  // no Machine: it ends with work that waits
+    auto waits = rt.task<twice>({.num_gpus = 2, .wait_if_infeasible = true}).remote(1);
+    comes_to_say(rt, waits, "GPU: 2");
+    comes_to_say(rt, waits, "this machine has {");
+    comes_to_say(rt, waits, "GPU: 1} in all: it waits for ever");
+  }
+
+  TEST_CASE("a task explains what it has submitted itself") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    const auto said = rt.get(rt.remote<explain_inside>(gate.path()), 20s);
+    CHECK_MESSAGE(contains(said, "task inner: "), said);
+    gate.open();
+  }
+
+  TEST_CASE("a wait that takes long logs once what it waits for") {
+    SubProgram driver("explained", {});
+    std::string all;
+    for (std::string line; !(line = driver.read_line()).empty();) all += line + "\n";
+    CHECK(driver.wait() == 0);
+    CHECK_MESSAGE(contains(all, "a wait has taken 100 ms, for 1 of 1 ref. task slow: "), all);
+    CHECK(all.find("a wait has taken") == all.rfind("a wait has taken"));
+  }
+
+  TEST_CASE("a promise has no producer, and this process owns it") {
+    Machine machine;
+    Promise<int> promise;
+    auto ref = promise.ref();
+    CHECK(contains(machine.rt.explain(ref), "this process owns it"));
+    promise.set(1);
+    CHECK(machine.rt.explain(ref) == "ready");
+  }
+}
+
+}  // namespace manta_test
