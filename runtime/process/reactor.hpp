@@ -4,7 +4,7 @@
 // Whoever starts a Reactor owns it and stops it; it must outlive everything that is registered with it. All callbacks
 // run on the thread that has the loop, one at a time; they must not block and must not throw. That is the reactor's own
 // thread, which takes no signals, so that the program's own handlers run on the program's own threads. A wake-up of another
-// thread costs as much as a message, so the loop can change threads without one (docs/design/0020): a thread that waits for
+// thread costs as much as a message, so the loop can change threads without one (docs/design/0011): a thread that waits for
 // what the loop will bring runs it itself (run_until), and a short function may run where it was read
 // (run_after_round). Every operation but stop() is safe from any thread.
 //
