@@ -14,20 +14,14 @@
 #include <vector>
 
 #include "runtime/options.hpp"
+#include "tune/resources.hpp"
 #include "tune/schedulers/asha.hpp"
 #include "tune/schedulers/scheduler.hpp"
 #include "tune/search_space.hpp"
+#include "tune/searchers/searcher.hpp"
+#include "tune/stoppers/stopper.hpp"
 
 namespace manta::tune {
-
-/// What one trial holds while it runs. `workers` is what the tasks and actors that the trial itself starts take besides:
-/// the tuner starts no more trials than fit with it, but does not hold it for the trial.
-struct TrialResources {
-  Amount num_cpus{1};
-  Amount num_gpus{0};
-  Resources custom{};
-  Resources workers{};  ///< {{"CPU", 2}, {"GPU", 1}}: the sum over all the trial's own workers
-};
 
 struct CheckpointOptions {
   std::uint32_t num_to_keep{1};  ///< the newest so many of each trial stay on disk; at least 1
@@ -51,7 +45,9 @@ struct TuneOptions {
   Mode mode{Mode::kMin};    ///< whether a small or a large metric is good
   std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid
   Space space{};
-  SchedulerSpec scheduler{fifo()};
+  SearcherSpec searcher{random_search()};  ///< where configurations come from
+  SchedulerSpec scheduler{fifo()};         ///< which trials go on
+  StopperSpec stop{};                      ///< ends trials or the experiment by a rule of its own; none by default
   TrialResources resources{};
   std::int64_t max_concurrent{0};    ///< trials at a time; 0: as many as the resources allow
   std::int64_t max_failures{0};      ///< a trial that fails is run again this often, from its last checkpoint; -1: no end

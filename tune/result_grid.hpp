@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tune/schedulers/scheduler.hpp"
+#include "tune/objective.hpp"
 #include "tune/trial.hpp"
 
 namespace manta::tune {

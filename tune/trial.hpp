@@ -9,7 +9,8 @@
 
 #include "tune/config.hpp"
 #include "tune/metrics.hpp"
-#include "tune/searchers/searcher.hpp"
+#include "tune/objective.hpp"
+#include "tune/resources.hpp"
 
 namespace manta::tune {
 
@@ -26,6 +27,13 @@ struct CheckpointRef {
   std::optional<double> score{};  ///< the experiment's metric in the result that came with it
 };
 
+/// Where a trial's checkpoint was copied from at an exploit.
+struct ClonedCheckpoint {
+  TrialIndex donor{0};
+  std::string donor_name{};  ///< the directory's name inside the donor's
+  std::string name{};        ///< and inside the trial's own
+};
+
 /// The last, smallest and largest number that a trial reported under a name. NaN counts as last only.
 struct MetricRange {
   std::string name{};
@@ -39,6 +47,7 @@ struct Trial {
   std::string id{};    ///< "3f2a1_00007": unique in the experiment, the same when the experiment is run again
   std::string name{};  ///< "train_cifar_3f2a1_00007"
   std::string tag{};   ///< what was drawn for it: "l1=64,lr=0.0123"
+  std::string exploit_tag{};  ///< what the last exploit changed: "lr=0.02@perturbed"; empty: none
   Config config{};
   TrialState state{TrialState::kPending};
   std::uint32_t attempts{0};
@@ -48,6 +57,9 @@ struct Trial {
   Metrics last{};
   std::vector<MetricRange> ranges{};
   std::vector<CheckpointRef> checkpoints{};  ///< those that are kept, oldest first
+  std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until a checkpoint of its own follows
+  std::uint32_t exploits{0};                 ///< how often it went on as a copy of another trial
+  std::optional<TrialResources> resources{};  ///< when the scheduler has changed them
   std::string error{};                       ///< of the last failure
   std::int64_t pid{0};                       ///< the process that reported last
 

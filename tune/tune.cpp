@@ -14,7 +14,6 @@
 #include "tune/core/runner.hpp"
 #include "tune/core/runtime_host.hpp"
 #include "tune/core/signals.hpp"
-#include "tune/searchers/variants.hpp"
 
 namespace manta::tune {
 
@@ -47,14 +46,24 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
                         {"mode", options.mode == Mode::kMin ? "min" : "max"},
                         {"num_samples", std::to_string(options.num_samples)},
                         {"space", options.space.describe()},
+                        {"searcher", options.searcher.description},
                         {"scheduler", options.scheduler.description},
+                        {"stop", options.stop.description},
                         {"max_iterations", std::to_string(options.max_iterations)}};
   return header;
 }
 
 [[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
 
-void check(const TuneOptions& options, const Trainable& trainable) {
+SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t seed, const Resources& total) {
+  return {options.metric, options.mode, seed, options.resources, total};
+}
+
+SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
+  return {options.space, {{options.metric, options.mode}}, static_cast<std::uint64_t>(options.num_samples), seed, concurrency};
+}
+
+void check(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
   options.space.check();
   if (options.num_samples < 1) refuse("num_samples is " + std::to_string(options.num_samples) + "; it must be 1 or more.");
   if (options.max_concurrent < 0) refuse("max_concurrent is negative; 0 means as many as the resources allow.");
@@ -63,11 +72,14 @@ void check(const TuneOptions& options, const Trainable& trainable) {
   if (!options.scheduler.make) refuse("there is no scheduler; tune::fifo() and tune::asha() make one.");
   if (!options.env.empty() && options.isolation != own_process)
     refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
-  const auto scheduler = options.scheduler.make({options.metric, options.mode, 0});
-  if (!trainable.ends_by_itself && options.max_iterations == 0 && !scheduler->stops_every_trial())
+  if (!options.searcher.make) refuse("there is no searcher; tune::random_search() makes one.");
+  const auto scheduler = options.scheduler.make(scheduler_context(options, 0, total));
+  const bool stops = scheduler->stops_every_trial() ||
+                     (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
+  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops)
     refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set "
-           "max_iterations, or a scheduler with a max_t.");
-  VariantSearcher(options.space, 1, 0).suggest(0);  // what a sample_from function throws, it throws now
+           "max_iterations, a stopper, or a scheduler with a max_t.");
+  options.searcher.make(searcher_context(options, 0, 1))->suggest(0);  // what a sample_from function throws, it throws now
 }
 
 std::string id_prefix(const ExperimentCreated& header) {
@@ -79,7 +91,7 @@ std::string id_prefix(const ExperimentCreated& header) {
 }
 
 Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
-                           ExperimentDir dir) {
+                           ExperimentDir dir, const Resources& total, std::size_t concurrency) {
   MachineOptions machine{.metric = options.metric,
                          .mode = options.mode,
                          .trial_prefix = id_prefix(header),
@@ -88,12 +100,13 @@ Experiment make_experiment(const TuneOptions& options, const Trainable& trainabl
                          .max_failures = options.max_failures,
                          .keep_checkpoints = options.checkpoints.num_to_keep,
                          .keep_best_checkpoint = options.checkpoints.keep_best};
-  auto searcher = std::make_unique<VariantSearcher>(options.space, static_cast<std::uint64_t>(options.num_samples), header.seed);
-  auto scheduler = options.scheduler.make({options.metric, options.mode, header.seed});
+  auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
+  auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
+  auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
   std::vector<std::unique_ptr<Logger>> loggers;
   loggers.push_back(make_json_logger());
   loggers.push_back(make_csv_logger());
-  return {ExperimentMachine(std::move(machine), std::move(searcher), std::move(scheduler)), std::move(dir.log),
+  return {ExperimentMachine(std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)), std::move(dir.log),
           std::move(dir.path), std::move(loggers), wall_clock_ms};
 }
 
@@ -124,8 +137,9 @@ ResultGrid collect(const Experiment& experiment, const std::string& name, int si
 
 ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trainable& trainable) {
   const InterruptGuard interrupts;
-  check(options, trainable);
-  const std::size_t concurrency = plan_concurrency(options.resources, client.total_resources(), options.max_concurrent);
+  const Resources total = client.total_resources();
+  check(options, trainable, total);
+  const std::size_t concurrency = plan_concurrency(options.resources, total, options.max_concurrent);
   if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
   const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;
   ExperimentDir dir = open_experiment_dir(options.results_dir, name, options.resume);
@@ -134,7 +148,7 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
     check_same_experiment(dir.path, *dir.header, header, options.seed.has_value());
     header = *dir.header;
   }
-  Experiment experiment = make_experiment(options, trainable, header, std::move(dir));
+  Experiment experiment = make_experiment(options, trainable, header, std::move(dir), total, concurrency);
   experiment.begin(header, ::getpid());
   ReporterEnvironment environment{.resources_text = [&] { return usage_text(client.total_resources(), client.available_resources()); },
                                   .dir = experiment.dir().string()};

@@ -21,7 +21,7 @@ AshaScheduler make(AshaOptions options, Mode mode = Mode::kMax) { return {option
 
 Decision report(Scheduler& scheduler, TrialIndex trial, std::uint64_t t, double reward) {
   const Metrics metrics{{"reward", reward}};
-  return scheduler.on_result(trial, {t, 0, metrics});
+  return scheduler.on_result(trial, {t, 0, metrics}).decision;
 }
 
 void complete(Scheduler& scheduler, TrialIndex trial, std::uint64_t t, double reward) {
@@ -32,8 +32,8 @@ void complete(Scheduler& scheduler, TrialIndex trial, std::uint64_t t, double re
 
 /// Trials 0 and 1: 0 reports (i, 100 i) for i = 0…9, 1 reports (i, 450) for i = 0…4; all go on.
 void basic(Scheduler& scheduler) {
-  scheduler.on_trial_add(0);
-  scheduler.on_trial_add(1);
+  scheduler.on_trial_add(0, {});
+  scheduler.on_trial_add(1, {});
   for (std::uint64_t i = 0; i < 10; ++i) REQUIRE(report(scheduler, 0, i, 100.0 * static_cast<double>(i)) == C);
   for (std::uint64_t i = 0; i < 5; ++i) REQUIRE(report(scheduler, 1, i, 450) == C);
 }
@@ -46,7 +46,7 @@ TEST_SUITE("tune/schedulers") {
     basic(scheduler);
     complete(scheduler, 0, 10, 1000);
     complete(scheduler, 1, 10, 1000);
-    scheduler.on_trial_add(2);
+    scheduler.on_trial_add(2, {});
     CHECK(report(scheduler, 2, 1, 260) == S);
     CHECK(scheduler.stopped() == 1);
   }
@@ -56,14 +56,14 @@ TEST_SUITE("tune/schedulers") {
     basic(scheduler);
     complete(scheduler, 0, 10, 1000);
     complete(scheduler, 1, 10, 1000);
-    scheduler.on_trial_add(2);
+    scheduler.on_trial_add(2, {});
     CHECK(report(scheduler, 2, 2, 260) == S);
   }
 
   TEST_CASE("testAsyncHBOnComplete: a result past max_t stops") {
     AshaScheduler scheduler = make({.max_t = 10});
     basic(scheduler);
-    scheduler.on_trial_add(2);
+    scheduler.on_trial_add(2, {});
     complete(scheduler, 2, 10, 1000);
     CHECK(report(scheduler, 1, 101, 0) == S);
   }
@@ -71,7 +71,7 @@ TEST_SUITE("tune/schedulers") {
   TEST_CASE("testAsyncHBAllCompletes: at max_t all stop, also in brackets that have no rung") {
     AshaScheduler scheduler = make({.max_t = 10, .brackets = 10});
     for (TrialIndex i = 0; i < 10; ++i) {
-      scheduler.on_trial_add(i);
+      scheduler.on_trial_add(i, {});
       CHECK(report(scheduler, i, 10, -2) == S);
     }
   }
@@ -79,17 +79,17 @@ TEST_SUITE("tune/schedulers") {
   TEST_CASE("testAsyncHBSaveRestore: the restored scheduler decides as the saved one would") {
     AshaScheduler scheduler = make({.max_t = 100, .reduction_factor = 2});
     for (TrialIndex i = 0; i < 5; ++i) {
-      scheduler.on_trial_add(i);
+      scheduler.on_trial_add(i, {});
       CHECK(report(scheduler, i, 1, 10) == C);
     }
-    scheduler.on_trial_add(5);
+    scheduler.on_trial_add(5, {});
     CHECK(report(scheduler, 5, 1, 5) == S);
-    scheduler.on_trial_add(6);
+    scheduler.on_trial_add(6, {});
     AshaScheduler restored = make({.max_t = 100, .reduction_factor = 2});
     restored.restore(scheduler.save());
     CHECK(restored.save() == scheduler.save());
     CHECK(report(restored, 6, 1, 4) == S);
-    restored.on_trial_add(7);
+    restored.on_trial_add(7, {});
     CHECK(report(restored, 7, 1, 2) == S);
     CHECK(restored.stopped() == 3);
     CHECK_THROWS_AS(restored.restore("3 99"), StorageCorruption);
@@ -107,7 +107,7 @@ TEST_SUITE("tune/schedulers") {
 
   TEST_CASE("the first to arrive goes on, a tie goes on, strictly worse stops; earlier ones are not judged again") {
     AshaScheduler scheduler = make({.max_t = 8, .reduction_factor = 2}, Mode::kMin);
-    for (TrialIndex i = 0; i < 5; ++i) scheduler.on_trial_add(i);
+    for (TrialIndex i = 0; i < 5; ++i) scheduler.on_trial_add(i, {});
     CHECK(report(scheduler, 0, 1, 3.0) == C);
     CHECK(report(scheduler, 1, 1, 3.0) == C);
     CHECK(report(scheduler, 2, 1, 3.0000001) == S);
@@ -118,14 +118,14 @@ TEST_SUITE("tune/schedulers") {
 
   TEST_CASE("a jump over rungs is recorded at the highest only, and later in the skipped one") {
     AshaScheduler scheduler = make({.max_t = 100, .reduction_factor = 4});
-    scheduler.on_trial_add(0);
-    scheduler.on_trial_add(1);
+    scheduler.on_trial_add(0, {});
+    scheduler.on_trial_add(1, {});
     CHECK(report(scheduler, 0, 20, 10) == C);  // recorded at 16
     CHECK(report(scheduler, 1, 4, 1) == C);    // the first at 4
     CHECK(report(scheduler, 0, 21, 0) == S);   // now judged at 4, where 1 stands
     AshaScheduler lenient = make({.max_t = 100, .reduction_factor = 4, .stop_last_trials = false});
-    lenient.on_trial_add(0);
-    lenient.on_trial_add(1);
+    lenient.on_trial_add(0, {});
+    lenient.on_trial_add(1, {});
     CHECK(report(lenient, 0, 20, 10) == C);
     CHECK(report(lenient, 1, 4, 1) == C);
     CHECK(report(lenient, 0, 21, 0) == C);
@@ -135,7 +135,7 @@ TEST_SUITE("tune/schedulers") {
   TEST_CASE("NaN and infinities never throw; a rung of NaN has no cutoff") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     AshaScheduler scheduler = make({.max_t = 10, .reduction_factor = 2});
-    for (TrialIndex i = 0; i < 6; ++i) scheduler.on_trial_add(i);
+    for (TrialIndex i = 0; i < 6; ++i) scheduler.on_trial_add(i, {});
     CHECK(report(scheduler, 0, 1, nan) == C);
     CHECK(report(scheduler, 1, 1, 5) == C);
     CHECK(report(scheduler, 2, 1, nan) == C);
@@ -147,11 +147,11 @@ TEST_SUITE("tune/schedulers") {
 
   TEST_CASE("without the metric or the time a trial goes on") {
     AshaScheduler scheduler({.time_attr = "tokens", .max_t = 10}, {"loss", Mode::kMin, 0});
-    scheduler.on_trial_add(0);
+    scheduler.on_trial_add(0, {});
     const Metrics no_time{{"loss", 1}}, no_metric{{"tokens", 99}}, both{{"loss", 1}, {"tokens", 99}};
-    CHECK(scheduler.on_result(0, {1, 0, no_time}) == C);
-    CHECK(scheduler.on_result(0, {2, 0, no_metric}) == C);
-    CHECK(scheduler.on_result(0, {3, 0, both}) == S);
+    CHECK(scheduler.on_result(0, {1, 0, no_time}).decision == C);
+    CHECK(scheduler.on_result(0, {2, 0, no_metric}).decision == C);
+    CHECK(scheduler.on_result(0, {3, 0, both}).decision == S);
   }
 
   TEST_CASE("the percentile is numpy's") {
@@ -166,7 +166,7 @@ TEST_SUITE("tune/schedulers") {
     AshaScheduler scheduler = make({.max_t = 100, .brackets = 2});  // 4 and 3 rungs: 1 to e^-1
     int stopped_in_first = 0;
     for (TrialIndex i = 0; i < 2000; ++i) {
-      scheduler.on_trial_add(i);
+      scheduler.on_trial_add(i, {});
       stopped_in_first += report(scheduler, i, 1, -static_cast<double>(i)) == S;  // only bracket 0 has a rung at 1
     }
     CHECK(std::abs(stopped_in_first - 1462) < 80);
@@ -183,7 +183,7 @@ TEST_SUITE("tune/schedulers") {
 
   TEST_CASE("the rung line shows each cutoff in the metric's own sign") {
     AshaScheduler scheduler = make({.max_t = 2, .reduction_factor = 2}, Mode::kMin);
-    scheduler.on_trial_add(0);
+    scheduler.on_trial_add(0, {});
     (void)report(scheduler, 0, 1, 0.25);
     CHECK(scheduler.debug_text() == "Using AsyncHyperBand: num_stopped=0\nBracket: Iter 2.000: None | Iter 1.000: 0.25");
   }

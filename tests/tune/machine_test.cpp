@@ -32,6 +32,12 @@ TrialReported result(TrialIndex trial, std::uint64_t iteration, double loss, std
   return {trial, iteration, Metrics{{"loss", loss}}, 0.5, std::move(checkpoint), 1};
 }
 
+std::vector<std::string> names(const std::vector<Superseded>& superseded) {
+  std::vector<std::string> out;
+  for (const auto& [trial, checkpoint] : superseded) out.push_back(checkpoint.name);
+  return out;
+}
+
 std::vector<std::string> names(const std::vector<CheckpointRef>& checkpoints) {
   std::vector<std::string> out;
   for (const auto& checkpoint : checkpoints) out.push_back(checkpoint.name);

@@ -65,13 +65,15 @@ std::string checkpoint_name(std::uint64_t iteration) {
   return text;
 }
 
-std::string write_checkpoint(const fs::path& trial_dir, std::uint64_t iteration, const SaveFunction& save) {
+namespace {
+
+/// Fills a hidden directory and makes it the checkpoint of that name, in place of one that is there.
+void publish(const fs::path& trial_dir, const std::string& name, const SaveFunction& fill) {
   const fs::path hidden = hidden_path(trial_dir);
-  const std::string name = checkpoint_name(iteration);
   remove_quietly(hidden);
   try {
     fs::create_directories(hidden);
-    save(hidden);
+    fill(hidden);
     sync_tree(hidden);
     if (fs::exists(trial_dir / name)) move_away(trial_dir, trial_dir / name);
     fs::rename(hidden, trial_dir / name);
@@ -83,7 +85,26 @@ std::string write_checkpoint(const fs::path& trial_dir, std::uint64_t iteration,
     remove_quietly(hidden);
     throw;
   }
+}
+
+/// A copy that shares the files' contents: a checkpoint is never written to again.
+void link_tree(const fs::path& source, const fs::path& target) {
+  std::error_code error;
+  fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::create_hard_links, error);
+  if (!error) return;
+  fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+}
+
+}  // namespace
+
+std::string write_checkpoint(const fs::path& trial_dir, std::uint64_t iteration, const SaveFunction& save) {
+  std::string name = checkpoint_name(iteration);
+  publish(trial_dir, name, save);
   return name;
+}
+
+void copy_checkpoint(const fs::path& source, const fs::path& trial_dir, const std::string& name) {
+  publish(trial_dir, name, [&](const fs::path& dir) { link_tree(source, dir); });
 }
 
 void remove_checkpoint(const fs::path& trial_dir, const std::string& name) {

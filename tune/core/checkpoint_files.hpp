@@ -20,6 +20,10 @@ std::string checkpoint_name(std::uint64_t iteration);
 /// Returns the checkpoint's name. Throws what `save` throws, or IoError; then nothing is left.
 std::string write_checkpoint(const std::filesystem::path& trial_dir, std::uint64_t iteration, const SaveFunction& save);
 
+/// Makes a copy of a checkpoint in a trial's directory, whole or not at all; files are shared by hard links where the file
+/// system allows it. Throws IoError.
+void copy_checkpoint(const std::filesystem::path& source, const std::filesystem::path& trial_dir, const std::string& name);
+
 /// Deletes one checkpoint; nothing happens when it is not there.
 void remove_checkpoint(const std::filesystem::path& trial_dir, const std::string& name);
 

@@ -9,7 +9,7 @@
 
 #include "tune/config.hpp"
 #include "tune/metrics.hpp"
-#include "tune/searchers/searcher.hpp"
+#include "tune/objective.hpp"
 
 namespace manta::tune {
 
@@ -56,8 +56,11 @@ struct TrialFailed {
   std::string error{};
 };
 
+/// Nothing ran and nothing could be started: the scheduler was asked to release or stop somebody.
+struct SchedulerIdle {};
+
 using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
-                               TrialCheckpointed, TrialFinished, TrialFailed>;
+                               TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle>;
 
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC

@@ -12,6 +12,7 @@ namespace {
 struct TrialOf {
   std::optional<TrialIndex> operator()(const ExperimentCreated&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const SessionStarted&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const SchedulerIdle&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const auto& event) const { return event.trial; }
 };
 
@@ -41,7 +42,8 @@ Effects Experiment::apply(EventBody body) {
   Effects effects = machine_.step(event);
   write_files(event, effects);
   const auto trial = std::visit(TrialOf{}, event.body);
-  if (trial && !effects.superseded.empty()) remove_superseded(machine_.trial(*trial), effects);
+  if (trial && effects.exploited) clone_checkpoint(machine_.trial(*trial));
+  if (!effects.superseded.empty()) remove_superseded(effects);
   return effects;
 }
 
@@ -51,6 +53,19 @@ const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
     if (std::filesystem::is_directory(trial_dir(trial) / it->name, none)) return &*it;
   }
   return nullptr;
+}
+
+/// Makes the trial's copy of the checkpoint that it took over, if that is still to do.
+void Experiment::clone_checkpoint(const Trial& trial) {
+  if (!trial.cloned) return;
+  const auto source = trial_dir(machine_.trial(trial.cloned->donor)) / trial.cloned->donor_name;
+  std::error_code none;
+  if (std::filesystem::exists(trial_dir(trial) / trial.cloned->name, none)) return;
+  try {
+    copy_checkpoint(source, trial_dir(trial), trial.cloned->name);
+  } catch (const std::exception& error) {
+    warn("trial " + trial.name + " cannot take over the checkpoint '" + source.string() + "': " + error.what());
+  }
 }
 
 void Experiment::write_files(const Event& event, const Effects& effects) {
@@ -64,6 +79,7 @@ void Experiment::write_files(const Event& event, const Effects& effects) {
 }
 
 void Experiment::write_trial_files(Logger& logger, const Event& event, const Effects& effects) {
+  for (const TrialIndex other : effects.others_ended) logger.on_ended(machine_.trial(other));
   const auto index = std::visit(TrialOf{}, event.body);
   if (!index) return;
   const Trial& trial = machine_.trial(*index);
@@ -79,12 +95,14 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
   if (effects.ended) logger.on_ended(trial);
 }
 
-void Experiment::remove_superseded(const Trial& trial, const Effects& effects) {
+void Experiment::remove_superseded(const Effects& effects) {
   log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
-  for (const CheckpointRef& checkpoint : effects.superseded) remove_checkpoint(trial_dir(trial), checkpoint.name);
+  for (const auto& [trial, checkpoint] : effects.superseded)
+    remove_checkpoint(trial_dir(machine_.trial(trial)), checkpoint.name);
 }
 
 void Experiment::remove_all_leftovers() {
+  for (const Trial& trial : machine_.trials()) clone_checkpoint(trial);
   for (const Trial& trial : machine_.trials()) {
     std::vector<std::string> keep;
     for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);

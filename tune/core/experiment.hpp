@@ -44,7 +44,8 @@ class Experiment {
  private:
   void write_files(const Event& event, const Effects& effects);
   void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
-  void remove_superseded(const Trial& trial, const Effects& effects);
+  void remove_superseded(const Effects& effects);
+  void clone_checkpoint(const Trial& trial);
   void remove_all_leftovers();
   void warn(std::string text);
 

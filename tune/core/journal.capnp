@@ -14,6 +14,7 @@ struct Record {
     trialCheckpointed @6 :TrialCheckpointed;
     trialFinished @7 :TrialFinished;
     trialFailed @8 :TrialFailed;
+    schedulerIdle @9 :Void;
   }
 }
 

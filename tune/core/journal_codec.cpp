@@ -117,6 +117,8 @@ void write(schema::Record::Builder out, const TrialFailed& event) {
   body.setError(event.error);
 }
 
+void write(schema::Record::Builder out, const SchedulerIdle&) { out.setSchedulerIdle(); }
+
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
   ExperimentCreated event{text(in.getName()), in.getSeed(), {}};
   for (auto item : in.getDescription()) event.description.emplace_back(text(item.getKey()), text(item.getValue()));
@@ -151,6 +153,7 @@ EventBody read_body(schema::Record::Reader in) {
       auto body = in.getTrialFailed();
       return TrialFailed{body.getTrial(), text(body.getError())};
     }
+    case schema::Record::SCHEDULER_IDLE: return SchedulerIdle{};
   }
   throw StorageCorruption("the experiment's journal: an event of an unknown kind. A newer version wrote it.");
 }

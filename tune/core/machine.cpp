@@ -10,8 +10,6 @@ namespace manta::tune {
 
 namespace {
 
-ResultView view(const Trial& trial) { return {trial.iteration, trial.time_total_s, trial.last}; }
-
 void widen(std::vector<MetricRange>& ranges, const std::string& name, double value) {
   auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == name; });
   if (found == ranges.end()) found = ranges.insert(ranges.end(), MetricRange{name, value, NAN, NAN});
@@ -23,13 +21,19 @@ void widen(std::vector<MetricRange>& ranges, const std::string& name, double val
 }  // namespace
 
 ExperimentMachine::ExperimentMachine(MachineOptions options, std::unique_ptr<Searcher> searcher,
-                                     std::unique_ptr<Scheduler> scheduler)
-    : options_(std::move(options)), searcher_(std::move(searcher)), scheduler_(std::move(scheduler)) {
+                                     std::unique_ptr<Scheduler> scheduler, std::unique_ptr<Stopper> stopper)
+    : options_(std::move(options)),
+      searcher_(std::move(searcher)),
+      scheduler_(std::move(scheduler)),
+      stopper_(std::move(stopper)) {
   MANTA_CHECK(options_.keep_checkpoints >= 1);
 }
 
 Effects ExperimentMachine::step(const Event& event) {
   Effects effects;
+  const bool new_session = std::holds_alternative<SessionStarted>(event.body);
+  if (last_ms_ && !new_session) worked_ms_ += std::max<std::int64_t>(0, event.time_ms - *last_ms_);
+  last_ms_ = event.time_ms;
   std::visit([&](const auto& body) { on(body, effects); }, event.body);
   return effects;
 }
@@ -45,9 +49,14 @@ std::optional<TrialCreated> ExperimentMachine::propose() {
   return proposed_;
 }
 
-std::optional<TrialIndex> ExperimentMachine::next_to_run() const {
-  if (ready_.empty()) return std::nullopt;
-  return scheduler_->choose_trial_to_run({ready_.begin(), ready_.end()});
+std::optional<TrialIndex> ExperimentMachine::next_to_run(const std::function<bool(TrialIndex)>& leaving) const {
+  Candidates candidates{{ready_.begin(), ready_.end()}, [&](TrialIndex trial) { return !leaving || !leaving(trial); }};
+  std::erase_if(candidates.ready, [&](TrialIndex trial) { return !candidates.startable(trial); });
+  const auto next = scheduler_->choose_trial_to_run(candidates);
+  if (!next) return std::nullopt;
+  const TrialState state = trials_.at(*next).state;
+  MANTA_CHECK(state == TrialState::kPending || state == TrialState::kPaused);
+  return next;
 }
 
 const Trial* ExperimentMachine::best() const noexcept {
@@ -108,13 +117,17 @@ void ExperimentMachine::on(const TrialCreated& event, Effects&) {
   ++counts_[static_cast<std::size_t>(TrialState::kPending)];
   ++unfinished_;
   ready_.insert(event.trial);
-  scheduler_->on_trial_add(event.trial);
+  scheduler_->on_trial_add(event.trial, trials_.back().config);
 }
 
 void ExperimentMachine::on(const TrialStarted& event, Effects&) {
-  Trial& trial = expect(event.trial, TrialState::kPending, "started");
+  Trial& trial = event.trial < trials_.size() && trials_[event.trial].state == TrialState::kPaused
+                     ? trials_[event.trial]
+                     : expect(event.trial, TrialState::kPending, "started");
+  if (trial.state == TrialState::kPaused) resume(trial);
   ++trial.attempts;
   set_state(trial, TrialState::kRunning);
+  scheduler_->on_start(event.trial);
 }
 
 void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
@@ -126,7 +139,7 @@ void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
   effects.recorded = true;
   if (!event.checkpoint.empty())
     add_checkpoint(trial, {event.iteration, event.checkpoint, event.metrics.get(options_.metric)}, effects);
-  decide(trial, effects);
+  decide(trial, !event.checkpoint.empty(), effects);
 }
 
 void ExperimentMachine::record(Trial& trial, const TrialReported& event) {
@@ -137,33 +150,57 @@ void ExperimentMachine::record(Trial& trial, const TrialReported& event) {
   for (const auto& [name, value] : event.metrics) widen(trial.ranges, name, value);
 }
 
-void ExperimentMachine::decide(Trial& trial, Effects& effects) {
+ResultView ExperimentMachine::view(const Trial& trial, bool checkpoint) const {
+  return {trial.iteration, trial.time_total_s, trial.last, time_since_start_s(), checkpoint};
+}
+
+void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) {
   const bool missing = trial.iteration == 1 && !options_.metric.empty() && !trial.last.contains(options_.metric);
-  const bool limit = options_.max_iterations != 0 && trial.iteration >= options_.max_iterations;
+  const ResultView result = view(trial, checkpoint);
   if (missing) {
     trial.error = missing_metric(trial);
     ++trial.failures;
-    scheduler_->on_error(trial.index);
-    searcher_->on_complete(trial.index, nullptr);
     effects.decision = Decision::kStop;
-  } else if (limit) {
-    const ResultView last = view(trial);
-    scheduler_->on_complete(trial.index, &last);
-    searcher_->on_complete(trial.index, &trial.last);
+    fail(trial, effects);
+  } else if ((options_.max_iterations != 0 && trial.iteration >= options_.max_iterations) ||
+             (stopper_ && stopper_->on_result(trial.index, result))) {
     effects.decision = Decision::kStop;
+    complete(trial, effects);
   } else {
-    effects.decision = scheduler_->on_result(trial.index, view(trial));
-    if (effects.decision == Decision::kStop)
-      searcher_->on_complete(trial.index, &trial.last);
-    else
-      searcher_->on_result(trial.index, trial.iteration, trial.last);
+    const Verdict verdict = scheduler_->on_result(trial.index, result);
+    effects.decision = verdict.decision;
+    if (verdict.decision == Decision::kStop) {
+      end(trial, TrialState::kTerminated, &result, verdict.rung);
+      effects.ended = true;
+    } else {
+      searcher_->on_result(trial.index, result, verdict.rung);
+      if (verdict.decision == Decision::kPause) pause(trial, verdict, effects);
+    }
+    carry_out(verdict, effects);
   }
-  if (effects.decision == Decision::kStop) {
-    set_state(trial, missing ? TrialState::kError : TrialState::kTerminated);
-    effects.ended = true;
-  } else if (effects.decision == Decision::kPause) {
-    set_state(trial, TrialState::kPaused);
-  }
+  if (stopper_ && stopper_->stop_all(time_since_start_s())) end_all(effects);
+}
+
+/// A trial that came to its end by itself or by a stopper.
+void ExperimentMachine::complete(Trial& trial, Effects& effects) {
+  const ResultView last = view(trial);
+  const Verdict verdict = scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
+  end(trial, TrialState::kTerminated, trial.iteration ? &last : nullptr, verdict.rung);
+  effects.ended = true;
+  carry_out(verdict, effects);
+}
+
+/// A trial that failed for good.
+void ExperimentMachine::fail(Trial& trial, Effects& effects) {
+  const Verdict verdict = scheduler_->on_error(trial.index);
+  end(trial, TrialState::kError, nullptr, 0);
+  effects.ended = true;
+  carry_out(verdict, effects);
+}
+
+void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* last, double rung) {
+  set_state(trial, state);
+  searcher_->on_complete(trial.index, last, rung);
 }
 
 std::string ExperimentMachine::missing_metric(const Trial& trial) const {
@@ -173,47 +210,17 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
 }
 
 void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
-  Trial& trial = expect(event.trial, TrialState::kRunning, "checkpointed");
+  const bool paused = event.trial < trials_.size() && trials_[event.trial].state == TrialState::kPaused;
+  Trial& trial = expect(event.trial, paused ? TrialState::kPaused : TrialState::kRunning, "checkpointed");
   add_checkpoint(trial, {event.iteration, event.checkpoint, std::nullopt}, effects);
-}
-
-void ExperimentMachine::add_checkpoint(Trial& trial, CheckpointRef checkpoint, Effects& effects) {
-  auto& kept = trial.checkpoints;
-  std::erase_if(kept, [&](const CheckpointRef& other) {
-    if (other.name != checkpoint.name) return false;
-    if (!checkpoint.score) checkpoint.score = other.score;
-    return true;
-  });
-  kept.push_back(std::move(checkpoint));
-  const CheckpointRef* best = nullptr;
-  for (const CheckpointRef& candidate : kept)
-    if (options_.keep_best_checkpoint && candidate.score && std::isfinite(*candidate.score))
-      if (!best || better(*candidate.score, *best->score)) best = &candidate;
-  const std::string best_name = best ? best->name : "";
-  const std::size_t newest = kept.size() - std::min<std::size_t>(kept.size(), options_.keep_checkpoints);
-  std::vector<CheckpointRef> staying;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    auto& target = i >= newest || kept[i].name == best_name ? staying : effects.superseded;
-    target.push_back(std::move(kept[i]));
-  }
-  kept = std::move(staying);
 }
 
 void ExperimentMachine::on(const TrialFinished& event, Effects& effects) {
   Trial& trial = expect(event.trial, TrialState::kRunning, "finished");
-  const bool nothing = trial.iteration == 0 && !options_.metric.empty();
-  effects.ended = true;
-  if (nothing) {
-    trial.error = "the trial ended without one result. Call report with the metric '" + options_.metric + "'.";
-    ++trial.failures;
-    scheduler_->on_error(trial.index);
-    searcher_->on_complete(trial.index, nullptr);
-    return set_state(trial, TrialState::kError);
-  }
-  const ResultView last = view(trial);
-  scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
-  searcher_->on_complete(trial.index, trial.iteration ? &trial.last : nullptr);
-  set_state(trial, TrialState::kTerminated);
+  if (trial.iteration != 0 || options_.metric.empty()) return complete(trial, effects);
+  trial.error = "the trial ended without one result. Call report with the metric '" + options_.metric + "'.";
+  ++trial.failures;
+  fail(trial, effects);
 }
 
 void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
@@ -222,10 +229,13 @@ void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
   trial.error = event.error;
   const bool again = options_.max_failures < 0 || trial.failures <= static_cast<std::uint64_t>(options_.max_failures);
   if (again) return set_state(trial, TrialState::kPending);
-  scheduler_->on_error(trial.index);
-  searcher_->on_complete(trial.index, nullptr);
-  set_state(trial, TrialState::kError);
-  effects.ended = true;
+  fail(trial, effects);
+}
+
+void ExperimentMachine::on(const SchedulerIdle&, Effects& effects) {
+  if (carry_out(scheduler_->on_idle(), effects)) return;
+  for (Trial& trial : trials_)  // nobody will ever release them
+    if (trial.state == TrialState::kPaused) end_other(trial, effects);
 }
 
 }  // namespace manta::tune

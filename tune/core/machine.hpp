@@ -3,10 +3,11 @@
 // driver's loop journals an event and steps the machine with it; a resume steps it with the journal's events; a test
 // with events of its own. The same events give the same state and decisions, always.
 //
-// A result passes, in this order: the strict check that the metric is there, max_iterations, the scheduler, and the
-// searcher (only if the trial goes on), as in Ray's tune_controller.
+// A result passes, in this order: the strict check that the metric is there, max_iterations, the stopper, the scheduler,
+// and the searcher, as in Ray's tune_controller. A verdict of the scheduler is carried out in machine_verdict.cpp.
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -16,6 +17,7 @@
 #include "tune/core/events.hpp"
 #include "tune/schedulers/scheduler.hpp"
 #include "tune/searchers/searcher.hpp"
+#include "tune/stoppers/stopper.hpp"
 #include "tune/trial.hpp"
 
 namespace manta::tune {
@@ -31,27 +33,41 @@ struct MachineOptions {
   bool keep_best_checkpoint{false};   ///< and the one with the best metric
 };
 
+/// A checkpoint to delete.
+struct Superseded {
+  TrialIndex trial{0};
+  CheckpointRef checkpoint{};
+};
+
 /// What the driver has to do after an event.
 struct Effects {
   Decision decision{Decision::kContinue};    ///< what to answer to a report
   bool recorded{false};                      ///< a new result row
   bool ended{false};                         ///< the trial reached its last state
-  std::vector<CheckpointRef> superseded{};   ///< checkpoints to delete
+  std::vector<TrialIndex> others_ended{};    ///< other trials that the event ended; one that runs has to be stopped
+  bool exploited{false};                     ///< the trial goes on as a copy: its new checkpoint has to be made
+  std::vector<Superseded> superseded{};
 };
 
 class ExperimentMachine {
  public:
-  ExperimentMachine(MachineOptions options, std::unique_ptr<Searcher> searcher, std::unique_ptr<Scheduler> scheduler);
+  ExperimentMachine(MachineOptions options, std::unique_ptr<Searcher> searcher, std::unique_ptr<Scheduler> scheduler,
+                    std::unique_ptr<Stopper> stopper = nullptr);
 
   /// Takes one event. StorageCorruption when it cannot follow those before it.
   Effects step(const Event& event);
 
   /// The next trial to be made, while fewer than `suggest_ahead` wait; the driver journals it and steps with it.
   std::optional<TrialCreated> propose();
-  /// The trial to be started next, if one is ready.
-  std::optional<TrialIndex> next_to_run() const;
+  /// The trial to be started next, if one may be: pending, or paused and promoted by being started. `leaving` says which
+  /// trials still have to leave their last worker.
+  std::optional<TrialIndex> next_to_run(const std::function<bool(TrialIndex)>& leaving = {}) const;
   /// No trial is left to run, and none will be made.
   bool finished() const noexcept { return exhausted_ && unfinished_ == 0; }
+  /// Trials that a scheduler or stopper may still end or release.
+  std::size_t unfinished() const noexcept { return unfinished_; }
+  /// Seconds that the experiment has been worked on, up to its last event.
+  double time_since_start_s() const noexcept { return static_cast<double>(worked_ms_) / 1000.0; }
 
   const std::vector<Trial>& trials() const noexcept { return trials_; }
   const Trial& trial(TrialIndex index) const { return trials_.at(index); }
@@ -75,11 +91,24 @@ class ExperimentMachine {
   void on(const TrialCheckpointed& event, Effects& effects);
   void on(const TrialFinished& event, Effects& effects);
   void on(const TrialFailed& event, Effects& effects);
+  void on(const SchedulerIdle& event, Effects& effects);
 
   Trial& expect(TrialIndex index, TrialState state, const char* event);
   void set_state(Trial& trial, TrialState state);
   void record(Trial& trial, const TrialReported& event);
-  void decide(Trial& trial, Effects& effects);
+  void decide(Trial& trial, bool checkpoint, Effects& effects);
+  void end(Trial& trial, TrialState state, const ResultView* last, double rung);
+  void fail(Trial& trial, Effects& effects);
+  void complete(Trial& trial, Effects& effects);
+  ResultView view(const Trial& trial, bool checkpoint = false) const;
+
+  bool carry_out(const Verdict& verdict, Effects& effects);
+  void pause(Trial& trial, const Verdict& verdict, Effects& effects);
+  bool exploit(Trial& trial, const Exploit& exploit, Effects& effects);
+  void end_other(Trial& trial, Effects& effects);
+  void end_all(Effects& effects);
+  void resume(Trial& trial);
+
   void add_checkpoint(Trial& trial, CheckpointRef checkpoint, Effects& effects);
   bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
   std::string missing_metric(const Trial& trial) const;
@@ -87,6 +116,7 @@ class ExperimentMachine {
   MachineOptions options_;
   std::unique_ptr<Searcher> searcher_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<Stopper> stopper_;  // may be null
   std::optional<ExperimentCreated> header_;
   std::vector<Trial> trials_;
   std::set<TrialIndex> ready_;
@@ -94,6 +124,8 @@ class ExperimentMachine {
   std::size_t unfinished_{0};
   std::optional<TrialCreated> proposed_;
   bool exhausted_{false};
+  std::optional<std::int64_t> last_ms_;
+  std::int64_t worked_ms_{0};
 };
 
 }  // namespace manta::tune

@@ -10,8 +10,13 @@ constexpr std::chrono::milliseconds kPoll{100};  // how late a signal or a redra
 }
 
 Runner::Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
-               std::function<bool()> interrupted)
-    : experiment_(experiment), host_(host), reporter_(reporter), options_(options), interrupted_(std::move(interrupted)) {}
+               std::function<bool()> interrupted, Now now)
+    : experiment_(experiment),
+      host_(host),
+      reporter_(reporter),
+      options_(options),
+      interrupted_(std::move(interrupted)),
+      now_(std::move(now)) {}
 
 void Runner::run() {
   try {
@@ -29,7 +34,8 @@ void Runner::loop() {
     start_trials();
     if (active_.empty()) {
       if (experiment_.machine().finished()) return;
-      throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
+      release_idle();
+      continue;
     }
     for (const HostEvent& event : host_.wait(kPoll)) {
       if (interrupted_() && event.gone()) return;  // it died of the same Ctrl-C: no failure of its own
@@ -41,13 +47,23 @@ void Runner::loop() {
   }
 }
 
+/// Nothing runs and nothing can be started, so it is for the scheduler to release or stop somebody.
+void Runner::release_idle() {
+  const std::size_t before = experiment_.machine().unfinished();
+  apply(SchedulerIdle{});
+  make_trials();
+  const bool moved = experiment_.machine().unfinished() != before || experiment_.machine().next_to_run();
+  if (!moved && !experiment_.machine().finished())
+    throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
+}
+
 void Runner::make_trials() {
   while (auto created = experiment_.machine().propose()) apply(std::move(*created));
 }
 
 void Runner::start_trials() {
   while (active_.size() < options_.concurrency) {
-    const auto next = experiment_.machine().next_to_run();
+    const auto next = experiment_.machine().next_to_run([this](TrialIndex trial) { return active_.contains(trial); });
     if (!next) return;
     start(*next);
     make_trials();
@@ -91,7 +107,8 @@ void Runner::on_report(TrialIndex trial, const TrialReply& reply) {
   else if (!reply.checkpoint.empty())
     apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint});
   if (last_effects_.decision != Decision::kContinue) stop(trial);
-  host_.answer(trial, last_effects_.decision);
+  // A trial that takes over another one's state has none of its own to save.
+  host_.answer(trial, last_effects_.exploited ? Decision::kStop : last_effects_.decision);
 }
 
 void Runner::on_gone(const HostEvent& event) {
@@ -107,15 +124,17 @@ void Runner::on_gone(const HostEvent& event) {
 void Runner::apply(EventBody body) {
   const EventBody copy = body;
   last_effects_ = experiment_.apply(std::move(body));
+  for (const TrialIndex other : last_effects_.others_ended)
+    if (active_.contains(other)) stop(other);
   reporter_.on_event(experiment_.machine(), copy, last_effects_);
 }
 
 void Runner::stop(TrialIndex trial) {
-  active_[trial] = SteadyClock::now() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  active_[trial] = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
 }
 
 void Runner::kill_overdue() {
-  const auto now = SteadyClock::now();
+  const auto now = now_();
   for (auto it = active_.begin(); it != active_.end();) {
     const bool overdue = it->second && *it->second < now;
     if (overdue) host_.kill(it->first);

@@ -22,16 +22,19 @@ struct RunnerOptions {
 class Runner {
  public:
   using SteadyClock = std::chrono::steady_clock;
+  using Now = std::function<SteadyClock::time_point()>;
 
-  /// `interrupted` is asked often; once true, everything that runs is killed and `run` returns.
+  /// `interrupted` is asked often; once true, everything that runs is killed and `run` returns. `now`: a virtual clock, in
+  /// a simulation.
   Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
-         std::function<bool()> interrupted);
+         std::function<bool()> interrupted, Now now = SteadyClock::now);
 
   /// Throws what a searcher's user functions throw and what the journal throws; then nothing is left running.
   void run();
 
  private:
   void loop();
+  void release_idle();
   void make_trials();
   void start_trials();
   void start(TrialIndex index);
@@ -48,6 +51,7 @@ class Runner {
   Reporter& reporter_;
   RunnerOptions options_;
   std::function<bool()> interrupted_;
+  Now now_;
   std::map<TrialIndex, std::optional<SteadyClock::time_point>> active_;  // value: when a stopping trial is killed
   Effects last_effects_;
 };

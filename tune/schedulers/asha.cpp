@@ -99,7 +99,7 @@ std::size_t AshaScheduler::draw_bracket(TrialIndex trial) const {
   return brackets_.size() - 1;
 }
 
-void AshaScheduler::on_trial_add(TrialIndex trial) { bracket_of_[trial] = draw_bracket(trial); }
+void AshaScheduler::on_trial_add(TrialIndex trial, const Config&) { bracket_of_[trial] = draw_bracket(trial); }
 
 double AshaScheduler::cutoff(const Rung& rung) const {
   std::vector<double> values;
@@ -107,39 +107,42 @@ double AshaScheduler::cutoff(const Rung& rung) const {
   return nan_percentile(std::move(values), (1 - 1 / options_.reduction_factor) * 100);
 }
 
-Decision AshaScheduler::judge(Bracket& bracket, TrialIndex trial, double time, double value) const {
+Verdict AshaScheduler::judge(Bracket& bracket, TrialIndex trial, double time, double value) const {
   for (Rung& rung : bracket) {
     const bool recorded = rung.recorded.contains(trial);
     if (recorded && !options_.stop_last_trials) break;
     if (time < rung.milestone || recorded) continue;
     const bool worse = value < cutoff(rung);  // false when either is NaN
     rung.recorded[trial] = value;
-    return worse ? Decision::kStop : Decision::kContinue;
+    return {worse ? Decision::kStop : Decision::kContinue, rung.milestone};
   }
   return Decision::kContinue;
 }
 
-Decision AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
+Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
   const auto time = result.get(options_.time_attr);
   const auto value = result.get(metric_);
   const auto found = bracket_of_.find(trial);
   if (!time || !value || found == bracket_of_.end()) return Decision::kContinue;
   const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
-  const Decision decision = at_the_end ? Decision::kStop : judge(brackets_[found->second], trial, *time, sign_ * *value);
-  if (decision == Decision::kStop) {
+  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t)
+                                     : judge(brackets_[found->second], trial, *time, sign_ * *value);
+  if (verdict.decision == Decision::kStop) {
     ++stopped_;
     bracket_of_.erase(found);
   }
-  return decision;
+  return verdict;
 }
 
-void AshaScheduler::on_complete(TrialIndex trial, const ResultView* last) {
+Verdict AshaScheduler::on_complete(TrialIndex trial, const ResultView* last) {
   const auto found = bracket_of_.find(trial);
-  if (found == bracket_of_.end()) return;
+  if (found == bracket_of_.end()) return {};
   const auto time = last ? last->get(options_.time_attr) : std::nullopt;
   const auto value = last ? last->get(metric_) : std::nullopt;
-  if (time && value) judge(brackets_[found->second], trial, *time, sign_ * *value);
+  Verdict verdict;
+  if (time && value) verdict.rung = judge(brackets_[found->second], trial, *time, sign_ * *value).rung;
   bracket_of_.erase(found);
+  return verdict;
 }
 
 std::vector<double> AshaScheduler::milestones(std::size_t bracket) const {

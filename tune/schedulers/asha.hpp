@@ -35,10 +35,10 @@ class AshaScheduler final : public Scheduler {
  public:
   AshaScheduler(AshaOptions options, const SchedulerContext& context);
 
-  void on_trial_add(TrialIndex trial) override;
-  Decision on_result(TrialIndex trial, const ResultView& result) override;
-  void on_complete(TrialIndex trial, const ResultView* last) override;
-  void on_error(TrialIndex trial) override { bracket_of_.erase(trial); }
+  void on_trial_add(TrialIndex trial, const Config& config) override;
+  Verdict on_result(TrialIndex trial, const ResultView& result) override;
+  Verdict on_complete(TrialIndex trial, const ResultView* last) override;
+  Verdict on_error(TrialIndex trial) override { return bracket_of_.erase(trial), Verdict{}; }
   bool stops_every_trial() const override { return options_.stop_last_trials; }
   std::string debug_text() const override;
   std::string save() const override;
@@ -57,7 +57,7 @@ class AshaScheduler final : public Scheduler {
 
   std::size_t draw_bracket(TrialIndex trial) const;
   double cutoff(const Rung& rung) const;
-  Decision judge(Bracket& bracket, TrialIndex trial, double time, double value) const;
+  Verdict judge(Bracket& bracket, TrialIndex trial, double time, double value) const;
 
   AshaOptions options_;
   std::string metric_;

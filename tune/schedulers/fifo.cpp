@@ -6,7 +6,7 @@ namespace {
 
 class FifoScheduler final : public Scheduler {
  public:
-  Decision on_result(TrialIndex, const ResultView&) override { return Decision::kContinue; }
+  Verdict on_result(TrialIndex, const ResultView&) override { return {}; }
   std::string save() const override { return {}; }
   void restore(std::string_view) override {}
 };

@@ -9,41 +9,61 @@
 #include <string_view>
 #include <vector>
 
-#include "tune/metrics.hpp"
-#include "tune/searchers/searcher.hpp"
+#include "tune/config.hpp"
+#include "tune/objective.hpp"
+#include "tune/resources.hpp"
 
 namespace manta::tune {
 
-enum class Mode { kMin, kMax };
-
 enum class Decision : std::uint8_t { kContinue, kStop, kPause };
 
-/// One result as schedulers see it.
-struct ResultView {
-  std::uint64_t iteration{0};
-  double time_total_s{0};
-  const Metrics& metrics;
+/// The trial goes on as a copy of another one: from the donor's newest checkpoint, with this configuration, counting
+/// iterations from the donor's. Where the donor has no checkpoint, nothing happens.
+struct Exploit {
+  TrialIndex donor{0};
+  Config config{};
+  std::string tag{};
+};
 
-  /// "training_iteration", "time_total_s", or a reported metric.
-  std::optional<double> get(std::string_view name) const {
-    if (name == "training_iteration") return static_cast<double>(iteration);
-    if (name == "time_total_s") return time_total_s;
-    return metrics.get(name);
-  }
+/// What a scheduler makes of an event. What it says of other trials holds for those that are paused, or wait to be run.
+struct Verdict {
+  Decision decision{Decision::kContinue};  ///< for the trial that reported; elsewhere it does not count
+  double rung{0};                          ///< above 0: the result filled a rung of that resource
+  std::vector<TrialIndex> stop{};          ///< trials that end now
+  std::vector<TrialIndex> resume{};        ///< paused trials that may run again
+  std::optional<Exploit> exploit{};        ///< with kPause: the trial waits to go on like that
+  std::optional<TrialResources> resources{};  ///< with kPause: the trial waits to go on with these
+
+  Verdict() = default;
+  Verdict(Decision made, double filled = 0) : decision(made), rung(filled) {}
+};
+
+/// What may be started. `ready`: the trials that wait for a worker, by index. `startable`: false for a paused trial that is
+/// still leaving its last worker.
+struct Candidates {
+  std::vector<TrialIndex> ready{};
+  std::function<bool(TrialIndex)> startable{};
 };
 
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
-  virtual void on_trial_add(TrialIndex) {}
-  virtual Decision on_result(TrialIndex, const ResultView&) = 0;
-  /// The trial ended by itself; `last` is its last result.
-  virtual void on_complete(TrialIndex, const ResultView* /*last*/) {}
+  virtual void on_trial_add(TrialIndex, const Config&) {}
+  virtual Verdict on_result(TrialIndex, const ResultView&) = 0;
+  /// The trial ended by itself or by a stopper; `last` is its last result, or null.
+  virtual Verdict on_complete(TrialIndex, const ResultView* /*last*/) { return {}; }
   /// The trial failed for good.
-  virtual void on_error(TrialIndex) {}
-  /// Of the trials that are ready to run, which one is next. `ready` is ordered by index and not empty.
-  virtual TrialIndex choose_trial_to_run(const std::vector<TrialIndex>& ready) { return ready.front(); }
+  virtual Verdict on_error(TrialIndex) { return {}; }
+  /// The trial got a worker, for the first time or again.
+  virtual void on_start(TrialIndex) {}
+  /// Nothing runs and nothing may be started. A verdict that moves nobody ends all paused trials.
+  virtual Verdict on_idle() { return {}; }
+  /// Which trial runs next: one of `ready`, a paused one (it is resumed), or none for now. Changes nothing: `on_start`
+  /// tells what was made of it.
+  virtual std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const {
+    return candidates.ready.empty() ? std::nullopt : std::optional(candidates.ready.front());
+  }
 
   /// True when every trial that reports is stopped at some time, so that a trainable without an end is safe.
   virtual bool stops_every_trial() const { return false; }
@@ -60,6 +80,8 @@ struct SchedulerContext {
   std::string metric{};
   Mode mode{Mode::kMin};
   std::uint64_t seed{0};
+  TrialResources resources{};  ///< of each trial at first
+  Resources total{};           ///< of the machine or cluster, for schedulers that share it out
 };
 
 /// A scheduler to be: its name for tables, all its options as text (two that differ in the text are different

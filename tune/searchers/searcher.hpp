@@ -2,17 +2,18 @@
 // Searcher: what proposes configurations. Pure: no thread, no clock; the same seed and the same order of calls give the
 // same proposals. One searcher belongs to one experiment and is called by the driver's thread only.
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tune/config.hpp"
-#include "tune/metrics.hpp"
+#include "tune/objective.hpp"
+#include "tune/search_space.hpp"
 
 namespace manta::tune {
-
-using TrialIndex = std::uint32_t;  ///< trials are numbered from 0 in the order in which they are made
 
 struct Suggestion {
   enum class Kind { kConfig, kWait, kDone };  ///< kWait: ask again after a result; kDone: there will be no more
@@ -25,20 +26,47 @@ class Searcher {
  public:
   virtual ~Searcher() = default;
 
-  /// The configuration of trial `index`; called once for each index, in order. Throws what a user's function throws.
+  /// The configuration of trial `index`; gives a configuration once for each index, in order. kWait and kDone change
+  /// nothing in the searcher: a replay of the journal calls `suggest` only for the trials that were made. Throws what a
+  /// user's function throws.
   virtual Suggestion suggest(TrialIndex index) = 0;
-  virtual void on_result(TrialIndex, std::uint64_t /*iteration*/, const Metrics&) {}
-  /// The trial ended; `last` is null when it failed or reported nothing.
-  virtual void on_complete(TrialIndex, const Metrics* /*last*/) {}
+  /// A result after which the trial goes on or pauses. `rung`: above 0 when it filled a rung of the scheduler, of that
+  /// resource (the budget of BOHB).
+  virtual void on_result(TrialIndex, const ResultView&, double /*rung*/) {}
+  /// The trial ended; `last` is null when it failed or reported nothing. `rung` as above, for a last result that is new.
+  virtual void on_complete(TrialIndex, const ResultView* /*last*/, double /*rung*/) {}
+  virtual void on_pause(TrialIndex) {}
+  virtual void on_resume(TrialIndex) {}
 
   /// How many trials there will be, where that is known.
   virtual std::optional<std::uint64_t> total() const { return std::nullopt; }
-  /// How many proposals may wait to be started: 1 for a searcher that learns from results.
+  /// How many proposals may wait to be started: 1 for a searcher that learns from results, so that each is made when there
+  /// is a worker for it.
   virtual std::uint32_t suggest_ahead() const { return 1; }
 
   /// The whole state, and back: after `restore(save())` the next suggestions are the same.
   virtual std::string save() const = 0;
   virtual void restore(std::string_view state) = 0;
 };
+
+/// What an experiment tells its searcher once.
+struct SearcherContext {
+  Space space{};                         ///< checked
+  std::vector<Objective> objectives{};   ///< at least one with a searcher that learns
+  std::uint64_t num_samples{1};
+  std::uint64_t seed{0};
+  std::size_t concurrency{1};            ///< trials that may run at a time
+};
+
+/// A searcher to be: its name for tables, all its options as text (two that differ in the text are different
+/// experiments), and how to make it. `make` throws InvalidArgument for options or a space that it cannot search.
+struct SearcherSpec {
+  std::string name{};
+  std::string description{};
+  std::function<std::unique_ptr<Searcher>(const SearcherContext&)> make{};
+};
+
+/// Random and grid search (tune/searchers/variants.hpp).
+SearcherSpec random_search();
 
 }  // namespace manta::tune

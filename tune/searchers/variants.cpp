@@ -38,6 +38,12 @@ void VariantSearcher::collect(const Space& space, const std::string& prefix) {
   }
 }
 
+SearcherSpec random_search() {
+  return {"random", "random", [](const SearcherContext& context) {
+            return std::make_unique<VariantSearcher>(context.space, context.num_samples, context.seed);
+          }};
+}
+
 Suggestion VariantSearcher::suggest(TrialIndex index) {
   if (index >= num_samples_ * grid_size_) return {};
   Config config = resolve(index);

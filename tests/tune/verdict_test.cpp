@@ -1,0 +1,170 @@
+// What the experiment makes of a scheduler's verdicts: pausing, releasing, stopping others, taking over a checkpoint.
+#include <doctest/doctest.h>
+
+#include "runtime/errors.hpp"
+#include "scripted_host.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+/// Says what the test tells it to say.
+class ToldScheduler final : public Scheduler {
+ public:
+  using Answer = std::function<Verdict(TrialIndex, const ResultView&)>;
+  ToldScheduler(Answer answer, Verdict idle, bool promotes) : answer_(std::move(answer)), idle_(std::move(idle)), promotes_(promotes) {}
+  Verdict on_result(TrialIndex trial, const ResultView& result) override {
+    const Verdict verdict = answer_(trial, result);
+    if (verdict.decision == Decision::kPause) paused_.insert(trial);
+    return verdict;
+  }
+  Verdict on_idle() override { return idle_; }
+  void on_start(TrialIndex trial) override { paused_.erase(trial); }
+  std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override {
+    for (const TrialIndex trial : paused_)
+      if (promotes_ && candidates.startable(trial)) return trial;
+    return Scheduler::choose_trial_to_run(candidates);
+  }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+
+ private:
+  Answer answer_;
+  Verdict idle_;
+  bool promotes_;
+  std::set<TrialIndex> paused_;
+};
+
+Life told(ToldScheduler::Answer answer, Verdict idle = {}, bool promotes = false) {
+  Life life;
+  life.machine = {.metric = "loss"};
+  life.space = Space{{"x", uniform(0, 1)}};
+  life.samples = 3;
+  life.script = {.iterations = 4, .checkpoint_every = 1};
+  life.scheduler = {"told", "told", [=](const SchedulerContext&) { return std::make_unique<ToldScheduler>(answer, idle, promotes); }};
+  return life;
+}
+
+Verdict pause_at_2(TrialIndex, const ResultView& result) {
+  return result.iteration == 2 ? Decision::kPause : Decision::kContinue;
+}
+
+std::unique_ptr<EventLog> memory() { return std::make_unique<MemoryEventLog>(); }
+
+}  // namespace
+
+TEST_SUITE("tune/core") {
+  TEST_CASE("trials that nobody will ever release end when nothing else is left") {
+    const TempDir dir;
+    const auto outcome = told(pause_at_2).run(memory(), dir.path());
+    for (const Trial& trial : outcome.trials) {
+      CHECK(trial.state == TrialState::kTerminated);
+      CHECK(trial.iteration == 2);
+    }
+  }
+
+  TEST_CASE("at an idle moment the scheduler releases one and stops another") {
+    const TempDir dir;
+    Verdict idle;
+    idle.resume = {1};
+    idle.stop = {0};
+    const auto outcome = told(pause_at_2, idle).run(memory(), dir.path());
+    CHECK(outcome.trials[0].iteration == 2);
+    CHECK(outcome.trials[1].iteration == 4);
+    CHECK(outcome.launches.at(1) == 2);
+    CHECK(outcome.trials[2].state == TrialState::kTerminated);  // at the next idle moment the verdict helps nobody
+  }
+
+  TEST_CASE("a paused trial that the scheduler chooses goes on before new ones begin") {
+    const TempDir dir;
+    const auto outcome = told(pause_at_2, {}, true).run(memory(), dir.path());
+    for (const Trial& trial : outcome.trials) {
+      CHECK(trial.iteration == 4);
+      CHECK(trial.attempts == 2);
+    }
+  }
+
+  TEST_CASE("a trial that takes over another one's checkpoint goes on from it, also when the driver was killed in between") {
+    Config explored;
+    explored.set("x", 42.0);
+    const auto exploit = [explored](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial != 1 || result.iteration != 2) return verdict;
+      verdict.decision = Decision::kPause;
+      verdict.exploit = Exploit{0, explored, "x=42@perturbed"};
+      return verdict;
+    };
+    Life life = told(exploit);
+    life.samples = 2;
+    MemoryEventLog reference;
+    const TempDir whole;
+    const auto outcome = life.run(std::make_unique<KillingLog>(reference, SIZE_MAX, false), whole.path());
+    CHECK(outcome.trials[1].config == explored);
+    CHECK(outcome.trials[1].exploits == 1);
+    CHECK(outcome.trials[1].iteration == 4);
+    for (std::size_t kill_at = 0; kill_at < reference.records.size(); ++kill_at)
+      for (const bool after : {false, true}) {
+        CAPTURE(kill_at);
+        CAPTURE(after);
+        const TempDir dir;
+        MemoryEventLog records;
+        CHECK_THROWS_AS(life.run(std::make_unique<KillingLog>(records, kill_at, after), dir.path()), Killed);
+        const auto resumed = life.run(std::make_unique<KillingLog>(records, SIZE_MAX, false), dir.path());
+        CHECK(resumed.trials[1].config == explored);
+        CHECK(resumed.trials[1].iteration == 4);
+        CHECK(resumed.trials[0].iteration == 4);
+      }
+  }
+
+  TEST_CASE("taking over from a trial without a checkpoint changes nothing but a pause") {
+    const TempDir dir;
+    const auto exploit = [](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial != 1 || result.iteration != 2) return verdict;
+      verdict.decision = Decision::kPause;
+      verdict.exploit = Exploit{0, {}, ""};
+      return verdict;
+    };
+    Life life = told(exploit, {}, true);
+    life.script.checkpoint_every = 0;
+    const auto outcome = life.run(memory(), dir.path());
+    CHECK(outcome.trials[1].exploits == 0);
+    CHECK(outcome.trials[1].config.contains("x"));
+    CHECK(outcome.trials[1].iteration == 4);
+  }
+
+  TEST_CASE("resources that the scheduler gives a trial stay with it") {
+    const TempDir dir;
+    const auto answer = [](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial != 0 || result.iteration != 1) return verdict;
+      verdict.decision = Decision::kPause;
+      verdict.resources = TrialResources{.num_cpus = 3};
+      return verdict;
+    };
+    const auto outcome = told(answer).run(memory(), dir.path());
+    REQUIRE(outcome.trials[0].resources);
+    CHECK(outcome.trials[0].resources->num_cpus == Amount(3));
+    CHECK(outcome.trials[0].iteration == 4);
+    CHECK(outcome.trials[0].attempts == 2);
+  }
+
+  TEST_CASE("a verdict ends trials that wait and trials that run") {
+    const TempDir dir;
+    const auto answer = [](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial == 0 && result.iteration == 2) verdict.stop = {1, 2};
+      return verdict;
+    };
+    Life life = told(answer);
+    life.concurrency = 2;
+    const auto outcome = life.run(memory(), dir.path());
+    CHECK(outcome.trials[0].iteration == 4);
+    CHECK(outcome.trials[1].state == TrialState::kTerminated);
+    CHECK(outcome.trials[1].iteration < 4);
+    CHECK(outcome.trials[2].iteration == 0);
+    CHECK(outcome.stopped.contains(1));
+  }
+}
