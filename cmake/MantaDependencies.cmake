@@ -22,6 +22,8 @@ find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
 add_library(manta_dep_rocksdb INTERFACE)
 target_link_libraries(manta_dep_rocksdb INTERFACE "${ROCKSDB_LIBRARY}")
 
+find_path(PROTOZERO_INCLUDE_DIR protozero/pbf_writer.hpp REQUIRED)  # headers only
+
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
 add_library(manta_dep_xxhash INTERFACE)
 target_link_libraries(manta_dep_xxhash INTERFACE "${XXHASH_LIBRARY}")

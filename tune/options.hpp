@@ -34,9 +34,18 @@ enum class Verbosity { kAuto, kTable, kLines, kSilent };
 
 struct ReporterOptions {
   Verbosity verbosity{Verbosity::kAuto};
-  std::vector<std::string> metric_columns{};  ///< default: what the trials report, at most 6
-  std::size_t max_rows{20};                   ///< of the live table, shared fairly between states
-  double interval_s{0.5};                     ///< at most one redraw in so many seconds
+  std::vector<std::string> metric_columns{};     ///< default: the metric, well-known names, three others that are reported
+  std::vector<std::string> parameter_columns{};  ///< default: all
+  bool sort_by_metric{false};                    ///< the best trials first in each state; otherwise the oldest
+  std::size_t max_rows{20};                      ///< of the live table, shared fairly between states
+  double interval_s{0.5};                        ///< at most one redraw in so many seconds
+};
+
+/// The files that are written for each trial besides the journal; each result costs a write to each of them.
+struct LoggerOptions {
+  bool json{true};         ///< params.json, result.jsonl, error.txt
+  bool csv{true};          ///< progress.csv
+  bool tensorboard{true};  ///< events.out.tfevents.manta
 };
 
 struct TuneOptions {
@@ -59,6 +68,7 @@ struct TuneOptions {
   Isolation isolation{own_process};  ///< kShared: on the runtime's workers; a crash then costs more than one trial
   std::map<std::string, std::string> env{};  ///< environment of each trial's process; needs own_process
   ReporterOptions reporter{};
+  LoggerOptions loggers{};
   double stop_grace_s{10};  ///< a trial that was told to stop and has not after so long is killed
 };
 

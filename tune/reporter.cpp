@@ -114,16 +114,18 @@ void TableReporter::draw(const ExperimentMachine& machine, bool whole) {
   const auto [columns, lines] = narrow ? environment_.size() : std::pair(kFileWidth, std::numeric_limits<std::size_t>::max());
   constexpr std::size_t kAround = 14;  // header, frame, footer: what a redraw in place must leave room for
   const std::size_t fitting = lines > kAround + 4 ? lines - kAround : 4;
-  const double elapsed = std::chrono::duration<double>(Clock::now() - began_).count();
-  std::string text = status_text({.machine = machine,
-                                  .time_text = local_time(),
-                                  .elapsed_s = elapsed,
-                                  .resources_text = environment_.resources_text ? environment_.resources_text() : "",
-                                  .dir = environment_.dir,
-                                  .metric_columns = options_.metric_columns,
-                                  .max_rows = whole ? machine.trials().size() : std::min(options_.max_rows, fitting),
-                                  .width = columns,
-                                  .cut_lines = narrow});
+  StatusView view = status_view(machine);
+  view.time_text = local_time();
+  view.elapsed_s = std::chrono::duration<double>(Clock::now() - began_).count();
+  view.resources_text = environment_.resources_text ? environment_.resources_text() : "";
+  view.dir = environment_.dir;
+  view.metric_columns = options_.metric_columns;
+  view.parameter_columns = options_.parameter_columns;
+  view.sort_by_metric = options_.sort_by_metric;
+  view.max_rows = whole ? machine.trials().size() : std::min(options_.max_rows, fitting);
+  view.width = columns;
+  view.cut_lines = narrow;
+  std::string text = status_text(view);
   erase();
   if (!whole) {  // what scrolled off the top could not be erased
     std::size_t end = 0;

@@ -2,6 +2,8 @@
 // The status of an experiment as text, as Ray's CLIReporter shows it: counts, rungs, the table of trials, the best so far,
 // the failures. Pure functions of the experiment's state.
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,29 +12,38 @@
 
 namespace manta::tune {
 
+/// What of an experiment is shown. The trials must outlive it.
 struct StatusView {
-  const ExperimentMachine& machine;
+  const std::vector<Trial>& trials;
+  std::string metric{};
+  Mode mode{Mode::kMin};
+  std::optional<std::uint64_t> total{};  ///< trials that there will be, where known
+  std::string scheduler_text{};
   std::string time_text{};        ///< "2026-11-24 02:50:01"
   double elapsed_s{0};            ///< since this session began
   std::string resources_text{};   ///< "2/2 CPUs, 0.5/1 GPUs"
   std::string dir{};
-  std::vector<std::string> metric_columns{};  ///< empty: inferred
+  std::vector<std::string> metric_columns{};     ///< empty: inferred
+  std::vector<std::string> parameter_columns{};  ///< empty: all
+  bool sort_by_metric{false};     ///< the best first in each state; otherwise by number
   std::size_t max_rows{20};
   std::size_t width{120};          ///< of tables, and of other lines too when these are cut
   bool cut_lines{true};
 };
 
+/// A view of a running experiment; the reporter fills in the rest.
+StatusView status_view(const ExperimentMachine& machine);
 /// All of it: header, table, best trial, failures.
 std::string status_text(const StatusView& view);
 /// "Current best trial: NAME with loss=0.31 and parameters={…}", or that there is none yet.
-std::string best_text(const ExperimentMachine& machine);
+std::string best_text(const StatusView& view);
 /// The table of trials alone: `trials` in the order given.
-Table trial_table(const ExperimentMachine& machine, const std::vector<const Trial*>& trials,
-                  const std::vector<std::string>& metric_columns);
+Table trial_table(const StatusView& view, const std::vector<const Trial*>& trials);
 /// Which trials to show: at most `max_rows`, shared fairly between states in the order RUNNING, PAUSED, PENDING, TERMINATED, ERROR.
-std::vector<const Trial*> fair_rows(const std::vector<Trial>& trials, std::size_t max_rows);
-/// The metrics worth a column: the experiment's first, then what trials reported, at most 6.
-std::vector<std::string> inferred_metrics(const ExperimentMachine& machine);
+std::vector<const Trial*> fair_rows(const StatusView& view);
+/// The metrics worth a column: the experiment's first, then well-known ones that were reported (mean_accuracy, mean_loss,
+/// timesteps_total, episode_reward_mean), then up to three others.
+std::vector<std::string> inferred_metrics(const StatusView& view);
 /// "loss=0.31, accuracy=0.9".
 std::string metrics_text(const Metrics& metrics);
 /// "00:01:23".

@@ -104,8 +104,9 @@ Experiment make_experiment(const TuneOptions& options, const Trainable& trainabl
   auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
   auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
   std::vector<std::unique_ptr<Logger>> loggers;
-  loggers.push_back(make_json_logger());
-  loggers.push_back(make_csv_logger());
+  if (options.loggers.json) loggers.push_back(make_json_logger());
+  if (options.loggers.csv) loggers.push_back(make_csv_logger());
+  if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
   return {ExperimentMachine(std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)), std::move(dir.log),
           std::move(dir.path), std::move(loggers), wall_clock_ms};
 }

@@ -57,6 +57,7 @@ THIRD_PARTIES = {
     "cereal": (("runtime:public", "runtime:facade", "runtime/actors", "tune", "train", "examples"),
                "the codec of user types"),
     "CLI": (("runtime/cli", "runtime:facade", "examples", "bench"), "command lines"),
+    "protozero": (("tune",), "TensorBoard's files"),
     "fmt": (("*",), "text"),
     "nlohmann": (("runtime/cli", "runtime:facade", "tune", "train"), "JSON files"),
     "zlib.h": (("train",), "gzipped data sets"),

@@ -3,10 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
+#include <map>
+#include <protozero/pbf_reader.hpp>
 
 #include "runtime/errors.hpp"
 #include "support.hpp"
 #include "tune/loggers/json_text.hpp"
+#include "tune/loggers/tf_record.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -25,6 +29,48 @@ void log_result(Logger& logger, Trial& trial, const std::filesystem::path& dir, 
   trial.time_total_s += 0.25;
   logger.on_result(trial, dir, report, 1000);
 }
+
+std::uint64_t little_endian(std::string_view bytes) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) number |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  return number;
+}
+
+/// The records of an event file, checked as a reader of TFRecords checks them.
+std::vector<std::string> tf_records(const std::string& file) {
+  std::vector<std::string> records;
+  for (std::size_t at = 0; at < file.size();) {
+    REQUIRE(at + 12 <= file.size());
+    const std::string_view head(file.data() + at, 8);
+    const std::size_t size = little_endian(head);
+    REQUIRE(at + 16 + size <= file.size());
+    CHECK(little_endian({file.data() + at + 8, 4}) == masked_crc32c(head));
+    records.push_back(file.substr(at + 12, size));
+    CHECK(little_endian({file.data() + at + 12 + size, 4}) == masked_crc32c(records.back()));
+    at += 16 + size;
+  }
+  return records;
+}
+
+/// The fields of a message by number; those of wire type 2 as bytes, others as the number they hold.
+struct Fields {
+  std::multimap<unsigned, std::string> bytes;
+  std::map<unsigned, double> numbers;
+  explicit Fields(const std::string& message) {
+    protozero::pbf_reader reader(message);
+    while (reader.next()) {
+      const unsigned tag = reader.tag();
+      switch (reader.wire_type()) {
+        case protozero::pbf_wire_type::varint: numbers[tag] = static_cast<double>(reader.get_int64()); break;
+        case protozero::pbf_wire_type::fixed64: numbers[tag] = reader.get_double(); break;
+        case protozero::pbf_wire_type::fixed32: numbers[tag] = reader.get_float(); break;
+        default: bytes.emplace(tag, reader.get_string());
+      }
+    }
+  }
+  std::string text(unsigned tag) const { return bytes.count(tag) ? bytes.find(tag)->second : "(none)"; }
+  Fields inside(unsigned tag) const { return Fields(text(tag)); }
+};
 }  // namespace
 
 TEST_SUITE("tune/loggers") {
@@ -66,6 +112,71 @@ TEST_SUITE("tune/loggers") {
     CHECK(lines[1] == "0.1,1,abcde_00000,0.25,0.25,1000,12,,0.10000000000000001,\"a,\"\"b\"\"\",");
     CHECK(lines[2] == "nan,2,abcde_00000,0.25,0.5,1000,12,checkpoint_000002,0.10000000000000001,\"a,\"\"b\"\"\",1");
     CHECK(lines[3].starts_with(",3,"));
+  }
+
+  TEST_CASE("the checksum of event files is CRC-32C as RFC 3720 gives it, masked") {
+    const auto unmasked = [](std::string_view bytes) {
+      const std::uint32_t rotated = masked_crc32c(bytes) - 0xa282ead8;
+      return rotated << 15 | rotated >> 17;
+    };
+    CHECK(unmasked("123456789") == 0xe3069283);
+    CHECK(unmasked(std::string(32, '\0')) == 0x8a9136aa);
+  }
+
+  TEST_CASE("TensorBoard's event file has its version, the parameters, a scalar for each metric, and the end") {
+    TempDir dir;
+    Trial trial = make_trial();
+    trial.config.set("layers", 3);
+    trial.config.set("bias", true);
+    auto logger = make_tensorboard_logger();
+    logger->on_created(trial, dir.path());
+    log_result(*logger, trial, dir.path(), {{"loss", 0.5}, {"acc", NAN}});
+    log_result(*logger, trial, dir.path(), {{"loss", 0.25}});
+    trial.state = TrialState::kTerminated;
+    logger->on_ended(trial);
+    const auto records = tf_records(text_of(dir.path() / "events.out.tfevents.manta"));
+    REQUIRE(records.size() == 5);
+    CHECK(Fields(records[0]).text(3) == "brain.Event:2");
+    CHECK(Fields(records[0]).numbers.at(1) == 0.75);  // the first result was at 1 s and took 0.25 s
+
+    const Fields start = Fields(records[1]).inside(5).inside(1);
+    CHECK(start.text(1) == "_hparams_/session_start_info");
+    const Fields plugin = start.inside(9).inside(1);
+    CHECK(plugin.text(1) == "hparams");
+    const Fields info = plugin.inside(2).inside(3);
+    CHECK(info.text(4) == trial.id);
+    std::map<std::string, Fields> parameters;
+    for (auto [it, end] = info.bytes.equal_range(1); it != end; ++it)
+      parameters.emplace(Fields(it->second).text(1), Fields(it->second).inside(2));
+    CHECK(parameters.at("lr").numbers.at(2) == 0.1);
+    CHECK(parameters.at("layers").numbers.at(2) == 3);
+    CHECK(parameters.at("bias").numbers.at(4) == 1);
+    CHECK(parameters.at("model/opt").text(3) == "a,\"b\"");
+
+    const Fields second(records[3]);
+    CHECK(second.numbers.at(1) == 1.0);
+    CHECK(second.numbers.at(2) == 2);
+    CHECK(second.inside(5).inside(1).text(1) == "loss");
+    CHECK(second.inside(5).inside(1).numbers.at(2) == 0.25);
+    CHECK(Fields(records[2]).inside(5).bytes.count(1) == 3);  // loss, acc and time_total_s
+    CHECK(Fields(records[4]).inside(5).inside(1).inside(9).inside(1).inside(2).inside(4).numbers.at(1) == 1);
+  }
+
+  TEST_CASE("a trial that failed ends as a failure in TensorBoard, and one that never reported leaves no file") {
+    TempDir dir;
+    Trial trial = make_trial();
+    auto logger = make_tensorboard_logger();
+    logger->on_created(trial, dir.path());
+    trial.state = TrialState::kError;
+    logger->on_ended(trial);
+    CHECK_FALSE(std::filesystem::exists(dir.path() / "events.out.tfevents.manta"));
+    log_result(*logger, trial, dir.path(), {{"loss", 1}});
+    logger->on_ended(trial);
+    const auto records = tf_records(text_of(dir.path() / "events.out.tfevents.manta"));
+    REQUIRE(records.size() == 4);
+    CHECK(Fields(records[3]).inside(5).inside(1).inside(9).inside(1).inside(2).inside(4).numbers.at(1) == 2);
+    logger->on_created(trial, dir.path());
+    CHECK_FALSE(std::filesystem::exists(dir.path() / "events.out.tfevents.manta"));
   }
 
   TEST_CASE("files of an earlier life are begun anew") {

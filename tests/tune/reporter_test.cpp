@@ -50,17 +50,19 @@ std::size_t widest(const std::string& text) {
 TEST_SUITE("tune/reporter") {
   TEST_CASE("the status shows counts, rungs, the table, the best trial and the failures") {
     const ExperimentMachine machine = four_trials();
-    const std::string text = status_text({.machine = machine, .time_text = "2026-11-24 02:50:01", .elapsed_s = 3723,
-                                          .resources_text = "1/2 CPU", .dir = "results/exp", .width = 150});
+    StatusView view = status_view(machine);
+    view.time_text = "2026-11-24 02:50:01", view.elapsed_s = 3723, view.resources_text = "1/2 CPU";
+    view.dir = "results/exp", view.width = 150;
+    const std::string text = status_text(view);
     CHECK(has(text, "Current time: 2026-11-24 02:50:01 (running for 01:02:03)\n"));
     CHECK(has(text, "Bracket: Iter 4.000: None | Iter 2.000: None | Iter 1.000: 0.123457\n"));
     CHECK(has(text, "Logical resource usage: 1/2 CPU\n"));
     CHECK(has(text, "Result logdir: results/exp\n"));
     CHECK(has(text, "Number of trials: 4/4 (1 RUNNING, 1 PENDING, 1 TERMINATED, 1 ERROR)\n"));
-    CHECK(has(text, "| Trial name      | status     |  lr | name |     loss | accuracy | training_iteration | total time (s) |\n"));
-    CHECK(has(text, "| fit_abcde_00000 | TERMINATED | 0.5 | adam | 0.123457 |      0.5 |                  1 |           1.25 |\n"));
-    CHECK(has(text, "| fit_abcde_00001 | RUNNING    | 0.5 | adam |      nan |      0.5 |                  1 |              1 |\n"));
-    CHECK(has(text, "| fit_abcde_00003 | PENDING    | 0.5 | adam |          |          |                    |                |\n"));
+    CHECK(has(text, "| Trial name      | status     | loc   |  lr | name |     loss | accuracy | iter | total time (s) |\n"));
+    CHECK(has(text, "| fit_abcde_00000 | TERMINATED | pid 1 | 0.5 | adam | 0.123457 |      0.5 |    1 |           1.25 |\n"));
+    CHECK(has(text, "| fit_abcde_00001 | RUNNING    | pid 1 | 0.5 | adam |      nan |      0.5 |    1 |              1 |\n"));
+    CHECK(has(text, "| fit_abcde_00003 | PENDING    |       | 0.5 | adam |          |          |      |                |\n"));
     CHECK(has(text, "Current best trial: fit_abcde_00000 with loss=0.123457 and parameters={lr=0.5,name=adam}\n"));
     CHECK(has(text, "Number of trials with failures: 1\n"));
     CHECK(has(text, "| fit_abcde_00002 |          2 | ERROR | it broke"));
@@ -69,7 +71,9 @@ TEST_SUITE("tune/reporter") {
   TEST_CASE("no line is wider than the terminal, and what is cut ends in an ellipsis") {
     const ExperimentMachine machine = four_trials();
     for (std::size_t width : {40u, 80u, 100u}) {
-      const std::string text = status_text({.machine = machine, .dir = std::string(200, 'd'), .width = width});
+      StatusView view = status_view(machine);
+      view.dir = std::string(200, 'd'), view.width = width;
+      const std::string text = status_text(view);
       CHECK(widest(text) <= width);
       CHECK(has(text, "…"));
     }
@@ -91,17 +95,71 @@ TEST_SUITE("tune/reporter") {
     for (int s = 0; s < 5; ++s)
       for (std::size_t i = 0; i < counts[s]; ++i) trials.push_back({.index = static_cast<TrialIndex>(trials.size()), .state = states[s]});
     std::vector<std::ptrdiff_t> shown;
-    const auto rows = fair_rows(trials, 13);
+    const auto rows = fair_rows({.trials = trials, .max_rows = 13});
     for (TrialState state : states)
       shown.push_back(std::count_if(rows.begin(), rows.end(), [&](const Trial* trial) { return trial->state == state; }));
     CHECK(shown == std::vector<std::ptrdiff_t>{2, 2, 3, 3, 3});
-    CHECK(fair_rows(trials, 1000).size() == trials.size());
+    CHECK(fair_rows({.trials = trials, .max_rows = 1000}).size() == trials.size());
+  }
+
+  TEST_CASE("testSortByMetric: the best trials of each state come first, and those without a number last") {
+    std::vector<Trial> trials;
+    for (double loss : {0.4, double{NAN}, 0.1, 0.3, 0.2}) {
+      trials.push_back({.index = static_cast<TrialIndex>(trials.size()), .state = TrialState::kTerminated});
+      trials.back().last = {{"loss", loss}};
+    }
+    const auto order = [&](Mode mode, std::size_t rows) {
+      std::vector<TrialIndex> shown;
+      for (const Trial* trial : fair_rows({.trials = trials, .metric = "loss", .mode = mode, .sort_by_metric = true, .max_rows = rows}))
+        shown.push_back(trial->index);
+      return shown;
+    };
+    CHECK(order(Mode::kMin, 10) == std::vector<TrialIndex>{2, 4, 3, 0, 1});
+    CHECK(order(Mode::kMax, 10) == std::vector<TrialIndex>{0, 3, 4, 2, 1});
+    CHECK(order(Mode::kMin, 2) == std::vector<TrialIndex>{2, 4});
+  }
+
+  TEST_CASE("testBestTrialZero: a metric of 0 is a value like others") {
+    std::vector<Trial> trials{{.index = 0, .name = "zero"}, {.index = 1, .name = "one"}};
+    trials[0].last = {{"m", 0}}, trials[1].last = {{"m", -1}};
+    CHECK(has(best_text({.trials = trials, .metric = "m", .mode = Mode::kMax}), "Current best trial: zero with m=0 "));
+    trials[1].last = {{"m", 1}};
+    CHECK(has(best_text({.trials = trials, .metric = "m", .mode = Mode::kMin}), "Current best trial: zero with m=0 "));
+  }
+
+  TEST_CASE("testTimeElapsed: the header says for how long the experiment runs") {
+    const std::vector<Trial> none;
+    CHECK(has(status_text({.trials = none, .elapsed_s = 100 * 3600 + 62.9}), "(running for 100:01:02)"));
+  }
+
+  TEST_CASE("well-known metrics have short titles; of others three are inferred") {
+    std::vector<Trial> trials{{.index = 0, .iteration = 1}};
+    for (const char* name : {"a", "mean_accuracy", "b", "c", "d", "timesteps_total"}) {
+      trials[0].last.set(name, 1);
+      trials[0].ranges.push_back({.name = name, .last = 1, .min = 1, .max = 1});
+    }
+    const StatusView view{.trials = trials, .metric = "b"};
+    CHECK(inferred_metrics(view) == std::vector<std::string>{"b", "mean_accuracy", "timesteps_total", "a", "c", "d"});
+    const std::string table = trial_table(view, fair_rows(view)).render(200);
+    CHECK(has(table, "| acc | "));
+    CHECK(has(table, "| ts |"));
+    CHECK(inferred_metrics({.trials = trials}) ==
+          std::vector<std::string>{"mean_accuracy", "timesteps_total", "a", "b", "c"});
+  }
+
+  TEST_CASE("columns are those that were asked for") {
+    const ExperimentMachine machine = four_trials();
+    StatusView view = status_view(machine);
+    view.metric_columns = {"accuracy"}, view.parameter_columns = {"name"};
+    CHECK(has(status_text(view), "| loc   | name | accuracy | iter |"));
   }
 
   TEST_CASE("rows that are left out are counted by state") {
     ExperimentMachine machine = make_machine(10);
     while (auto created = machine.propose()) step(machine, *created);
-    const std::string text = status_text({.machine = machine, .max_rows = 4, .width = 120});
+    StatusView view = status_view(machine);
+    view.max_rows = 4;
+    const std::string text = status_text(view);
     CHECK(has(text, "... 6 more trials not shown (6 PENDING)\n"));
     CHECK(has(text, "none yet has a finite 'loss'"));
   }

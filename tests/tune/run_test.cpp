@@ -67,7 +67,8 @@ TEST_SUITE("tune/run") {
         xs.insert(x);
         CHECK(*trial.metrics.get("loss") == x + 1.0 / kIterations);
         CHECK(text_of(trial.checkpoint_dir.value() / "t") == std::to_string(kIterations));
-        std::set<std::string> expected{"params.json", "result.jsonl", "progress.csv", "checkpoint_000006"};
+        std::set<std::string> expected{"params.json", "result.jsonl", "progress.csv", "events.out.tfevents.manta",
+                                       "checkpoint_000006"};
         if (isolation == own_process) {
           expected.insert("trial.log");  // comes through a pipe, so perhaps a little later
           CHECK(eventually([&] { return has(text_of(trial.log_file), "hello from " + trial.name); }));

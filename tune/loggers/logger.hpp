@@ -35,4 +35,8 @@ std::unique_ptr<Logger> make_json_logger();
 /// rewritten with columns for these at the end. NaN and infinities are written as nan, inf and -inf.
 std::unique_ptr<Logger> make_csv_logger();
 
+/// events.out.tfevents.manta, for `tensorboard --logdir` on the experiment's directory: every metric as a scalar over the
+/// iterations, the parameters and how it ended for the hparams tab. Begun with the first result.
+std::unique_ptr<Logger> make_tensorboard_logger();
+
 }  // namespace manta::tune

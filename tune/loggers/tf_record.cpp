@@ -1,0 +1,44 @@
+#include "tune/loggers/tf_record.hpp"
+
+#include <array>
+
+namespace manta::tune {
+
+namespace {
+
+constexpr std::array<std::uint32_t, 256> make_table() {
+  constexpr std::uint32_t kCastagnoli = 0x82f63b78;  // reflected
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    std::uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? crc >> 1 ^ kCastagnoli : crc >> 1;
+    table[byte] = crc;
+  }
+  return table;
+}
+
+void append_little_endian(std::string& out, std::uint64_t number, int bytes) {
+  for (int i = 0; i < bytes; ++i) out += static_cast<char>(number >> (8 * i) & 0xff);
+}
+
+}  // namespace
+
+std::uint32_t masked_crc32c(std::string_view bytes) noexcept {
+  static constexpr auto kTable = make_table();
+  std::uint32_t crc = 0xffffffff;
+  for (const char byte : bytes) crc = crc >> 8 ^ kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xff];
+  crc = ~crc;
+  return (crc >> 15 | crc << 17) + 0xa282ead8;
+}
+
+std::string tf_record(std::string_view data) {
+  std::string out;
+  out.reserve(data.size() + 16);
+  append_little_endian(out, data.size(), 8);
+  append_little_endian(out, masked_crc32c(out), 4);
+  out += data;
+  append_little_endian(out, masked_crc32c(data), 4);
+  return out;
+}
+
+}  // namespace manta::tune
