@@ -172,7 +172,7 @@ TEST_SUITE("runtime/store") {
                       []() -> Result<std::unique_ptr<KeyValueStore>> {
                         return ErrorInfo{.code = ErrorCode::kIoError, .message = "no such luck"};
                       },
-                      {.full_grace = 10ms, .spill_retry = 1ms});
+                      {.full_grace = 500ms, .spill_retry = 1ms});
     put(store, 1, kMiB);
     const auto refused = store.create(2, kMiB);
     REQUIRE_FALSE(refused);
