@@ -1,6 +1,8 @@
 #include "tune/config.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 
 #include "runtime/errors.hpp"
 
@@ -8,14 +10,47 @@ namespace manta::tune {
 
 namespace {
 
+/// The list's item that the head of a path numbers, or none.
+std::optional<std::size_t> item_of(const Value::List& list, std::string_view head) noexcept {
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(head.data(), head.data() + head.size(), index);
+  const bool whole = error == std::errc{} && end == head.data() + head.size();
+  return whole && index < list.size() ? std::optional(index) : std::nullopt;
+}
+
+const Value* find_in(const Value::Dict& entries, std::string_view path) noexcept;
+
+const Value* find_below(const Value& value, std::string_view path) noexcept {
+  if (const auto* nested = value.as<Value::Dict>()) return find_in(*nested, path);
+  const auto* list = value.as<Value::List>();
+  const auto slash = path.find('/');
+  const auto item = list ? item_of(*list, path.substr(0, slash)) : std::nullopt;
+  if (!item) return nullptr;
+  return slash == std::string_view::npos ? &(*list)[*item] : find_below((*list)[*item], path.substr(slash + 1));
+}
+
 const Value* find_in(const Value::Dict& entries, std::string_view path) noexcept {
   const auto slash = path.find('/');
   const std::string_view head = path.substr(0, slash);
   const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == head; });
   if (found == entries.end()) return nullptr;
-  if (slash == std::string_view::npos) return &found->value;
-  const auto* nested = found->value.as<Value::Dict>();
-  return nested ? find_in(*nested, path.substr(slash + 1)) : nullptr;
+  return slash == std::string_view::npos ? &found->value : find_below(found->value, path.substr(slash + 1));
+}
+
+void set_in(Value::Dict& entries, std::string_view path, Value value);
+
+void set_below(Value& place, std::string_view path, Value value) {
+  auto* list = place.as<Value::List>();
+  const auto slash = path.find('/');
+  if (const auto item = list ? item_of(*list, path.substr(0, slash)) : std::nullopt) {
+    if (slash == std::string_view::npos)
+      (*list)[*item] = std::move(value);
+    else
+      set_below((*list)[*item], path.substr(slash + 1), std::move(value));
+    return;
+  }
+  if (!place.as<Value::Dict>()) place = Value::Dict{};
+  set_in(*place.as<Value::Dict>(), path, std::move(value));
 }
 
 void set_in(Value::Dict& entries, std::string_view path, Value value) {
@@ -23,12 +58,10 @@ void set_in(Value::Dict& entries, std::string_view path, Value value) {
   const std::string_view head = path.substr(0, slash);
   auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == head; });
   if (found == entries.end()) found = entries.insert(entries.end(), Entry{std::string(head), Value{}});
-  if (slash == std::string_view::npos) {
+  if (slash == std::string_view::npos)
     found->value = std::move(value);
-    return;
-  }
-  if (!found->value.as<Value::Dict>()) found->value = Value::Dict{};
-  set_in(*found->value.as<Value::Dict>(), path.substr(slash + 1), std::move(value));
+  else
+    set_below(found->value, path.substr(slash + 1), std::move(value));
 }
 
 void flatten(const Value::Dict& entries, const std::string& prefix, std::vector<std::pair<std::string, Value>>& out) {

@@ -1,5 +1,6 @@
 #pragma once
-// Config: the parameters of one trial, by name, typed. Nested tables are reached by a path: "model/width".
+// Config: the parameters of one trial, by name, typed. Nested tables are reached by a path: "model/width", and so are the
+// items of a list: "layers/0".
 //
 //   double lr = config.get<double>("lr");          // an int is accepted where a double is asked for, not the reverse
 //   auto name = config.get_or<std::string>("optimizer", "sgd");
@@ -37,7 +38,7 @@ class Config {
   bool contains(std::string_view path) const noexcept { return find(path) != nullptr; }
   /// The value at `path`, or null.
   const Value* find(std::string_view path) const noexcept;
-  /// Adds or replaces; tables on the way are made.
+  /// Adds or replaces; tables on the way are made, items that a list has are replaced.
   void set(std::string_view path, Value value);
 
   const Value::Dict& entries() const noexcept { return entries_; }

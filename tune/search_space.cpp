@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "runtime/errors.hpp"
+#include "tune/searchers/flat_space.hpp"
 
 namespace manta::tune {
 
@@ -13,22 +14,47 @@ namespace {
   throw InvalidArgument("search space: the parameter '" + path + "' " + why);
 }
 
-std::string range_text(const Domain& domain) {
-  return number_text(domain.low(), 17) + ", " + number_text(domain.high(), 17);
+[[noreturn]] void refuse_empty(const std::string& path, const Domain& domain) {
+  refuse(path, "has an empty range: " + domain.describe() + ". The lower bound must be below the upper one.");
 }
 
-void check_range(const std::string& path, const Domain& domain) {
+void check_quantum(const std::string& path, const Domain& domain) {
+  if (!std::isfinite(domain.q()) || domain.q() < 0)
+    refuse(path, "is " + domain.describe() + ", but q must be a number above 0.");
+}
+
+void check_float(const std::string& path, const Domain& domain) {
   if (!std::isfinite(domain.low()) || !std::isfinite(domain.high()))
-    refuse(path, "has a bound that is not a finite number: " + range_text(domain) + ".");
-  if (domain.low() >= domain.high())
-    refuse(path, "has an empty range: " + domain.describe() + ". The lower bound must be below the upper one.");
-  if (domain.kind() == Domain::Kind::kLogUniform && domain.low() <= 0)
-    refuse(path, "is " + domain.describe() + ", but a loguniform range must lie above 0.");
+    refuse(path, "has a bound that is not a finite number: " + domain.describe() + ".");
+  check_quantum(path, domain);
+  if (domain.kind() == Domain::Kind::kNormal) {
+    if (domain.high() <= 0) refuse(path, "is " + domain.describe() + ", but a standard deviation must be above 0.");
+    return;
+  }
+  if (domain.low() >= domain.high()) refuse_empty(path, domain);
+  if (domain.is_log() && domain.low() <= 0)
+    refuse(path, "is " + domain.describe() + ", but a logarithmic range must lie above 0.");
+  for (const double bound : {domain.low(), domain.high()}) {
+    const double steps = bound / domain.q();
+    if (domain.q() > 0 && std::abs(steps - std::round(steps)) > 1e-9 * std::max(1.0, std::abs(steps)))
+      refuse(path, "is " + domain.describe() + ", whose bound " + number_text(bound, 17) + " is not a multiple of q = " +
+                       number_text(domain.q(), 17) + ". Move the bound or change q.");
+  }
+}
+
+void check_integer(const std::string& path, const Domain& domain) {
+  check_quantum(path, domain);
+  if (domain.q() > 0 ? domain.int_low() > domain.int_high() : domain.int_low() >= domain.int_high())
+    refuse_empty(path, domain);
+  if (domain.is_log() && domain.int_low() <= 0)
+    refuse(path, "is " + domain.describe() + ", but a logarithmic range must lie above 0.");
+  if (domain.first_integer() > domain.last_integer())
+    refuse(path, "is " + domain.describe() + ", between whose bounds lies no multiple of q.");
 }
 
 void check_domain(const std::string& path, const Domain& domain);
 
-void check_space(const std::string& prefix, const Space& space) {
+void check_parameters(const std::string& prefix, const Space& space) {
   std::vector<std::string> seen;
   for (const Parameter& parameter : space.parameters()) {
     const std::string path = prefix + parameter.name;
@@ -43,73 +69,54 @@ void check_space(const std::string& prefix, const Space& space) {
 
 void check_domain(const std::string& path, const Domain& domain) {
   switch (domain.kind()) {
-    case Domain::Kind::kUniform:
-    case Domain::Kind::kLogUniform:
-      return check_range(path, domain);
-    case Domain::Kind::kRandint:
-      if (domain.int_low() >= domain.int_high())
-        refuse(path, "has an empty range: " + domain.describe() + ". The lower bound must be below the upper one.");
-      return;
+    case Domain::Kind::kFloat:
+    case Domain::Kind::kNormal: return check_float(path, domain);
+    case Domain::Kind::kInteger: return check_integer(path, domain);
     case Domain::Kind::kChoice:
+    case Domain::Kind::kOrdinal:
     case Domain::Kind::kGrid:
       if (domain.values().empty()) refuse(path, "has nothing to choose from: " + domain.describe() + ".");
       return;
-    case Domain::Kind::kNested:
-      return check_space(path + "/", domain.nested());
-    case Domain::Kind::kConstant:
-    case Domain::Kind::kSampleFrom:
+    case Domain::Kind::kNested: return check_parameters(path + "/", domain.nested());
+    case Domain::Kind::kList:
+      for (std::size_t i = 0; i < domain.elements().size(); ++i)
+        check_domain(path + "/" + std::to_string(i), domain.elements()[i]);
       return;
+    case Domain::Kind::kConstant:
+    case Domain::Kind::kSampleFrom: return;
   }
 }
 
 }  // namespace
 
-Space::Space() = default;
-Space::Space(std::initializer_list<Parameter> parameters) : parameters_(parameters) {}
-Space::Space(const Space&) = default;
-Space::Space(Space&&) noexcept = default;
-Space& Space::operator=(const Space&) = default;
-Space& Space::operator=(Space&&) noexcept = default;
-Space::~Space() = default;
+Space::Space(std::initializer_list<Item> items) {
+  for (const Item& item : items) {
+    if (item.forbidden.clauses.empty())
+      parameters_.push_back(item.parameter);
+    else
+      forbidden_.push_back(item.forbidden);
+  }
+}
 
-void Space::add(std::string name, Domain domain) { parameters_.push_back({std::move(name), std::move(domain)}); }
+void Space::add(std::string name, Domain domain, Condition condition) {
+  parameters_.push_back({std::move(name), std::move(domain), std::move(condition)});
+}
 
-void Space::check() const { check_space("", *this); }
+void Space::add(Forbidden forbidden) { forbidden_.push_back(std::move(forbidden)); }
+
+void Space::check() const {
+  check_parameters("", *this);
+  (void)FlatSpace(*this);  // which resolves the conditions
+}
 
 std::string Space::describe() const {
   std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   for (const Parameter& parameter : parameters_)
-    text += (text.empty() ? "" : ", ") + parameter.name + ": " + parameter.domain.describe();
+    add(parameter.name + ": " + parameter.domain.describe() +
+        (parameter.condition.clauses.empty() ? "" : " " + parameter.condition.describe()));
+  for (const Forbidden& forbidden : forbidden_) add(forbidden.describe());
   return "{" + text + "}";
-}
-
-Value Domain::sample(Random& random, const Config& so_far) const {
-  switch (kind_) {
-    case Kind::kUniform: return random.uniform(low_, high_);
-    case Kind::kLogUniform: return random.loguniform(low_, high_);
-    case Kind::kRandint: return random.randint(int_low_, int_high_);
-    case Kind::kChoice: return values_[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(values_.size())))];
-    case Kind::kSampleFrom: return function_(random, so_far);
-    case Kind::kConstant: return values_.front();
-    case Kind::kGrid:
-    case Kind::kNested: break;
-  }
-  MANTA_CHECK(!"Domain::sample of a grid or a nested space");
-  return {};
-}
-
-std::string Domain::describe() const {
-  switch (kind_) {
-    case Kind::kUniform: return "uniform(" + range_text(*this) + ")";
-    case Kind::kLogUniform: return "loguniform(" + range_text(*this) + ")";
-    case Kind::kRandint: return "randint(" + std::to_string(int_low_) + ", " + std::to_string(int_high_) + ")";
-    case Kind::kChoice: return "choice(" + Value(values_).to_text(17) + ")";
-    case Kind::kGrid: return "grid_search(" + Value(values_).to_text(17) + ")";
-    case Kind::kSampleFrom: return "sample_from(function)";
-    case Kind::kConstant: return std::string(values_.front().type_name()) + " " + values_.front().to_text(17);
-    case Kind::kNested: return nested_->describe();
-  }
-  return {};
 }
 
 }  // namespace manta::tune

@@ -60,6 +60,7 @@ THIRD_PARTIES = {
     "protozero": (("tune",), "TensorBoard's files"),
     "fmt": (("*",), "text"),
     "nlohmann": (("runtime/cli", "runtime:facade", "tune", "train"), "JSON files"),
+    "boost": (("tune",), "distribution functions and Sobol points"),
     "zlib.h": (("train",), "gzipped data sets"),
     "xxhash.h": (("runtime/store", "runtime/actors", "runtime:facade", "train"), "checksums"),
     "ray": (("bench",), "bench/peers runs the same work in Ray"),

@@ -21,13 +21,33 @@ std::string refusal(Domain domain) {
 TEST_SUITE("tune/space") {
   TEST_CASE("every bad domain is refused with the parameter's path") {
     for (const Domain& bad : {choice({}), grid_search({}), choice(std::vector<int>{}), uniform(1, 1), uniform(2, 1),
-                              loguniform(0, 1), loguniform(-1, 1), uniform(0, INFINITY), uniform(NAN, 1), randint(3, 3)}) {
+                              loguniform(0, 1), loguniform(-1, 1), uniform(0, INFINITY), uniform(NAN, 1), randint(3, 3),
+                              quniform(0.1, 1, 0.25), quniform(0, 0.9, 0.25), quniform(0, 1, -1), qloguniform(0, 1, 0.5),
+                              lograndint(0, 5), qrandint(6, 9, 5), qrandint(9, 6, 1), qlograndint(-5, 5, 5), randn(0, 0),
+                              randn(NAN, 1), qrandn(0, 1, INFINITY), ordinal({}), list({1, uniform(2, 1)})}) {
       CAPTURE(bad.describe());
-      CHECK(has(refusal(bad), "'model/p'"));
+      CHECK(has(refusal(bad), bad.kind() == Domain::Kind::kList ? "'model/p/1'" : "'model/p'"));
       CHECK_THROWS_AS((Space{{"p", bad}}.check()), InvalidArgument);
     }
     CHECK(refusal(loguniform(1e-4, 1e-1)).empty());
     CHECK(refusal(randint(0, 1)).empty());
+    CHECK(refusal(quniform(0.1, 0.7, 0.1)).empty());  // 0.7 is no exact multiple of 0.1 in binary
+    CHECK(refusal(qrandint(3, 12, 5)).empty());       // Ray asks this of floats only
+    CHECK(has(refusal(quniform(0, 0.9, 0.25)), "not a multiple of q = 0.25"));
+  }
+
+  TEST_CASE("a condition that names nothing, never holds or depends on itself is refused") {
+    const auto error = [](const Space& space) { return error_of([&] { space.check(); }); };
+    CHECK(has(error({{"m", 1, when("optimiser", "sgd")}, {"optimizer", choice({"sgd"})}}), "There are: m, optimizer"));
+    CHECK(has(error({{"o", choice({"sgd"})}, {"m", 1, when("o", "sdg")}}), "'o = sdg', which never is: 'o' is choice([sgd])"));
+    CHECK(has(error({{"n", randint(1, 4)}, {"m", 1, when("n", 4)}}), "never is"));
+    CHECK(has(error({{"n", randint(1, 4)}, {"m", 1, when_at_least("n", 4)}}), "never is"));
+    CHECK(has(error({{"x", uniform(0, 1)}, {"m", 1, when("x", 0.5)}}), "continuous"));
+    CHECK(has(error({{"a", choice({1}), when("b", 1)}, {"b", choice({1}), when("a", 1)}}), "depends on itself"));
+    CHECK(has(error({{"f", sample_from([] { return 1; })}, {"m", 1, when("f", 1)}}), "sample_from"));
+    CHECK(has(error({{"a", choice({1})}, forbid({{"b", 1}})}), "forbid(b = 1) names the parameter 'b'"));
+    CHECK(has(error({{"a", choice({1})}, forbid({{"a", 3}})}), "never is"));
+    CHECK(error({{"m", 1, when("t/o", 2)}, {"t", Space{{"o", choice({1, 2})}, {"p", 1, when("m", 1) && when("o", 2.0)}}}}).empty());
   }
 
   TEST_CASE("names that cannot be paths are refused") {
@@ -73,6 +93,10 @@ TEST_SUITE("tune/space") {
     CHECK(Space{{"a", uniform(0, 1)}}.describe() != Space{{"a", uniform(0, 1.0000000001)}}.describe());
     CHECK(Space{{"a", choice({1, 2})}}.describe() != Space{{"a", grid_search({1, 2})}}.describe());
     CHECK(Space{{"a", 1}}.describe() != Space{{"a", 1.0}}.describe());
+    CHECK(Space{{"a", 1}, {"b", 1, when("a", 1)}}.describe() != Space{{"a", 1}, {"b", 1}}.describe());
+    CHECK(Space{{"a", 1}, forbid({{"a", 1}})}.describe() != Space{{"a", 1}}.describe());
+    CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", ordinal({1})}}.describe());
+    CHECK(Space{{"a", quniform(0, 1, 0.5)}}.describe() == "{a: quniform(0, 1, 0.5)}");
     CHECK(Space{{"a", true}}.describe() != Space{{"a", "true"}}.describe());
   }
 }

@@ -69,4 +69,72 @@ TEST_SUITE("tune/searchers") {
     const Space space{{"bar", grid_search({true})}, {"foo", choice({1})}, {"lr", uniform(0.5, 0.50001)}, {"k", 3}};
     CHECK(VariantSearcher(space, 1, 0).suggest(0).tag == "bar=true,foo=1,lr=0.5000");
   }
+
+  TEST_CASE("an inactive parameter is absent, and so is what depends on it") {
+    const Space space{{"depth", randint(1, 4), when("net", "deep")},  // declared before what it depends on
+                      {"net", choice({"deep", "flat"})},
+                      {"width3", randint(8, 65), when_at_least("depth", 3)},
+                      {"deep", Space{{"dropout", uniform(0, 1)}, {"kind", "residual"}}, when("net", "deep")}};
+    space.check();
+    VariantSearcher searcher(space, 200, 1);
+    int deep = 0, third = 0;
+    for (TrialIndex i = 0; i < 200; ++i) {
+      const Suggestion made = searcher.suggest(i);
+      const Config& config = made.config;
+      const bool is_deep = config.get<std::string>("net") == "deep";
+      deep += is_deep, third += config.contains("width3");
+      REQUIRE(config.contains("depth") == is_deep);
+      REQUIRE(config.contains("deep/dropout") == is_deep);
+      REQUIRE(config.contains("deep") == is_deep);
+      REQUIRE(config.contains("width3") == (is_deep && config.get<int>("depth") == 3));
+      if (!is_deep) REQUIRE(made.tag == "net=flat");
+    }
+    CHECK(deep > 70);
+    CHECK(deep < 130);
+    CHECK(third > 15);
+  }
+
+  TEST_CASE("forbidden configurations are drawn again, and when nothing is left it says so") {
+    const Space space{{"a", choice({1, 2, 3})}, {"b", choice({"x", "y"})}, forbid({{"a", {1, 2}}, {"b", "y"}})};
+    VariantSearcher searcher(space, 100, 2);
+    int y = 0;
+    for (TrialIndex i = 0; i < 100; ++i) {
+      const Config config = searcher.suggest(i).config;
+      const bool is_y = config.get<std::string>("b") == "y";
+      y += is_y;
+      if (is_y) REQUIRE(config.get<int>("a") == 3);
+    }
+    CHECK(y > 10);
+    Space none = space;
+    none.add(forbid({{"b", "x"}}));
+    none.add(forbid({{"b", "y"}}));
+    CHECK(has(error_of([&] { VariantSearcher(none, 1, 0).suggest(0); }), "all were forbidden"));
+  }
+
+  TEST_CASE("grid points that are forbidden, or alike because an axis is inactive, are left out") {
+    const Space space{{"optimizer", grid_search({"adam", "sgd"})},
+                      {"momentum", grid_search({0.5, 0.9}), when("optimizer", "sgd")},
+                      {"width", grid_search({1, 2})},
+                      forbid({{"optimizer", "adam"}, {"width", 2}})};
+    VariantSearcher searcher(space, 2, 0);
+    REQUIRE(*searcher.total() == 2 * 5);  // adam with 1; sgd with 0.5 and 0.9, each with 1 and 2
+    std::set<std::string> seen;
+    for (TrialIndex i = 0; i < 5; ++i) seen.insert(searcher.suggest(i).config.describe());
+    CHECK(seen.size() == 5);
+    CHECK(searcher.suggest(5).config == searcher.suggest(0).config);
+    const Space all{{"a", grid_search({1, 2})}, forbid({{"a", {1, 2}}})};
+    CHECK(has(error_of([&] { VariantSearcher(all, 1, 0); }), "nothing is left"));
+  }
+
+  TEST_CASE("lists hold domains, tables and plain values, and functions read their items by path") {
+    const Space space{{"layers", list({randint(1, 3), Space{{"k", grid_search({3, 5})}}, "last"})},
+                      {"sum", sample_from([](const Config& c) { return c.get<int>("layers/0") + c.get<int>("layers/1/k"); })}};
+    const Config config = VariantSearcher(space, 1, 0).suggest(1).config;
+    CHECK(config.get<int>("layers/1/k") == 5);
+    CHECK(config.get<std::string>("layers/2") == "last");
+    CHECK(config.get<int>("sum") == 5 + config.get<int>("layers/0"));
+    REQUIRE(config.find("layers")->as<Value::List>());
+    CHECK(config.find("layers")->as<Value::List>()->size() == 3);
+    CHECK_FALSE(config.contains("layers/3"));
+  }
 }

@@ -8,34 +8,66 @@ namespace manta::tune {
 
 namespace {
 
-std::string fixed(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.4f", value);
-  return text;
-}
+constexpr std::uint32_t kMaxDraws = 10'000;          // a draw takes microseconds
+constexpr std::uint64_t kMaxCheckedGrid = 1'000'000;  // larger grids are never walked to their end
+
+/// What is known of a leaf when only the grid's point and the constants are.
+enum class Known { kNo, kMaybe, kYes };
 
 }  // namespace
 
-VariantSearcher::VariantSearcher(Space space, std::uint64_t num_samples, std::uint64_t seed)
-    : num_samples_(num_samples), seed_(seed) {
-  collect(space, "");
-  std::vector<Leaf*> axes;
-  for (Leaf& leaf : leaves_)
-    if (leaf.domain.kind() == Domain::Kind::kGrid) axes.push_back(&leaf);
-  std::sort(axes.begin(), axes.end(), [](const Leaf* a, const Leaf* b) { return a->path < b->path; });
-  for (Leaf* axis : axes) {
-    axis->grid_stride = grid_size_;
-    grid_size_ *= axis->domain.values().size();
+VariantSearcher::VariantSearcher(const Space& space, std::uint64_t num_samples, std::uint64_t seed)
+    : space_(space), num_samples_(num_samples), seed_(seed) {
+  cross_axes();
+  if (grid_size_ <= kMaxCheckedGrid && (space_.has_conditions() || space_.has_forbidden())) leave_points_out();
+}
+
+void VariantSearcher::cross_axes() {
+  const auto& leaves = space_.leaves();
+  for (std::size_t i = 0; i < leaves.size(); ++i)
+    if (leaves[i].domain.kind() == Domain::Kind::kGrid) axes_.push_back({i, 1});
+  std::sort(axes_.begin(), axes_.end(), [&](const Axis& a, const Axis& b) { return leaves[a.leaf].path < leaves[b.leaf].path; });
+  for (Axis& axis : axes_) {
+    axis.stride = grid_size_;
+    grid_size_ *= leaves[axis.leaf].domain.values().size();
   }
 }
 
-void VariantSearcher::collect(const Space& space, const std::string& prefix) {
-  for (const Parameter& parameter : space.parameters()) {
-    if (parameter.domain.kind() == Domain::Kind::kNested)
-      collect(parameter.domain.nested(), prefix + parameter.name + "/");
-    else
-      leaves_.push_back({prefix + parameter.name, parameter.domain});
+const Value& VariantSearcher::value_of(const Axis& axis, std::uint64_t point) const {
+  const auto& values = space_.leaves()[axis.leaf].domain.values();
+  return values[point / axis.stride % values.size()];
+}
+
+void VariantSearcher::leave_points_out() {
+  std::vector<std::uint64_t> kept;
+  for (std::uint64_t point = 0; point < grid_size_; ++point)
+    if (!is_left_out(point)) kept.push_back(point);
+  if (kept.empty())
+    throw InvalidArgument("search space: nothing is left to try: " + space_.forbidden().front().describe() +
+                          " and its like exclude every configuration. Take one of them away.");
+  if (kept.size() == grid_size_) return;
+  grid_size_ = kept.size();
+  points_ = std::move(kept);
+}
+
+bool VariantSearcher::is_left_out(std::uint64_t point) const {
+  const auto& leaves = space_.leaves();
+  FlatSpace::Values values(leaves.size());
+  for (const Axis& axis : axes_) values[axis.leaf] = value_of(axis, point);
+  for (std::size_t i = 0; i < leaves.size(); ++i)
+    if (leaves[i].domain.kind() == Domain::Kind::kConstant) values[i] = leaves[i].domain.values().front();
+  std::vector<Known> active(leaves.size(), Known::kYes);
+  Config known;  // what every configuration of this point has
+  for (const std::size_t i : space_.order()) {
+    for (const auto& [parent, clause] : leaves[i].guards)
+      active[i] = std::min({active[i], active[parent],
+                            !values[parent] ? Known::kMaybe : clause.holds(*values[parent]) ? Known::kYes : Known::kNo});
+    if (values[i] && active[i] == Known::kYes) known.set(leaves[i].path, *values[i]);
   }
+  const bool repeated = std::any_of(axes_.begin(), axes_.end(), [&](const Axis& axis) {
+    return active[axis.leaf] == Known::kNo && point / axis.stride % leaves[axis.leaf].domain.values().size() != 0;
+  });
+  return repeated || space_.forbidden_in(known);
 }
 
 SearcherSpec random_search() {
@@ -46,60 +78,43 @@ SearcherSpec random_search() {
 
 Suggestion VariantSearcher::suggest(TrialIndex index) {
   if (index >= num_samples_ * grid_size_) return {};
-  Config config = resolve(index);
-  std::string text = tag(config);
-  return {Suggestion::Kind::kConfig, std::move(config), std::move(text)};
+  const Forbidden* forbidden = nullptr;
+  for (std::uint32_t attempt = 0; attempt < kMaxDraws; ++attempt) {
+    Config config = draw(index, attempt);
+    forbidden = space_.forbidden_in(config);
+    if (forbidden) continue;
+    std::string text = space_.tag(config);
+    return {Suggestion::Kind::kConfig, std::move(config), std::move(text)};
+  }
+  throw InvalidArgument("search space: " + std::to_string(kMaxDraws) + " configurations were drawn for trial " +
+                        std::to_string(index) + " and all were forbidden, the last one by " + forbidden->describe() +
+                        ". Forbid less, or change the domains.");
 }
 
-Config VariantSearcher::resolve(TrialIndex index) const {
-  Config config;
-  for (const Leaf& leaf : leaves_) {
-    const auto& values = leaf.domain.values();
-    Random random = Random::stream(seed_, index, leaf.path);
-    if (leaf.domain.kind() == Domain::Kind::kGrid)
-      config.set(leaf.path, values[index % grid_size_ / leaf.grid_stride % values.size()]);
-    else if (leaf.domain.kind() == Domain::Kind::kSampleFrom)
-      config.set(leaf.path, Value{});
-    else
-      config.set(leaf.path, leaf.domain.sample(random, config));
+Config VariantSearcher::draw(TrialIndex index, std::uint32_t attempt) const {
+  const auto random_of = [&](const std::string& path) {
+    return Random::stream(seed_, index, attempt == 0 ? path : path + "/again/" + std::to_string(attempt));
+  };
+  const std::uint64_t place = index % grid_size_;
+  const std::uint64_t point = points_.empty() ? place : points_[place];
+  const auto& leaves = space_.leaves();
+  FlatSpace::Values values(leaves.size());
+  for (const std::size_t i : space_.order()) {
+    if (!space_.is_active(i, values)) continue;
+    const Domain& domain = leaves[i].domain;
+    if (domain.kind() == Domain::Kind::kSampleFrom) {
+      values[i].emplace();
+    } else if (domain.kind() == Domain::Kind::kGrid) {
+      const auto axis = std::find_if(axes_.begin(), axes_.end(), [&](const Axis& a) { return a.leaf == i; });
+      values[i].emplace(value_of(*axis, point));
+    } else {
+      Random random = random_of(leaves[i].path);
+      values[i].emplace(domain.sample(random, {}));
+    }
   }
-  run_functions(index, config);
+  Config config = space_.assemble(values);
+  space_.run_functions(config, random_of);
   return config;
-}
-
-void VariantSearcher::run_functions(TrialIndex index, Config& config) const {
-  std::vector<const Leaf*> waiting;
-  for (const Leaf& leaf : leaves_)
-    if (leaf.domain.kind() == Domain::Kind::kSampleFrom) waiting.push_back(&leaf);
-  std::string reason;
-  while (!waiting.empty()) {
-    const std::size_t before = waiting.size();
-    std::erase_if(waiting, [&](const Leaf* leaf) {
-      Random random = Random::stream(seed_, index, leaf->path);
-      try {
-        config.set(leaf->path, leaf->domain.sample(random, config));
-        return true;
-      } catch (const NotFound& not_yet) {
-        reason = "'" + leaf->path + "': " + not_yet.info().message;
-        return false;
-      }
-    });
-    if (waiting.size() == before)
-      throw InvalidArgument("search space: sample_from functions wait for each other, or for a parameter that is not there. " +
-                            reason);
-  }
-}
-
-std::string VariantSearcher::tag(const Config& config) const {
-  std::string text;
-  for (const Leaf& leaf : leaves_) {
-    if (leaf.domain.kind() == Domain::Kind::kConstant) continue;
-    const Value& value = *config.find(leaf.path);
-    const auto* number = value.as<double>();
-    const std::string name = leaf.path.substr(leaf.path.rfind('/') + 1);
-    text += (text.empty() ? "" : ",") + name + "=" + (number ? fixed(*number) : value.to_text());
-  }
-  return text;
 }
 
 }  // namespace manta::tune

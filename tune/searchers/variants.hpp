@@ -3,22 +3,26 @@
 //
 // Every grid axis is crossed with every other; axes are sorted by path and the first varies fastest; each of
 // `num_samples` repeats the whole grid. Everything else is drawn anew for each trial, from a generator of its own
-// (seed, trial, path): so trial 7 is the same whatever ran before, and adding a parameter changes no other.
+// (seed, trial, path): so trial 7 is the same whatever ran before, and adding a parameter changes no other. A grid point
+// that is forbidden, or that differs from another in an axis that is inactive there only, is left out; other
+// configurations that are forbidden are drawn again.
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "tune/search_space.hpp"
+#include "tune/searchers/flat_space.hpp"
 #include "tune/searchers/searcher.hpp"
 
 namespace manta::tune {
 
 class VariantSearcher final : public Searcher {
  public:
-  /// The space must have passed `check`.
-  VariantSearcher(Space space, std::uint64_t num_samples, std::uint64_t seed);
+  /// The space must have passed `check`. InvalidArgument when every point of the grid is forbidden.
+  VariantSearcher(const Space& space, std::uint64_t num_samples, std::uint64_t seed);
 
-  /// InvalidArgument when sample_from functions wait for each other or for a parameter that does not exist.
+  /// InvalidArgument when sample_from functions wait for each other or for a parameter that does not exist, and when ten
+  /// thousand draws were all forbidden.
   Suggestion suggest(TrialIndex index) override;
   std::optional<std::uint64_t> total() const override { return num_samples_ * grid_size_; }
   std::uint32_t suggest_ahead() const override { return 16; }
@@ -26,17 +30,19 @@ class VariantSearcher final : public Searcher {
   void restore(std::string_view) override {}
 
  private:
-  struct Leaf {
-    std::string path;
-    Domain domain;
-    std::uint64_t grid_stride{0};  ///< trials until a grid axis moves on by one
+  struct Axis {
+    std::size_t leaf;
+    std::uint64_t stride;  ///< grid points until the axis moves on by one
   };
-  void collect(const Space& space, const std::string& prefix);
-  Config resolve(TrialIndex index) const;
-  void run_functions(TrialIndex index, Config& config) const;
-  std::string tag(const Config& config) const;
+  void cross_axes();
+  void leave_points_out();
+  bool is_left_out(std::uint64_t point) const;
+  const Value& value_of(const Axis& axis, std::uint64_t point) const;
+  Config draw(TrialIndex index, std::uint32_t attempt) const;
 
-  std::vector<Leaf> leaves_;
+  FlatSpace space_;
+  std::vector<Axis> axes_;
+  std::vector<std::uint64_t> points_;  ///< those not left out; empty when none is
   std::uint64_t grid_size_{1};
   std::uint64_t num_samples_;
   std::uint64_t seed_;
