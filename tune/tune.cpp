@@ -8,6 +8,7 @@
 #include <ctime>
 #include <random>
 
+#include "tune/core/assembly.hpp"
 #include "tune/core/experiment.hpp"
 #include "tune/core/experiment_dir.hpp"
 #include "tune/core/resource_plan.hpp"
@@ -38,7 +39,18 @@ std::uint64_t random_seed() {
   return device() % 1'000'000'000;  // short enough to be typed
 }
 
-/// What makes two experiments the same. The seed stands apart: it may be left out when resuming.
+[[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
+
+SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t seed, const Resources& total) {
+  return {options.metric, options.mode, seed, options.resources, total};
+}
+
+SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
+  return {options.space, {{options.metric, options.mode}}, static_cast<std::uint64_t>(options.num_samples), seed, concurrency};
+}
+
+}  // namespace
+
 ExperimentCreated describe(const TuneOptions& options, const Trainable& trainable, std::string name) {
   ExperimentCreated header{.name = std::move(name), .seed = options.seed ? *options.seed : random_seed()};
   header.description = {{"trainable", trainable.name},
@@ -53,17 +65,7 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
   return header;
 }
 
-[[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
-
-SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t seed, const Resources& total) {
-  return {options.metric, options.mode, seed, options.resources, total};
-}
-
-SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
-  return {options.space, {{options.metric, options.mode}}, static_cast<std::uint64_t>(options.num_samples), seed, concurrency};
-}
-
-void check(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
+void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
   options.space.check();
   if (options.num_samples < 1) refuse("num_samples is " + std::to_string(options.num_samples) + "; it must be 1 or more.");
   if (options.max_concurrent < 0) refuse("max_concurrent is negative; 0 means as many as the resources allow.");
@@ -82,6 +84,8 @@ void check(const TuneOptions& options, const Trainable& trainable, const Resourc
   options.searcher.make(searcher_context(options, 0, 1))->suggest(0);  // what a sample_from function throws, it throws now
 }
 
+namespace {
+
 std::string id_prefix(const ExperimentCreated& header) {
   std::string text = std::to_string(header.seed);
   for (const auto& [key, value] : header.description) text += "\n" + key + "=" + value;
@@ -90,8 +94,10 @@ std::string id_prefix(const ExperimentCreated& header) {
   return digits;
 }
 
-Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
-                           ExperimentDir dir, const Resources& total, std::size_t concurrency) {
+}  // namespace
+
+ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
+                               const Resources& total, std::size_t concurrency) {
   MachineOptions machine{.metric = options.metric,
                          .mode = options.mode,
                          .trial_prefix = id_prefix(header),
@@ -103,12 +109,19 @@ Experiment make_experiment(const TuneOptions& options, const Trainable& trainabl
   auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
   auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
   auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
+  return {std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)};
+}
+
+namespace {
+
+Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
+                           ExperimentDir dir, const Resources& total, std::size_t concurrency) {
   std::vector<std::unique_ptr<Logger>> loggers;
   if (options.loggers.json) loggers.push_back(make_json_logger());
   if (options.loggers.csv) loggers.push_back(make_csv_logger());
   if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
-  return {ExperimentMachine(std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)), std::move(dir.log),
-          std::move(dir.path), std::move(loggers), wall_clock_ms};
+  return {make_machine(options, trainable, header, total, concurrency), std::move(dir.log), std::move(dir.path), std::move(loggers),
+          wall_clock_ms};
 }
 
 TrialResult result_of(const Experiment& experiment, const Trial& trial) {
@@ -127,6 +140,8 @@ TrialResult result_of(const Experiment& experiment, const Trial& trial) {
   return result;
 }
 
+}  // namespace
+
 ResultGrid collect(const Experiment& experiment, const std::string& name, int signal) {
   std::vector<TrialResult> trials;
   for (const Trial& trial : experiment.machine().trials()) trials.push_back(result_of(experiment, trial));
@@ -134,12 +149,10 @@ ResultGrid collect(const Experiment& experiment, const std::string& name, int si
   return {{name, experiment.dir(), machine.metric, machine.mode, signal}, std::move(trials)};
 }
 
-}  // namespace
-
 ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trainable& trainable) {
   const InterruptGuard interrupts;
   const Resources total = client.total_resources();
-  check(options, trainable, total);
+  check_options(options, trainable, total);
   const std::size_t concurrency = plan_concurrency(options.resources, total, options.max_concurrent);
   if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
   const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;

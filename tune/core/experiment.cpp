@@ -1,7 +1,6 @@
 #include "tune/core/experiment.hpp"
 
 #include "runtime/errors.hpp"
-#include "tune/core/checkpoint_files.hpp"
 #include "tune/core/journal_codec.hpp"
 
 namespace manta::tune {
@@ -19,12 +18,14 @@ struct TrialOf {
 }  // namespace
 
 Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log, std::filesystem::path dir,
-                       std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms)
+                       std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms,
+                       std::shared_ptr<CheckpointStore> checkpoints)
     : machine_(std::move(machine)),
       log_(std::move(log)),
       dir_(std::move(dir)),
       loggers_(std::move(loggers)),
-      now_ms_(std::move(now_ms)) {}
+      now_ms_(std::move(now_ms)),
+      checkpoints_(std::move(checkpoints)) {}
 
 void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
   log_->for_each([&](std::span<const std::byte> record) {
@@ -48,10 +49,8 @@ Effects Experiment::apply(EventBody body) {
 }
 
 const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
-  for (auto it = trial.checkpoints.rbegin(); it != trial.checkpoints.rend(); ++it) {
-    std::error_code none;
-    if (std::filesystem::is_directory(trial_dir(trial) / it->name, none)) return &*it;
-  }
+  for (auto it = trial.checkpoints.rbegin(); it != trial.checkpoints.rend(); ++it)
+    if (checkpoints_->contains(trial_dir(trial) / it->name)) return &*it;
   return nullptr;
 }
 
@@ -59,10 +58,9 @@ const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
 void Experiment::clone_checkpoint(const Trial& trial) {
   if (!trial.cloned) return;
   const auto source = trial_dir(machine_.trial(trial.cloned->donor)) / trial.cloned->donor_name;
-  std::error_code none;
-  if (std::filesystem::exists(trial_dir(trial) / trial.cloned->name, none)) return;
+  if (checkpoints_->contains(trial_dir(trial) / trial.cloned->name)) return;
   try {
-    copy_checkpoint(source, trial_dir(trial), trial.cloned->name);
+    checkpoints_->copy(source, trial_dir(trial), trial.cloned->name);
   } catch (const std::exception& error) {
     warn("trial " + trial.name + " cannot take over the checkpoint '" + source.string() + "': " + error.what());
   }
@@ -85,7 +83,7 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
   const Trial& trial = machine_.trial(*index);
   const auto dir = trial_dir(trial);
   if (std::holds_alternative<TrialCreated>(event.body)) {
-    std::filesystem::create_directories(dir);
+    checkpoints_->make_trial_dir(dir);
     logger.on_created(trial, dir);
   }
   if (const auto* report = std::get_if<TrialReported>(&event.body); report && effects.recorded)
@@ -98,7 +96,7 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
 void Experiment::remove_superseded(const Effects& effects) {
   log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
   for (const auto& [trial, checkpoint] : effects.superseded)
-    remove_checkpoint(trial_dir(machine_.trial(trial)), checkpoint.name);
+    checkpoints_->remove(trial_dir(machine_.trial(trial)), checkpoint.name);
 }
 
 void Experiment::remove_all_leftovers() {
@@ -106,7 +104,7 @@ void Experiment::remove_all_leftovers() {
   for (const Trial& trial : machine_.trials()) {
     std::vector<std::string> keep;
     for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);
-    remove_leftovers(trial_dir(trial), keep);
+    checkpoints_->remove_leftovers(trial_dir(trial), keep);
   }
 }
 

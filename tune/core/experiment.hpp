@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tune/core/checkpoint_store.hpp"
 #include "tune/core/event_log.hpp"
 #include "tune/core/machine.hpp"
 #include "tune/loggers/logger.hpp"
@@ -20,7 +21,8 @@ class Experiment {
   using Clock = std::function<std::int64_t()>;  ///< milliseconds since 1970
 
   Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log, std::filesystem::path dir,
-             std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms);
+             std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms,
+             std::shared_ptr<CheckpointStore> checkpoints = disk_checkpoints());
 
   /// Replays the journal, which rewrites the derived files and deletes what a killed driver left behind; journals
   /// `header` first when there is nothing yet, and that a session of process `pid` begins. Call once, before `apply`.
@@ -34,6 +36,8 @@ class Experiment {
   const ExperimentMachine& machine() const noexcept { return machine_; }
   const std::filesystem::path& dir() const noexcept { return dir_; }
   std::filesystem::path trial_dir(const Trial& trial) const { return dir_ / trial.dir_name(); }
+  /// Throws IoError.
+  void make_trial_dir(const Trial& trial) { checkpoints_->make_trial_dir(trial_dir(trial)); }
   /// The newest kept checkpoint that is really there, or null.
   const CheckpointRef* usable_checkpoint(const Trial& trial) const;
   /// Waits until the journal is on the disk.
@@ -54,6 +58,7 @@ class Experiment {
   std::filesystem::path dir_;
   std::vector<std::unique_ptr<Logger>> loggers_;
   Clock now_ms_;
+  std::shared_ptr<CheckpointStore> checkpoints_;
   std::vector<std::string> warnings_;
   std::size_t warned_{0};
 };

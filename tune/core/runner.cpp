@@ -76,10 +76,8 @@ void Runner::start(TrialIndex index) {
   if (!checkpoint && !trial.checkpoints.empty())
     reporter_.warning("trial " + trial.name + ": its checkpoint '" + trial.checkpoints.back().name +
                       "' is gone; it begins again.");
+  experiment_.make_trial_dir(trial);
   const auto dir = std::filesystem::absolute(experiment_.trial_dir(trial));
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) throw IoError("the trial's directory '" + dir.string() + "' cannot be made: " + error.message() + ".");
   TrialSpec spec{.index = index, .id = trial.id, .name = trial.name, .dir = dir.string()};
   spec.config = encode_config(trial.config);
   spec.checkpoint = checkpoint ? (dir / checkpoint->name).string() : "";

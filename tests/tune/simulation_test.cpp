@@ -1,0 +1,109 @@
+#include "tune/simulation.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+TuneOptions options(std::int64_t samples) {
+  return {.metric = "loss", .num_samples = samples, .space = {{"x", uniform(0, 1)}}, .seed = 7};
+}
+
+SimulatedTrainable decaying(std::uint64_t iterations, double seconds = 1) {
+  return {.iterations = iterations, .step = [seconds](SimulatedStep& step) {
+            const double loss = step.config.get<double>("x") + 1.0 / static_cast<double>(step.iteration);
+            return SimulatedResult{{{"loss", loss}}, seconds};
+          }};
+}
+
+bool same(const Simulation& a, const Simulation& b) {
+  if (a.timeline.size() != b.timeline.size() || a.seconds != b.seconds) return false;
+  for (std::size_t i = 0; i < a.timeline.size(); ++i) {
+    const auto &x = a.timeline[i], &y = b.timeline[i];
+    if (x.time_s != y.time_s || x.trial != y.trial || x.iteration != y.iteration || x.value != y.value) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/simulation") {
+  TEST_CASE("trials take the virtual time that their steps say, side by side on the workers") {
+    const Simulation one = simulate(options(6), decaying(4, 10));
+    CHECK(one.seconds == doctest::Approx(240));
+    CHECK(one.timeline.size() == 24);
+    CHECK(one.busy_seconds == doctest::Approx(240));
+    const Simulation three = simulate(options(6), decaying(4, 10), {.workers = 3, .start_seconds = 5});
+    CHECK(three.seconds == doctest::Approx(90));
+    CHECK(three.busy_seconds == doctest::Approx(270));
+    for (const TrialResult& trial : three.grid.trials()) {
+      CHECK(trial.state == TrialState::kTerminated);
+      CHECK(trial.iterations == 4);
+      CHECK(trial.time_total_s == doctest::Approx(40));
+    }
+  }
+
+  TEST_CASE("the same seed gives the same timeline, with stragglers and drops too; another seed another one") {
+    const SimulatedCluster cluster{.workers = 5, .straggler_sd = 0.5, .drop_probability = 0.02};
+    TuneOptions tuned = options(40);
+    tuned.max_failures = 3;
+    tuned.scheduler = asha({.max_t = 9, .reduction_factor = 3});
+    const Simulation first = simulate(tuned, decaying(0), cluster);
+    CHECK(same(first, simulate(tuned, decaying(0), cluster)));
+    tuned.seed = 8;
+    CHECK_FALSE(same(first, simulate(tuned, decaying(0), cluster)));
+  }
+
+  TEST_CASE("stragglers take 1 + |N(0, sd)| times as long") {
+    const Simulation done = simulate(options(2000), decaying(1), {.workers = 2000, .straggler_sd = 0.5});
+    double sum = 0, smallest = INFINITY;
+    for (const SimulatedReport& report : done.timeline) sum += report.time_s, smallest = std::min(smallest, report.time_s);
+    CHECK(smallest >= 1);
+    CHECK(sum / 2000 == doctest::Approx(1 + 0.5 * std::sqrt(2 / 3.14159265)).epsilon(0.02));
+  }
+
+  TEST_CASE("a dropped trial is a failure: it goes on from its last checkpoint as often as max_failures says") {
+    const SimulatedCluster cluster{.workers = 50, .drop_probability = 0.05};
+    const Simulation lost = simulate(options(1000), decaying(10), cluster);
+    const double survivors = static_cast<double>(1000 - lost.grid.errors().size()) / 1000;
+    CHECK(survivors == doctest::Approx(std::pow(0.95, 10)).epsilon(0.1));
+    TuneOptions again = options(200);
+    again.max_failures = -1;
+    const Simulation kept = simulate(again, decaying(10), cluster);
+    CHECK(kept.grid.errors().empty());
+    CHECK(kept.timeline.size() == 2000);  // no result is lost or given twice
+  }
+
+  TEST_CASE("a table of learning curves is followed row by row") {
+    TuneOptions tuned{.metric = "acc", .mode = Mode::kMax, .space = {{"row", grid_search({0, 1, 2})}}, .seed = 1};
+    const Simulation done = simulate(tuned, learning_curves("acc", {{1, 2, 3}, {4, 5}, {6}}, 2));
+    CHECK(done.seconds == doctest::Approx(12));
+    CHECK(done.grid[0].iterations == 3);
+    CHECK(done.grid[1].metrics.get("acc") == 5);
+    CHECK(done.grid.best().index == 2);
+  }
+
+  TEST_CASE("a step that throws fails its trial only") {
+    TuneOptions tuned{.metric = "acc", .space = {{"row", grid_search({0, 5})}}, .seed = 1};
+    const Simulation done = simulate(tuned, learning_curves("acc", {{1, 2}}));
+    CHECK(done.grid[0].state == TrialState::kTerminated);
+    CHECK(has(done.grid[1].error, "row 5 of a table of 1 rows"));
+  }
+
+  TEST_CASE("an endless trainable needs something that stops it, and options are checked as in a real run") {
+    CHECK(has(error_of([] { simulate(options(1), decaying(0)); }), "nothing stops it"));
+    CHECK(has(error_of([] { simulate(options(0), decaying(1)); }), "num_samples"));
+    CHECK(has(error_of([] { simulate(options(1), {}); }), "step is empty"));
+    CHECK(has(error_of([] { simulate(options(1), decaying(1), {.drop_probability = 1}); }), "drop_probability"));
+    CHECK(has(error_of([] { simulate(options(1), decaying(1), {.workers = 0}); }), "workers"));
+  }
+}

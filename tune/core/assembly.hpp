@@ -1,0 +1,25 @@
+#pragma once
+// From TuneOptions to the parts of an experiment: what tune::run and a simulation have in common. Pure.
+#include <cstddef>
+#include <string>
+
+#include "tune/core/experiment.hpp"
+#include "tune/core/trial_actor.hpp"
+#include "tune/options.hpp"
+#include "tune/result_grid.hpp"
+
+namespace manta::tune {
+
+/// InvalidArgument for options that make no sense, and what a sample_from function throws.
+void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total);
+
+/// What makes two experiments the same. The seed stands apart: it may be left out when resuming.
+ExperimentCreated describe(const TuneOptions& options, const Trainable& trainable, std::string name);
+
+ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
+                               const Resources& total, std::size_t concurrency);
+
+/// What the experiment has found so far. `signal`: the one that ended it, or 0.
+ResultGrid collect(const Experiment& experiment, const std::string& name, int signal);
+
+}  // namespace manta::tune

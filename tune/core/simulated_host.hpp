@@ -1,0 +1,83 @@
+#pragma once
+// SimulatedHost: trials as formulas on a virtual clock, and the checkpoints that they "write". Used by the driver's
+// thread only.
+#include <map>
+#include <queue>
+#include <unordered_map>
+
+#include "tune/core/checkpoint_store.hpp"
+#include "tune/core/trial_host.hpp"
+#include "tune/simulation.hpp"
+
+namespace manta::tune {
+
+/// The states of simulated trials, by the name that a directory would have.
+class MemoryCheckpoints final : public CheckpointStore {
+ public:
+  void make_trial_dir(const std::filesystem::path&) override {}
+  bool contains(const std::filesystem::path& checkpoint) const override { return states_.contains(key(checkpoint)); }
+  void copy(const std::filesystem::path& source, const std::filesystem::path& trial_dir, const std::string& name) override;
+  void remove(const std::filesystem::path& trial_dir, const std::string& name) override { states_.erase(key(trial_dir / name)); }
+  void remove_leftovers(const std::filesystem::path& trial_dir, const std::vector<std::string>& keep) override;
+
+  void save(const std::filesystem::path& checkpoint, std::vector<double> state) { states_[key(checkpoint)] = std::move(state); }
+  std::vector<double> load(const std::filesystem::path& checkpoint) const;
+  std::size_t size() const noexcept { return states_.size(); }
+
+ private:
+  /// The driver names a checkpoint by an absolute path or one from here: the trial's directory and the name are enough.
+  static std::string key(const std::filesystem::path& checkpoint);
+  std::unordered_map<std::string, std::vector<double>> states_;
+};
+
+class SimulatedHost final : public TrialHost {
+ public:
+  /// Borrows the store.
+  SimulatedHost(SimulatedTrainable trainable, SimulatedCluster cluster, MemoryCheckpoints& checkpoints);
+
+  void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
+  void answer(TrialIndex trial, Decision decision) override;
+  void kill(TrialIndex trial) override;
+  /// The next thing that happens; the clock goes there. Never waits.
+  std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
+
+  /// The virtual clock, in seconds.
+  double now_s() const noexcept { return now_s_; }
+  double busy_s() const noexcept { return busy_s_; }
+
+ private:
+  struct Run {
+    TrialSpec spec{};
+    Config config{};
+    std::uint64_t iteration{0};
+    std::vector<double> state{};
+    double slowness{1};
+    double drop_s{0};  ///< work that it does until it is dropped
+    double since_s{0};
+  };
+  struct Due {
+    double time_s;
+    std::uint64_t order;  ///< of equal times the earlier one first
+    TrialIndex trial;
+    std::uint64_t launch;  ///< what a killed launch would have said, nobody hears
+    HostEvent event;
+  };
+  struct Later {
+    bool operator()(const Due& a, const Due& b) const { return a.time_s != b.time_s ? a.time_s > b.time_s : a.order > b.order; }
+  };
+  void go_on(TrialIndex trial, double delay_s);
+  void say(TrialIndex trial, double delay_s, TrialReply reply, bool crashed = false);
+  void leave(TrialIndex trial);
+
+  SimulatedTrainable trainable_;
+  SimulatedCluster cluster_;
+  MemoryCheckpoints& checkpoints_;
+  std::map<TrialIndex, Run> runs_;
+  std::map<TrialIndex, std::uint64_t> launches_;
+  std::priority_queue<Due, std::vector<Due>, Later> due_;
+  std::uint64_t order_{0};
+  double now_s_{0};
+  double busy_s_{0};
+};
+
+}  // namespace manta::tune

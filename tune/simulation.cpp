@@ -1,0 +1,102 @@
+#include "tune/simulation.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "runtime/errors.hpp"
+#include "tune/core/assembly.hpp"
+#include "tune/core/runner.hpp"
+#include "tune/core/simulated_host.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// A simulation is not resumed, so nobody reads its journal.
+class NoLog final : public EventLog {
+ public:
+  void append(std::span<const std::byte>) override {}
+  void sync() override {}
+  void for_each(const std::function<void(std::span<const std::byte>)>&) const override {}
+};
+
+class Timeline final : public Reporter {
+ public:
+  explicit Timeline(const SimulatedHost& host) : host_(host) {}
+  void on_event(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) override {
+    const auto* report = std::get_if<TrialReported>(&event);
+    if (!report || !effects.recorded) return;
+    const double value = report->metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
+    reports.push_back({host_.now_s(), report->trial, report->iteration, value});
+  }
+
+  std::vector<SimulatedReport> reports{};
+
+ private:
+  const SimulatedHost& host_;
+};
+
+Resources resources_of(const SimulatedCluster& cluster, const TrialResources& trial) {
+  const auto times = [&](Amount each) { return Amount::from_raw(each.raw() * static_cast<std::int64_t>(cluster.workers)); };
+  Resources total;
+  total.set("CPU", times(trial.num_cpus > Amount(0) ? trial.num_cpus : Amount(1)));
+  total.set("GPU", times(trial.num_gpus));
+  for (const auto& [name, amount] : trial.custom) total.set(name, times(amount));
+  for (const auto& [name, amount] : trial.workers) total.set(name, total[name] + times(amount));
+  return total;
+}
+
+void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
+  if (!trainable.step) throw InvalidArgument("simulate: SimulatedTrainable::step is empty; it says what an iteration reports.");
+  if (cluster.workers < 1) throw InvalidArgument("simulate: SimulatedCluster::workers is 0; it must be 1 or more.");
+  if (!(cluster.straggler_sd >= 0) || !(cluster.start_seconds >= 0))
+    throw InvalidArgument("simulate: straggler_sd and start_seconds must be 0 or more.");
+  if (!(cluster.drop_probability >= 0) || !(cluster.drop_probability < 1))
+    throw InvalidArgument("simulate: drop_probability must be from 0 to below 1.");
+}
+
+}  // namespace
+
+SimulatedTrainable learning_curves(std::string metric, std::vector<std::vector<double>> curves, double seconds_per_iteration) {
+  SimulatedTrainable trainable{.name = "learning_curves"};
+  for (const auto& row : curves) trainable.iterations = std::max<std::uint64_t>(trainable.iterations, row.size());
+  trainable.step = [metric = std::move(metric), curves = std::move(curves),
+                    seconds_per_iteration](SimulatedStep& step) -> std::optional<SimulatedResult> {
+    const auto row = step.config.get<std::uint64_t>("row");
+    if (row >= curves.size())
+      throw InvalidArgument("learning_curves: the configuration asks for row " + std::to_string(row) + " of a table of " +
+                            std::to_string(curves.size()) + " rows.");
+    if (step.iteration > curves[row].size()) return std::nullopt;
+    return SimulatedResult{{{metric, curves[row][step.iteration - 1]}}, seconds_per_iteration};
+  };
+  return trainable;
+}
+
+Simulation simulate(const TuneOptions& options, const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
+  check(trainable, cluster);
+  const Trainable stand_in{trainable.name, trainable.iterations != 0, {}};
+  const Resources total = resources_of(cluster, options.resources);
+  check_options(options, stand_in, total);
+  const auto most = static_cast<std::size_t>(options.max_concurrent);
+  const std::size_t concurrency = most == 0 ? cluster.workers : std::min(most, cluster.workers);
+  const std::string name = options.name.empty() ? trainable.name : options.name;
+  const ExperimentCreated header = describe(options, stand_in, name);
+  const auto checkpoints = std::make_shared<MemoryCheckpoints>();
+  SimulatedHost host(trainable, cluster, *checkpoints);
+  Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(), name, {},
+                        [&host] { return static_cast<std::int64_t>(std::llround(host.now_s() * 1000)); }, checkpoints);
+  experiment.begin(header, 0);
+  Timeline timeline(host);
+  const auto now = [&host] {
+    return Runner::SteadyClock::time_point(std::chrono::duration_cast<Runner::SteadyClock::duration>(std::chrono::duration<double>(host.now_s())));
+  };
+  Runner runner(experiment, host, timeline,
+                {concurrency, header.seed, options.checkpoints.frequency, std::chrono::duration<double>(options.stop_grace_s)},
+                [] { return false; }, now);
+  runner.run();
+  return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s()};
+}
+
+}  // namespace manta::tune
