@@ -56,6 +56,22 @@ std::unique_ptr<EventLog> memory() { return std::make_unique<MemoryEventLog>(); 
 }  // namespace
 
 TEST_SUITE("tune/core") {
+  TEST_CASE("the scheduler completes a trial's configuration before it is made") {
+    class Filling final : public Scheduler {
+      void fill_config(TrialIndex trial, Config& config) const override { config.set("y", static_cast<int>(trial)); }
+      void on_trial_add(TrialIndex trial, const Config& config) override { REQUIRE(config.get<TrialIndex>("y") == trial); }
+      Verdict on_result(TrialIndex, const ResultView&) override { return {}; }
+      std::string save() const override { return {}; }
+      void restore(std::string_view) override {}
+    };
+    const TempDir dir;
+    Life life = told(pause_at_2);
+    life.scheduler.make = [](const SchedulerContext&) { return std::make_unique<Filling>(); };
+    const auto outcome = life.run(memory(), dir.path());
+    CHECK(outcome.trials.at(2).config.get<int>("y") == 2);
+    CHECK(outcome.trials.at(2).config.contains("x"));
+  }
+
   TEST_CASE("trials that nobody will ever release end when nothing else is left") {
     const TempDir dir;
     const auto outcome = told(pause_at_2).run(memory(), dir.path());
@@ -133,6 +149,43 @@ TEST_SUITE("tune/core") {
     CHECK(outcome.trials[1].exploits == 0);
     CHECK(outcome.trials[1].config.contains("x"));
     CHECK(outcome.trials[1].iteration == 4);
+  }
+
+  TEST_CASE("paused trials take over another one's checkpoint as well") {
+    const TempDir dir;
+    Config explored;
+    explored.set("x", 7.0);
+    const auto answer = [explored](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial < 2 && result.iteration == trial + 1) verdict.decision = Decision::kPause;
+      if (trial == 2 && result.iteration == 3) verdict.exploit_others = {{0, Exploit{2, explored, "@perturbed[x=7]"}}};
+      return verdict;
+    };
+    Verdict release;
+    release.resume = {0, 1};
+    const auto outcome = told(answer, release).run(memory(), dir.path());
+    CHECK(outcome.trials[0].exploits == 1);
+    CHECK(outcome.trials[0].config == explored);
+    CHECK(outcome.trials[0].iteration == 4);
+    CHECK(outcome.launches.at(0) == 2);
+    CHECK(outcome.trials[1].exploits == 0);
+  }
+
+  TEST_CASE("a trial that is its own donor goes on from its own checkpoint with another configuration") {
+    const TempDir dir;
+    Config changed;
+    changed.set("x", 3.0);
+    const auto answer = [changed](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial != 1 || result.iteration != 2) return verdict;
+      verdict.decision = Decision::kPause;
+      verdict.exploit = Exploit{1, changed, "@replayed"};
+      return verdict;
+    };
+    const auto outcome = told(answer).run(memory(), dir.path());
+    CHECK(outcome.trials[1].config == changed);
+    CHECK(outcome.trials[1].iteration == 4);
+    CHECK(outcome.launches.at(1) == 2);
   }
 
   TEST_CASE("resources that the scheduler gives a trial stay with it") {

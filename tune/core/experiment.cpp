@@ -42,8 +42,7 @@ Effects Experiment::apply(EventBody body) {
   log_->append(encode_event(event));
   Effects effects = machine_.step(event);
   write_files(event, effects);
-  const auto trial = std::visit(TrialOf{}, event.body);
-  if (trial && effects.exploited) clone_checkpoint(machine_.trial(*trial));
+  for (const Exploited& copied : effects.exploits) clone_checkpoint(machine_.trial(copied.trial));
   if (!effects.superseded.empty()) remove_superseded(effects);
   return effects;
 }

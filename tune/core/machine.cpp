@@ -113,6 +113,7 @@ void ExperimentMachine::on(const TrialCreated& event, Effects&) {
   std::snprintf(number, sizeof number, "_%05u", event.trial);
   Trial trial{.index = event.trial, .id = options_.trial_prefix + number, .tag = event.tag, .config = event.config};
   trial.name = options_.trainable + "_" + trial.id;
+  scheduler_->fill_config(event.trial, trial.config);
   trials_.push_back(std::move(trial));
   ++counts_[static_cast<std::size_t>(TrialState::kPending)];
   ++unfinished_;
@@ -212,6 +213,8 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
 void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
   const bool paused = event.trial < trials_.size() && trials_[event.trial].state == TrialState::kPaused;
   Trial& trial = expect(event.trial, paused ? TrialState::kPaused : TrialState::kRunning, "checkpointed");
+  if (paused && trial.cloned)  // saved when it paused, before it became another one's copy
+    return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
   add_checkpoint(trial, {event.iteration, event.checkpoint, std::nullopt}, effects);
 }
 

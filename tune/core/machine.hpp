@@ -39,13 +39,21 @@ struct Superseded {
   CheckpointRef checkpoint{};
 };
 
+/// A trial that goes on as another one's copy from now on.
+struct Exploited {
+  TrialIndex trial{0};
+  TrialIndex donor{0};             ///< itself, when only its configuration is another
+  std::uint64_t from_iteration{0};  ///< the trial's before
+};
+
 /// What the driver has to do after an event.
 struct Effects {
   Decision decision{Decision::kContinue};    ///< what to answer to a report
   bool recorded{false};                      ///< a new result row
   bool ended{false};                         ///< the trial reached its last state
   std::vector<TrialIndex> others_ended{};    ///< other trials that the event ended; one that runs has to be stopped
-  bool exploited{false};                     ///< the trial goes on as a copy: its new checkpoint has to be made
+  bool exploited{false};                     ///< the event's trial goes on as a copy of another one
+  std::vector<Exploited> exploits{};         ///< all that do: their new checkpoints have to be made
   std::vector<Superseded> superseded{};
 };
 

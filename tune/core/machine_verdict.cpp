@@ -15,6 +15,8 @@ bool ExperimentMachine::carry_out(const Verdict& verdict, Effects& effects) {
     end_other(trials_[index], effects);
     moved = true;
   }
+  for (const auto& [index, copied] : verdict.exploit_others)
+    if (trials_.at(index).state == TrialState::kPaused) exploit(trials_[index], copied, effects);
   for (const TrialIndex index : verdict.resume) {
     if (trials_.at(index).state != TrialState::kPaused) continue;
     resume(trials_[index]);
@@ -25,7 +27,9 @@ bool ExperimentMachine::carry_out(const Verdict& verdict, Effects& effects) {
 
 void ExperimentMachine::pause(Trial& trial, const Verdict& verdict, Effects& effects) {
   if (verdict.resources) trial.resources = verdict.resources;
-  const bool moves = (verdict.exploit && exploit(trial, *verdict.exploit, effects)) || verdict.resources;
+  const bool copied = verdict.exploit && exploit(trial, *verdict.exploit, effects);
+  effects.exploited = copied && verdict.exploit->donor != trial.index;
+  const bool moves = copied || verdict.resources;
   searcher_->on_pause(trial.index);
   set_state(trial, TrialState::kPaused);
   if (moves) resume(trial);
@@ -38,17 +42,20 @@ void ExperimentMachine::resume(Trial& trial) {
 
 bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& effects) {
   const Trial& donor = trials_.at(exploit.donor);
-  if (donor.checkpoints.empty() || donor.index == trial.index) return false;
-  const CheckpointRef& taken = donor.checkpoints.back();
-  // A name that the trial has never had: iterations are counted anew from the donor's.
-  const std::string name = checkpoint_name(taken.iteration) + "_clone" + std::to_string(++trial.exploits);
-  for (CheckpointRef& own : trial.checkpoints) effects.superseded.push_back({trial.index, std::move(own)});
-  trial.checkpoints = {{taken.iteration, name, std::nullopt}};
-  trial.cloned = ClonedCheckpoint{donor.index, taken.name, name};
+  const bool own = donor.index == trial.index;
+  if (!own && donor.checkpoints.empty()) return false;
+  effects.exploits.push_back({trial.index, donor.index, trial.iteration});
+  ++trial.exploits;
   trial.config = exploit.config;
   trial.exploit_tag = exploit.tag;
+  if (own) return true;
+  const CheckpointRef& taken = donor.checkpoints.back();
+  // A name that the trial has never had: iterations are counted anew from the donor's.
+  const std::string name = checkpoint_name(taken.iteration) + "_clone" + std::to_string(trial.exploits);
+  for (CheckpointRef& kept : trial.checkpoints) effects.superseded.push_back({trial.index, std::move(kept)});
+  trial.checkpoints = {{taken.iteration, name, std::nullopt}};
+  trial.cloned = ClonedCheckpoint{donor.index, taken.name, name};
   trial.iteration = taken.iteration;
-  effects.exploited = true;
   return true;
 }
 

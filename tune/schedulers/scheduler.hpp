@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tune/config.hpp"
@@ -18,7 +19,8 @@ namespace manta::tune {
 enum class Decision : std::uint8_t { kContinue, kStop, kPause };
 
 /// The trial goes on as a copy of another one: from the donor's newest checkpoint, with this configuration, counting
-/// iterations from the donor's. Where the donor has no checkpoint, nothing happens.
+/// iterations from the donor's. Where the donor has no checkpoint, nothing happens. A trial that is its own donor goes on
+/// from its own newest checkpoint with the other configuration.
 struct Exploit {
   TrialIndex donor{0};
   Config config{};
@@ -32,6 +34,7 @@ struct Verdict {
   std::vector<TrialIndex> stop{};          ///< trials that end now
   std::vector<TrialIndex> resume{};        ///< paused trials that may run again
   std::optional<Exploit> exploit{};        ///< with kPause: the trial waits to go on like that
+  std::vector<std::pair<TrialIndex, Exploit>> exploit_others{};  ///< paused trials that will go on like that; they stay paused
   std::optional<TrialResources> resources{};  ///< with kPause: the trial waits to go on with these
 
   Verdict() = default;
@@ -49,6 +52,8 @@ class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
+  /// Before a trial is made: completes or replaces the configuration that the searcher gave it.
+  virtual void fill_config(TrialIndex, Config&) const {}
   virtual void on_trial_add(TrialIndex, const Config&) {}
   virtual Verdict on_result(TrialIndex, const ResultView&) = 0;
   /// The trial ended by itself or by a stopper; `last` is its last result, or null.
