@@ -24,6 +24,13 @@ target_link_libraries(manta_dep_rocksdb INTERFACE "${ROCKSDB_LIBRARY}")
 
 find_path(PROTOZERO_INCLUDE_DIR protozero/pbf_writer.hpp REQUIRED)  # headers only
 
+# Headers only: linear algebra, L-BFGS-B, Sobol's sequence and special functions for the searchers that fit models.
+find_path(EIGEN_INCLUDE_DIR Eigen/Core PATH_SUFFIXES eigen3 REQUIRED)
+find_path(LBFGSPP_INCLUDE_DIR LBFGSB.h REQUIRED)
+find_path(BOOST_INCLUDE_DIR boost/random/sobol.hpp REQUIRED)
+add_library(manta_dep_eigen INTERFACE)
+target_include_directories(manta_dep_eigen SYSTEM INTERFACE "${EIGEN_INCLUDE_DIR}")
+
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
 add_library(manta_dep_xxhash INTERFACE)
 target_link_libraries(manta_dep_xxhash INTERFACE "${XXHASH_LIBRARY}")

@@ -64,6 +64,8 @@ THIRD_PARTIES = {
     "zlib.h": (("train",), "gzipped data sets"),
     "xxhash.h": (("runtime/store", "runtime/actors", "runtime:facade", "train"), "checksums"),
     "ray": (("bench",), "bench/peers runs the same work in Ray"),
+    "Eigen": (("tune", "tests"), "linear algebra of the searchers that fit models"),
+    "LBFGSB.h": (("tune",), "fits of hyper-parameters, climbs of acquisition functions"),
     "doctest": (("tests",), "tests"),
     "ray": (("bench",), "a rival, measured beside ours: bench/peers"),
 }

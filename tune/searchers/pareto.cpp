@@ -1,0 +1,143 @@
+#include "tune/searchers/pareto.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace manta::tune {
+
+namespace {
+
+bool has_nan(const Losses& losses) noexcept {
+  return std::any_of(losses.begin(), losses.end(), [](double loss) { return std::isnan(loss); });
+}
+
+double box(const Losses& point, const Losses& reference) {
+  double volume = 1;
+  for (std::size_t k = 0; k < point.size(); ++k) volume *= reference[k] - point[k];
+  return volume;
+}
+
+/// The area below `reference` of points that are all below it.
+double area(std::vector<Losses> points, const Losses& reference) {
+  std::sort(points.begin(), points.end());
+  double total = 0, lowest = reference[1];
+  for (const Losses& point : points) {
+    if (point[1] >= lowest) continue;
+    total += (reference[0] - point[0]) * (lowest - point[1]);
+    lowest = point[1];
+  }
+  return total;
+}
+
+std::vector<Losses> front_of(const std::vector<Losses>& points) {
+  std::vector<Losses> front;
+  for (std::size_t i : pareto_front(points)) front.push_back(points[i]);
+  std::sort(front.begin(), front.end());
+  front.erase(std::unique(front.begin(), front.end()), front.end());
+  return front;
+}
+
+/// The volume of a front: each point adds its box less what of it the later ones dominate.
+double volume(const std::vector<Losses>& front, const Losses& reference) {
+  if (reference.size() == 2) return area(front, reference);
+  double total = 0;
+  for (std::size_t i = 0; i < front.size(); ++i) {
+    std::vector<Losses> within;
+    for (std::size_t j = i + 1; j < front.size(); ++j) {
+      Losses corner(reference.size());
+      for (std::size_t k = 0; k < corner.size(); ++k) corner[k] = std::max(front[i][k], front[j][k]);
+      within.push_back(std::move(corner));
+    }
+    total += box(front[i], reference) - volume(front_of(within), reference);
+  }
+  return total;
+}
+
+}  // namespace
+
+bool dominates(const Losses& a, const Losses& b) noexcept {
+  if (has_nan(a)) return false;
+  if (has_nan(b)) return true;
+  bool smaller = false;
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    if (a[k] > b[k]) return false;
+    smaller |= a[k] < b[k];
+  }
+  return smaller;
+}
+
+std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
+  // In lexicographic order a point can only be dominated by one before it; of those it is enough to look at the front.
+  std::vector<std::size_t> order(points.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const bool nan_a = has_nan(points[a]), nan_b = has_nan(points[b]);
+    return nan_a || nan_b ? nan_a < nan_b : points[a] < points[b];
+  });
+  std::vector<std::size_t> front;
+  for (std::size_t i : order)
+    if (std::none_of(front.begin(), front.end(), [&](std::size_t j) { return dominates(points[j], points[i]); }))
+      front.push_back(i);
+  std::sort(front.begin(), front.end());
+  return front;
+}
+
+std::vector<std::size_t> nondominated_ranks(const std::vector<Losses>& points) {
+  std::vector<std::size_t> ranks(points.size(), 0), left(points.size());
+  std::iota(left.begin(), left.end(), std::size_t{0});
+  for (std::size_t rank = 0; !left.empty(); ++rank) {
+    std::vector<Losses> rest;
+    for (std::size_t i : left) rest.push_back(points[i]);
+    std::vector<std::size_t> next;
+    const auto front = pareto_front(rest);
+    for (std::size_t i = 0; i < left.size(); ++i) {
+      if (std::binary_search(front.begin(), front.end(), i))
+        ranks[left[i]] = rank;
+      else
+        next.push_back(left[i]);
+    }
+    left = std::move(next);
+  }
+  return ranks;
+}
+
+std::vector<double> crowding_distances(const std::vector<Losses>& front) {
+  const std::size_t n = front.size();
+  std::vector<double> distances(n, 0);
+  if (n == 0) return distances;
+  const double inf = std::numeric_limits<double>::infinity();
+  std::vector<std::size_t> order(n);
+  for (std::size_t k = 0; k < front.front().size(); ++k) {
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto loss = [&](std::size_t i) { return std::isnan(front[i][k]) ? inf : front[i][k]; };
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return loss(a) < loss(b); });
+    const auto gap = [&](std::size_t a, std::size_t b) { return loss(a) == loss(b) ? 0 : loss(b) - loss(a); };
+    const double range = gap(order.front(), order.back());
+    if (range == 0) continue;  // all alike: this objective tells nothing
+    distances[order.front()] = distances[order.back()] = inf;
+    for (std::size_t i = 1; i + 1 < n; ++i) {
+      const double between = gap(order[i - 1], order[i + 1]);
+      distances[order[i]] += std::isinf(range) ? (std::isinf(between) ? 1 : 0) : between / range;
+    }
+  }
+  return distances;
+}
+
+double hypervolume(std::vector<Losses> points, const Losses& reference) {
+  std::erase_if(points, [&](const Losses& point) {
+    for (std::size_t k = 0; k < point.size(); ++k)
+      if (!(point[k] < reference[k])) return true;
+    return false;
+  });
+  if (points.empty()) return 0;
+  for (const Losses& point : points)
+    if (std::any_of(point.begin(), point.end(), [](double loss) { return std::isinf(loss); }))
+      return std::numeric_limits<double>::infinity();
+  if (reference.size() == 1) return reference[0] - (*std::min_element(points.begin(), points.end()))[0];
+  return volume(front_of(points), reference);
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,45 @@
+#pragma once
+// The saved state of a searcher as text: numbers separated by blanks, doubles bit for bit. Pure.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace manta::tune {
+
+class StateWriter {
+ public:
+  StateWriter& put(std::uint64_t number);
+  StateWriter& put(double number);
+  StateWriter& put(std::span<const double> numbers);  ///< with their count
+  StateWriter& put(const std::vector<double>& numbers) { return put(std::span<const double>(numbers)); }
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// Reads what a StateWriter wrote, in the same order. StorageCorruption, naming `what`, when the text ends early or holds
+/// something else.
+class StateReader {
+ public:
+  StateReader(std::string_view text, std::string_view what) : rest_(text), what_(what) {}
+
+  std::uint64_t integer();
+  double number();
+  std::vector<double> numbers();
+  /// A count of things that follow: one larger than the text that is left is not believed.
+  std::size_t count();
+  /// Requires that all was read.
+  void end() const;
+
+ private:
+  std::string_view word();
+  [[noreturn]] void fail() const;
+
+  std::string_view rest_;
+  std::string_view what_;
+};
+
+}  // namespace manta::tune
