@@ -6,6 +6,7 @@
 //   auto name = config.get_or<std::string>("optimizer", "sgd");
 //
 // A plain value in the order of the search space; reading is thread-safe.
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -21,6 +22,10 @@ class Config {
  public:
   Config() = default;
   explicit Config(Value::Dict entries) : entries_(std::move(entries)) {}
+  /// {{"lr", 0.01}, {"model/width", 64}}: names are paths.
+  Config(std::initializer_list<Entry> entries) {
+    for (const Entry& entry : entries) set(entry.name, entry.value);
+  }
 
   /// The parameter at `path` as T: bool, any integer or floating-point type, std::string, std::vector of these, Value,
   /// or Config for a nested table. NotFound when there is no such parameter, InvalidArgument when it is of another type

@@ -23,6 +23,7 @@
 #include "tune/options.hpp"
 #include "tune/result_grid.hpp"
 #include "tune/search_space.hpp"
+#include "tune/searchers/tpe.hpp"
 #include "tune/trial_context.hpp"
 
 namespace manta::tune {

@@ -1,0 +1,138 @@
+// What all searchers that learn share, by the example of TPE.
+#include "tune/searchers/model_searcher.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "runtime/errors.hpp"
+#include "search_support.hpp"
+#include "support.hpp"
+#include "tune/searchers/tpe.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+Space conditional() {
+  return {{"x", uniform(-10, 10)},
+          {"y", uniform(-10, 10)},
+          {"kind", choice({"a", "b"})},
+          {"depth", randint(1, 5), when("kind", "a")},
+          {"twice", sample_from([](Random& r, const Config& c) { return 2 * c.get<double>("x") + r.uniform(); })}};
+}
+
+}  // namespace
+
+TEST_SUITE("tune/searchers") {
+  TEST_CASE("29: save and restore gives the same next suggestions, with trials still running") {
+    const auto first = tpe().make(context_of(conditional(), 11));
+    search(*first, bowl, 30);
+    for (TrialIndex i = 30; i < 34; ++i) (void)first->suggest(i);
+    finish(*first, 31, NAN);
+    first->on_complete(32, nullptr, 0);
+    finish(*first, 33, 0.5, 4, 4);
+    const auto second = tpe().make(context_of(conditional(), 11));
+    second->restore(first->save());
+    CHECK(second->save() == first->save());
+    for (TrialIndex i = 34; i < 60; ++i) {
+      const Config config = first->suggest(i).config;
+      REQUIRE(second->suggest(i).config == config);
+      finish(*first, i, bowl(config));
+      finish(*second, i, bowl(config));
+    }
+    CHECK_THROWS_AS(tpe().make(context_of(square()))->restore(first->save()), InvalidArgument);
+    CHECK_THROWS_AS(tpe().make(context_of(square()))->restore("{}"), InvalidArgument);
+  }
+
+  TEST_CASE("one seed gives the same suggestions for the same order of results, another seed others") {
+    const auto run = [](std::uint64_t seed) {
+      const auto searcher = tpe().make(context_of(conditional(), seed));
+      std::string all;
+      search(*searcher, [&](const Config& c) { return all += c.describe(), bowl(c); }, 40);
+      return all;
+    };
+    CHECK(run(5) == run(5));
+    CHECK(run(5) != run(6));
+  }
+
+  TEST_CASE("points to evaluate come first, exactly as given, and what they leave out is drawn") {
+    const SearchOptions common{.points_to_evaluate = {{{"x", 1.1}, {"kind", "a"}, {"depth", 3}},
+                                                      {{"x", 2.2}, {"y", 0.1}, {"kind", "b"}, {"depth", 2}, {"twice", 0.0}}}};
+    const auto searcher = tpe({.common = common}).make(context_of(conditional()));
+    const Config first = searcher->suggest(0).config, second = searcher->suggest(1).config;
+    CHECK(first.get<double>("x") == 1.1);
+    CHECK(first.get<int>("depth") == 3);
+    CHECK(first.contains("y"));
+    CHECK(first.get<double>("twice") >= 2.2);
+    CHECK(second.get<double>("y") == 0.1);
+    CHECK(second.get<double>("twice") == 0);
+    CHECK_FALSE(second.contains("depth"));  // inactive where kind is b
+    CHECK(searcher->suggest(2).config.get<double>("x") != 1.1);
+    const auto error = [](const Config& point) {
+      return error_of([&] { tpe({.common = {.points_to_evaluate = {point}}}).make(context_of(conditional())); });
+    };
+    CHECK(has(error({{"z", 1}}), "'z'"));
+    CHECK(has(error({{"x", 11}}), "not of uniform(-10, 10)"));
+  }
+
+  TEST_CASE("29: AddEvaluatedPoint: what was evaluated beforehand is learned from, and no start-up trial is needed for it") {
+    std::vector<EvaluatedPoint> evaluated;
+    for (int i = -9; i < 10; ++i)
+      for (int j = -9; j < 10; j += 3) {
+        const Config config{{"x", static_cast<double>(i)}, {"y", static_cast<double>(j)}};
+        evaluated.push_back({config, {{"loss", bowl(config)}}});
+      }
+    const auto searcher = tpe({.common = {.evaluated = evaluated}}).make(context_of(square()));
+    double mean = 0;
+    for (TrialIndex i = 0; i < 10; ++i) mean += bowl(searcher->suggest(i).config) / 10;
+    CHECK(mean < 30);  // the mean over the square is 76
+    const auto error = [](const EvaluatedPoint& point) {
+      return error_of([&] { tpe({.common = {.evaluated = {point}}}).make(context_of(square())); });
+    };
+    CHECK(has(error({{{"x", 1}}, {{"loss", 1}}}), "lacks the parameter 'y'"));
+    CHECK(has(error({{{"x", 1}, {"y", 1}}, {{"los", 1}}}), "no metric 'loss'. It has: los"));
+  }
+
+  TEST_CASE("a maximised metric is searched upwards") {
+    SearcherContext context = context_of(square());
+    context.objectives = {{"loss", Mode::kMax}};
+    const auto searcher = tpe().make(context);
+    CHECK(search(*searcher, [](const Config& c) { return -bowl(c); }, 100) <= 0);
+    double mean = 0;
+    for (TrialIndex i = 100; i < 110; ++i) mean += bowl(searcher->suggest(i).config) / 10;
+    CHECK(mean < 30);
+  }
+
+  TEST_CASE("start-up results are waited for when told so, but never for ever (ray #52535)") {
+    const auto waits = tpe({.common = {.startup_trials = 3, .wait_for_startup = true}}).make(context_of(square()));
+    const auto goes_on = tpe({.common = {.startup_trials = 3}}).make(context_of(square()));
+    for (TrialIndex i = 0; i < 3; ++i) (void)waits->suggest(i), (void)goes_on->suggest(i);
+    CHECK(goes_on->suggest(3).kind == Suggestion::Kind::kConfig);
+    const std::string before = waits->save();
+    CHECK(waits->suggest(3).kind == Suggestion::Kind::kWait);
+    CHECK(waits->save() == before);  // waiting changes nothing
+    finish(*waits, 0, 1), finish(*waits, 1, 2);
+    CHECK(waits->suggest(3).kind == Suggestion::Kind::kWait);
+    waits->on_complete(2, nullptr, 0);  // fails: nothing runs any more that could wake the search
+    CHECK(waits->suggest(3).kind == Suggestion::Kind::kConfig);
+  }
+
+  TEST_CASE("there are num_samples trials") {
+    const auto searcher = tpe().make(context_of(square(), 1, 2));
+    CHECK(*searcher->total() == 2);
+    (void)searcher->suggest(0), (void)searcher->suggest(1);
+    CHECK(searcher->suggest(2).kind == Suggestion::Kind::kDone);
+  }
+
+  TEST_CASE("two searchers that differ in an option have different descriptions") {
+    CHECK(tpe().description != tpe({.candidates = 25}).description);
+    CHECK(tpe().description != tpe({.common = {.startup_trials = 9}}).description);
+    CHECK(tpe({.common = {.points_to_evaluate = {{{"x", 1}}}}}).description !=
+          tpe({.common = {.points_to_evaluate = {{{"x", 1.5}}}}}).description);
+    CHECK(tpe({.common = {.evaluated = {{{{"x", 1}}, {{"loss", 1}}}}}}).description !=
+          tpe({.common = {.evaluated = {{{{"x", 1}}, {{"loss", 2}}}}}}).description);
+  }
+}

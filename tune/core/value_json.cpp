@@ -1,0 +1,68 @@
+#include "tune/core/value_json.hpp"
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "runtime/errors.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+constexpr const char* kDouble = "$double";
+
+Json number_json(double number) {
+  if (std::isfinite(number)) return number;
+  return {{kDouble, std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf"}};
+}
+
+Value table_of(const Json& json) {
+  if (json.size() == 1 && json.begin().key() == kDouble && json.begin()->is_string())
+    return std::strtod(json.begin()->get<std::string>().c_str(), nullptr);
+  Value::Dict table;
+  for (const auto& [name, item] : json.items()) table.push_back({name, json_value(item)});
+  return table;
+}
+
+}  // namespace
+
+Json value_json(const Value& value) {
+  if (const auto* boolean = value.as<bool>()) return *boolean;
+  if (const auto* integer = value.as<std::int64_t>()) return *integer;
+  if (const auto* number = value.as<double>()) return number_json(*number);
+  if (const auto* text = value.as<std::string>()) return *text;
+  if (const auto* list = value.as<Value::List>()) {
+    Json array = Json::array();
+    for (const Value& item : *list) array.push_back(value_json(item));
+    return array;
+  }
+  if (const auto* table = value.as<Value::Dict>()) {
+    Json object = Json::object();
+    for (const Entry& entry : *table) object[entry.name] = value_json(entry.value);
+    return object;
+  }
+  return nullptr;
+}
+
+Value json_value(const Json& json) {
+  switch (json.type()) {
+    case Json::value_t::boolean: return json.get<bool>();
+    case Json::value_t::number_integer: return json.get<std::int64_t>();
+    case Json::value_t::number_unsigned:
+      if (json.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        throw InvalidArgument("JSON: " + json.dump() + " does not fit into a signed integer of 64 bits.");
+      return json.get<std::int64_t>();
+    case Json::value_t::number_float: return json.get<double>();
+    case Json::value_t::string: return json.get<std::string>();
+    case Json::value_t::object: return table_of(json);
+    case Json::value_t::array: {
+      Value::List list;
+      for (const Json& item : json) list.push_back(json_value(item));
+      return list;
+    }
+    default: return {};
+  }
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,204 @@
+#include "tune/searchers/model_searcher.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "runtime/errors.hpp"
+#include "tune/core/value_json.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+constexpr int kMaxProposals = 20;  // that may be forbidden, before a random point is taken
+constexpr double kWorst = std::numeric_limits<double>::infinity();
+
+std::string text(const Metrics& metrics) {
+  std::string joined;
+  for (const auto& [name, value] : metrics) joined += (joined.empty() ? "" : ", ") + name + " = " + number_text(value, 17);
+  return joined;
+}
+
+std::string text(const Config& config) { return Value(config.entries()).to_text(17); }
+
+Json numbers_json(const std::vector<double>& numbers) {
+  Json array = Json::array();
+  for (const double number : numbers) array.push_back(value_json(number));
+  return array;
+}
+
+std::vector<double> numbers_of(const Json& array) {
+  std::vector<double> numbers;
+  for (const Json& item : array) numbers.push_back(*json_value(item).as<double>());
+  return numbers;
+}
+
+/// What was said of a parameter, over what went through the encoding: exact to the last bit, and functions too.
+void overlay(Config& config, const Config& given) {
+  for (const auto& [path, value] : given.flat())
+    if (config.contains(path)) config.set(path, value);
+}
+
+}  // namespace
+
+std::string describe(const SearchOptions& options) {
+  std::string points, evaluated;
+  for (const Config& config : options.points_to_evaluate) points += (points.empty() ? "" : "; ") + text(config);
+  for (const auto& [config, metrics] : options.evaluated)
+    evaluated += (evaluated.empty() ? "" : "; ") + text(config) + ": " + text(metrics);
+  return "startup_trials=" + std::to_string(options.startup_trials) +
+         ", wait_for_startup=" + (options.wait_for_startup ? "true" : "false") +
+         (points.empty() ? "" : ", points_to_evaluate=[" + points + "]") +
+         (evaluated.empty() ? "" : ", evaluated=[" + evaluated + "]");
+}
+
+ModelSearcher::ModelSearcher(std::string name, const SearcherContext& context, SearchOptions options, bool learns)
+    : name_(std::move(name)), context_(context), options_(std::move(options)), encoding_(context.space) {
+  if (learns && (context_.objectives.empty() || context_.objectives.front().metric.empty()))
+    throw InvalidArgument("the searcher '" + name_ + "' learns from results: say by which metric (TuneOptions::metric).");
+  check_points();
+  for (std::size_t i = 0; i < options_.evaluated.size(); ++i) add_evaluated(options_.evaluated[i], i);
+}
+
+void ModelSearcher::check_points() const {
+  for (std::size_t i = 0; i < options_.points_to_evaluate.size(); ++i) {
+    const Config& given = options_.points_to_evaluate[i];
+    (void)encoding_.encode(given);
+    if (const Forbidden* forbidden = encoding_.space().forbidden_in(given))
+      throw InvalidArgument("points_to_evaluate: number " + std::to_string(i) + ", " + text(given) + ", is forbidden by " +
+                            forbidden->describe() + ". Take it out.");
+  }
+}
+
+void ModelSearcher::add_evaluated(const EvaluatedPoint& evaluated, std::size_t number) {
+  const std::string who = "evaluated: number " + std::to_string(number) + ", " + text(evaluated.config) + ", ";
+  Observation observation{.point = encoding_.encode(evaluated.config)};
+  const std::vector<bool> active = encoding_.active(observation.point);
+  for (std::size_t d = 0; d < active.size(); ++d)
+    if (active[d] && std::isnan(observation.point[d]))
+      throw InvalidArgument(who + "lacks the parameter '" + encoding_.dimensions()[d].path + "'. Give every active one.");
+  for (const Objective& objective : context_.objectives)
+    if (!evaluated.metrics.contains(objective.metric))
+      throw InvalidArgument(who + "has no metric '" + objective.metric + "'. It has: " + evaluated.metrics.names() + ".");
+  fill(observation, ResultView{.iteration = 0, .time_total_s = 0, .metrics = evaluated.metrics});
+  results_ += observation.state == Observation::State::kComplete;
+  history_.push_back(std::move(observation));
+}
+
+Observation& ModelSearcher::observation_of(TrialIndex trial) {
+  const std::size_t place = options_.evaluated.size() + trial;
+  MANTA_CHECK(place < history_.size());
+  return history_[place];
+}
+
+/// Only while something runs: else nothing would ever wake the search.
+bool ModelSearcher::must_wait(TrialIndex index) const {
+  return options_.wait_for_startup && index >= options_.startup_trials && results_ < options_.startup_trials && running_ > 0;
+}
+
+Suggestion ModelSearcher::suggest(TrialIndex index) {
+  if (index >= context_.num_samples) return {};
+  Random random = Random::stream(context_.seed, index, name_);
+  if (index < options_.points_to_evaluate.size()) {
+    const Config& given = options_.points_to_evaluate[index];
+    std::vector<double> point = encoding_.encode(given);
+    encoding_.complete(point, random);
+    return make(index, std::move(point), &given, random);
+  }
+  if (must_wait(index)) return {Suggestion::Kind::kWait};
+  return make(index, next_point(index, random), nullptr, random);
+}
+
+std::vector<double> ModelSearcher::next_point(TrialIndex index, Random& random) {
+  const bool informed = results_ >= options_.startup_trials && encoding_.size() > 0;
+  for (int i = 0; i < kMaxProposals; ++i) {
+    std::vector<double> point = informed ? propose(index, random) : start_up(index, random);
+    encoding_.complete(point, random);
+    if (!encoding_.is_forbidden(point)) return point;
+  }
+  return encoding_.sample(random);
+}
+
+Suggestion ModelSearcher::make(TrialIndex index, std::vector<double> point, const Config* given, Random& random) {
+  MANTA_CHECK(history_.size() == options_.evaluated.size() + index);
+  Config config = encoding_.decode(point);
+  if (given) overlay(config, *given);
+  encoding_.run_functions(config, random);
+  if (given) overlay(config, *given);
+  for (std::size_t d = 0; d < point.size(); ++d)
+    if (!std::isnan(point[d])) point[d] = encoding_.dimensions()[d].snapped(point[d]);
+  history_.push_back({.point = std::move(point)});
+  ++running_;
+  std::string tag = encoding_.space().tag(config);
+  return {Suggestion::Kind::kConfig, std::move(config), std::move(tag)};
+}
+
+void ModelSearcher::fill(Observation& observation, const ResultView& result) const {
+  observation.losses.clear();
+  bool usable = true;
+  for (const auto& [metric, mode] : context_.objectives) {
+    const double value = result.get(metric).value_or(std::numeric_limits<double>::quiet_NaN());
+    usable &= std::isfinite(value);  // an infinite one is never the best, whichever its sign
+    observation.losses.push_back(!std::isfinite(value) ? kWorst : mode == Mode::kMin ? value : -value);
+  }
+  observation.state = usable ? Observation::State::kComplete : Observation::State::kFailed;
+  observation.step = static_cast<double>(result.iteration);
+}
+
+void ModelSearcher::on_result(TrialIndex trial, const ResultView& result, double rung) {
+  if (rung <= 0) return;
+  Observation so_far{.point = observation_of(trial).point};
+  fill(so_far, result);
+  learn_rung(so_far, rung);
+}
+
+void ModelSearcher::on_complete(TrialIndex trial, const ResultView* last, double rung) {
+  if (last && rung > 0) on_result(trial, *last, rung);
+  Observation& observation = observation_of(trial);
+  if (last) {
+    fill(observation, *last);
+    if (rung > 0 && observation.state == Observation::State::kComplete) observation.state = Observation::State::kPruned;
+  } else {
+    observation.losses.assign(context_.objectives.size(), kWorst);
+    observation.state = Observation::State::kFailed;
+  }
+  --running_;
+  results_ += observation.state != Observation::State::kFailed;
+  learn(observation);
+}
+
+std::string ModelSearcher::save() const {
+  Json trials = Json::array();
+  for (const Observation& o : history_)
+    trials.push_back({numbers_json(o.point), numbers_json(o.losses), static_cast<int>(o.state), value_json(o.step)});
+  return Json{{"searcher", name_}, {"trials", trials}, {"model", save_model()}}.dump();
+}
+
+void ModelSearcher::restore(std::string_view state) {
+  try {
+    const Json json = Json::parse(state);
+    if (json.at("searcher") != name_) throw InvalidArgument("it is of '" + json.at("searcher").get<std::string>() + "'");
+    std::vector<Observation> history;
+    for (const Json& trial : json.at("trials")) {
+      const int kind = trial.at(2).get<int>();
+      Observation observation{numbers_of(trial.at(0)), numbers_of(trial.at(1)), static_cast<Observation::State>(kind),
+                              *json_value(trial.at(3)).as<double>()};
+      if (observation.point.size() != encoding_.size() || kind < 0 || kind > static_cast<int>(Observation::State::kFailed))
+        throw InvalidArgument("it is of another search space");
+      history.push_back(std::move(observation));
+    }
+    history_ = std::move(history);
+    restore_model(json.at("model").get<std::string>());
+  } catch (const std::exception& error) {
+    throw InvalidArgument("the saved state of the searcher '" + name_ + "' cannot be restored: " + error.what() +
+                          ". Give it to a searcher with the same space and options.");
+  }
+  running_ = static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [](const auto& o) { return !o.ended(); }));
+  results_ = static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [](const auto& o) {
+    return o.state == Observation::State::kComplete || o.state == Observation::State::kPruned;
+  }));
+}
+
+}  // namespace manta::tune
