@@ -16,6 +16,7 @@
 #include "runtime/options.hpp"
 #include "tune/resources.hpp"
 #include "tune/schedulers/asha.hpp"
+#include "tune/schedulers/hyperband.hpp"
 #include "tune/schedulers/scheduler.hpp"
 #include "tune/search_space.hpp"
 #include "tune/searchers/searcher.hpp"

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <limits>
-#include <sstream>
 
 #include "runtime/errors.hpp"
+#include "tune/random.hpp"
+#include "tune/schedulers/asha_promotion.hpp"
+#include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
 
@@ -15,15 +15,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& option, double value, const std::string& why) {
   throw InvalidArgument("asha: " + option + " is " + number_text(value, 6) + ", but it must be " + why + ".");
-}
-
-void check(const AshaOptions& options) {
-  if (!(options.grace_period > 0)) refuse("grace_period", options.grace_period, "above 0");
-  if (!(options.max_t >= options.grace_period) || !std::isfinite(options.max_t))
-    refuse("max_t", options.max_t, "a finite number, at least grace_period");
-  if (!(options.reduction_factor > 1)) refuse("reduction_factor", options.reduction_factor, "above 1");
-  if (options.brackets < 1) refuse("brackets", static_cast<double>(options.brackets), "1 or more");
-  if (options.time_attr.empty()) throw InvalidArgument("asha: time_attr is empty; \"training_iteration\" is the usual one.");
 }
 
 std::vector<double> make_milestones(const AshaOptions& options, std::int64_t bracket) {
@@ -35,40 +26,28 @@ std::vector<double> make_milestones(const AshaOptions& options, std::int64_t bra
   return milestones;
 }
 
-std::string exact(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%a", value);
-  return text;
-}
-
-double parse_exact(std::istringstream& in) {
-  std::string text;
-  in >> text;
-  return std::strtod(text.c_str(), nullptr);
-}
-
 }  // namespace
 
-double nan_percentile(std::vector<double> numbers, double percent) {
-  std::erase_if(numbers, [](double x) { return std::isnan(x); });
-  if (numbers.empty()) return std::numeric_limits<double>::quiet_NaN();
-  std::sort(numbers.begin(), numbers.end());
-  const double position = percent / 100.0 * static_cast<double>(numbers.size() - 1);
-  const auto below = std::min(static_cast<std::size_t>(position), numbers.size() - 1);
-  const double t = position - static_cast<double>(below);
-  const double a = numbers[below];
-  const double b = numbers[std::min(below + 1, numbers.size() - 1)];
-  if (t == 0 || a == b) return a;
-  return t >= 0.5 ? b - (b - a) * (1 - t) : a + (b - a) * t;  // numpy's _lerp, so that ties fall alike
+void check_asha(const AshaOptions& options, const std::string& metric) {
+  if (!(options.grace_period > 0)) refuse("grace_period", options.grace_period, "above 0");
+  if (!(options.max_t >= options.grace_period) || !std::isfinite(options.max_t))
+    refuse("max_t", options.max_t, "a finite number, at least grace_period");
+  if (!(options.reduction_factor > 1)) refuse("reduction_factor", options.reduction_factor, "above 1");
+  if (options.brackets < 1) refuse("brackets", static_cast<double>(options.brackets), "1 or more");
+  if (options.time_attr.empty()) throw InvalidArgument("asha: time_attr is empty; \"training_iteration\" is the usual one.");
+  if (metric.empty()) throw InvalidArgument("asha: there is no metric to compare trials by. Set TuneOptions::metric.");
 }
 
 SchedulerSpec asha(AshaOptions options) {
-  std::string description = "asha(time_attr=" + options.time_attr + ", max_t=" + number_text(options.max_t, 17) +
+  const bool promotes = options.type == AshaType::kPromotion;
+  std::string description = std::string("asha(type=") + (promotes ? "promotion" : "stopping") + ", time_attr=" + options.time_attr + ", max_t=" + number_text(options.max_t, 17) +
                             ", grace_period=" + number_text(options.grace_period, 17) +
                             ", reduction_factor=" + number_text(options.reduction_factor, 17) +
                             ", brackets=" + std::to_string(options.brackets) +
                             ", stop_last_trials=" + (options.stop_last_trials ? "true" : "false") + ")";
-  return {"AsyncHyperBand", std::move(description), [options](const SchedulerContext& context) {
+  return {promotes ? "ASHA" : "AsyncHyperBand", std::move(description),
+          [options](const SchedulerContext& context) -> std::unique_ptr<Scheduler> {
+            if (options.type == AshaType::kPromotion) return std::make_unique<AshaPromotionScheduler>(options, context);
             return std::make_unique<AshaScheduler>(options, context);
           }};
 }
@@ -78,42 +57,44 @@ AshaScheduler::AshaScheduler(AshaOptions options, const SchedulerContext& contex
       metric_(context.metric),
       sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
       seed_(context.seed) {
-  check(options_);
-  if (metric_.empty()) throw InvalidArgument("asha: there is no metric to compare trials by. Set TuneOptions::metric.");
+  check_asha(options_, metric_);
+  const double percent = (1 - 1 / options_.reduction_factor) * 100;
   for (std::int64_t s = 0; s < options_.brackets; ++s) {
     Bracket bracket;
-    for (double milestone : make_milestones(options_, s)) bracket.push_back({milestone});
+    for (const double milestone : make_milestones(options_, s)) bracket.push_back({milestone, RunningQuantile(percent)});
     brackets_.push_back(std::move(bracket));
   }
 }
 
-std::size_t AshaScheduler::draw_bracket(TrialIndex trial) const {
-  const double largest = static_cast<double>(brackets_.front().size());
+std::size_t draw_bracket(std::uint64_t seed, TrialIndex trial, const std::vector<std::size_t>& rung_counts) {
+  const auto weight = [&](std::size_t s) { return std::exp(static_cast<double>(rung_counts[s]) - static_cast<double>(rung_counts[0])); };
   double sum = 0;
-  for (const Bracket& bracket : brackets_) sum += std::exp(static_cast<double>(bracket.size()) - largest);
-  double left = Random::stream(seed_, trial, "asha bracket").uniform() * sum;
-  for (std::size_t s = 0; s + 1 < brackets_.size(); ++s) {
-    left -= std::exp(static_cast<double>(brackets_[s].size()) - largest);
+  for (std::size_t s = 0; s < rung_counts.size(); ++s) sum += weight(s);
+  double left = Random::stream(seed, trial, "asha bracket").uniform() * sum;
+  for (std::size_t s = 0; s + 1 < rung_counts.size(); ++s) {
+    left -= weight(s);
     if (left < 0) return s;
   }
-  return brackets_.size() - 1;
+  return rung_counts.size() - 1;
 }
 
-void AshaScheduler::on_trial_add(TrialIndex trial, const Config&) { bracket_of_[trial] = draw_bracket(trial); }
-
-double AshaScheduler::cutoff(const Rung& rung) const {
-  std::vector<double> values;
-  for (const auto& [trial, value] : rung.recorded) values.push_back(value);
-  return nan_percentile(std::move(values), (1 - 1 / options_.reduction_factor) * 100);
+void AshaScheduler::on_trial_add(TrialIndex trial, const Config&) {
+  std::vector<std::size_t> counts;
+  for (const Bracket& bracket : brackets_) counts.push_back(bracket.size());
+  places_[trial] = Place{draw_bracket(seed_, trial, counts), {}};
 }
 
-Verdict AshaScheduler::judge(Bracket& bracket, TrialIndex trial, double time, double value) const {
-  for (Rung& rung : bracket) {
-    const bool recorded = rung.recorded.contains(trial);
+Verdict AshaScheduler::judge(Place& place, double time, double value) {
+  Bracket& bracket = brackets_[place.bracket];
+  for (std::uint32_t i = 0; i < bracket.size(); ++i) {
+    Rung& rung = bracket[i];
+    const bool recorded = std::find(place.recorded.begin(), place.recorded.end(), i) != place.recorded.end();
     if (recorded && !options_.stop_last_trials) break;
     if (time < rung.milestone || recorded) continue;
-    const bool worse = value < cutoff(rung);  // false when either is NaN
-    rung.recorded[trial] = value;
+    const bool worse = value < rung.values.value();  // false when either is NaN
+    rung.values.add(value);
+    ++rung.count;
+    place.recorded.push_back(i);
     return {worse ? Decision::kStop : Decision::kContinue, rung.milestone};
   }
   return Decision::kContinue;
@@ -122,26 +103,25 @@ Verdict AshaScheduler::judge(Bracket& bracket, TrialIndex trial, double time, do
 Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
   const auto time = result.get(options_.time_attr);
   const auto value = result.get(metric_);
-  const auto found = bracket_of_.find(trial);
-  if (!time || !value || found == bracket_of_.end()) return Decision::kContinue;
+  const auto found = places_.find(trial);
+  if (!time || !value || found == places_.end()) return Decision::kContinue;
   const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
-  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t)
-                                     : judge(brackets_[found->second], trial, *time, sign_ * *value);
+  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, *time, sign_ * *value);
   if (verdict.decision == Decision::kStop) {
     ++stopped_;
-    bracket_of_.erase(found);
+    places_.erase(found);
   }
   return verdict;
 }
 
 Verdict AshaScheduler::on_complete(TrialIndex trial, const ResultView* last) {
-  const auto found = bracket_of_.find(trial);
-  if (found == bracket_of_.end()) return {};
+  const auto found = places_.find(trial);
+  if (found == places_.end()) return {};
   const auto time = last ? last->get(options_.time_attr) : std::nullopt;
   const auto value = last ? last->get(metric_) : std::nullopt;
   Verdict verdict;
-  if (time && value) verdict.rung = judge(brackets_[found->second], trial, *time, sign_ * *value).rung;
-  bracket_of_.erase(found);
+  if (time && value) verdict.rung = judge(found->second, *time, sign_ * *value).rung;
+  places_.erase(found);
   return verdict;
 }
 
@@ -158,7 +138,7 @@ std::string AshaScheduler::debug_text() const {
     for (const Rung& rung : bracket) {
       char milestone[32];
       std::snprintf(milestone, sizeof milestone, "%.3f", rung.milestone);
-      const std::string shown = rung.recorded.empty() ? "None" : number_text(sign_ * cutoff(rung), 6);
+      const std::string shown = rung.count == 0 ? "None" : number_text(sign_ * rung.values.value(), 6);
       line += (line.empty() ? "Bracket: Iter " : " | Iter ") + std::string(milestone) + ": " + shown;
     }
     text += "\n" + (line.empty() ? std::string("Bracket: no rungs") : line);
@@ -167,32 +147,37 @@ std::string AshaScheduler::debug_text() const {
 }
 
 std::string AshaScheduler::save() const {
-  std::ostringstream out;
-  out << stopped_ << ' ' << bracket_of_.size();
-  for (const auto& [trial, bracket] : bracket_of_) out << ' ' << trial << ' ' << bracket;
+  StateWriter out;
+  out.put(stopped_).put(places_.size());
+  for (const auto& [trial, place] : places_) {
+    out.put(trial).put(place.bracket).put(place.recorded.size());
+    for (const std::uint32_t rung : place.recorded) out.put(rung);
+  }
   for (const Bracket& bracket : brackets_)
     for (const Rung& rung : bracket) {
-      out << ' ' << rung.recorded.size();
-      for (const auto& [trial, value] : rung.recorded) out << ' ' << trial << ' ' << exact(value);
+      out.put(rung.count).put(rung.values.size());
+      for (const double value : rung.values.numbers()) out.put(value);
     }
-  return out.str();
+  return out.text();
 }
 
 void AshaScheduler::restore(std::string_view state) {
-  std::istringstream in{std::string(state)};
-  std::size_t count = 0;
-  TrialIndex trial = 0;
-  bracket_of_.clear();
-  in >> stopped_ >> count;
-  for (std::size_t bracket = 0; count > 0 && in >> trial >> bracket; --count) bracket_of_[trial] = bracket;
+  StateReader in(state, "asha");
+  places_.clear();
+  stopped_ = in.integer();
+  for (std::uint64_t left = in.count(); left > 0; --left) {
+    Place& place = places_[in.index()];
+    place.bracket = in.integer();
+    if (place.bracket >= brackets_.size()) in.fail();
+    for (std::uint64_t rungs = in.count(); rungs > 0; --rungs) place.recorded.push_back(in.index());
+  }
   for (Bracket& bracket : brackets_)
     for (Rung& rung : bracket) {
-      rung.recorded.clear();
-      in >> count;
-      for (; count > 0 && in >> trial; --count) rung.recorded[trial] = parse_exact(in);
+      rung.values = RunningQuantile((1 - 1 / options_.reduction_factor) * 100);
+      rung.count = in.integer();
+      for (std::uint64_t left = in.count(); left > 0; --left) rung.values.add(in.number());
     }
-  const bool known = std::all_of(bracket_of_.begin(), bracket_of_.end(), [&](auto& item) { return item.second < brackets_.size(); });
-  if (in.fail() || !known) throw StorageCorruption("asha: a saved state that cannot be read.");
+  in.end();
 }
 
 }  // namespace manta::tune

@@ -8,24 +8,35 @@
 // nothing is recorded. Otherwise the highest rung that the trial has reached and is not recorded in decides: the trial
 // stops if its metric is strictly worse than the (1 - 1/reduction_factor) quantile of what was recorded there before it,
 // linearly interpolated as numpy.nanpercentile does; then it is recorded. So the first to arrive always goes on, a tie goes
-// on, NaN is never stopped by a rung and moves no cutoff, and nobody is judged twice by one rung.
+// on, NaN is never stopped by a rung and moves no cutoff, and nobody is judged twice by one rung. A result costs
+// O(log n), however many trials there were.
+//
+//   .scheduler = tune::asha({.max_t = 81, .reduction_factor = 3})
+//   .scheduler = tune::asha({.type = tune::AshaType::kPromotion, .max_t = 81, .reduction_factor = 3})
+//
+// The promotion type is the paper's: asha_promotion.hpp.
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "tune/random.hpp"
+#include "tune/schedulers/running_quantile.hpp"
 #include "tune/schedulers/scheduler.hpp"
 
 namespace manta::tune {
 
+/// kStopping: a trial goes on past a rung or ends there, at once; it never pauses, so it needs no checkpoint. kPromotion: it
+/// pauses at a rung until it is among the best there; needs checkpoints, wastes less on trials that come early.
+enum class AshaType { kStopping, kPromotion };
+
 struct AshaOptions {
+  AshaType type{AshaType::kStopping};
   std::string time_attr{"training_iteration"};  ///< or "time_total_s", or a metric that grows
   Number max_t{100};            ///< units of time_attr; a trial stops there
   Number grace_period{1};       ///< the first rung of bracket 0
   Number reduction_factor{4};   ///< about one of so many goes on past a rung; above 1
   std::int64_t brackets{1};     ///< a trial's bracket is drawn by the softmax of the brackets' rung counts
-  bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on
+  bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on; the stopping type alone
 };
 
 /// The scheduler for TuneOptions. InvalidArgument, when the experiment starts, names an option that makes no sense.
@@ -38,7 +49,7 @@ class AshaScheduler final : public Scheduler {
   void on_trial_add(TrialIndex trial, const Config& config) override;
   Verdict on_result(TrialIndex trial, const ResultView& result) override;
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
-  Verdict on_error(TrialIndex trial) override { return bracket_of_.erase(trial), Verdict{}; }
+  Verdict on_error(TrialIndex trial) override { return places_.erase(trial), Verdict{}; }
   bool stops_every_trial() const override { return options_.stop_last_trials; }
   std::string debug_text() const override;
   std::string save() const override;
@@ -50,25 +61,30 @@ class AshaScheduler final : public Scheduler {
 
  private:
   struct Rung {
-    double milestone{0};
-    std::map<TrialIndex, double> recorded{};  ///< metric, negated for mode min: larger is better
+    double milestone;
+    RunningQuantile values;    ///< recorded here, negated for mode min: larger is better
+    std::uint64_t count{0};    ///< recorded here, NaN too
   };
   using Bracket = std::vector<Rung>;  ///< highest milestone first
+  struct Place {
+    std::size_t bracket{0};
+    std::vector<std::uint32_t> recorded{};  ///< the rungs that have judged it
+  };
 
-  std::size_t draw_bracket(TrialIndex trial) const;
-  double cutoff(const Rung& rung) const;
-  Verdict judge(Bracket& bracket, TrialIndex trial, double time, double value) const;
+  Verdict judge(Place& place, double time, double value);
 
   AshaOptions options_;
   std::string metric_;
   double sign_;
   std::uint64_t seed_;
   std::vector<Bracket> brackets_;
-  std::map<TrialIndex, std::size_t> bracket_of_;
+  std::map<TrialIndex, Place> places_;  ///< of trials that have not ended
   std::uint64_t stopped_{0};
 };
 
-/// The percentile (0…100) of the numbers that are not NaN, linearly interpolated; NaN when there is none.
-double nan_percentile(std::vector<double> numbers, double percent);
+/// InvalidArgument for options that make no sense.
+void check_asha(const AshaOptions& options, const std::string& metric);
+/// The bracket of a trial, by the softmax of the brackets' rung counts.
+std::size_t draw_bracket(std::uint64_t seed, TrialIndex trial, const std::vector<std::size_t>& rung_counts);
 
 }  // namespace manta::tune

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "runtime/errors.hpp"
+#include "tune/core/journal_codec.hpp"
 
 namespace manta::tune {
 
@@ -27,6 +28,14 @@ StateWriter& StateWriter::put(std::span<const double> numbers) {
   for (double number : numbers) put(number);
   return *this;
 }
+
+StateWriter& StateWriter::put(std::string_view text) {
+  put(static_cast<std::uint64_t>(text.size()));
+  (text_ += ' ') += text;
+  return *this;
+}
+
+StateWriter& StateWriter::put(const Config& config) { return put(std::string_view(encode_config(config))); }
 
 void StateReader::fail() const {
   throw StorageCorruption(std::string(what_) + ": a saved state that cannot be read.");
@@ -66,6 +75,21 @@ std::vector<double> StateReader::numbers() {
   std::vector<double> numbers(count());
   for (double& one : numbers) one = number();
   return numbers;
+}
+
+std::string StateReader::text() {
+  const std::size_t size = count();
+  std::string text(rest_.substr(0, size));
+  rest_.remove_prefix(std::min(size + 1, rest_.size()));
+  return text;
+}
+
+Config StateReader::config() { return decode_config(text()); }
+
+std::uint32_t StateReader::index() {
+  const std::uint64_t number = integer();
+  if (number > UINT32_MAX) fail();
+  return static_cast<std::uint32_t>(number);
 }
 
 void StateReader::end() const {
