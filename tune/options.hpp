@@ -8,12 +8,15 @@
 //                             .resources = {.num_cpus = 1, .num_gpus = 0.5}};
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/options.hpp"
+#include "tune/callback.hpp"
 #include "tune/resources.hpp"
 #include "tune/schedulers/asha.hpp"
 #include "tune/schedulers/hyperband.hpp"
@@ -26,9 +29,18 @@ namespace manta::tune {
 
 struct CheckpointOptions {
   std::uint32_t num_to_keep{1};  ///< the newest so many of each trial stay on disk; at least 1
-  bool keep_best{false};         ///< and the one whose result had the best metric
+  std::uint32_t keep_best{0};    ///< and the best so many
+  std::string score_attribute{};      ///< what "best" goes by: a metric that is reported; default: the experiment's
+  std::optional<Mode> score_mode{};   ///< whether a small or a large score is good; default: the experiment's mode
+  std::uint64_t budget_bytes{0};      ///< of all trials' checkpoints together; beyond it the oldest go first, but never what
+                                      ///< a trial that is not over goes on from; the best one goes last. 0: no limit
   std::uint64_t frequency{1};    ///< class trainables: save after every so many steps; 0: never
+  bool at_end{false};            ///< a trial that is stopped saves itself once more, if it can (save_when_leaving)
 };
+
+/// What a trial that failed for good means for the others. kOff: nothing. kOn: they end, and the grid tells. kRaise: they
+/// end, and tune::run throws TaskError with the trial's error.
+enum class FailFast { kOff, kOn, kRaise };
 
 /// kAuto: a table that is redrawn in place on a terminal, else a line for each event and the table at the end.
 enum class Verbosity { kAuto, kTable, kLines, kSilent };
@@ -53,19 +65,36 @@ struct TuneOptions {
   std::string name{};       ///< of the experiment and its directory; default: the trainable's name and the time
   std::string metric{};     ///< what trials are compared by; every trial reports it from its first result on
   Mode mode{Mode::kMin};    ///< whether a small or a large metric is good
-  std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid
+  std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid; -1: without end, until the
+                                ///< time budget or a stopper ends the experiment
   Space space{};
   SearcherSpec searcher{random_search()};  ///< where configurations come from
   SchedulerSpec scheduler{fifo()};         ///< which trials go on
   StopperSpec stop{};                      ///< ends trials or the experiment by a rule of its own; none by default
-  TrialResources resources{};
+  TrialResources resources{};              ///< of each trial
+  std::function<TrialResources(const Config&)> resources_of{};  ///< instead, by the trial's configuration
   std::int64_t max_concurrent{0};    ///< trials at a time; 0: as many as the resources allow
   std::int64_t max_failures{0};      ///< a trial that fails is run again this often, from its last checkpoint; -1: no end
+  FailFast fail_fast{FailFast::kOff};
   std::uint64_t max_iterations{0};   ///< a trial is stopped after so many results; 0: no limit
+  double time_budget_s{0};       ///< the experiment ends after so long, all its sessions together; trials that run are told to
+                                 ///< stop, and killed stop_grace_s later. 0: no limit
+  double trial_time_limit_s{0};  ///< a trial that has run for so long, by the wall clock and in all its runs together, is killed
+                                 ///< whatever it does: it is TERMINATED with its last result, `timed_out` is set and `error`
+                                 ///< says so; without a result it is an ERROR. Trials on shared workers cannot be
+                                 ///< killed, only told and forgotten. 0: no limit
   std::optional<std::uint64_t> seed{};  ///< of every draw; none: a random one, which the journal keeps
   std::filesystem::path results_dir{"manta_results"};
   bool resume{false};  ///< go on with the experiment of that name if there is one; the options must be the same
   CheckpointOptions checkpoints{};
+  bool reuse_actors{false};  ///< a trial's actor and process serve the next trial too. A class trainable needs
+                             ///< `bool reset_config(TrialContext&, const Config&)`, which brings the object to the beginning
+                             ///< of a new trial, and is made anew where it has none or gives false. The output of such a
+                             ///< process goes into the log of its first trial
+  std::uint32_t buffer_results{1};  ///< above 1, a trial goes on while up to so many of its results, none older than 0.1 s,
+                                    ///< wait to be told together: for reports every few microseconds. What it has
+                                    ///< reported beyond a decision to stop does not count
+  std::vector<std::shared_ptr<Callback>> callbacks{};
   Isolation isolation{own_process};  ///< kShared: on the runtime's workers; a crash then costs more than one trial
   std::map<std::string, std::string> env{};  ///< environment of each trial's process; needs own_process
   ReporterOptions reporter{};

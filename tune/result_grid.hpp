@@ -25,12 +25,13 @@ struct TrialResult {
   std::uint64_t iterations{0};   ///< results reported
   double time_total_s{0};
   std::uint32_t failures{0};
-  std::string error{};           ///< of the last failure; empty: none
+  std::string error{};           ///< of the last failure, or that it was killed at its time limit; empty: none
   std::vector<MetricRange> ranges{};  ///< smallest and largest of every metric over all results
   std::filesystem::path dir{};
   std::filesystem::path log_file{};   ///< the trial's output; there only for trials in processes of their own
   std::optional<std::filesystem::path> checkpoint_dir{};       ///< the newest one on disk
-  std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best metric
+  std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best score
+  bool timed_out{false};         ///< killed at its time limit
 };
 
 /// Which of a trial's results counts. kLast, the default of Ray too: the last one, to which checkpoint_dir belongs.

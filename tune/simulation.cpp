@@ -92,9 +92,7 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   const auto now = [&host] {
     return Runner::SteadyClock::time_point(std::chrono::duration_cast<Runner::SteadyClock::duration>(std::chrono::duration<double>(host.now_s())));
   };
-  Runner runner(experiment, host, timeline,
-                {concurrency, header.seed, options.checkpoints.frequency, std::chrono::duration<double>(options.stop_grace_s)},
-                [] { return false; }, now);
+  Runner runner(experiment, host, timeline, runner_options(options, header.seed, total, concurrency), [] { return false; }, now);
   runner.run();
   return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s()};
 }

@@ -24,7 +24,9 @@ std::string_view to_string(TrialState state) noexcept;
 struct CheckpointRef {
   std::uint64_t iteration{0};
   std::string name{};             ///< the directory's name inside the trial's: "checkpoint_000003"
-  std::optional<double> score{};  ///< the experiment's metric in the result that came with it
+  std::optional<double> score{};  ///< what checkpoints are compared by, in the result that came with it
+  std::uint64_t bytes{0};         ///< of its files
+  std::uint64_t order{0};         ///< checkpoints of an experiment are numbered as they come
 };
 
 /// Where a trial's checkpoint was copied from at an exploit.
@@ -60,7 +62,9 @@ struct Trial {
   std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until a checkpoint of its own follows
   std::uint32_t exploits{0};                 ///< how often it went on as a copy of another trial
   std::optional<TrialResources> resources{};  ///< when the scheduler has changed them
-  std::string error{};                       ///< of the last failure
+  std::string error{};                       ///< of the last failure, or that the trial was killed at its time limit
+  bool timed_out{false};                     ///< killed at its time limit
+  double time_running_s{0};                  ///< wall clock in its actors, up to its last start
   std::int64_t pid{0};                       ///< the process that reported last
 
   bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }

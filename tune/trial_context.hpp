@@ -36,6 +36,11 @@ class TrialContext {
   /// at all, and before the result does. Throws what `save` throws, or IoError.
   void report(const Metrics& metrics, const SaveFunction& save);
 
+  /// How to save the trial when it has to leave its worker and its last report brought no checkpoint: when the scheduler
+  /// pauses it, and with CheckpointOptions::at_end also when it is stopped. `save` is called by report, before that unwinds
+  /// the trainable, and must stay valid until then. Class trainables with save need not call it.
+  void save_when_leaving(SaveFunction save);
+
   /// The directory of the checkpoint to go on from, if there is one. Read it before the first report.
   std::optional<std::filesystem::path> checkpoint() const;
   /// Iterations done: those of the checkpoint at first, then one more after each report.
@@ -52,6 +57,9 @@ class TrialContext {
 
   /// The runtime, to start tasks and actors of the trial's own (a trainer with several workers).
   Client& runtime() noexcept;
+  /// The trial's bundles when TrialResources::bundles is set: the trial itself runs in bundle 0, tasks and actors of its own
+  /// go into the others by `.placement = ctx.placement_group().bundle(1)`. Else it is empty.
+  const PlacementGroup& placement_group() const noexcept;
   /// GPUs held by the trial, as NVML counts them; in a process of its own the first one is CUDA device 0.
   const std::vector<int>& gpu_ids() const noexcept;
   Amount num_cpus() const noexcept;

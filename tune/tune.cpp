@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <limits>
 #include <random>
 
 #include "tune/core/assembly.hpp"
@@ -46,7 +47,22 @@ SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t see
 }
 
 SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
-  return {options.space, {{options.metric, options.mode}}, static_cast<std::uint64_t>(options.num_samples), seed, concurrency};
+  constexpr std::uint64_t kEndless = std::numeric_limits<TrialIndex>::max();
+  const auto samples = options.num_samples < 0 ? kEndless : static_cast<std::uint64_t>(options.num_samples);
+  return {options.space, {{options.metric, options.mode}}, samples, seed, concurrency};
+}
+
+void check_limits(const TuneOptions& options) {
+  if (options.num_samples < -1 || options.num_samples == 0)
+    refuse("num_samples is " + std::to_string(options.num_samples) + "; it must be 1 or more, or -1 for trials without end.");
+  if (options.num_samples == -1 && options.time_budget_s <= 0 && !options.stop.make)
+    refuse("num_samples is -1, trials without end, and nothing ends the experiment. Set time_budget_s or a stopper.");
+  if (options.max_concurrent < 0) refuse("max_concurrent is negative; 0 means as many as the resources allow.");
+  if (options.max_failures < -1) refuse("max_failures is " + std::to_string(options.max_failures) + "; -1 means without end.");
+  if (!(options.time_budget_s >= 0)) refuse("time_budget_s is " + number_text(options.time_budget_s, 6) + "; 0 means no limit.");
+  if (!(options.trial_time_limit_s >= 0))
+    refuse("trial_time_limit_s is " + number_text(options.trial_time_limit_s, 6) + "; 0 means no limit.");
+  if (options.buffer_results < 1) refuse("buffer_results is 0; 1 means that each result is told at once.");
 }
 
 }  // namespace
@@ -67,9 +83,7 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
 
 void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
   options.space.check();
-  if (options.num_samples < 1) refuse("num_samples is " + std::to_string(options.num_samples) + "; it must be 1 or more.");
-  if (options.max_concurrent < 0) refuse("max_concurrent is negative; 0 means as many as the resources allow.");
-  if (options.max_failures < -1) refuse("max_failures is " + std::to_string(options.max_failures) + "; -1 means without end.");
+  check_limits(options);
   if (options.checkpoints.num_to_keep < 1) refuse("checkpoints.num_to_keep is 0; a trial goes on from its newest checkpoint, so keep 1 or more.");
   if (!options.scheduler.make) refuse("there is no scheduler; tune::fifo() and tune::asha() make one.");
   if (!options.env.empty() && options.isolation != own_process)
@@ -105,11 +119,43 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
                          .max_iterations = options.max_iterations,
                          .max_failures = options.max_failures,
                          .keep_checkpoints = options.checkpoints.num_to_keep,
-                         .keep_best_checkpoint = options.checkpoints.keep_best};
+                         .keep_best_checkpoints = options.checkpoints.keep_best,
+                         .score_attribute = options.checkpoints.score_attribute,
+                         .score_mode = options.checkpoints.score_mode,
+                         .checkpoint_budget_bytes = options.checkpoints.budget_bytes,
+                         .endless = options.num_samples < 0};
   auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
   auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
   auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
   return {std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)};
+}
+
+namespace {
+
+/// What one trial takes: what the scheduler gave it, else what its configuration asks for.
+std::function<TrialResources(const Trial&)> resources_by_trial(const TuneOptions& options) {
+  return [&options](const Trial& trial) {
+    if (trial.resources) return *trial.resources;
+    return options.resources_of ? options.resources_of(trial.config) : options.resources;
+  };
+}
+
+}  // namespace
+
+RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, const Resources& total, std::size_t concurrency) {
+  return {.concurrency = concurrency,
+          .seed = seed,
+          .checkpoint_frequency = options.checkpoints.frequency,
+          .stop_grace = std::chrono::duration<double>(options.stop_grace_s),
+          .checkpoint_at_end = options.checkpoints.at_end,
+          .reuse_actors = options.reuse_actors,
+          .buffer_results = options.buffer_results,
+          .time_budget_s = options.time_budget_s,
+          .trial_time_limit_s = options.trial_time_limit_s,
+          .fail_fast = options.fail_fast != FailFast::kOff,
+          .resources_of = resources_by_trial(options),
+          .room = ResourceLedger(total),
+          .callbacks = options.callbacks};
 }
 
 namespace {
@@ -129,7 +175,9 @@ TrialResult result_of(const Experiment& experiment, const Trial& trial) {
   TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
                      trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
   if (const CheckpointRef* newest = experiment.usable_checkpoint(trial)) result.checkpoint_dir = dir / newest->name;
-  const bool smaller = experiment.machine().options().mode == Mode::kMin;
+  result.timed_out = trial.timed_out;
+  const MachineOptions& machine = experiment.machine().options();
+  const bool smaller = machine.score_mode.value_or(machine.mode) == Mode::kMin;
   std::optional<double> best;
   for (const CheckpointRef& checkpoint : trial.checkpoints) {
     if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
@@ -149,11 +197,29 @@ ResultGrid collect(const Experiment& experiment, const std::string& name, int si
   return {{name, experiment.dir(), machine.metric, machine.mode, signal}, std::move(trials)};
 }
 
+namespace {
+
+/// With resources that differ from trial to trial, what each one asks for decides when it starts.
+std::size_t concurrency_of(const TuneOptions& options, const Resources& total) {
+  constexpr std::size_t kManyAtATime = 1024;
+  if (!options.resources_of) return plan_concurrency(options.resources, total, options.max_concurrent);
+  return options.max_concurrent ? static_cast<std::size_t>(options.max_concurrent) : kManyAtATime;
+}
+
+void raise_first_error(const ResultGrid& grid) {
+  const auto failed = grid.errors();
+  if (failed.empty()) return;
+  throw TaskError("tune: fail_fast: trial " + failed.front()->name + " failed: " + failed.front()->error + " The others were ended; '" +
+                  grid.dir().string() + "' holds what they reported.");
+}
+
+}  // namespace
+
 ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trainable& trainable) {
   const InterruptGuard interrupts;
   const Resources total = client.total_resources();
   check_options(options, trainable, total);
-  const std::size_t concurrency = plan_concurrency(options.resources, total, options.max_concurrent);
+  const std::size_t concurrency = concurrency_of(options, total);
   if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
   const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;
   ExperimentDir dir = open_experiment_dir(options.results_dir, name, options.resume);
@@ -169,14 +235,17 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
   environment.resume_hint = "To go on, run the same again with resume (--resume) and the name '" + name + "'.";
   const auto reporter = make_reporter(options.reporter, std::move(environment));
   RuntimeTrialHost host(client, trainable, options);
-  Runner runner(experiment, host, *reporter,
-                {concurrency, header.seed, options.checkpoints.frequency, std::chrono::duration<double>(options.stop_grace_s)},
+  Runner runner(experiment, host, *reporter, runner_options(options, header.seed, total, concurrency),
                 [] { return InterruptGuard::signal() != 0; });
   runner.run();
   experiment.sync();
+  if (const std::string& reason = experiment.machine().stopped_by(); !reason.empty())
+    reporter->warning("the experiment was ended early: " + reason + ".");
   for (const std::string& warning : experiment.take_warnings()) reporter->warning(warning);
   reporter->finish(experiment.machine(), InterruptGuard::signal() != 0);
-  return collect(experiment, name, InterruptGuard::signal());
+  ResultGrid grid = collect(experiment, name, InterruptGuard::signal());
+  if (options.fail_fast == FailFast::kRaise) raise_first_error(grid);
+  return grid;
 }
 
 }  // namespace manta::tune

@@ -132,7 +132,7 @@ TEST_SUITE("tune/core") {
   }
 
   TEST_CASE("of the checkpoints the newest stay, and the best where that is wanted") {
-    ExperimentMachine machine = make({.metric = "loss", .keep_checkpoints = 1, .keep_best_checkpoint = true}, 1);
+    ExperimentMachine machine = make({.metric = "loss", .keep_checkpoints = 1, .keep_best_checkpoints = 1}, 1);
     create_all(machine);
     step(machine, TrialStarted{0, 0});
     CHECK(step(machine, result(0, 1, 5, "c1")).superseded.empty());

@@ -44,6 +44,9 @@ struct Script {
   std::function<double(const Config&, std::uint64_t iteration)> loss{};
   std::function<bool(TrialIndex, std::uint64_t iteration, std::uint32_t launch)> crash{};  ///< instead of reporting it
   bool ignores_stop{false};
+  bool saves_when_paused{false};
+  std::function<bool(TrialIndex, std::uint64_t iteration)> hangs{};  ///< never says anything any more
+  std::uint32_t results_per_word{1};
 };
 
 class ScriptedHost final : public TrialHost {
@@ -61,7 +64,10 @@ class ScriptedHost final : public TrialHost {
   void answer(TrialIndex trial, Decision decision) override {
     if (decision == Decision::kContinue) return go_on(trial);
     stopped.insert(trial);
-    if (!script_.ignores_stop) say(trial, {.kind = TrialReply::kFinished});
+    if (script_.ignores_stop) return;
+    TrialReply last{.kind = TrialReply::kFinished, .iteration = runs_.at(trial).iteration};
+    if (decision == Decision::kPause && script_.saves_when_paused) save(runs_.at(trial), last);
+    say(trial, std::move(last));
   }
   void kill(TrialIndex trial) override { killed.insert(trial), runs_.erase(trial); }
   std::vector<HostEvent> wait(std::chrono::milliseconds) override {
@@ -82,19 +88,30 @@ class ScriptedHost final : public TrialHost {
     std::uint64_t iteration;
     Config config;
   };
+  void save(const Run& run, TrialReply& reply) {
+    const std::string iteration = std::to_string(reply.iteration);
+    reply.checkpoint = write_checkpoint(run.spec.dir, reply.iteration,
+                                        [&](const std::filesystem::path& dir) { write_text(dir / "iteration", iteration); });
+    reply.checkpoint_bytes = checkpoint_bytes(std::filesystem::path(run.spec.dir) / reply.checkpoint);
+  }
   void say(TrialIndex trial, TrialReply reply, bool crashed = false) { events_.push_back({trial, std::move(reply), crashed}); }
   void go_on(TrialIndex trial) {
     Run& run = runs_.at(trial);
+    std::vector<TrialReply> earlier;
+    while (earlier.size() + 1 < script_.results_per_word && run.iteration + 1 < script_.iterations) earlier.push_back(report(run));
     const std::uint64_t next = run.iteration + 1;
+    if (script_.hangs && script_.hangs(trial, next)) return;
     if (script_.crash && script_.crash(trial, next, launches[trial])) return say(trial, {.kind = 2, .error = "signal 9"}, true);
     if (run.iteration >= script_.iterations) return say(trial, {.kind = TrialReply::kFinished});
-    TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .names = {"loss"}, .pid = 1};
-    reply.values = {script_.loss ? script_.loss(run.config, next) : static_cast<double>(next)};
-    if (script_.checkpoint_every && next % script_.checkpoint_every == 0)
-      reply.checkpoint = write_checkpoint(run.spec.dir, next, [&](const std::filesystem::path& dir) {
-        write_text(dir / "iteration", std::to_string(next));
-      });
+    TrialReply reply = report(run);
+    reply.earlier = std::move(earlier);
     say(trial, std::move(reply));
+  }
+  TrialReply report(Run& run) {
+    TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .names = {"loss"}, .pid = 1};
+    reply.values = {script_.loss ? script_.loss(run.config, run.iteration) : static_cast<double>(run.iteration)};
+    if (script_.checkpoint_every && run.iteration % script_.checkpoint_every == 0) save(run, reply);
+    return reply;
   }
 
   Script script_;
@@ -111,12 +128,17 @@ struct Life {
   Script script{};
   std::size_t concurrency{1};
   std::chrono::duration<double> grace{10};
+  std::int64_t tick_ms{1};  ///< each look at the clock
+  RunnerOptions runner{};   ///< besides what stands above
+  StopperSpec stopper{};
+  std::function<std::unique_ptr<Searcher>()> searcher{};  ///< default: random and grid
 
   struct Outcome {
     std::vector<Trial> trials{};
     std::map<TrialIndex, std::uint32_t> launches{};
     std::set<TrialIndex> stopped{}, killed{};
     std::size_t peak{0};
+    std::string stopped_by{};
   };
 
   Outcome run(std::unique_ptr<EventLog> log, const std::filesystem::path& dir,
@@ -127,15 +149,18 @@ struct Life {
     loggers.push_back(make_json_logger());
     loggers.push_back(make_csv_logger());
     std::int64_t clock = 0;
-    Experiment experiment(ExperimentMachine(options, std::make_unique<VariantSearcher>(space, samples, 1),
-                                            scheduler.make({options.metric, options.mode, 1})),
-                          std::move(log), dir, std::move(loggers), [&] { return ++clock; });
+    auto search = searcher ? searcher() : std::make_unique<VariantSearcher>(space, samples, 1);
+    Experiment experiment(ExperimentMachine(options, std::move(search), scheduler.make({options.metric, options.mode, 1}),
+                                            stopper.make ? stopper.make({options.metric, options.mode}) : nullptr),
+                          std::move(log), dir, std::move(loggers), [&] { return clock += tick_ms; });
     experiment.begin({.name = "exp", .seed = 1}, 1);
     ScriptedHost host(script);
     Reporter silent;
-    Runner runner(experiment, host, silent, {concurrency, 1, 1, grace}, interrupted);
-    runner.run();
-    return {experiment.machine().trials(), host.launches, host.stopped, host.killed, host.peak};
+    RunnerOptions run = runner;
+    run.concurrency = concurrency, run.seed = 1, run.stop_grace = grace;
+    Runner loop(experiment, host, silent, run, interrupted);
+    loop.run();
+    return {experiment.machine().trials(), host.launches, host.stopped, host.killed, host.peak, experiment.machine().stopped_by()};
   }
 };
 

@@ -142,7 +142,8 @@ TEST_SUITE("tune/core") {
 
   TEST_CASE("a class trainable is set up, stepped, saved and loaded") {
     TempDir dir;
-    const auto body = [](TrialContext& ctx, const Config& config) { run_steps<Stepper>(ctx, config, 2, 10); };
+    std::unique_ptr<Stepper> kept;
+    const auto body = [&](TrialContext& ctx, const Config& config) { run_steps<Stepper>(kept, ctx, config, {.checkpoint_frequency = 2}, 10); };
     {
       TrialSession session(spec(dir.path()), body, {});
       CHECK(session.next(Decision::kContinue).metrics() == Metrics{{"value", 21}});

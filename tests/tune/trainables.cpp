@@ -88,6 +88,38 @@ void train_deaf(TrialContext& ctx, const Config&) {
   }
 }
 
+void train_telling(TrialContext& ctx, const Config&) {
+  std::string line = "cpus " + ctx.num_cpus().to_string() + " gpus";
+  for (const int id : ctx.gpu_ids()) line += " " + std::to_string(id);
+  const std::string before = text_of(ctx.dir() / "seen");
+  write_text(ctx.dir() / "seen", before + line + "\n");
+  while (ctx.iteration() < 2) ctx.report({{"loss", 1}}, [](const std::filesystem::path&) {});
+}
+
+void train_in_bundles(TrialContext& ctx, const Config&) {
+  const int root = ctx.runtime().get(ctx.runtime().task<square>({.placement = ctx.placement_group().bundle(1)}).remote(6));
+  ctx.report({{"loss", root + 6}});
+}
+
+void train_pid(TrialContext& ctx, const Config&) { ctx.report({{"loss", 1}, {"pid", ::getpid()}}); }
+
+void train_stuck(TrialContext& ctx, const Config&) {
+  ctx.report({{"loss", 1}});
+  for (;;) ::pause();
+}
+
+void train_quickly(TrialContext& ctx, const Config&) {
+  while (ctx.iteration() < 1000) ctx.report({{"loss", ctx.iteration() + 1}});
+}
+
+static int setups = 0;
+void Resettable::setup(TrialContext&, const Config&) { ++setups; }
+bool Resettable::reset_config(TrialContext&, const Config& config) {
+  ++resets;
+  return config.get<bool>("reset");
+}
+Metrics Resettable::step() { return {{"loss", 1}, {"setups", setups}, {"resets", resets}, {"pid", ::getpid()}}; }
+
 void Counter::setup(TrialContext&, const Config& config, const std::string& text) {
   by = config.get<double>("by");
   value = static_cast<double>(text.size());

@@ -19,6 +19,25 @@ void train_with_tasks(TrialContext& ctx, const Config& config);
 /// Never reports, never looks.
 void train_deaf(TrialContext& ctx, const Config& config);
 
+/// Reports twice; writes what it holds into its file "seen", once for each attempt.
+void train_telling(TrialContext& ctx, const Config& config);
+/// Reports 42, worked out by a task in its second bundle.
+void train_in_bundles(TrialContext& ctx, const Config& config);
+/// Reports its process.
+void train_pid(TrialContext& ctx, const Config& config);
+/// Reports once and then sits there.
+void train_stuck(TrialContext& ctx, const Config& config);
+/// Reports 1…1000.
+void train_quickly(TrialContext& ctx, const Config& config);
+
+/// Counts how often its process made one, and how often this one was reset.
+struct Resettable {
+  double resets = 0;
+  void setup(TrialContext& ctx, const Config& config);
+  bool reset_config(TrialContext& ctx, const Config& config);
+  Metrics step();
+};
+
 struct Counter {
   double value = 0;
   double by = 1;

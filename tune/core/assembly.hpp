@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tune/core/experiment.hpp"
+#include "tune/core/runner.hpp"
 #include "tune/core/trial_actor.hpp"
 #include "tune/options.hpp"
 #include "tune/result_grid.hpp"
@@ -18,6 +19,9 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
 
 ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
                                const Resources& total, std::size_t concurrency);
+
+/// `options` must outlive the runner; `total` is what the trials share.
+RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, const Resources& total, std::size_t concurrency);
 
 /// What the experiment has found so far. `signal`: the one that ended it, or 0.
 ResultGrid collect(const Experiment& experiment, const std::string& name, int signal);

@@ -103,6 +103,16 @@ std::string write_checkpoint(const fs::path& trial_dir, std::uint64_t iteration,
   return name;
 }
 
+std::uint64_t checkpoint_bytes(const fs::path& checkpoint_dir) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(checkpoint_dir, error), end; !error && it != end; it.increment(error)) {
+    std::error_code none;
+    if (!it->is_symlink(none) && it->is_regular_file(none)) bytes += it->file_size(none);
+  }
+  return bytes;
+}
+
 void copy_checkpoint(const fs::path& source, const fs::path& trial_dir, const std::string& name) {
   publish(trial_dir, name, [&](const fs::path& dir) { link_tree(source, dir); });
 }

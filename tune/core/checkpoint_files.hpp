@@ -20,6 +20,9 @@ std::string checkpoint_name(std::uint64_t iteration);
 /// Returns the checkpoint's name. Throws what `save` throws, or IoError; then nothing is left.
 std::string write_checkpoint(const std::filesystem::path& trial_dir, std::uint64_t iteration, const SaveFunction& save);
 
+/// Bytes of all files in it; 0 when it is not there.
+std::uint64_t checkpoint_bytes(const std::filesystem::path& checkpoint_dir);
+
 /// Makes a copy of a checkpoint in a trial's directory, whole or not at all; files are shared by hard links where the file
 /// system allows it. Throws IoError.
 void copy_checkpoint(const std::filesystem::path& source, const std::filesystem::path& trial_dir, const std::string& name);

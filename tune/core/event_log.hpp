@@ -17,6 +17,10 @@ class EventLog {
 
   /// After it returns, the record outlives a kill of this process. IoError or OutOfDisk when it cannot be written.
   virtual void append(std::span<const std::byte> record) = 0;
+  /// The same for several, in order.
+  virtual void append_all(const std::vector<std::vector<std::byte>>& records) {
+    for (const auto& record : records) append(record);
+  }
   /// After it returns, all records so far outlive a power cut.
   virtual void sync() = 0;
   virtual void for_each(const std::function<void(std::span<const std::byte>)>& visit) const = 0;

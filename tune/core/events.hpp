@@ -40,13 +40,16 @@ struct TrialReported {
   double time_this_iter_s{0};
   std::string checkpoint{};  ///< the directory's name; empty: none came with this result
   std::int64_t pid{0};
+  std::uint64_t checkpoint_bytes{0};
 };
-/// A trial that went on from a checkpoint reported an iteration again that is recorded already: the first record stays,
-/// the checkpoint that came with it is taken.
+/// A checkpoint that came without a new result. Either a trial that went on from a checkpoint reported an iteration again
+/// that is recorded already (the first record stays, the checkpoint that came with it is taken), or the trial saved itself
+/// while it left its worker.
 struct TrialCheckpointed {
   TrialIndex trial{0};
   std::uint64_t iteration{0};
   std::string checkpoint{};
+  std::uint64_t checkpoint_bytes{0};
 };
 struct TrialFinished {
   TrialIndex trial{0};
@@ -54,13 +57,23 @@ struct TrialFinished {
 struct TrialFailed {
   TrialIndex trial{0};
   std::string error{};
+  bool for_good{false};  ///< another attempt would fail too: max_failures does not count
+};
+/// The trial ran longer than it may and was killed.
+struct TrialTimedOut {
+  TrialIndex trial{0};
+  std::string reason{};
+};
+/// Everything that is not over ends now: the time budget, a stopper, or fail_fast.
+struct ExperimentStopped {
+  std::string reason{};
 };
 
 /// Nothing ran and nothing could be started: the scheduler was asked to release or stop somebody.
 struct SchedulerIdle {};
 
 using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
-                               TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle>;
+                               TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped>;
 
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC

@@ -12,6 +12,7 @@ struct TrialOf {
   std::optional<TrialIndex> operator()(const ExperimentCreated&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const SessionStarted&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const SchedulerIdle&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const ExperimentStopped&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const auto& event) const { return event.trial; }
 };
 
@@ -37,13 +38,29 @@ void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
   remove_all_leftovers();
 }
 
-Effects Experiment::apply(EventBody body) {
+Effects Experiment::stage(EventBody body) {
   const Event event{now_ms_(), std::move(body)};
-  log_->append(encode_event(event));
+  staged_.push_back(encode_event(event));
   Effects effects = machine_.step(event);
   write_files(event, effects);
-  for (const Exploited& copied : effects.exploits) clone_checkpoint(machine_.trial(copied.trial));
-  if (!effects.superseded.empty()) remove_superseded(effects);
+  for (const Exploited& copied : effects.exploits) chores_.push_back({.clone = copied.trial});
+  if (!effects.superseded.empty()) chores_.push_back({.superseded = effects.superseded});
+  return effects;
+}
+
+void Experiment::commit() {
+  if (staged_.empty()) return;
+  log_->append_all(staged_);
+  staged_.clear();
+  for (const Chore& chore : std::exchange(chores_, {})) {
+    if (chore.clone) clone_checkpoint(machine_.trial(*chore.clone));
+    if (!chore.superseded.empty()) remove_superseded(chore.superseded);
+  }
+}
+
+Effects Experiment::apply(EventBody body) {
+  Effects effects = stage(std::move(body));
+  commit();
   return effects;
 }
 
@@ -87,14 +104,14 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
   }
   if (const auto* report = std::get_if<TrialReported>(&event.body); report && effects.recorded)
     logger.on_result(trial, dir, *report, event.time_ms);
-  const bool failed = std::holds_alternative<TrialFailed>(event.body) || (effects.ended && trial.state == TrialState::kError);
+  const bool failed = std::holds_alternative<TrialFailed>(event.body) || std::holds_alternative<TrialTimedOut>(event.body) || (effects.ended && trial.state == TrialState::kError);
   if (failed) logger.on_failure(trial, dir, event.time_ms);
   if (effects.ended) logger.on_ended(trial);
 }
 
-void Experiment::remove_superseded(const Effects& effects) {
+void Experiment::remove_superseded(const std::vector<Superseded>& superseded) {
   log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
-  for (const auto& [trial, checkpoint] : effects.superseded)
+  for (const auto& [trial, checkpoint] : superseded)
     checkpoints_->remove(trial_dir(machine_.trial(trial)), checkpoint.name);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Experiment: the state machine, its journal and its files together. `apply` is the only way in: the event is journaled
-// first, then decided on, then the derived files are written; so what a reader of the journal sees is never less than
-// what a trial was told. Owned and called by the driver's thread.
+// Experiment: the state machine, its journal and its files together. `stage` and `commit` are the only way in: events are
+// decided on as they come and journaled together, before anything that follows from them is done; so what a reader of the
+// journal sees is never less than what a trial was told. Owned and called by the driver's thread.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -28,12 +28,18 @@ class Experiment {
   /// `header` first when there is nothing yet, and that a session of process `pid` begins. Call once, before `apply`.
   void begin(const ExperimentCreated& header, std::int64_t pid);
 
-  /// Journals the event, steps the machine, writes the derived files, deletes superseded checkpoints. Throws when the
-  /// journal cannot be written; nothing has happened then.
+  /// Steps the machine with the event, which `commit` will journal. What the effects ask for must wait until then.
+  Effects stage(EventBody body);
+  /// Journals all staged events in one write, then makes the copies of checkpoints and deletes those that were superseded.
+  /// Throws when the journal cannot be written; the experiment is of no more use then.
+  void commit();
+  /// Both.
   Effects apply(EventBody body);
 
   ExperimentMachine& machine() noexcept { return machine_; }
   const ExperimentMachine& machine() const noexcept { return machine_; }
+  /// The wall clock that events are stamped with.
+  std::int64_t now_ms() const { return now_ms_(); }
   const std::filesystem::path& dir() const noexcept { return dir_; }
   std::filesystem::path trial_dir(const Trial& trial) const { return dir_ / trial.dir_name(); }
   /// Throws IoError.
@@ -48,7 +54,7 @@ class Experiment {
  private:
   void write_files(const Event& event, const Effects& effects);
   void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
-  void remove_superseded(const Effects& effects);
+  void remove_superseded(const std::vector<Superseded>& superseded);
   void clone_checkpoint(const Trial& trial);
   void remove_all_leftovers();
   void warn(std::string text);
@@ -59,6 +65,12 @@ class Experiment {
   std::vector<std::unique_ptr<Logger>> loggers_;
   Clock now_ms_;
   std::shared_ptr<CheckpointStore> checkpoints_;
+  std::vector<std::vector<std::byte>> staged_;  // records
+  struct Chore {
+    std::optional<TrialIndex> clone{};
+    std::vector<Superseded> superseded{};
+  };
+  std::vector<Chore> chores_;  // of the staged events, in their order
   std::vector<std::string> warnings_;
   std::size_t warned_{0};
 };

@@ -15,6 +15,8 @@ struct Record {
     trialFinished @7 :TrialFinished;
     trialFailed @8 :TrialFailed;
     schedulerIdle @9 :Void;
+    trialTimedOut @10 :TrialTimedOut;
+    experimentStopped @11 :ExperimentStopped;
   }
 }
 
@@ -67,6 +69,7 @@ struct TrialReported {
   timeThisIterS @3 :Float64;
   checkpoint @4 :Text;
   pid @5 :Int64;
+  checkpointBytes @6 :UInt64;
   struct Metric {
     name @0 :Text;
     value @1 :Float64;
@@ -77,6 +80,7 @@ struct TrialCheckpointed {
   trial @0 :UInt32;
   iteration @1 :UInt64;
   checkpoint @2 :Text;
+  checkpointBytes @3 :UInt64;
 }
 
 struct TrialFinished {
@@ -86,4 +90,14 @@ struct TrialFinished {
 struct TrialFailed {
   trial @0 :UInt32;
   error @1 :Text;
+  forGood @2 :Bool;
+}
+
+struct TrialTimedOut {
+  trial @0 :UInt32;
+  reason @1 :Text;
+}
+
+struct ExperimentStopped {
+  reason @0 :Text;
 }

@@ -94,6 +94,7 @@ void write(schema::Record::Builder out, const TrialReported& event) {
   body.setTimeThisIterS(event.time_this_iter_s);
   body.setCheckpoint(event.checkpoint);
   body.setPid(event.pid);
+  body.setCheckpointBytes(event.checkpoint_bytes);
   auto metrics = body.initMetrics(static_cast<unsigned>(event.metrics.size()));
   unsigned i = 0;
   for (const auto& [name, value] : event.metrics) {
@@ -107,6 +108,7 @@ void write(schema::Record::Builder out, const TrialCheckpointed& event) {
   body.setTrial(event.trial);
   body.setIteration(event.iteration);
   body.setCheckpoint(event.checkpoint);
+  body.setCheckpointBytes(event.checkpoint_bytes);
 }
 
 void write(schema::Record::Builder out, const TrialFinished& event) { out.initTrialFinished().setTrial(event.trial); }
@@ -115,7 +117,16 @@ void write(schema::Record::Builder out, const TrialFailed& event) {
   auto body = out.initTrialFailed();
   body.setTrial(event.trial);
   body.setError(event.error);
+  body.setForGood(event.for_good);
 }
+
+void write(schema::Record::Builder out, const TrialTimedOut& event) {
+  auto body = out.initTrialTimedOut();
+  body.setTrial(event.trial);
+  body.setReason(event.reason);
+}
+
+void write(schema::Record::Builder out, const ExperimentStopped& event) { out.initExperimentStopped().setReason(event.reason); }
 
 void write(schema::Record::Builder out, const SchedulerIdle&) { out.setSchedulerIdle(); }
 
@@ -126,7 +137,8 @@ ExperimentCreated read(schema::ExperimentCreated::Reader in) {
 }
 
 TrialReported read(schema::TrialReported::Reader in) {
-  TrialReported event{in.getTrial(), in.getIteration(), {}, in.getTimeThisIterS(), text(in.getCheckpoint()), in.getPid()};
+  TrialReported event{in.getTrial(), in.getIteration(), {}, in.getTimeThisIterS(), text(in.getCheckpoint()), in.getPid(),
+                      in.getCheckpointBytes()};
   for (auto metric : in.getMetrics()) event.metrics.set(text(metric.getName()), metric.getValue());
   return event;
 }
@@ -146,14 +158,19 @@ EventBody read_body(schema::Record::Reader in) {
     case schema::Record::TRIAL_REPORTED: return read(in.getTrialReported());
     case schema::Record::TRIAL_CHECKPOINTED: {
       auto body = in.getTrialCheckpointed();
-      return TrialCheckpointed{body.getTrial(), body.getIteration(), text(body.getCheckpoint())};
+      return TrialCheckpointed{body.getTrial(), body.getIteration(), text(body.getCheckpoint()), body.getCheckpointBytes()};
     }
     case schema::Record::TRIAL_FINISHED: return TrialFinished{in.getTrialFinished().getTrial()};
     case schema::Record::TRIAL_FAILED: {
       auto body = in.getTrialFailed();
-      return TrialFailed{body.getTrial(), text(body.getError())};
+      return TrialFailed{body.getTrial(), text(body.getError()), body.getForGood()};
     }
     case schema::Record::SCHEDULER_IDLE: return SchedulerIdle{};
+    case schema::Record::TRIAL_TIMED_OUT: {
+      auto body = in.getTrialTimedOut();
+      return TrialTimedOut{body.getTrial(), text(body.getReason())};
+    }
+    case schema::Record::EXPERIMENT_STOPPED: return ExperimentStopped{text(in.getExperimentStopped().getReason())};
   }
   throw StorageCorruption("the experiment's journal: an event of an unknown kind. A newer version wrote it.");
 }

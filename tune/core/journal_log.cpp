@@ -11,6 +11,10 @@ class JournalLog final : public EventLog {
   explicit JournalLog(const std::filesystem::path& directory) : journal_(Journal::open(directory.string())) {}
 
   void append(std::span<const std::byte> record) override { journal_.append(record); }
+  void append_all(const std::vector<std::vector<std::byte>>& records) override {
+    std::vector<Journal::Record> views(records.begin(), records.end());
+    journal_.append_batch(views);
+  }
   void sync() override { journal_.sync(); }
   void for_each(const std::function<void(std::span<const std::byte>)>& visit) const override {
     journal_.for_each([&](std::uint64_t, std::span<const std::byte> record) { visit(record); });

@@ -33,13 +33,26 @@ Effects ExperimentMachine::step(const Event& event) {
   Effects effects;
   const bool new_session = std::holds_alternative<SessionStarted>(event.body);
   if (last_ms_ && !new_session) worked_ms_ += std::max<std::int64_t>(0, event.time_ms - *last_ms_);
-  last_ms_ = event.time_ms;
+  if (!new_session) last_ms_ = event.time_ms;
   std::visit([&](const auto& body) { on(body, effects); }, event.body);
+  last_ms_ = event.time_ms;
   return effects;
 }
 
-std::optional<TrialCreated> ExperimentMachine::propose() {
-  if (exhausted_ || ready_.size() >= searcher_->suggest_ahead()) return std::nullopt;
+double ExperimentMachine::time_since_start_s(std::int64_t now_ms) const noexcept {
+  const std::int64_t since = last_ms_ ? std::max<std::int64_t>(0, now_ms - *last_ms_) : 0;
+  return static_cast<double>(worked_ms_ + since) / 1000.0;
+}
+
+double ExperimentMachine::running_s(TrialIndex index, std::int64_t now_ms) const {
+  const auto found = running_since_ms_.find(index);
+  const std::int64_t since = found == running_since_ms_.end() ? 0 : std::max<std::int64_t>(0, now_ms - found->second);
+  return trial(index).time_running_s + static_cast<double>(since) / 1000.0;
+}
+
+std::optional<TrialCreated> ExperimentMachine::propose(std::size_t free_workers) {
+  const std::size_t ahead = searcher_->suggest_ahead();
+  if (exhausted_ || ready_.size() >= std::max(free_workers, ahead > 1 ? ahead : 0)) return std::nullopt;
   if (proposed_) return proposed_;
   const auto index = static_cast<TrialIndex>(trials_.size());
   Suggestion suggestion = searcher_->suggest(index);
@@ -83,6 +96,11 @@ Trial& ExperimentMachine::expect(TrialIndex index, TrialState state, const char*
 
 void ExperimentMachine::set_state(Trial& trial, TrialState state) {
   const bool was_open = !trial.ended();
+  if (state == TrialState::kRunning) running_since_ms_[trial.index] = *last_ms_;
+  if (trial.state == TrialState::kRunning && state != TrialState::kRunning) {
+    trial.time_running_s = running_s(trial.index, *last_ms_);
+    running_since_ms_.erase(trial.index);
+  }
   --counts_[static_cast<std::size_t>(trial.state)];
   ++counts_[static_cast<std::size_t>(state)];
   trial.state = state;
@@ -139,7 +157,7 @@ void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
   record(trial, event);
   effects.recorded = true;
   if (!event.checkpoint.empty())
-    add_checkpoint(trial, {event.iteration, event.checkpoint, event.metrics.get(options_.metric)}, effects);
+    add_checkpoint(trial, {event.iteration, event.checkpoint, score_of(event.metrics), event.checkpoint_bytes}, effects);
   decide(trial, !event.checkpoint.empty(), effects);
 }
 
@@ -211,11 +229,13 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
 }
 
 void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
-  const bool paused = event.trial < trials_.size() && trials_[event.trial].state == TrialState::kPaused;
-  Trial& trial = expect(event.trial, paused ? TrialState::kPaused : TrialState::kRunning, "checkpointed");
-  if (paused && trial.cloned)  // saved when it paused, before it became another one's copy
+  const bool made = event.trial < trials_.size();
+  Trial& trial = expect(event.trial, made ? trials_[event.trial].state : TrialState::kRunning, "checkpointed");
+  if (trial.state != TrialState::kRunning && trial.cloned)  // saved when it paused, before it became another one's copy
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
-  add_checkpoint(trial, {event.iteration, event.checkpoint, std::nullopt}, effects);
+  const bool latest = event.iteration == trial.iteration;
+  add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial.last) : std::nullopt, event.checkpoint_bytes},
+                 effects);
 }
 
 void ExperimentMachine::on(const TrialFinished& event, Effects& effects) {
@@ -231,7 +251,7 @@ void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
   ++trial.failures;
   trial.error = event.error;
   const bool again = options_.max_failures < 0 || trial.failures <= static_cast<std::uint64_t>(options_.max_failures);
-  if (again) return set_state(trial, TrialState::kPending);
+  if (again && !event.for_good) return set_state(trial, TrialState::kPending);
   fail(trial, effects);
 }
 
@@ -239,6 +259,20 @@ void ExperimentMachine::on(const SchedulerIdle&, Effects& effects) {
   if (carry_out(scheduler_->on_idle(), effects)) return;
   for (Trial& trial : trials_)  // nobody will ever release them
     if (trial.state == TrialState::kPaused) end_other(trial, effects);
+}
+
+void ExperimentMachine::on(const TrialTimedOut& event, Effects& effects) {
+  Trial& trial = expect(event.trial, TrialState::kRunning, "timed out");
+  trial.error = event.reason;
+  trial.timed_out = true;
+  if (trial.iteration != 0) return complete(trial, effects);
+  ++trial.failures;
+  fail(trial, effects);
+}
+
+void ExperimentMachine::on(const ExperimentStopped& event, Effects& effects) {
+  stopped_by_ = event.reason;
+  end_all(effects);
 }
 
 }  // namespace manta::tune

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,7 +31,11 @@ struct MachineOptions {
   std::uint64_t max_iterations{0};    ///< 0: no limit
   std::int64_t max_failures{0};       ///< retries of one trial; -1: without end
   std::uint32_t keep_checkpoints{1};  ///< the newest so many of a trial; at least 1
-  bool keep_best_checkpoint{false};   ///< and the one with the best metric
+  std::uint32_t keep_best_checkpoints{0};     ///< and so many with the best score
+  std::string score_attribute{};              ///< of checkpoints; empty: the metric
+  std::optional<Mode> score_mode{};           ///< none: the experiment's
+  std::uint64_t checkpoint_budget_bytes{0};   ///< of all trials' checkpoints together; 0: no limit
+  bool endless{false};                        ///< the searcher's total means nothing
 };
 
 /// A checkpoint to delete.
@@ -65,8 +70,9 @@ class ExperimentMachine {
   /// Takes one event. StorageCorruption when it cannot follow those before it.
   Effects step(const Event& event);
 
-  /// The next trial to be made, while fewer than `suggest_ahead` wait; the driver journals it and steps with it.
-  std::optional<TrialCreated> propose();
+  /// The next trial to be made, while fewer wait than there are free workers, or than the searcher likes to be ahead when
+  /// its proposals do not depend on results; the driver journals it and steps with it.
+  std::optional<TrialCreated> propose(std::size_t free_workers = 1);
   /// The trial to be started next, if one may be: pending, or paused and promoted by being started. `leaving` says which
   /// trials still have to leave their last worker.
   std::optional<TrialIndex> next_to_run(const std::function<bool(TrialIndex)>& leaving = {}) const;
@@ -76,13 +82,22 @@ class ExperimentMachine {
   std::size_t unfinished() const noexcept { return unfinished_; }
   /// Seconds that the experiment has been worked on, up to its last event.
   double time_since_start_s() const noexcept { return static_cast<double>(worked_ms_) / 1000.0; }
+  /// The same at a time since the last event.
+  double time_since_start_s(std::int64_t now_ms) const noexcept;
+  /// Wall clock that a running trial has had in all its runs.
+  double running_s(TrialIndex index, std::int64_t now_ms) const;
+  /// Why the experiment should end now although no event says so, when its stopper has had enough.
+  bool stopper_ends_all(std::int64_t now_ms) const { return stopper_ && stopper_->stop_all(time_since_start_s(now_ms)); }
+  bool has_stopper() const noexcept { return stopper_ != nullptr; }
+  /// What ended the experiment before its time; empty: nothing.
+  const std::string& stopped_by() const noexcept { return stopped_by_; }
 
   const std::vector<Trial>& trials() const noexcept { return trials_; }
   const Trial& trial(TrialIndex index) const { return trials_.at(index); }
   const MachineOptions& options() const noexcept { return options_; }
   /// How many trials are in that state.
   std::size_t count(TrialState state) const noexcept { return counts_[static_cast<std::size_t>(state)]; }
-  std::optional<std::uint64_t> total() const { return searcher_->total(); }
+  std::optional<std::uint64_t> total() const { return options_.endless ? std::nullopt : searcher_->total(); }
   const std::optional<ExperimentCreated>& header() const noexcept { return header_; }
   std::string scheduler_text() const { return scheduler_->debug_text(); }
   /// The best trial by its last finite value of the metric, or null.
@@ -100,6 +115,8 @@ class ExperimentMachine {
   void on(const TrialFinished& event, Effects& effects);
   void on(const TrialFailed& event, Effects& effects);
   void on(const SchedulerIdle& event, Effects& effects);
+  void on(const TrialTimedOut& event, Effects& effects);
+  void on(const ExperimentStopped& event, Effects& effects);
 
   Trial& expect(TrialIndex index, TrialState state, const char* event);
   void set_state(Trial& trial, TrialState state);
@@ -118,6 +135,12 @@ class ExperimentMachine {
   void resume(Trial& trial);
 
   void add_checkpoint(Trial& trial, CheckpointRef checkpoint, Effects& effects);
+  void drop_checkpoint(Trial& trial, std::size_t position, Effects& effects);
+  void keep_some(Trial& trial, Effects& effects);
+  void shrink_to_budget(Effects& effects);
+  bool needed(const Trial& trial, std::uint64_t order) const;
+  std::optional<double> score_of(const CheckpointRef& checkpoint) const;
+  std::optional<double> score_of(const Metrics& metrics) const;
   bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
   std::string missing_metric(const Trial& trial) const;
 
@@ -134,6 +157,14 @@ class ExperimentMachine {
   bool exhausted_{false};
   std::optional<std::int64_t> last_ms_;
   std::int64_t worked_ms_{0};
+  std::map<TrialIndex, std::int64_t> running_since_ms_;
+  std::string stopped_by_;
+
+  // What the checkpoints' budget needs; the maps are empty without one.
+  std::uint64_t checkpoints_made_{0};
+  std::uint64_t checkpoint_bytes_{0};
+  std::map<std::uint64_t, TrialIndex> checkpoints_by_age_;
+  std::set<std::pair<double, std::uint64_t>> checkpoints_by_score_;  // the best first
 };
 
 }  // namespace manta::tune

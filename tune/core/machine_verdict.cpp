@@ -1,7 +1,4 @@
-// What a scheduler's verdict does to trials, and which checkpoints stay.
-#include <algorithm>
-#include <cmath>
-
+// What a scheduler's verdict does to trials.
 #include "runtime/errors.hpp"
 #include "tune/core/checkpoint_files.hpp"
 #include "tune/core/machine.hpp"
@@ -52,10 +49,13 @@ bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& e
   const CheckpointRef& taken = donor.checkpoints.back();
   // A name that the trial has never had: iterations are counted anew from the donor's.
   const std::string name = checkpoint_name(taken.iteration) + "_clone" + std::to_string(trial.exploits);
-  for (CheckpointRef& kept : trial.checkpoints) effects.superseded.push_back({trial.index, std::move(kept)});
-  trial.checkpoints = {{taken.iteration, name, std::nullopt}};
-  trial.cloned = ClonedCheckpoint{donor.index, taken.name, name};
-  trial.iteration = taken.iteration;
+  const CheckpointRef copy{taken.iteration, name, std::nullopt, taken.bytes};
+  const std::string donor_name = taken.name;
+  trial.cloned.reset();
+  while (!trial.checkpoints.empty()) drop_checkpoint(trial, 0, effects);
+  add_checkpoint(trial, copy, effects);
+  trial.cloned = ClonedCheckpoint{donor.index, donor_name, name};
+  trial.iteration = copy.iteration;
   return true;
 }
 
@@ -71,32 +71,6 @@ void ExperimentMachine::end_all(Effects& effects) {
   proposed_.reset();
   for (Trial& trial : trials_)
     if (!trial.ended()) end_other(trial, effects);
-}
-
-/// Of a trial's checkpoints stay the newest, and the best where that is wanted.
-void ExperimentMachine::add_checkpoint(Trial& trial, CheckpointRef checkpoint, Effects& effects) {
-  auto& kept = trial.checkpoints;
-  std::erase_if(kept, [&](const CheckpointRef& other) {
-    if (other.name != checkpoint.name) return false;
-    if (!checkpoint.score) checkpoint.score = other.score;
-    return true;
-  });
-  kept.push_back(std::move(checkpoint));
-  trial.cloned.reset();
-  const CheckpointRef* best = nullptr;
-  for (const CheckpointRef& candidate : kept)
-    if (options_.keep_best_checkpoint && candidate.score && std::isfinite(*candidate.score))
-      if (!best || better(*candidate.score, *best->score)) best = &candidate;
-  const std::string best_name = best ? best->name : "";
-  const std::size_t newest = kept.size() - std::min<std::size_t>(kept.size(), options_.keep_checkpoints);
-  std::vector<CheckpointRef> staying;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (i >= newest || kept[i].name == best_name)
-      staying.push_back(std::move(kept[i]));
-    else
-      effects.superseded.push_back({trial.index, std::move(kept[i])});
-  }
-  kept = std::move(staying);
 }
 
 }  // namespace manta::tune

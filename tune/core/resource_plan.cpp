@@ -6,22 +6,24 @@
 
 namespace manta::tune {
 
-namespace {
-
-Resources all_of(const TrialResources& trial) {
-  Resources sum = trial.workers;
-  sum.set("CPU", sum["CPU"] + trial.num_cpus);
-  sum.set("GPU", sum["GPU"] + trial.num_gpus);
-  for (const auto& [name, amount] : trial.custom) sum.set(name, sum[name] + amount);
-  return sum;
+bool ResourceLedger::fits(const Resources& wanted) const {
+  for (const auto& [name, amount] : wanted)
+    if (held_[name] + amount > total_[name]) return false;
+  return true;
 }
 
-}  // namespace
+void ResourceLedger::take(const Resources& wanted) {
+  for (const auto& [name, amount] : wanted) held_.set(name, held_[name] + amount);
+}
+
+void ResourceLedger::give_back(const Resources& held) {
+  for (const auto& [name, amount] : held) held_.set(name, held_[name] - amount);
+}
 
 std::size_t plan_concurrency(const TrialResources& trial, const Resources& total, std::int64_t max_concurrent) {
   constexpr std::int64_t kMostOnNothing = 64;  // trials that ask for nothing at all
   std::int64_t fitting = kMostOnNothing;
-  for (const auto& [name, amount] : all_of(trial)) {
+  for (const auto& [name, amount] : trial.all()) {
     if (amount.raw() < 0) throw InvalidArgument("tune: the trials' resources hold a negative amount of " + name + ".");
     if (amount > total[name])
       throw InfeasibleResources("tune: each trial needs " + amount.to_string() + " " + name + ", but there is " +

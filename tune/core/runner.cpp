@@ -6,7 +6,7 @@
 namespace manta::tune {
 
 namespace {
-constexpr std::chrono::milliseconds kPoll{100};  // how late a signal or a redraw may be noticed
+constexpr std::chrono::milliseconds kPoll{100};  // how late a signal, a limit or a redraw may be noticed
 }
 
 Runner::Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
@@ -14,9 +14,10 @@ Runner::Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, Runn
     : experiment_(experiment),
       host_(host),
       reporter_(reporter),
-      options_(options),
+      options_(std::move(options)),
       interrupted_(std::move(interrupted)),
-      now_(std::move(now)) {}
+      now_(std::move(now)),
+      callbacks_(options_.callbacks) {}
 
 void Runner::run() {
   try {
@@ -26,25 +27,34 @@ void Runner::run() {
     throw;
   }
   kill_all();
+  callbacks_.tell_end(experiment_);
+  pass_warnings_on();
 }
 
 void Runner::loop() {
   while (!interrupted_()) {
-    make_trials();
-    start_trials();
-    if (active_.empty()) {
-      if (experiment_.machine().finished()) return;
+    check_limits();
+    fill();
+    commit();
+    if (!active_.empty()) {
+      turn();
+    } else if (experiment_.machine().finished()) {
+      return;
+    } else {
       release_idle();
-      continue;
     }
-    for (const HostEvent& event : host_.wait(kPoll)) {
-      if (interrupted_() && event.gone()) return;  // it died of the same Ctrl-C: no failure of its own
-      handle(event);
-    }
-    kill_overdue();
-    for (const std::string& warning : experiment_.take_warnings()) reporter_.warning(warning);
-    reporter_.tick(experiment_.machine());
   }
+}
+
+void Runner::turn() {
+  for (const HostEvent& event : host_.wait(kPoll)) {
+    if (interrupted_() && event.gone()) break;  // it died of the same Ctrl-C: no failure of its own
+    handle(event);
+  }
+  commit();
+  kill_overdue();
+  pass_warnings_on();
+  reporter_.tick(experiment_.machine());
 }
 
 /// Nothing runs and nothing can be started, so it is for the scheduler to release or stop somebody.
@@ -52,97 +62,189 @@ void Runner::release_idle() {
   const std::size_t before = experiment_.machine().unfinished();
   apply(SchedulerIdle{});
   make_trials();
+  commit();
   const bool moved = experiment_.machine().unfinished() != before || experiment_.machine().next_to_run();
   if (!moved && !experiment_.machine().finished())
     throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
 }
 
-void Runner::make_trials() {
-  while (auto created = experiment_.machine().propose()) apply(std::move(*created));
+void Runner::fill() {
+  do start_trials();
+  while (make_trials());
+}
+
+bool Runner::make_trials() {
+  bool made = false;
+  const std::size_t free = options_.concurrency - std::min(active_.size(), options_.concurrency);
+  while (auto created = experiment_.machine().propose(free)) {
+    apply(std::move(*created));
+    made = true;
+  }
+  return made;
 }
 
 void Runner::start_trials() {
   while (active_.size() < options_.concurrency) {
     const auto next = experiment_.machine().next_to_run([this](TrialIndex trial) { return active_.contains(trial); });
-    if (!next) return;
-    start(*next);
-    make_trials();
+    if (!next || !start(*next)) return;
   }
 }
 
-void Runner::start(TrialIndex index) {
+/// False when there is no room for it now.
+bool Runner::start(TrialIndex index) {
   const Trial& trial = experiment_.machine().trial(index);
+  auto resources = resources_of(trial);
+  if (!resources) return true;
+  const Resources wanted = resources->all();
+  if (options_.room && !options_.room->fits(wanted)) {
+    if (!active_.empty()) return false;
+    fail_unstarted(index, "it needs " + wanted.to_string() + ", but in all there is " + options_.room->total().to_string() +
+                              ". Ask for less in TuneOptions::resources or resources_of.");
+    return true;
+  }
+  const auto dir = std::filesystem::absolute(experiment_.trial_dir(trial));
+  experiment_.make_trial_dir(trial);
+  TrialSpec spec = spec_of(trial, dir);
+  spec.resources = std::move(*resources);
+  apply(TrialStarted{index, spec.iteration});
+  if (options_.room) options_.room->take(wanted);
+  active_[index] = {.held = wanted};
+  launches_.push_back({std::move(spec), dir / "trial.log"});
+  return true;
+}
+
+/// None when the user's function failed, and the trial with it.
+std::optional<TrialResources> Runner::resources_of(const Trial& trial) {
+  if (!options_.resources_of) return trial.resources.value_or(TrialResources{});
+  try {
+    return options_.resources_of(trial);
+  } catch (...) {
+    fail_unstarted(trial.index, "resources_of failed: " + current_exception_info().to_string());
+    return std::nullopt;
+  }
+}
+
+void Runner::fail_unstarted(TrialIndex index, std::string error) {
+  apply(TrialStarted{index, 0});
+  apply(TrialFailed{index, std::move(error), true});
+}
+
+TrialSpec Runner::spec_of(const Trial& trial, const std::filesystem::path& dir) {
   const CheckpointRef* checkpoint = experiment_.usable_checkpoint(trial);
   if (!checkpoint && !trial.checkpoints.empty())
     reporter_.warning("trial " + trial.name + ": its checkpoint '" + trial.checkpoints.back().name +
                       "' is gone; it begins again.");
-  experiment_.make_trial_dir(trial);
-  const auto dir = std::filesystem::absolute(experiment_.trial_dir(trial));
-  TrialSpec spec{.index = index, .id = trial.id, .name = trial.name, .dir = dir.string()};
+  TrialSpec spec{.index = trial.index, .id = trial.id, .name = trial.name, .dir = dir.string()};
   spec.config = encode_config(trial.config);
   spec.checkpoint = checkpoint ? (dir / checkpoint->name).string() : "";
   spec.iteration = checkpoint ? checkpoint->iteration : 0;
-  spec.seed = Random::stream(options_.seed, index, "trial")();
+  spec.seed = Random::stream(options_.seed, trial.index, "trial")();
   spec.checkpoint_frequency = options_.checkpoint_frequency;
-  apply(TrialStarted{index, spec.iteration});
-  active_.emplace(index, std::nullopt);
-  host_.launch(spec, dir / "trial.log");
+  spec.checkpoint_at_end = options_.checkpoint_at_end;
+  spec.keep_trainable = options_.reuse_actors;
+  spec.buffer_results = options_.buffer_results;
+  return spec;
 }
 
 void Runner::handle(const HostEvent& event) {
   const auto found = active_.find(event.trial);
   if (found == active_.end()) return;
-  if (event.gone()) return on_gone(event);
-  if (found->second) return host_.answer(event.trial, Decision::kStop);
-  on_report(event.trial, event.reply);
+  const bool leaving = found->second.kill_at.has_value();
+  const Decision decision = leaving ? Decision::kStop : take_results(event.trial, event.reply);
+  if (event.gone())
+    on_gone(event);
+  else
+    answers_.emplace_back(event.trial, decision);
 }
 
-void Runner::on_report(TrialIndex trial, const TrialReply& reply) {
-  const bool again = experiment_.machine().recorded(trial, reply.iteration);
+/// All results of a word. After one that ends the trial's run the later ones do not count.
+Decision Runner::take_results(TrialIndex trial, const TrialReply& reply) {
+  for (const TrialReply& earlier : reply.earlier) {
+    const Decision decision = take_result(trial, earlier);
+    if (decision != Decision::kContinue) return decision;
+  }
+  return reply.kind == TrialReply::kReported ? take_result(trial, reply) : Decision::kContinue;
+}
+
+Decision Runner::take_result(TrialIndex trial, const TrialReply& reply) {
+  const ExperimentMachine& machine = experiment_.machine();
   last_effects_ = {};
-  if (!again)
-    apply(TrialReported{trial, reply.iteration, reply.metrics(), reply.time_this_iter_s, reply.checkpoint, reply.pid});
+  if (!machine.recorded(trial, reply.iteration))
+    apply(TrialReported{trial, reply.iteration, reply.metrics(), reply.time_this_iter_s, reply.checkpoint, reply.pid,
+                        reply.checkpoint_bytes});
   else if (!reply.checkpoint.empty())
-    apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint});
-  if (last_effects_.decision != Decision::kContinue) stop(trial);
-  // A trial that takes over another one's state has none of its own to save.
-  host_.answer(trial, last_effects_.exploited ? Decision::kStop : last_effects_.decision);
+    apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});
+  if (last_effects_.decision != Decision::kContinue) {
+    stop(trial);
+    return last_effects_.exploited ? Decision::kStop : last_effects_.decision;
+  }
+  return machine.trial(trial).ended() ? Decision::kStop : Decision::kContinue;
 }
 
 void Runner::on_gone(const HostEvent& event) {
-  const bool was_stopping = active_.at(event.trial).has_value();
-  active_.erase(event.trial);
-  if (was_stopping) return;  // its last state is journaled already
-  if (event.crashed || event.reply.kind == TrialReply::kFailed)
+  const bool was_leaving = active_.at(event.trial).kill_at.has_value();
+  forget(event.trial);
+  if (was_leaving)  // its last state is journaled already
+    take_leaving_checkpoint(event.reply, event.trial);
+  else if (event.crashed || event.reply.kind == TrialReply::kFailed)
     apply(TrialFailed{event.trial, event.reply.error});
   else
     apply(TrialFinished{event.trial});
 }
 
+void Runner::take_leaving_checkpoint(const TrialReply& reply, TrialIndex index) {
+  if (reply.kind == TrialReply::kFinished && !reply.error.empty())
+    reporter_.warning("trial " + experiment_.machine().trial(index).name + ": " + reply.error);
+  if (!reply.checkpoint.empty()) apply(TrialCheckpointed{index, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});
+}
+
 void Runner::apply(EventBody body) {
   const EventBody copy = body;
-  last_effects_ = experiment_.apply(std::move(body));
+  last_effects_ = experiment_.stage(std::move(body));
   for (const TrialIndex other : last_effects_.others_ended)
     if (active_.contains(other)) stop(other);
+  callbacks_.note(experiment_.machine(), copy, last_effects_);
   reporter_.on_event(experiment_.machine(), copy, last_effects_);
 }
 
+/// Journals what has happened and does what had to wait for that.
+void Runner::commit() {
+  experiment_.commit();
+  for (const auto& [trial, decision] : std::exchange(answers_, {})) host_.answer(trial, decision);
+  for (const TrialIndex trial : std::exchange(kills_, {})) host_.kill(trial);
+  for (const Launch& launch : std::exchange(launches_, {})) host_.launch(launch.spec, launch.log_file);
+  callbacks_.tell(experiment_);
+}
+
 void Runner::stop(TrialIndex trial) {
-  active_[trial] = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  active_.at(trial).kill_at = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+}
+
+void Runner::forget(TrialIndex trial) {
+  const auto found = active_.find(trial);
+  if (options_.room) options_.room->give_back(found->second.held);
+  active_.erase(found);
 }
 
 void Runner::kill_overdue() {
   const auto now = now_();
-  for (auto it = active_.begin(); it != active_.end();) {
-    const bool overdue = it->second && *it->second < now;
-    if (overdue) host_.kill(it->first);
-    it = overdue ? active_.erase(it) : std::next(it);
+  std::vector<TrialIndex> overdue;
+  for (const auto& [trial, active] : active_)
+    if (active.kill_at && *active.kill_at < now) overdue.push_back(trial);
+  for (const TrialIndex trial : overdue) {
+    host_.kill(trial);
+    forget(trial);
   }
 }
 
 void Runner::kill_all() {
-  for (const auto& [trial, deadline] : active_) host_.kill(trial);
+  for (const auto& [trial, active] : active_) host_.kill(trial);
   active_.clear();
+}
+
+void Runner::pass_warnings_on() {
+  for (const std::string& warning : experiment_.take_warnings()) reporter_.warning(warning);
+  for (const std::string& warning : callbacks_.take_warnings()) reporter_.warning(warning);
 }
 
 }  // namespace manta::tune

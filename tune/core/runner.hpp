@@ -1,12 +1,16 @@
 #pragma once
 // Runner: the driver's loop. Starts trials where there is room, turns what trials say into events of the experiment, gives
-// them the decisions, and tells the reporter. Runs on the thread that called tune::run; ends when the experiment is
-// finished or a signal came.
+// them the decisions, and tells the reporter and the callbacks. All that has come in a turn is journaled in one write, and only
+// then answered. Runs on the thread that called tune::run; ends when the experiment is finished or a signal came.
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
+#include <vector>
 
+#include "tune/core/callback_caller.hpp"
 #include "tune/core/experiment.hpp"
+#include "tune/core/resource_plan.hpp"
 #include "tune/core/trial_host.hpp"
 #include "tune/reporter.hpp"
 
@@ -17,6 +21,15 @@ struct RunnerOptions {
   std::uint64_t seed{0};
   std::uint64_t checkpoint_frequency{1};
   std::chrono::duration<double> stop_grace{10};
+  bool checkpoint_at_end{false};
+  bool reuse_actors{false};
+  std::uint32_t buffer_results{1};
+  double time_budget_s{0};       ///< of the experiment, over all its sessions; 0: none
+  double trial_time_limit_s{0};  ///< of each trial's wall clock, over all its runs; 0: none
+  bool fail_fast{false};
+  std::function<TrialResources(const Trial&)> resources_of{};  ///< none: what the scheduler gave it, else nothing
+  std::optional<ResourceLedger> room{};                        ///< none: only `concurrency` limits
+  CallbackCaller::Callbacks callbacks{};
 };
 
 class Runner {
@@ -33,18 +46,42 @@ class Runner {
   void run();
 
  private:
+  struct Active {
+    std::optional<SteadyClock::time_point> kill_at{};  ///< it has been told to leave
+    Resources held{};
+  };
+  struct Launch {
+    TrialSpec spec{};
+    std::filesystem::path log_file{};
+  };
+
   void loop();
+  void turn();
   void release_idle();
-  void make_trials();
+  void fill();
+  bool make_trials();
   void start_trials();
-  void start(TrialIndex index);
+  bool start(TrialIndex index);
+  std::optional<TrialResources> resources_of(const Trial& trial);
+  void fail_unstarted(TrialIndex index, std::string error);
+  TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
   void handle(const HostEvent& event);
-  void on_report(TrialIndex trial, const TrialReply& reply);
+  Decision take_results(TrialIndex trial, const TrialReply& reply);
+  Decision take_result(TrialIndex trial, const TrialReply& reply);
   void on_gone(const HostEvent& event);
+  void take_leaving_checkpoint(const TrialReply& reply, TrialIndex trial);
   void apply(EventBody body);
+  void commit();
   void stop(TrialIndex trial);
+  void forget(TrialIndex trial);
   void kill_overdue();
   void kill_all();
+  void pass_warnings_on();
+
+  // runner_limits.cpp
+  void check_limits();
+  void check_experiment_limits();
+  void check_trial_limits();
 
   Experiment& experiment_;
   TrialHost& host_;
@@ -52,8 +89,13 @@ class Runner {
   RunnerOptions options_;
   std::function<bool()> interrupted_;
   Now now_;
-  std::map<TrialIndex, std::optional<SteadyClock::time_point>> active_;  // value: when a stopping trial is killed
+  CallbackCaller callbacks_;
+  std::map<TrialIndex, Active> active_;
   Effects last_effects_;
+  // What waits for the journal.
+  std::vector<std::pair<TrialIndex, Decision>> answers_;
+  std::vector<TrialIndex> kills_;
+  std::vector<Launch> launches_;
 };
 
 }  // namespace manta::tune

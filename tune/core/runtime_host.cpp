@@ -1,32 +1,109 @@
 #include "tune/core/runtime_host.hpp"
 
-#include <thread>
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 #include "runtime/errors.hpp"
 
 namespace manta::tune {
 
+/// Trials whose word has come. Thread-safe; callbacks of the runtime share it, so it may outlive the host.
+class RuntimeTrialHost::Inbox {
+ public:
+  void put(TrialIndex trial) {
+    {
+      const std::lock_guard lock(mutex_);
+      arrived_.push_back(trial);
+      if (arrived_.size() > 1) return;  // whoever waits has been woken
+    }
+    changed_.notify_one();
+  }
+  std::vector<TrialIndex> take(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, timeout, [&] { return !arrived_.empty(); });
+    return std::exchange(arrived_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<TrialIndex> arrived_;
+};
+
+RuntimeTrialHost::RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options)
+    : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<Inbox>()) {}
+
 RuntimeTrialHost::~RuntimeTrialHost() {
-  for (auto& [trial, running] : running_) running.handle->kill();
+  for (auto& [trial, running] : running_) end(running.seat);
+  for (Seat& seat : free_seats_) end(seat);
 }
 
-ActorOptions RuntimeTrialHost::actor_options(const TrialSpec& spec, const std::filesystem::path& log_file) const {
+ActorOptions RuntimeTrialHost::actor_options(const TrialSpec& spec, const Seat& seat, const std::filesystem::path& log_file) const {
+  const TrialResources& resources = spec.resources;
   ActorOptions options{.label = spec.name,
-                       .num_cpus = options_.resources.num_cpus,
-                       .num_gpus = options_.resources.num_gpus,
-                       .resources = options_.resources.custom,
+                       .num_cpus = resources.num_cpus,
+                       .num_gpus = resources.num_gpus,
+                       .resources = resources.custom,
                        .isolation = options_.isolation,
                        .env = options_.env,
                        .echo_output = false};
+  if (!resources.bundles.empty()) {
+    const Bundle& own = resources.bundles.front();
+    options.num_cpus = own.num_cpus;
+    options.num_gpus = own.num_gpus;
+    options.memory_bytes = own.memory_bytes;
+    options.resources = own.resources;
+    options.placement = seat.group.bundle(0);
+  }
   if (options.isolation == own_process) options.log_file = log_file;
   return options;
 }
 
+/// An actor that is free and holds the same, or a new one; what other free ones hold may be what the new one needs.
+RuntimeTrialHost::Seat RuntimeTrialHost::take_seat(const TrialSpec& spec, const std::filesystem::path& log_file) {
+  const auto found = std::find_if(free_seats_.begin(), free_seats_.end(), [&](auto& seat) { return seat.resources == spec.resources; });
+  if (found == free_seats_.end()) {
+    for (Seat& seat : std::exchange(free_seats_, {})) end(seat);
+    return new_seat(spec, log_file);
+  }
+  Seat seat = std::move(*found);
+  free_seats_.erase(found);
+  return seat;
+}
+
+RuntimeTrialHost::Seat RuntimeTrialHost::new_seat(const TrialSpec& spec, const std::filesystem::path& log_file) {
+  Seat seat{.resources = spec.resources};
+  if (!spec.resources.bundles.empty())
+    seat.group = client_.placement_group({.bundles = spec.resources.bundles, .strategy = spec.resources.strategy});
+  try {
+    const StepOptions steps{spec.checkpoint_frequency, spec.keep_trainable};
+    seat.handle = trainable_.spawn(client_, actor_options(spec, seat, log_file), steps);
+    return seat;
+  } catch (...) {
+    end(seat);
+    throw;
+  }
+}
+
+void RuntimeTrialHost::end(Seat& seat) {
+  if (seat.handle) seat.handle->kill();
+  if (seat.group) client_.remove(seat.group);
+}
+
+void RuntimeTrialHost::leave_seat(Seat seat, bool reusable) {
+  if (options_.reuse_actors && reusable) return free_seats_.push_back(std::move(seat));
+  seat.handle.reset();  // the last handle: the actor ends by itself
+  if (seat.group) client_.remove(seat.group);
+}
+
 void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path& log_file) {
   try {
-    Running running{trainable_.spawn(client_, actor_options(spec, log_file), spec), {}};
-    running.word = running.handle->next(Decision::kContinue);
-    running_[spec.index] = std::move(running);
+    Running running{take_seat(spec, log_file), {}};
+    TrialSpec sent = spec;
+    sent.group = running.seat.group;
+    running.word = running.seat.handle->begin(sent);
+    listen(spec.index, running_[spec.index] = std::move(running));
   } catch (const Error& error) {
     failed_launches_.push_back({spec.index, {.kind = TrialReply::kFailed, .error = error.what()}, true});
   }
@@ -34,40 +111,35 @@ void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path
 
 void RuntimeTrialHost::answer(TrialIndex trial, Decision decision) {
   const auto found = running_.find(trial);
-  if (found != running_.end()) found->second.word = found->second.handle->next(decision);
+  if (found == running_.end()) return;
+  found->second.word = found->second.seat.handle->next(decision);
+  listen(trial, found->second);
+}
+
+void RuntimeTrialHost::listen(TrialIndex trial, Running& running) {
+  client_.on_ready(running.word, [inbox = inbox_, trial](const ObjectRef<TrialReply>&) { inbox->put(trial); });
 }
 
 void RuntimeTrialHost::kill(TrialIndex trial) {
   const auto found = running_.find(trial);
   if (found == running_.end()) return;
-  found->second.handle->kill();
+  end(found->second.seat);
   running_.erase(found);
 }
 
 std::vector<HostEvent> RuntimeTrialHost::wait(std::chrono::milliseconds timeout) {
   std::vector<HostEvent> events = std::exchange(failed_launches_, {});
   if (!events.empty()) return events;
-  std::vector<ObjectRef<TrialReply>> words;
-  std::vector<TrialIndex> trials;
-  for (const auto& [trial, running] : running_) {
-    if (!running.word) continue;
-    words.push_back(running.word);
-    trials.push_back(trial);
-  }
-  if (words.empty()) {
-    std::this_thread::sleep_for(timeout);
-    return events;
-  }
-  client_.wait(words, {.count = 1, .timeout = timeout});
-  for (std::size_t i = 0; i < words.size(); ++i)
-    if (words[i].ready()) events.push_back(take(trials[i]));
+  for (const TrialIndex trial : inbox_->take(timeout)) take(trial, events);
   return events;
 }
 
-HostEvent RuntimeTrialHost::take(TrialIndex trial) {
-  Running& running = running_.at(trial);
+/// A trial that was killed, or launched again since, has no word that is ready.
+void RuntimeTrialHost::take(TrialIndex trial, std::vector<HostEvent>& events) {
+  const auto found = running_.find(trial);
+  if (found == running_.end() || !found->second.word || !found->second.word.ready()) return;
   HostEvent event{trial, {}, false};
-  Result<TrialReply> word = client_.try_get(std::exchange(running.word, {}));
+  Result<TrialReply> word = client_.try_get(std::exchange(found->second.word, {}));
   if (word) {
     event.reply = std::move(*word);
   } else {
@@ -75,8 +147,12 @@ HostEvent RuntimeTrialHost::take(TrialIndex trial) {
     event.reply.kind = TrialReply::kFailed;
     event.reply.error = word.error().to_string();
   }
-  if (event.gone()) running_.erase(trial);
-  return event;
+  if (event.gone()) {
+    Seat seat = std::move(found->second.seat);
+    running_.erase(found);
+    leave_seat(std::move(seat), event.reply.kind == TrialReply::kFinished);
+  }
+  events.push_back(std::move(event));
 }
 
 }  // namespace manta::tune

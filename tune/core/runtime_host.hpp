@@ -1,5 +1,7 @@
 #pragma once
-// RuntimeTrialHost: trials as actors of the runtime. One reference is outstanding for each trial that is at work.
+// RuntimeTrialHost: trials as actors of the runtime. One reference is outstanding for each trial that is at work; when its value
+// comes, a callback of the runtime puts the trial into an inbox, so that a turn costs what has come and not what runs.
+// With reuse_actors an actor whose trial came to its end waits for the next one of the same resources.
 #include <map>
 #include <memory>
 
@@ -12,8 +14,7 @@ namespace manta::tune {
 class RuntimeTrialHost final : public TrialHost {
  public:
   /// All three must outlive it.
-  RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options)
-      : client_(client), trainable_(trainable), options_(options) {}
+  RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options);
   ~RuntimeTrialHost() override;
 
   void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
@@ -22,18 +23,33 @@ class RuntimeTrialHost final : public TrialHost {
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
 
  private:
-  struct Running {
+  class Inbox;
+  /// An actor and what it holds.
+  struct Seat {
     std::unique_ptr<TrialHandle> handle{};
+    TrialResources resources{};
+    PlacementGroup group{};
+  };
+  struct Running {
+    Seat seat{};
     ObjectRef<TrialReply> word{};  ///< empty while the trial waits for an answer
   };
-  ActorOptions actor_options(const TrialSpec& spec, const std::filesystem::path& log_file) const;
-  HostEvent take(TrialIndex trial);
+
+  ActorOptions actor_options(const TrialSpec& spec, const Seat& seat, const std::filesystem::path& log_file) const;
+  Seat take_seat(const TrialSpec& spec, const std::filesystem::path& log_file);
+  Seat new_seat(const TrialSpec& spec, const std::filesystem::path& log_file);
+  void leave_seat(Seat seat, bool reusable);
+  void end(Seat& seat);
+  void listen(TrialIndex trial, Running& running);
+  void take(TrialIndex trial, std::vector<HostEvent>& events);
 
   Client& client_;
   const Trainable& trainable_;
   const TuneOptions& options_;
   std::map<TrialIndex, Running> running_;
+  std::vector<Seat> free_seats_;
   std::vector<HostEvent> failed_launches_;
+  std::shared_ptr<Inbox> inbox_;
 };
 
 }  // namespace manta::tune

@@ -2,13 +2,14 @@
 
 namespace manta::tune {
 
-TrialReply TrialActor::next(Context& context, std::uint8_t decision) {
-  if (!session_) {
-    SessionRuntime runtime{std::make_shared<Client>(context), context.gpu_ids(), context.num_cpus()};
-    session_ = std::make_unique<TrialSession>(spec_, body_, std::move(runtime));
-  }
-  return session_->next(static_cast<Decision>(decision));
+TrialReply TrialActor::begin(Context& context, const TrialSpec& spec) {
+  session_.reset();
+  SessionRuntime runtime{std::make_shared<Client>(context), context.gpu_ids(), context.num_cpus()};
+  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime));
+  return session_->next(Decision::kContinue);
 }
+
+TrialReply TrialActor::next(std::uint8_t decision) { return session_->next(static_cast<Decision>(decision)); }
 
 std::string short_name(std::string_view pretty, std::string_view key) {
   const auto begin = pretty.find(key);

@@ -13,28 +13,40 @@
 
 namespace manta::tune {
 
-/// Owned by the runtime; its method runs on the actor's thread. Ends with the trial.
+/// Owned by the runtime; its methods run on the actor's thread. Ends with the trial, or with the last one that it is given.
 class TrialActor {
  public:
+  /// Begins a trial; the former one must have ended. Gives its first word.
+  TrialReply begin(Context& context, const TrialSpec& spec);
   /// TrialSession::next, `decision` being a Decision.
-  TrialReply next(Context& context, std::uint8_t decision);
+  TrialReply next(std::uint8_t decision);
 
  protected:
-  TrialActor(TrialSpec spec, TrialSession::Body body) : spec_(std::move(spec)), body_(std::move(body)) {}
+  explicit TrialActor(TrialSession::Body body) : body_(std::move(body)) {}
   ~TrialActor() = default;
 
  private:
-  TrialSpec spec_;
   TrialSession::Body body_;
   std::unique_ptr<TrialSession> session_;
+};
+
+/// What a class trainable is driven by; a function needs none of it.
+struct StepOptions {
+  std::uint64_t checkpoint_frequency{1};  ///< 0: never
+  bool keep{false};                       ///< the object stays for the next trial, if it can be reset
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(checkpoint_frequency, keep);
+  }
 };
 
 /// F(TrialContext&, const Config&, extra…).
 template <auto F, class... Extra>
 class FunctionTrial final : public TrialActor {
  public:
-  explicit FunctionTrial(const TrialSpec& spec, const Extra&... extra)
-      : TrialActor(spec, [... extra = extra](TrialContext& context, const Config& config) { F(context, config, extra...); }) {}
+  explicit FunctionTrial(const StepOptions&, const Extra&... extra)
+      : TrialActor([... extra = extra](TrialContext& context, const Config& config) { F(context, config, extra...); }) {}
 };
 
 template <class T>
@@ -42,20 +54,29 @@ concept SavesState = requires(T trainable, const std::filesystem::path& dir) {
   trainable.save(dir);
   trainable.load(dir);
 };
+template <class T>
+concept ResetsConfig = requires(T trainable, TrialContext& context, const Config& config) {
+  { trainable.reset_config(context, config) } -> std::convertible_to<bool>;
+};
 
-/// Drives a class trainable: setup(context, config, extra…), load, then step and report, with a checkpoint every
-/// `checkpoint_frequency` steps, until it is stopped.
+/// The object of the former trial, if it lets itself be reset, else a new one.
 template <class T, class... Extra>
-void run_steps(TrialContext& context, const Config& config, std::uint64_t checkpoint_frequency, const Extra&... extra) {
-  T trainable{};
-  trainable.setup(context, config, extra...);
-  if constexpr (SavesState<T>)
-    if (auto dir = context.checkpoint()) trainable.load(*dir);
+std::unique_ptr<T> make_trainable(std::unique_ptr<T> former, TrialContext& context, const Config& config, const Extra&... extra) {
+  if constexpr (ResetsConfig<T>)
+    if (former && former->reset_config(context, config)) return former;
+  former.reset();
+  auto trainable = std::make_unique<T>();
+  trainable->setup(context, config, extra...);
+  return trainable;
+}
+
+/// Steps and reports, with a checkpoint every so many steps, until it is stopped.
+template <class T>
+void step_forever(T& trainable, TrialContext& context, std::uint64_t checkpoint_frequency) {
   for (;;) {
     const Metrics metrics = trainable.step();
-    const bool save = checkpoint_frequency != 0 && (context.iteration() + 1) % checkpoint_frequency == 0;
     if constexpr (SavesState<T>) {
-      if (save) {
+      if (checkpoint_frequency != 0 && (context.iteration() + 1) % checkpoint_frequency == 0) {
         context.report(metrics, [&](const std::filesystem::path& dir) { trainable.save(dir); });
         continue;
       }
@@ -64,19 +85,37 @@ void run_steps(TrialContext& context, const Config& config, std::uint64_t checkp
   }
 }
 
+/// Drives a class trainable: setup(context, config, extra…), load, then steps. `kept` is where the object waits for the
+/// next trial; one that threw does not.
+template <class T, class... Extra>
+void run_steps(std::unique_ptr<T>& kept, TrialContext& context, const Config& config, const StepOptions& options,
+               const Extra&... extra) {
+  auto trainable = make_trainable<T>(std::move(kept), context, config, extra...);
+  if constexpr (SavesState<T>) {
+    if (auto dir = context.checkpoint()) trainable->load(*dir);
+    context.save_when_leaving([&object = *trainable](const std::filesystem::path& dir) { object.save(dir); });
+  }
+  try {
+    step_forever(*trainable, context, options.checkpoint_frequency);
+  } catch (const TrialStopped&) {
+    if (options.keep && ResetsConfig<T>) kept = std::move(trainable);
+    throw;
+  }
+}
+
 template <class T, class... Extra>
 class ClassTrial final : public TrialActor {
  public:
-  explicit ClassTrial(const TrialSpec& spec, const Extra&... extra)
-      : TrialActor(spec, [every = spec.checkpoint_frequency, ... extra = extra](TrialContext& context, const Config& config) {
-          run_steps<T>(context, config, every, extra...);
-        }) {}
+  explicit ClassTrial(const StepOptions& options, const Extra&... extra)
+      : TrialActor([options, kept = std::make_shared<std::unique_ptr<T>>(), ... extra = extra](
+                       TrialContext& context, const Config& config) { run_steps<T>(*kept, context, config, options, extra...); }) {}
 };
 
 /// A running trial's actor, whatever its class.
 class TrialHandle {
  public:
   virtual ~TrialHandle() = default;
+  virtual ObjectRef<TrialReply> begin(const TrialSpec& spec) = 0;
   virtual ObjectRef<TrialReply> next(Decision decision) = 0;
   virtual void kill() = 0;
 };
@@ -85,6 +124,7 @@ template <class Actor>
 class ActorTrialHandle final : public TrialHandle {
  public:
   explicit ActorTrialHandle(ActorHandle<Actor> actor) : actor_(std::move(actor)) {}
+  ObjectRef<TrialReply> begin(const TrialSpec& spec) override { return actor_.template call<&TrialActor::begin>(spec); }
   ObjectRef<TrialReply> next(Decision decision) override {
     return actor_.template call<&TrialActor::next>(static_cast<std::uint8_t>(decision));
   }
@@ -98,16 +138,16 @@ class ActorTrialHandle final : public TrialHandle {
 struct Trainable {
   std::string name{};
   bool ends_by_itself{true};  ///< a function returns; a class is stepped until it is stopped
-  std::function<std::unique_ptr<TrialHandle>(Client&, const ActorOptions&, const TrialSpec&)> spawn{};
+  std::function<std::unique_ptr<TrialHandle>(Client&, const ActorOptions&, const StepOptions&)> spawn{};
 };
 
 template <class Actor, class... Args>
 auto spawner(Args&&... args) {
   return [extra = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)](
-             Client& client, const ActorOptions& options, const TrialSpec& spec) -> std::unique_ptr<TrialHandle> {
+             Client& client, const ActorOptions& options, const StepOptions& steps) -> std::unique_ptr<TrialHandle> {
     return std::apply(
         [&](const auto&... arg) {
-          return std::make_unique<ActorTrialHandle<Actor>>(client.template actor<Actor>(options).spawn(spec, arg...));
+          return std::make_unique<ActorTrialHandle<Actor>>(client.template actor<Actor>(options).spawn(steps, arg...));
         },
         extra);
   };

@@ -20,6 +20,7 @@ TrialSession::~TrialSession() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    abandoned_ = true;
     decision_ = Decision::kStop;
   }
   changed_.notify_all();
@@ -44,12 +45,12 @@ TrialReply TrialSession::next(Decision decision) {
 }
 
 void TrialSession::run() {
-  turn_began_ = Clock::now();
+  turn_began_ = told_at_ = Clock::now();
   say(last_word());
 }
 
 TrialReply TrialSession::last_word() {
-  TrialReply reply{.kind = TrialReply::kFinished, .iteration = iteration_, .pid = ::getpid()};
+  TrialReply reply{.kind = TrialReply::kFinished, .pid = ::getpid()};
   try {
     TrialContext context(*this);
     body_(context, decode_config(spec_.config));
@@ -60,6 +61,12 @@ TrialReply TrialSession::last_word() {
     reply.kind = TrialReply::kFailed;
     reply.error = current_exception_info().to_string();
   }
+  reply.iteration = iteration_;
+  reply.earlier = std::exchange(held_back_, {});
+  if (reply.kind == TrialReply::kFailed) return reply;
+  reply.checkpoint = std::move(leaving_.checkpoint);
+  reply.checkpoint_bytes = leaving_.checkpoint_bytes;
+  reply.error = std::move(leaving_.error);
   return reply;
 }
 
@@ -76,9 +83,33 @@ void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFuncti
     reply.names.push_back(name);
     reply.values.push_back(value);
   }
-  if (save) reply.checkpoint = write_checkpoint(dir_, reply.iteration, *save);
+  if (save) {
+    reply.checkpoint = write_checkpoint(dir_, reply.iteration, *save);
+    reply.checkpoint_bytes = checkpoint_bytes(dir_ / reply.checkpoint);
+  }
   reply.time_this_iter_s = std::chrono::duration<double>(Clock::now() - turn_began_).count();
   ++iteration_;
+  if (!hold_back(reply)) {
+    const Decision decision = ask(std::move(reply));
+    if (decision != Decision::kContinue) {
+      save_if_wanted(decision, save != nullptr);
+      throw TrialStopped{};
+    }
+  }
+  turn_began_ = Clock::now();
+}
+
+/// Keeps a result for the next word, when the driver allows it to be late and it is not late yet.
+bool TrialSession::hold_back(TrialReply& reply) {
+  constexpr std::chrono::milliseconds kLatest{100};
+  if (held_back_.size() + 1 >= spec_.buffer_results || !reply.checkpoint.empty()) return false;
+  if (Clock::now() - told_at_ >= kLatest) return false;
+  held_back_.push_back(std::move(reply));
+  return true;
+}
+
+Decision TrialSession::ask(TrialReply reply) {
+  reply.earlier = std::exchange(held_back_, {});
   std::unique_lock lock(mutex_);
   if (stopping_) throw TrialStopped{};
   word_ = std::move(reply);
@@ -87,13 +118,30 @@ void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFuncti
   const Decision decision = *decision_;
   decision_.reset();
   if (decision != Decision::kContinue) stopping_ = true;
-  if (stopping_) throw TrialStopped{};
-  turn_began_ = Clock::now();
+  if (abandoned_) throw TrialStopped{};
+  told_at_ = Clock::now();
+  return stopping_ && decision == Decision::kContinue ? Decision::kStop : decision;
+}
+
+/// A trial that is paused saves itself, if it said how, so that it loses nothing.
+void TrialSession::save_if_wanted(Decision decision, bool saved_already) {
+  const bool wanted = decision == Decision::kPause || spec_.checkpoint_at_end;
+  if (!wanted || saved_already || !leaving_save_) return;
+  try {
+    leaving_.checkpoint = write_checkpoint(dir_, iteration_, leaving_save_);
+    leaving_.checkpoint_bytes = checkpoint_bytes(dir_ / leaving_.checkpoint);
+  } catch (const abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    leaving_.error = "it could not be saved when it had to leave its worker: " + current_exception_info().to_string();
+  }
 }
 
 void TrialContext::report(const Metrics& metrics) { session_->report(metrics, nullptr); }
 
 void TrialContext::report(const Metrics& metrics, const SaveFunction& save) { session_->report(metrics, &save); }
+
+void TrialContext::save_when_leaving(SaveFunction save) { session_->save_when_leaving(std::move(save)); }
 
 std::optional<std::filesystem::path> TrialContext::checkpoint() const {
   if (session_->spec().checkpoint.empty()) return std::nullopt;
@@ -106,6 +154,7 @@ const std::string& TrialContext::id() const noexcept { return session_->spec().i
 const std::string& TrialContext::name() const noexcept { return session_->spec().name; }
 const std::filesystem::path& TrialContext::dir() const noexcept { return session_->dir(); }
 std::uint64_t TrialContext::seed() const noexcept { return session_->spec().seed; }
+const PlacementGroup& TrialContext::placement_group() const noexcept { return session_->spec().group; }
 Client& TrialContext::runtime() noexcept { return *session_->runtime().client; }
 const std::vector<int>& TrialContext::gpu_ids() const noexcept { return session_->runtime().gpu_ids; }
 Amount TrialContext::num_cpus() const noexcept { return session_->runtime().num_cpus; }

@@ -3,6 +3,7 @@
 // the driver's decision and waits for its next word, so driver and trial take turns. Owned by the actor; `next` is
 // called by one thread at a time, the rest by the session's own thread. The destructor tells the function to stop and
 // waits for it.
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -43,6 +44,7 @@ class TrialSession {
 
   // The user's side, by TrialContext.
   void report(const Metrics& metrics, const TrialContext::SaveFunction* save);
+  void save_when_leaving(TrialContext::SaveFunction save) { leaving_save_ = std::move(save); }
   bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
   std::uint64_t iteration() const noexcept { return iteration_; }
   const TrialSpec& spec() const noexcept { return spec_; }
@@ -55,6 +57,9 @@ class TrialSession {
   void run();
   void say(TrialReply reply);
   TrialReply last_word();
+  bool hold_back(TrialReply& reply);
+  Decision ask(TrialReply reply);
+  void save_if_wanted(Decision decision, bool saved_already);
 
   const TrialSpec spec_;
   const std::filesystem::path dir_;
@@ -62,6 +67,10 @@ class TrialSession {
   SessionRuntime runtime_;
   std::uint64_t iteration_;
   Clock::time_point turn_began_{};
+  Clock::time_point told_at_{};            // when the driver last heard a result
+  std::vector<TrialReply> held_back_{};    // results that it has not heard
+  TrialContext::SaveFunction leaving_save_{};
+  TrialReply leaving_{};                   // the checkpoint made when leaving, or why there is none
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -69,6 +78,7 @@ class TrialSession {
   std::optional<TrialReply> final_word_{};  // what every further `next` gives
   std::optional<Decision> decision_{};      // given by the driver, not yet taken
   std::atomic<bool> stopping_{false};
+  bool abandoned_{false};                   // nobody asks any more
   std::thread thread_{};
 };
 

@@ -1,0 +1,149 @@
+// Which checkpoints stay, and what a paused trial goes on from.
+#include <doctest/doctest.h>
+
+#include "scripted_host.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+ExperimentMachine machine_of(MachineOptions options, std::uint64_t samples) {
+  options.trial_prefix = "abcde", options.trainable = "f", options.metric = "loss";
+  ExperimentMachine machine(options, std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, samples, 1),
+                            fifo().make({"loss", options.mode, 1}));
+  while (auto created = machine.propose(samples)) machine.step({0, *created});
+  for (TrialIndex i = 0; i < samples; ++i) machine.step({0, TrialStarted{i, 0}});
+  return machine;
+}
+
+/// Reports with a checkpoint "cN" of 100 bytes; gives what is to be deleted for it as "trial:name".
+std::vector<std::string> report(ExperimentMachine& machine, TrialIndex trial, std::uint64_t t, Metrics metrics) {
+  TrialReported event{trial, t, std::move(metrics), 0, "c" + std::to_string(t), 1, 100};
+  std::vector<std::string> gone;
+  for (const auto& [index, checkpoint] : machine.step({0, std::move(event)}).superseded)
+    gone.push_back(std::to_string(index) + ":" + checkpoint.name);
+  return gone;
+}
+
+using Names = std::vector<std::string>;
+
+class PauseOnce final : public Scheduler {
+ public:
+  Verdict on_result(TrialIndex, const ResultView& result) override {
+    return result.iteration == 3 ? Decision::kPause : Decision::kContinue;
+  }
+  Verdict on_idle() override {
+    Verdict verdict;
+    verdict.resume = {0, 1};
+    return verdict;
+  }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+};
+
+Life pausing(std::uint64_t checkpoint_every, bool saves) {
+  Life life;
+  life.machine = {.metric = "loss"};
+  life.space = Space{{"x", uniform(0, 1)}};
+  life.samples = 2;
+  life.script = {.iterations = 6, .checkpoint_every = checkpoint_every, .saves_when_paused = saves};
+  life.scheduler = {"pause", "pause", [](const SchedulerContext&) { return std::make_unique<PauseOnce>(); }};
+  return life;
+}
+
+/// How often each iteration of a trial stands in the journal.
+std::map<std::pair<TrialIndex, std::uint64_t>, int> reported(const MemoryEventLog& log) {
+  std::map<std::pair<TrialIndex, std::uint64_t>, int> counts;
+  log.for_each([&](std::span<const std::byte> record) {
+    const Event event = decode_event(record);
+    if (const auto* report = std::get_if<TrialReported>(&event.body)) ++counts[{report->trial, report->iteration}];
+  });
+  return counts;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/core") {
+  TEST_CASE("the newest so many and the best so many stay, by a score of the user's choice") {
+    ExperimentMachine machine = machine_of(
+        {.keep_checkpoints = 1, .keep_best_checkpoints = 2, .score_attribute = "accuracy", .score_mode = Mode::kMax}, 1);
+    const auto at = [](double accuracy) { return Metrics{{"loss", 1.0}, {"accuracy", accuracy}}; };
+    CHECK(report(machine, 0, 1, at(0.5)).empty());
+    CHECK(report(machine, 0, 2, at(0.9)).empty());
+    CHECK(report(machine, 0, 3, at(0.7)) == Names{"0:c1"});
+    CHECK(report(machine, 0, 4, at(0.1)).empty());
+    CHECK(report(machine, 0, 5, at(NAN)) == Names{"0:c4"});
+    CHECK(report(machine, 0, 6, at(0.8)) == Names{"0:c5", "0:c3"});
+    CHECK(machine.trial(0).checkpoints.size() == 2);
+  }
+
+  TEST_CASE("beyond the budget of bytes the oldest go first, never what a trial may go on from, and the best last") {
+    ExperimentMachine machine = machine_of({.keep_checkpoints = 9, .checkpoint_budget_bytes = 400}, 3);
+    const auto at = [](double loss) { return Metrics{{"loss", loss}}; };
+    CHECK(report(machine, 0, 1, at(5)).empty());
+    CHECK(report(machine, 1, 1, at(1)).empty());  // the best, and trial 1's newest
+    CHECK(report(machine, 0, 2, at(4)).empty());
+    CHECK(report(machine, 2, 1, at(6)).empty());
+    CHECK(report(machine, 0, 3, at(4)) == Names{"0:c1"});
+    CHECK(report(machine, 2, 2, at(7)) == Names{"0:c2"});
+    machine.step({0, TrialFinished{1}});
+    CHECK(report(machine, 2, 3, at(7)) == Names{"2:c1"});  // not the best, although its trial is over
+    machine.step({0, TrialFinished{0}});
+    CHECK(report(machine, 2, 4, at(0.5)) == Names{"1:c1"});  // no longer the best
+    CHECK(report(machine, 2, 5, at(8)) == Names{"0:c3"});
+  }
+
+  TEST_CASE("the budget never takes the only checkpoint of a trial that is not over") {
+    ExperimentMachine machine = machine_of({.keep_checkpoints = 1, .checkpoint_budget_bytes = 50}, 3);
+    for (TrialIndex trial = 0; trial < 3; ++trial) CHECK(report(machine, trial, 1, Metrics{{"loss", 1.0 + trial}}).empty());
+    for (TrialIndex trial = 0; trial < 3; ++trial) CHECK(machine.trial(trial).checkpoints.size() == 1);
+  }
+
+  TEST_CASE("a trial that saves itself when it is paused goes on from there") {
+    const TempDir dir;
+    MemoryEventLog records;
+    const auto outcome = pausing(0, true).run(std::make_unique<KillingLog>(records, SIZE_MAX, false), dir.path());
+    for (const Trial& trial : outcome.trials) {
+      CHECK(trial.iteration == 6);
+      CHECK(trial.attempts == 2);
+      REQUIRE(trial.checkpoints.size() == 1);
+      CHECK(trial.checkpoints[0].iteration == 3);
+      CHECK(trial.checkpoints[0].score == 3.0);
+      CHECK(trial.checkpoints[0].bytes == 1);
+    }
+  }
+
+  TEST_CASE("a function that is paused goes on from its last checkpoint, and no result stands there twice") {
+    for (const std::uint64_t every : {2u, 0u}) {
+      const TempDir dir;
+      MemoryEventLog records;
+      const auto outcome = pausing(every, false).run(std::make_unique<KillingLog>(records, SIZE_MAX, false), dir.path());
+      CHECK(outcome.trials[0].iteration == 6);
+      CHECK(outcome.trials[1].attempts == 2);
+      const auto counts = reported(records);
+      CHECK(counts.size() == 12);
+      for (const auto& [result, count] : counts) CHECK(count == 1);
+      CHECK(lines_of(dir.path() / outcome.trials[0].dir_name() / "result.jsonl").size() == 6);
+    }
+  }
+
+  TEST_CASE("killed at any record around a pause, the trial goes on from what it saved") {
+    const Life life = pausing(0, true);
+    MemoryEventLog whole;
+    {
+      const TempDir dir;
+      (void)life.run(std::make_unique<KillingLog>(whole, SIZE_MAX, false), dir.path());
+    }
+    for (std::size_t kill_at = 0; kill_at < whole.records.size(); ++kill_at) {
+      CAPTURE(kill_at);
+      const TempDir dir;
+      MemoryEventLog records;
+      CHECK_THROWS_AS(life.run(std::make_unique<KillingLog>(records, kill_at, true), dir.path()), Killed);
+      const auto outcome = life.run(std::make_unique<KillingLog>(records, SIZE_MAX, false), dir.path());
+      for (const Trial& trial : outcome.trials) CHECK(trial.iteration == 6);
+      for (const auto& [result, count] : reported(records)) CHECK(count == 1);
+    }
+  }
+}

@@ -1,0 +1,81 @@
+#include "tune/core/callback_caller.hpp"
+
+#include "runtime/errors.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// The trial that an event is about, if it is about one.
+std::optional<TrialIndex> trial_of(const EventBody& body) {
+  return std::visit(
+      [](const auto& event) -> std::optional<TrialIndex> {
+        if constexpr (requires { event.trial; }) return event.trial;
+        return std::nullopt;
+      },
+      body);
+}
+
+}  // namespace
+
+void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
+  if (callbacks_.empty()) return;
+  Noted noted{.event = event, .others_ended = effects.others_ended};
+  if (const auto index = trial_of(event)) {
+    noted.state = machine.trial(*index).state;
+    noted.time_total_s = machine.trial(*index).time_total_s;
+  }
+  noted.time_since_start_s = machine.time_since_start_s();
+  noted_.push_back(std::move(noted));
+}
+
+void CallbackCaller::tell(const Experiment& experiment) {
+  for (const Noted& noted : std::exchange(noted_, {})) tell(experiment, noted);
+}
+
+void CallbackCaller::tell(const Experiment& experiment, const Noted& noted) {
+  for (const TrialIndex other : noted.others_ended) tell_state(experiment.machine().trial(other), TrialState::kTerminated);
+  const auto index = trial_of(noted.event);
+  if (!index) return;
+  const Trial& trial = experiment.machine().trial(*index);
+  if (std::holds_alternative<TrialStarted>(noted.event)) return each([&](Callback& callback) { callback.on_trial_start(trial); });
+  if (const auto* report = std::get_if<TrialReported>(&noted.event)) return tell_result(experiment, noted, *report);
+  if (const auto* saved = std::get_if<TrialCheckpointed>(&noted.event))
+    return each([&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / saved->checkpoint); });
+  if (std::holds_alternative<TrialFailed>(noted.event) && noted.state == TrialState::kPending)
+    return each([&](Callback& callback) { callback.on_trial_retry(trial); });
+  tell_state(trial, noted.state);
+}
+
+void CallbackCaller::tell_result(const Experiment& experiment, const Noted& noted, const TrialReported& report) {
+  const Trial& trial = experiment.machine().trial(report.trial);
+  const bool saved = !report.checkpoint.empty();
+  const ResultView result{report.iteration, noted.time_total_s, report.metrics, noted.time_since_start_s, saved};
+  each([&](Callback& callback) { callback.on_trial_result(trial, result); });
+  if (saved) each([&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / report.checkpoint); });
+  // Pending: it was paused and may go on already, with what it took over.
+  tell_state(trial, noted.state == TrialState::kPending ? TrialState::kPaused : noted.state);
+}
+
+void CallbackCaller::tell_state(const Trial& trial, TrialState state) {
+  if (state == TrialState::kPaused) each([&](Callback& callback) { callback.on_trial_pause(trial); });
+  if (state == TrialState::kTerminated) each([&](Callback& callback) { callback.on_trial_complete(trial); });
+  if (state == TrialState::kError) each([&](Callback& callback) { callback.on_trial_error(trial); });
+}
+
+void CallbackCaller::tell_end(const Experiment& experiment) {
+  each([&](Callback& callback) { callback.on_experiment_end(experiment.machine().trials()); });
+}
+
+void CallbackCaller::each(const Call& call) {
+  for (const auto& callback : callbacks_) {
+    try {
+      call(*callback);
+    } catch (...) {
+      constexpr std::size_t kMostAtOnce = 10;
+      if (warnings_.size() < kMostAtOnce) warnings_.push_back("a callback failed: " + current_exception_info().to_string());
+    }
+  }
+}
+
+}  // namespace manta::tune
