@@ -1,0 +1,87 @@
+#include "tune/space_json.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+TEST_SUITE("tune/space_json") {
+  TEST_CASE("a space of everything is the same after a round trip") {
+    Space space{{"a", uniform(0, 1)},
+                {"b", loguniform(1e-5, 0.1)},
+                {"c", quniform(0, 1, 0.1)},
+                {"d", qloguniform(0.5, 8, 0.5)},
+                {"e", randint(INT64_MIN, INT64_MAX)},
+                {"f", lograndint(1, 100)},
+                {"g", qrandint(-10, 10, 5)},
+                {"h", qlograndint(8, 64, 8)},
+                {"i", randn(0, 2)},
+                {"j", qrandn(1, 2, 0.25)},
+                {"optimizer", choice({"sgd", "adam", Value(Value::List{1, 2.0})})},
+                {"width", ordinal({16, 32}), when("optimizer", {"sgd", "adam"}) && when_at_least("f", 3)},
+                {"twice", 1, when("width", 16) && when_at_least("width", 16)},
+                {"grid", grid_search({true, false})},
+                {"nothing", Value()},
+                {"text", "x\"y\n"},
+                {"nan", std::nan("")},
+                {"two", 2.0},
+                {"table", Value(Value::Dict{{"uniform", 1}})},
+                {"nested", Space{{"uniform", 3}}},
+                {"empty", Space{}},
+                {"deep", Space{{"k", choice({1, 3})}, {"l", list({1, randint(0, 3), Space{{"m", uniform(0, 1)}}})}, forbid({{"k", 3}})},
+                 when("optimizer", "sgd")},
+                {"list", std::vector<int>{1, 2}},
+                forbid({{"optimizer", "adam"}, {"f", {1, 2}}})};
+    space.check();
+    for (const int indent : {-1, 2}) {
+      const std::string text = space_to_json(space, indent);
+      CAPTURE(text);
+      const Space again = space_from_json(text);
+      CHECK(again.describe() == space.describe());
+      CHECK(space_to_json(again, indent) == text);
+    }
+  }
+
+  TEST_CASE("what a person writes is read: Ray's grids, single values in conditions, lists of domains") {
+    const Space space = space_from_json(R"({
+      "lr": {"loguniform": [1e-4, 0.1]}, "optimizer": {"grid_search": ["sgd", "adam"]},
+      "momentum": {"uniform": [0, 1], "when": {"optimizer": "sgd"}},
+      "layers": {"randint": [1, 4]}, "width2": {"randint": [8, 65], "when": {"layers": {"at_least": 2}}},
+      "model": {"bias": true, "kernels": [{"ordinal": [3, 5]}, 1]}, "sizes": [1, 2, [3]],
+      "forbid": [{"optimizer": "adam", "layers": [3]}]})");
+    const Space wanted{{"lr", loguniform(1e-4, 0.1)},
+                       {"optimizer", grid_search({"sgd", "adam"})},
+                       {"momentum", uniform(0, 1), when("optimizer", "sgd")},
+                       {"layers", randint(1, 4)},
+                       {"width2", randint(8, 65), when_at_least("layers", 2)},
+                       {"model", Space{{"bias", true}, {"kernels", list({ordinal({3, 5}), 1})}}},
+                       {"sizes", Value(Value::List{1, 2, Value(Value::List{3})})},
+                       forbid({{"optimizer", "adam"}, {"layers", 3}})};
+    CHECK(space.describe() == wanted.describe());
+  }
+
+  TEST_CASE("a function cannot be written, and says whose it is") {
+    const Space space{{"m", Space{{"f", sample_from([] { return 1; })}}}};
+    CHECK(has(error_of([&] { space_to_json(space); }), "'m/f' is a sample_from function"));
+  }
+
+  TEST_CASE("what is wrong is refused with the parameter's name") {
+    const auto error = [](const char* text) { return error_of([&] { space_from_json(text); }); };
+    CHECK(has(error("{"), "no JSON"));
+    CHECK(has(error("[1]"), "an object of names is due"));
+    CHECK(has(error(R"({"m": {"x": {"uniform": [0]}}})"), "'m/x' is {\"uniform\": [0]}, but uniform takes 2 numbers"));
+    CHECK(has(error(R"({"x": {"randint": [0, 1.5]}})"), "2 integers"));
+    CHECK(has(error(R"({"x": {"qrandn": [0, 1]}})"), "3 numbers"));
+    CHECK(has(error(R"({"x": {"choice": "a"}})"), "takes a list"));
+    CHECK(has(error(R"({"x": {"uniform": [2, 1]}})"), "'x' has an empty range"));
+    CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": 3}})"), "condition"));
+    CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": {"y": 3}}})"), "'y'"));
+    CHECK(has(error(R"({"x": 18446744073709551615})"), "64 bits"));
+  }
+}

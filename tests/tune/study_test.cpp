@@ -1,0 +1,96 @@
+#include "tune/study.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "runtime/errors.hpp"
+#include "search_support.hpp"
+#include "support.hpp"
+#include "tune/searchers/wrappers.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+TEST_SUITE("tune/study") {
+  TEST_CASE("ask and tell find the minimum without a runtime") {
+    Study study({.space = square(), .seed = 1});
+    for (int i = 0; i < 100; ++i) {
+      auto trial = study.ask();
+      study.tell(trial, {{"loss", bowl(trial.config)}});
+    }
+    CHECK(study.trials().size() == 100);
+    CHECK(*study.best().metrics.get("loss") < 0.5);
+    CHECK(bowl(study.best().config) == *study.best().metrics.get("loss"));
+  }
+
+  TEST_CASE("the best is the largest when the metric is maximised; failed, pruned and infinite ones never are") {
+    Study study({.space = square(), .metric = "acc", .mode = Mode::kMax, .seed = 1});
+    CHECK(has(error_of([&] { (void)study.best(); }), "none of the 0 trials"));
+    for (const double value : {0.5, 0.75, double(INFINITY), double(NAN)}) study.tell(study.ask(), {{"acc", value}});
+    study.tell_failed(study.ask());
+    study.tell_pruned(study.ask(), 3, {{"acc", 0.99}});
+    CHECK(study.best().number == 1);
+    CHECK(study.trials()[5].state == StudyTrial::State::kPruned);
+    CHECK(study.trials()[5].step == 3);
+  }
+
+  TEST_CASE("29: a saved study goes on with the same suggestions, trials that run included") {
+    const StudyOptions options{.space = {{"x", uniform(-10, 10)}, {"y", uniform(-10, 10)}, {"n", 3}}, .seed = 4};
+    Study study(options);
+    for (int i = 0; i < 30; ++i) {
+      auto trial = study.ask();
+      study.tell(trial, {{"loss", i == 7 ? NAN : bowl(trial.config)}});
+    }
+    const StudyTrial running = study.ask();
+    study.tell_pruned(study.ask(), 2, {{"loss", 1.0}});
+    StudyOptions other_seed = options;
+    other_seed.seed = 99;
+    Study again(other_seed);
+    again.restore(study.save());
+    CHECK(again.save() == study.save());
+    REQUIRE(again.trials().size() == 32);
+    CHECK(again.trials()[30].config == running.config);
+    CHECK(again.best().number == study.best().number);
+    again.tell(running, {{"loss", 0.25}}), study.tell(running, {{"loss", 0.25}});
+    for (int i = 0; i < 10; ++i) CHECK(again.ask().config == study.ask().config);
+  }
+
+  TEST_CASE("what cannot be restored leaves the study as it was") {
+    Study study({.space = square(), .seed = 1});
+    (void)study.ask();
+    const std::string before = study.save();
+    Study other({.space = square(), .metric = "time", .seed = 1});
+    for (const std::string& text : {std::string("{"), std::string("{}"), other.save(), before.substr(0, before.size() / 2)})
+      CHECK_THROWS_AS(study.restore(text), InvalidArgument);
+    CHECK(study.save() == before);
+    CHECK(has(error_of([&] { study.restore(other.save()); }), "other options"));
+  }
+
+  TEST_CASE("telling what is wrong is refused with what is right") {
+    Study study({.space = square(), .seed = 1});
+    const StudyTrial trial = study.ask();
+    CHECK(has(error_of([&] { study.tell(trial, {{"los", 1.0}}); }), "without the metric 'loss'. Told were: los"));
+    CHECK_THROWS_AS(study.tell({.number = 5}, {{"loss", 1.0}}), NotFound);
+    study.tell(trial, {{"loss", 1.0}});
+    CHECK(has(error_of([&] { study.tell(trial, {{"loss", 1.0}}); }), "told already"));
+    CHECK_THROWS_AS(Study({.space = square(), .metric = ""}), InvalidArgument);
+    CHECK_THROWS_AS(Study({.space = {{"x", uniform(1, 0)}}}), InvalidArgument);
+  }
+
+  TEST_CASE("asking beyond a limit says that results are due") {
+    Study study({.space = square(), .searcher = limit_concurrency(tpe(), 2), .seed = 1});
+    const StudyTrial first = study.ask();
+    (void)study.ask();
+    CHECK_FALSE(study.try_ask());
+    CHECK(has(error_of([&] { (void)study.ask(); }), "Tell that of trial 0"));
+    study.tell_failed(first);
+    CHECK(study.try_ask());
+  }
+
+  TEST_CASE("a random study goes round its grid") {
+    Study study({.space = {{"g", grid_search({1, 2, 3})}}, .searcher = random_search(), .seed = 1});
+    for (int i = 0; i < 7; ++i) CHECK(study.ask().config.get<int>("g") == i % 3 + 1);
+  }
+}

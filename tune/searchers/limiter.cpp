@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "runtime/errors.hpp"
+#include "tune/core/value_json.hpp"
+#include "tune/searchers/wrappers.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// What a trial ended with, kept until its batch is complete.
+struct Ending {
+  bool failed{true};
+  std::uint64_t iteration{0};
+  double time_total_s{0};
+  Metrics metrics{};
+  double rung{0};
+};
+
+Json ending_json(const Ending& ending) {
+  Json metrics = Json::array();
+  for (const auto& [name, value] : ending.metrics) metrics.push_back({name, value_json(value)});
+  return {ending.failed, ending.iteration, value_json(ending.time_total_s), metrics, value_json(ending.rung)};
+}
+
+Ending ending_of(const Json& json) {
+  Ending ending{json.at(0).get<bool>(), json.at(1).get<std::uint64_t>(), *json_value(json.at(2)).as<double>(), {},
+                *json_value(json.at(4)).as<double>()};
+  for (const Json& metric : json.at(3)) ending.metrics.set(metric.at(0).get<std::string>(), *json_value(metric.at(1)).as<double>());
+  return ending;
+}
+
+class ConcurrencyLimiter final : public Searcher {
+ public:
+  ConcurrencyLimiter(std::unique_ptr<Searcher> inner, std::size_t limit, bool batch)
+      : inner_(std::move(inner)), limit_(limit), batch_(batch) {}
+
+  Suggestion suggest(TrialIndex index) override {
+    if (live_.size() >= limit_) return {inner_->total() && index >= *inner_->total() ? Suggestion::Kind::kDone : Suggestion::Kind::kWait};
+    Suggestion suggestion = inner_->suggest(index);
+    if (suggestion.kind == Suggestion::Kind::kConfig) live_.insert(index);
+    return suggestion;
+  }
+
+  void on_result(TrialIndex trial, const ResultView& result, double rung) override { inner_->on_result(trial, result, rung); }
+
+  void on_complete(TrialIndex trial, const ResultView* last, double rung) override {
+    if (!batch_) {
+      live_.erase(trial);
+      return inner_->on_complete(trial, last, rung);
+    }
+    Ending ending{.failed = last == nullptr, .rung = rung};
+    if (last) ending.iteration = last->iteration, ending.time_total_s = last->time_total_s, ending.metrics = last->metrics;
+    ended_.emplace(trial, std::move(ending));
+    const bool last_batch = inner_->total() && ended_.size() == live_.size() && *live_.rbegin() + 1 >= *inner_->total();
+    if (ended_.size() == limit_ || last_batch) hand_on();
+  }
+
+  void on_pause(TrialIndex trial) override {
+    if (!batch_) live_.erase(trial);
+    inner_->on_pause(trial);
+  }
+  void on_resume(TrialIndex trial) override {
+    if (!batch_) live_.insert(trial);
+    inner_->on_resume(trial);
+  }
+
+  std::optional<std::uint64_t> total() const override { return inner_->total(); }
+  std::uint32_t suggest_ahead() const override { return inner_->suggest_ahead(); }
+
+  std::string save() const override {
+    Json ended = Json::array();
+    for (const auto& [trial, ending] : ended_) ended.push_back({trial, ending_json(ending)});
+    return Json{{"live", live_}, {"ended", ended}, {"inner", inner_->save()}}.dump();
+  }
+
+  void restore(std::string_view state) override {
+    try {
+      const Json json = Json::parse(state);
+      inner_->restore(json.at("inner").get<std::string>());
+      live_ = json.at("live").get<std::set<TrialIndex>>();
+      ended_.clear();
+      for (const Json& one : json.at("ended")) ended_.emplace(one.at(0).get<TrialIndex>(), ending_of(one.at(1)));
+    } catch (const Json::exception& error) {
+      throw InvalidArgument(std::string("the saved state of a concurrency limiter cannot be restored: ") + error.what());
+    }
+  }
+
+ private:
+  void hand_on() {
+    for (const auto& [trial, ending] : std::exchange(ended_, {})) {
+      const ResultView last{.iteration = ending.iteration, .time_total_s = ending.time_total_s, .metrics = ending.metrics};
+      inner_->on_complete(trial, ending.failed ? nullptr : &last, ending.rung);
+      live_.erase(trial);
+    }
+  }
+
+  std::unique_ptr<Searcher> inner_;
+  std::size_t limit_;
+  bool batch_;
+  std::set<TrialIndex> live_;
+  std::map<TrialIndex, Ending> ended_;
+};
+
+}  // namespace
+
+SearcherSpec limit_concurrency(SearcherSpec inner, std::size_t max_concurrent, LimitOptions options) {
+  if (max_concurrent == 0) throw InvalidArgument("limit_concurrency: max_concurrent is 0; it must be at least 1.");
+  std::string description = "limit_concurrency(" + std::to_string(max_concurrent) +
+                            (options.batch ? ", batch" : "") + ", " + inner.description + ")";
+  return {inner.name, std::move(description), [=](const SearcherContext& context) {
+            return std::make_unique<ConcurrencyLimiter>(inner.make(context), max_concurrent, options.batch);
+          }};
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,138 @@
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "runtime/errors.hpp"
+#include "tune/core/value_json.hpp"
+#include "tune/searchers/wrappers.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// One configuration that is being repeated.
+struct Group {
+  Suggestion suggestion{};
+  std::uint64_t ended{0};
+  std::vector<double> sums{}, counts{};  ///< of each objective, over the trials that gave a number
+  std::uint64_t iteration{0};            ///< the largest
+};
+
+class Repeater final : public Searcher {
+ public:
+  Repeater(const SearcherSpec& inner, const SearcherContext& context, std::uint64_t times, bool set_index)
+      : objectives_(context.objectives), num_samples_(context.num_samples), times_(times), set_index_(set_index) {
+    SearcherContext fewer = context;
+    fewer.num_samples = (context.num_samples + times - 1) / times;
+    inner_ = inner.make(fewer);
+  }
+
+  Suggestion suggest(TrialIndex index) override {
+    if (index >= *total()) return {};
+    const TrialIndex group = index / static_cast<TrialIndex>(times_);
+    auto found = groups_.find(group);
+    if (found == groups_.end()) {
+      Suggestion made = inner_->suggest(group);
+      if (made.kind != Suggestion::Kind::kConfig) return made;
+      found = groups_.emplace(group, new_group(std::move(made))).first;
+    }
+    Suggestion suggestion = found->second.suggestion;
+    const std::uint64_t number = index % times_;
+    if (set_index_) suggestion.config.set(kRepetition, number);
+    suggestion.tag += (suggestion.tag.empty() ? "" : ",") + std::string("repetition=") + std::to_string(number);
+    return suggestion;
+  }
+
+  void on_complete(TrialIndex trial, const ResultView* last, double) override {
+    const TrialIndex number = trial / static_cast<TrialIndex>(times_);
+    const auto found = groups_.find(number);
+    MANTA_CHECK(found != groups_.end());
+    Group& group = found->second;
+    for (std::size_t i = 0; last && i < objectives_.size(); ++i) {
+      const double value = last->get(objectives_[i].metric).value_or(std::numeric_limits<double>::quiet_NaN());
+      if (!std::isnan(value)) group.sums[i] += value, group.counts[i] += 1;
+    }
+    if (last) group.iteration = std::max(group.iteration, last->iteration);
+    if (++group.ended < times_) return;
+    tell(number, group);
+    groups_.erase(found);
+  }
+
+  std::optional<std::uint64_t> total() const override {
+    const auto configurations = inner_->total();
+    if (!configurations) return num_samples_;
+    // A grid repeats itself num_samples times, whatever the repetitions: then each of its trials is one group.
+    const std::uint64_t needed = (num_samples_ + times_ - 1) / times_;
+    return *configurations == needed ? num_samples_ : *configurations * times_;
+  }
+  std::uint32_t suggest_ahead() const override { return inner_->suggest_ahead(); }
+
+  std::string save() const override {
+    Json groups = Json::array();
+    for (const auto& [number, group] : groups_) groups.push_back(group_json(number, group));
+    return Json{{"groups", groups}, {"inner", inner_->save()}}.dump();
+  }
+
+  void restore(std::string_view state) override {
+    try {
+      const Json json = Json::parse(state);
+      inner_->restore(json.at("inner").get<std::string>());
+      groups_.clear();
+      for (const Json& one : json.at("groups")) groups_.emplace(one.at(0).get<TrialIndex>(), group_of(one));
+    } catch (const Json::exception& error) {
+      throw InvalidArgument(std::string("the saved state of a repeater cannot be restored: ") + error.what());
+    }
+  }
+
+ private:
+  Group new_group(Suggestion made) const {
+    return {.suggestion = std::move(made),
+            .sums = std::vector<double>(objectives_.size()),
+            .counts = std::vector<double>(objectives_.size())};
+  }
+
+  void tell(TrialIndex number, const Group& group) {
+    Metrics means;
+    bool any = objectives_.empty();
+    for (std::size_t i = 0; i < objectives_.size(); ++i) {
+      any |= group.counts[i] > 0;
+      means.set(objectives_[i].metric, group.sums[i] / group.counts[i]);  // NaN where no trial gave a number
+    }
+    const ResultView mean{.iteration = group.iteration, .time_total_s = 0, .metrics = means};
+    inner_->on_complete(number, any ? &mean : nullptr, 0);
+  }
+
+  static Json group_json(TrialIndex number, const Group& group) {
+    return {number, value_json(Value(group.suggestion.config.entries())), group.suggestion.tag, group.ended,
+            value_json(Value(group.sums)), value_json(Value(group.counts)), group.iteration};
+  }
+
+  static Group group_of(const Json& json) {
+    const Config config(*json_value(json.at(1)).as<Value::Dict>());
+    return {{Suggestion::Kind::kConfig, config, json.at(2).get<std::string>()},
+            json.at(3).get<std::uint64_t>(),
+            value_as<std::vector<double>>(json_value(json.at(4)), "sums"),
+            value_as<std::vector<double>>(json_value(json.at(5)), "counts"),
+            json.at(6).get<std::uint64_t>()};
+  }
+
+  std::unique_ptr<Searcher> inner_;
+  std::vector<Objective> objectives_;
+  std::uint64_t num_samples_;
+  std::uint64_t times_;
+  bool set_index_;
+  std::map<TrialIndex, Group> groups_;
+};
+
+}  // namespace
+
+SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions options) {
+  if (times == 0) throw InvalidArgument("repeat: times is 0; it must be at least 1.");
+  std::string description =
+      "repeat(" + std::to_string(times) + (options.set_index ? "" : ", set_index=false") + ", " + inner.description + ")";
+  return {inner.name, std::move(description), [=](const SearcherContext& context) {
+            return std::make_unique<Repeater>(inner, context, times, options.set_index);
+          }};
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,212 @@
+#include "tune/space_json.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "runtime/errors.hpp"
+#include "tune/core/value_json.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+using Kind = Domain::Kind;
+
+constexpr const char* kWhen = "when";
+constexpr const char* kForbid = "forbid";
+constexpr std::array kWords = {"uniform",  "loguniform",  "quniform", "qloguniform", "randint", "lograndint",  "qrandint", "qlograndint",
+                               "randn",    "qrandn",      "choice",   "ordinal",     "grid_search", "list", "space",    "constant"};
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw InvalidArgument("search space in JSON: the parameter '" + path + "' " + why);
+}
+
+/// The word by which an object is a domain and no table.
+std::optional<std::string> word_of(const Json& object) {
+  std::optional<std::string> word;
+  for (const auto& [key, value] : object.items()) {
+    if (key == kWhen) continue;
+    if (word || std::find(kWords.begin(), kWords.end(), key) == kWords.end()) return std::nullopt;
+    word = key;
+  }
+  return word;
+}
+
+bool holds_object(const Json& json) {
+  if (json.is_object()) return true;
+  return json.is_array() && std::any_of(json.begin(), json.end(), holds_object);
+}
+
+// Writing
+
+Json clauses_json(const std::vector<Clause>& clauses) {
+  Json object = Json::object(), several = Json::array();
+  for (const Clause& clause : clauses) {
+    if (object.contains(clause.name)) several.push_back(std::exchange(object, Json::object()));  // both must hold
+    object[clause.name] = clause.at_least ? Json{{"at_least", *clause.at_least}} : value_json(Value(clause.values));
+  }
+  if (several.empty()) return object;
+  several.push_back(object);
+  return several;
+}
+
+Json space_json(const Space& space, const std::string& prefix);
+
+Json numeric_json(const Domain& domain) {
+  const std::string text = domain.describe();  // its word is that of the description
+  const bool integer = domain.kind() == Kind::kInteger;
+  Json arguments = integer ? Json{domain.int_low(), domain.int_high()} : Json{domain.low(), domain.high()};
+  if (domain.q() > 0) arguments.push_back(integer ? Json(static_cast<std::int64_t>(domain.q())) : Json(domain.q()));
+  return {{text.substr(0, text.find('(')), arguments}};
+}
+
+Json domain_json(const Domain& domain, const std::string& path) {
+  switch (domain.kind()) {
+    case Kind::kFloat:
+    case Kind::kInteger:
+    case Kind::kNormal: return numeric_json(domain);
+    case Kind::kChoice: return {{"choice", value_json(Value(domain.values()))}};
+    case Kind::kOrdinal: return {{"ordinal", value_json(Value(domain.values()))}};
+    case Kind::kGrid: return {{"grid_search", value_json(Value(domain.values()))}};
+    case Kind::kSampleFrom:
+      refuse(path, "is a sample_from function, which cannot be written. Use a domain, or keep the space in the program.");
+    case Kind::kConstant: {
+      Json constant = value_json(domain.values().front());
+      return holds_object(constant) ? Json{{"constant", std::move(constant)}} : constant;
+    }
+    case Kind::kNested: {
+      Json table = space_json(domain.nested(), path + "/");
+      return word_of(table) ? Json{{"space", std::move(table)}} : table;
+    }
+    case Kind::kList: break;
+  }
+  Json items = Json::array();
+  for (std::size_t i = 0; i < domain.elements().size(); ++i)
+    items.push_back(domain_json(domain.elements()[i], path + "/" + std::to_string(i)));
+  return {{"list", items}};
+}
+
+Json parameter_json(const Parameter& parameter, const std::string& path) {
+  Json json = domain_json(parameter.domain, path);
+  const bool conditional = !parameter.condition.clauses.empty();
+  // A parameter called "forbid" that is no object would be read as combinations.
+  if ((conditional || parameter.name == kForbid) && !json.is_object()) json = Json{{"constant", json}};
+  if (conditional && !word_of(json)) json = Json{{"space", json}};
+  if (conditional) json[kWhen] = clauses_json(parameter.condition.clauses);
+  return json;
+}
+
+Json space_json(const Space& space, const std::string& prefix) {
+  Json object = Json::object();
+  for (const Parameter& parameter : space.parameters()) object[parameter.name] = parameter_json(parameter, prefix + parameter.name);
+  Json combinations = Json::array();
+  for (const Forbidden& forbidden : space.forbidden()) {
+    Json clauses = clauses_json(forbidden.clauses);
+    combinations.push_back(std::move(clauses));
+  }
+  if (!combinations.empty() && object.contains(kForbid))
+    refuse(prefix + kForbid, "cannot be written beside forbidden combinations, which have that name in JSON. Rename it.");
+  if (!combinations.empty()) object[kForbid] = combinations;
+  return object;
+}
+
+// Reading
+
+void read_clauses(const Json& json, const std::string& path, std::vector<Clause>& clauses) {
+  if (json.is_array()) {
+    for (const Json& item : json) read_clauses(item, path, clauses);
+    return;
+  }
+  if (!json.is_object()) refuse(path, "has a condition that is not an object of names and values: " + json.dump() + ".");
+  for (const auto& [name, wanted] : json.items()) {
+    if (wanted.is_object() && wanted.size() == 1 && wanted.contains("at_least") && wanted.at("at_least").is_number())
+      clauses.push_back(Clause::at_least_bound(name, wanted.at("at_least").get<double>()));
+    else if (wanted.is_array())
+      clauses.push_back(Clause::from(name, *json_value(wanted).as<Value::List>()));
+    else
+      clauses.push_back(Clause::from(name, {json_value(wanted)}));
+  }
+}
+
+Space read_space(const Json& json, const std::string& prefix);
+Domain read_domain(const Json& json, const std::string& path);
+
+Domain read_numeric(const std::string& word, const Json& arguments, const std::string& path) {
+  const bool quantised = word.front() == 'q', log = word.find("log") != std::string::npos;
+  const bool integer = word.find("randint") != std::string::npos;
+  const std::size_t wanted = quantised ? 3 : 2;
+  const bool fits = arguments.is_array() && arguments.size() == wanted &&
+                    std::all_of(arguments.begin(), arguments.end(),
+                                [&](const Json& item) { return integer ? item.is_number_integer() : item.is_number(); });
+  if (!fits)
+    refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes " + std::to_string(wanted) +
+                     (integer ? " integers." : " numbers."));
+  if (integer)
+    return Domain::integer(arguments.at(0).get<std::int64_t>(), arguments.at(1).get<std::int64_t>(), log,
+                           quantised ? arguments.at(2).get<std::int64_t>() : 0);
+  const double a = arguments.at(0).get<double>(), b = arguments.at(1).get<double>();
+  const double q = quantised ? arguments.at(2).get<double>() : 0;
+  return word.find("randn") != std::string::npos ? Domain::normal(a, b, q) : Domain::floating(a, b, log, q);
+}
+
+Domain read_list(const Json& items, const std::string& path) {
+  std::vector<Domain> elements;
+  for (std::size_t i = 0; i < items.size(); ++i) elements.push_back(read_domain(items[i], path + "/" + std::to_string(i)));
+  return list(std::move(elements));
+}
+
+Domain read_word(const std::string& word, const Json& arguments, const std::string& path) {
+  if (word == "constant") return json_value(arguments);
+  if (word == "space") return read_space(arguments, path + "/");
+  if (word != "choice" && word != "ordinal" && word != "grid_search" && word != "list") return read_numeric(word, arguments, path);
+  if (!arguments.is_array()) refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes a list.");
+  if (word == "list") return read_list(arguments, path);
+  const Kind kind = word == "choice" ? Kind::kChoice : word == "ordinal" ? Kind::kOrdinal : Kind::kGrid;
+  return Domain::options(kind, *json_value(arguments).as<Value::List>());
+}
+
+Domain read_domain(const Json& json, const std::string& path) {
+  if (json.is_array() && holds_object(json)) return read_list(json, path);
+  if (!json.is_object()) return json_value(json);
+  const auto word = word_of(json);
+  return word ? read_word(*word, json.at(*word), path) : Domain(read_space(json, path + "/"));
+}
+
+Space read_space(const Json& json, const std::string& prefix) {
+  if (!json.is_object()) refuse(prefix, "is " + json.dump() + ", where an object of names is due.");
+  Space space;
+  for (const auto& [name, item] : json.items()) {
+    const std::string path = prefix + name;
+    if (name == kForbid && item.is_array()) {
+      for (const Json& combination : item) {
+        Forbidden forbidden;
+        read_clauses(combination, path, forbidden.clauses);
+        space.add(std::move(forbidden));
+      }
+      continue;
+    }
+    Condition condition;
+    if (item.is_object() && word_of(item) && item.contains(kWhen)) read_clauses(item.at(kWhen), path, condition.clauses);
+    space.add(name, read_domain(item, path), std::move(condition));
+  }
+  return space;
+}
+
+}  // namespace
+
+std::string space_to_json(const Space& space, int indent) { return space_json(space, "").dump(indent); }
+
+Space space_from_json(std::string_view text) {
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw InvalidArgument(std::string("search space in JSON: it is no JSON: ") + error.what());
+  }
+  Space space = read_space(json, "");
+  space.check();
+  return space;
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,29 @@
+#pragma once
+// Search spaces as JSON and back.
+//
+//   {"lr": {"loguniform": [1e-4, 0.1]},
+//    "optimizer": {"choice": ["sgd", "adam"]},
+//    "momentum": {"uniform": [0, 1], "when": {"optimizer": "sgd"}},
+//    "width2": {"randint": [8, 65], "when": {"layers": {"at_least": 2}, "optimizer": ["sgd", "adam"]}},
+//    "layers": {"grid_search": [1, 2, 3]},
+//    "model": {"bias": true, "kernels": [{"ordinal": [3, 5]}, 1]},
+//    "forbid": [{"optimizer": "adam", "layers": 3}]}
+//
+// An object with one of the words of tune/domain.hpp as its only key, "when" apart, is that domain with its arguments; any
+// other object is a nested table, any other value a constant. Where a table could be taken for a domain it is
+// {"space": {…}}, a constant {"constant": …}. Ray's {"grid_search": […]} reads as it is. Functions; thread-safe.
+#include <string>
+#include <string_view>
+
+#include "tune/search_space.hpp"
+
+namespace manta::tune {
+
+/// `indent` spaces a level, or -1 for one line. InvalidArgument naming the parameter for a sample_from function, which no
+/// text can hold.
+std::string space_to_json(const Space& space, int indent = 2);
+/// A checked space. InvalidArgument for what is no JSON, arguments that a domain does not take, or a space that `check`
+/// refuses.
+Space space_from_json(std::string_view text);
+
+}  // namespace manta::tune

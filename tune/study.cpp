@@ -1,0 +1,128 @@
+#include "tune/study.hpp"
+
+#include <cmath>
+#include <random>
+
+#include "runtime/errors.hpp"
+#include "tune/core/value_json.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+constexpr std::uint64_t kEndless = std::uint64_t{1} << 32;  // TrialIndex ends there
+
+Json trial_json(const StudyTrial& trial) {
+  Json metrics = Json::array();
+  for (const auto& [name, value] : trial.metrics) metrics.push_back({name, value_json(value)});
+  return {value_json(Value(trial.config.entries())), static_cast<int>(trial.state), trial.step, metrics};
+}
+
+StudyTrial trial_of(const Json& json, TrialIndex number) {
+  const int state = json.at(1).get<int>();
+  if (state < 0 || state > static_cast<int>(StudyTrial::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
+  const Value config = json_value(json.at(0));
+  if (!config.as<Value::Dict>()) throw InvalidArgument("a trial has no configuration");
+  StudyTrial trial{number, Config(*config.as<Value::Dict>()), static_cast<StudyTrial::State>(state), {}, json.at(2).get<std::uint64_t>()};
+  for (const Json& metric : json.at(3)) {
+    const Value number_told = json_value(metric.at(1));
+    trial.metrics.set(metric.at(0).get<std::string>(), value_as<double>(number_told, "metric"));
+  }
+  return trial;
+}
+
+}  // namespace
+
+Study::Study(StudyOptions options)
+    : options_(std::move(options)), seed_(options_.seed ? *options_.seed : std::random_device{}()) {
+  options_.space.check();
+  if (options_.metric.empty()) throw InvalidArgument("study: no metric. Say by which the trials are compared.");
+  searcher_ = make_searcher(seed_);
+}
+
+std::unique_ptr<Searcher> Study::make_searcher(std::uint64_t seed) const {
+  return options_.searcher.make(
+      {.space = options_.space, .objectives = {{options_.metric, options_.mode}}, .num_samples = kEndless, .seed = seed});
+}
+
+StudyTrial Study::ask() {
+  if (auto trial = try_ask()) return *std::move(trial);
+  for (const StudyTrial& trial : trials_)
+    if (trial.state == StudyTrial::State::kRunning)
+      throw ResourceExhausted("study: the searcher waits for results. Tell that of trial " + std::to_string(trial.number) +
+                              ", or of another that runs, and ask again.");
+  throw NotFound("study: the searcher has no more trials.");
+}
+
+std::optional<StudyTrial> Study::try_ask() {
+  const auto number = static_cast<TrialIndex>(trials_.size());
+  Suggestion suggestion = searcher_->suggest(number);
+  if (suggestion.kind != Suggestion::Kind::kConfig) return std::nullopt;
+  trials_.push_back({.number = number, .config = std::move(suggestion.config)});
+  return trials_.back();
+}
+
+void Study::tell(const StudyTrial& trial, const Metrics& metrics) { end(trial, StudyTrial::State::kComplete, 0, &metrics); }
+
+void Study::tell_pruned(const StudyTrial& trial, std::uint64_t step, const Metrics& metrics) {
+  end(trial, StudyTrial::State::kPruned, step, &metrics);
+}
+
+void Study::tell_failed(const StudyTrial& trial) { end(trial, StudyTrial::State::kFailed, 0, nullptr); }
+
+void Study::end(const StudyTrial& told, StudyTrial::State state, std::uint64_t step, const Metrics* metrics) {
+  const std::string who = "study: trial " + std::to_string(told.number);
+  if (told.number >= trials_.size()) throw NotFound(who + " was never asked for. There are " + std::to_string(trials_.size()) + ".");
+  StudyTrial& trial = trials_[told.number];
+  if (trial.state != StudyTrial::State::kRunning) throw InvalidArgument(who + " has been told already. Ask for a new one.");
+  if (metrics && !metrics->contains(options_.metric))
+    throw InvalidArgument(who + " was told without the metric '" + options_.metric + "'. Told were: " + metrics->names() + ".");
+  trial.state = state;
+  trial.step = step;
+  if (metrics) trial.metrics = *metrics;
+  const ResultView last{.iteration = step, .time_total_s = 0, .metrics = trial.metrics};
+  searcher_->on_complete(trial.number, metrics ? &last : nullptr,
+                         state == StudyTrial::State::kPruned ? std::max(1.0, static_cast<double>(step)) : 0);
+}
+
+const StudyTrial& Study::best() const {
+  const StudyTrial* best = nullptr;
+  double least = 0;
+  for (const StudyTrial& trial : trials_) {
+    if (trial.state != StudyTrial::State::kComplete) continue;
+    const double loss = *trial.metrics.get(options_.metric) * (options_.mode == Mode::kMin ? 1 : -1);
+    if (std::isfinite(loss) && (!best || loss < least)) best = &trial, least = loss;
+  }
+  if (best) return *best;
+  throw NotFound("study: none of the " + std::to_string(trials_.size()) + " trials has completed with a finite '" +
+                 options_.metric + "'.");
+}
+
+std::string Study::describe() const {
+  return options_.metric + (options_.mode == Mode::kMin ? " min " : " max ") + options_.space.describe() + " " +
+         options_.searcher.description;
+}
+
+std::string Study::save() const {
+  Json trials = Json::array();
+  for (const StudyTrial& trial : trials_) trials.push_back(trial_json(trial));
+  return Json{{"study", describe()}, {"seed", seed_}, {"searcher", searcher_->save()}, {"trials", trials}}.dump();
+}
+
+void Study::restore(std::string_view state) {
+  try {
+    const Json json = Json::parse(state);
+    if (const auto of = json.at("study").get<std::string>(); of != describe())
+      throw InvalidArgument("it is of a study with other options: " + of);
+    const auto seed = json.at("seed").get<std::uint64_t>();
+    auto searcher = make_searcher(seed);
+    searcher->restore(json.at("searcher").get<std::string>());
+    std::vector<StudyTrial> trials;
+    for (const Json& trial : json.at("trials")) trials.push_back(trial_of(trial, static_cast<TrialIndex>(trials.size())));
+    seed_ = seed, searcher_ = std::move(searcher), trials_ = std::move(trials);
+  } catch (const std::exception& error) {
+    throw InvalidArgument(std::string("study: the saved state cannot be restored: ") + error.what());
+  }
+}
+
+}  // namespace manta::tune
