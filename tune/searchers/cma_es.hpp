@@ -21,15 +21,10 @@
 #include <vector>
 
 #include "tune/random.hpp"
+#include "tune/searchers/cmaes.hpp"
 #include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
-
-struct CmaEsOptions {
-  double sigma0{1.0 / 6};          ///< the first step, in units of the cube's edge
-  std::int64_t population_size{0};  ///< points a generation; 0: 4 + floor(3 ln d)
-  bool restart{true};               ///< start anew when the distribution has shrunk to a point
-};
 
 class CmaEs {
  public:

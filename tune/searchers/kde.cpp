@@ -10,7 +10,7 @@ namespace manta::tune {
 
 namespace {
 
-bool is_categorical(const KdeDimension& dimension) { return dimension.levels > 0 && !dimension.ordered; }
+bool is_categorical(const KdeDimension& dimension) { return dimension.levels > 0; }
 
 double population_deviation(const Rows& rows, std::size_t k) {
   const auto n = static_cast<double>(rows.size());
@@ -23,16 +23,6 @@ double population_deviation(const Rows& rows, std::size_t k) {
 double random_coordinate(const KdeDimension& dimension, Random& random) {
   if (dimension.levels == 0) return random.uniform();
   return static_cast<double>(random.randint(0, static_cast<std::int64_t>(dimension.levels)));
-}
-
-/// Numbers of ordered options become the middles of equal cells of [0, 1], and back.
-double to_unit(double coordinate, const KdeDimension& dimension) {
-  return dimension.ordered ? (coordinate + 0.5) / static_cast<double>(dimension.levels) : coordinate;
-}
-double from_unit(double coordinate, const KdeDimension& dimension) {
-  if (!dimension.ordered) return coordinate;
-  const auto levels = static_cast<double>(dimension.levels);
-  return std::clamp(std::floor(coordinate * levels), 0.0, levels - 1);
 }
 
 }  // namespace
@@ -68,8 +58,6 @@ Rows imputed(Rows rows, const std::vector<KdeDimension>& dimensions, Random& ran
 
 Kde::Kde(Rows rows, std::vector<KdeDimension> dimensions, double min_bandwidth)
     : rows_(std::move(rows)), dimensions_(std::move(dimensions)) {
-  for (auto& row : rows_)
-    for (std::size_t k = 0; k < row.size(); ++k) row[k] = to_unit(row[k], dimensions_[k]);
   const double shrink = std::pow(static_cast<double>(rows_.size()), -1.0 / (4 + static_cast<double>(dimensions_.size())));
   for (std::size_t k = 0; k < dimensions_.size(); ++k) {
     const double bandwidth = std::max(1.06 * population_deviation(rows_, k) * shrink, min_bandwidth);
@@ -86,7 +74,7 @@ double Kde::density(const std::vector<double>& x) const {
     for (std::size_t k = 0; k < dimensions_.size(); ++k) {
       const KdeDimension& dimension = dimensions_[k];
       product *= is_categorical(dimension) ? categorical_kernel(x[k], row[k], bandwidths_[k], dimension.levels)
-                                           : gaussian_kernel(to_unit(x[k], dimension), row[k], bandwidths_[k], false);
+                                           : gaussian_kernel(x[k], row[k], bandwidths_[k], false);
     }
     sum += product;
   }
@@ -99,7 +87,7 @@ std::vector<double> Kde::draw_near_row(Random& random, double factor, double min
     const KdeDimension& dimension = dimensions_[k];
     const double bandwidth = std::max(bandwidths_[k], min_bandwidth);
     if (!is_categorical(dimension))
-      x[k] = from_unit(draw_truncated_normal(random, x[k], factor * bandwidth, 0, 1), dimension);
+      x[k] = draw_truncated_normal(random, x[k], factor * bandwidth, 0, 1);
     else if (random.uniform() < bandwidths_[k])
       x[k] = random_coordinate(dimension, random);
   }

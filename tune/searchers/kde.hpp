@@ -4,9 +4,9 @@
 // coordinate and Aitchison and Aitken's kernel for each categorical one, the bandwidths by the normal reference rule,
 // 1.06 σ n^(-1/(4+d)). Pure; a plain value; reading is thread-safe.
 //
-// Two differences, both where HpBandSter fails: the number of a categorical's levels is the true one, not that of the levels
-// seen in the data (with one level seen its density was not a number), and numbers of options are data here, 0, 1, 2, …,
-// for ordinals too.
+// Two differences, where HpBandSter fails: the number of a categorical's levels is the true one, not that of the levels seen
+// in the data (with one level seen its density was not a number), and its bandwidth, a chance, is at most that of a uniform
+// draw. Ordinals are continuous coordinates here, at the middles of their cells.
 #include <cstddef>
 #include <vector>
 
@@ -15,8 +15,7 @@
 namespace manta::tune {
 
 struct KdeDimension {
-  std::size_t levels{0};  ///< 0: continuous in [0, 1]; else the coordinate is the number of an option
-  bool ordered{false};    ///< options in an order: treated as continuous at the middles of equal cells
+  std::size_t levels{0};  ///< 0: a number in [0, 1]; else categorical: the coordinate is the number of an option
 };
 
 /// One row a point, one column a dimension. NaN: the parameter is inactive there.

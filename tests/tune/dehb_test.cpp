@@ -1,0 +1,154 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "tune/schedulers/budget.hpp"
+#include "tune/searchers/dehb.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+
+namespace {
+
+double sphere(const std::vector<double>& x) {
+  double sum = 0;
+  for (double one : x) sum += (one - 0.3) * (one - 0.3);
+  return sum;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/searchers") {
+  TEST_CASE("budgets and brackets are HpBandSter's") {
+    Random random(1);
+    const DehbMachine machine(2, {.min_budget = 1, .max_budget = 81}, 0.5, 0.5, random);
+    CHECK(machine.budgets() == std::vector<double>{1, 3, 9, 27, 81});
+    CHECK(machine.rungs_of(0) == std::vector<std::size_t>{81, 27, 9, 3, 1});
+    CHECK(machine.rungs_of(1) == std::vector<std::size_t>{27, 9, 3, 1});
+    CHECK(machine.rungs_of(2) == std::vector<std::size_t>{9, 3, 1});
+    CHECK(machine.rungs_of(3) == std::vector<std::size_t>{6, 2});
+    CHECK(machine.rungs_of(4) == std::vector<std::size_t>{5});
+    CHECK(machine.rungs_of(5) == machine.rungs_of(0));
+    CHECK(machine.population_size(0) == 81);
+    CHECK(machine.population_size(4) == 5);
+    CHECK(dehb_budgets({.min_budget = 2, .max_budget = 20}) == std::vector<double>{20.0 / 9, 20.0 / 3, 20});
+    CHECK(dehb_budgets({.min_budget = 5, .max_budget = 5}) == std::vector<double>{5});
+  }
+
+  TEST_CASE("in the first brackets a rung is the best of the one below; then every rung evolves") {
+    Random random(2);
+    DehbMachine machine(3, {.min_budget = 1, .max_budget = 9}, 0.5, 0.5, random);
+    std::vector<std::pair<double, std::vector<double>>> first;
+    for (int i = 0; i < 9; ++i) {
+      const auto job = machine.ask(random);
+      REQUIRE(job.level == 0);
+      first.emplace_back(sphere(job.point), job.point);
+      machine.tell(job, sphere(job.point));
+    }
+    std::sort(first.begin(), first.end());
+    for (int i = 0; i < 3; ++i) {
+      const auto job = machine.ask(random);
+      CHECK(job.level == 1);
+      CHECK(job.point == first[static_cast<std::size_t>(i)].second);
+      machine.tell(job, sphere(job.point));
+    }
+    const auto top = machine.ask(random);
+    CHECK(top.level == 2);
+    CHECK(top.point == first[0].second);
+    machine.tell(top, sphere(top.point));
+    // Brackets 1 and 2: 3 + 1 at the middle budget, 3 at the largest. From bracket 3 on a rung above the first is no copy.
+    std::set<std::vector<double>> known;
+    for (int i = 0; i < 200; ++i) {
+      const auto job = machine.ask(random);
+      if (job.bracket >= 3) CHECK_FALSE((job.level == 2 && known.contains(job.point)));
+      for (double gene : job.point) REQUIRE((gene >= 0 && gene <= 1));
+      known.insert(job.point);
+      machine.tell(job, sphere(job.point));
+    }
+  }
+
+  TEST_CASE("a rung waits for the one below it; meanwhile the next bracket begins") {
+    Random random(3);
+    DehbMachine machine(2, {.min_budget = 1, .max_budget = 9}, 0.5, 0.5, random);
+    std::vector<DehbMachine::Job> jobs;
+    for (int i = 0; i < 9; ++i) jobs.push_back(machine.ask(random));
+    const auto next = machine.ask(random);  // the nine are out: bracket 1 begins, at its own first rung
+    CHECK(next.bracket == 1);
+    CHECK(next.level == 1);
+    for (const auto& job : jobs) machine.tell(job, sphere(job.point));
+    const auto up = machine.ask(random);
+    CHECK(up.bracket == 0);
+    CHECK(up.level == 1);
+  }
+
+  TEST_CASE("a child takes its parent's place only if it is not worse; NaN never does over a number") {
+    Random random(4);
+    DehbMachine machine(1, {.min_budget = 1, .max_budget = 1}, 0.5, 0.9, random);
+    std::vector<DehbMachine::Job> first;
+    for (int i = 0; i < 1; ++i) first.push_back(machine.ask(random));
+    machine.tell(first[0], 5);
+    StateWriter before;
+    machine.save(before);
+    auto job = machine.ask(random);
+    job.parent = first[0].parent;
+    machine.tell(job, NAN);
+    machine.tell(job, 6);
+    StateWriter after;
+    machine.save(after);
+    CHECK(after.text().find(StateWriter().put(5.0).text()) != std::string::npos);
+    machine.tell(job, 5);
+    StateWriter replaced;
+    machine.save(replaced);
+    CHECK(replaced.text().find(StateWriter().put(job.point).text()) != std::string::npos);
+  }
+
+  TEST_CASE("DEHB finds the smallest value with few evaluations at the largest budget") {
+    Random random(5);
+    DehbMachine machine(4, {.min_budget = 1, .max_budget = 27}, 0.5, 0.5, random);
+    double best = INFINITY;
+    for (int i = 0; i < 2000; ++i) {
+      const auto job = machine.ask(random);
+      if (job.level == 3) best = std::min(best, sphere(job.point));
+      machine.tell(job, sphere(job.point));
+    }
+    CHECK(best < 1e-3);
+  }
+
+  TEST_CASE("every configuration has its budget, the scheduler stops there and calls it a rung") {
+    const DehbOptions options{.schedule = {.min_budget = 1, .max_budget = 9}};
+    const SearcherContext context{.space = {{"x", uniform(0, 1)}}, .objectives = {{"loss", Mode::kMin}}, .num_samples = 1000, .seed = 1, .concurrency = 2};
+    auto searcher = dehb(options).make(context);
+    auto scheduler = stop_at_budget({.parameter = options.budget_parameter}).make({"loss", Mode::kMin, 1});
+    std::map<double, int> trials_of;
+    for (TrialIndex trial = 0; trial < 40; ++trial) {
+      const Config config = searcher->suggest(trial).config;
+      const double budget = config.get<double>("budget");
+      ++trials_of[budget];
+      scheduler->on_trial_add(trial, config);
+      for (std::uint64_t iteration = 1; iteration <= 9; ++iteration) {
+        const Metrics metrics{{"loss", std::abs(config.get<double>("x") - 0.7) + 1.0 / static_cast<double>(iteration)}};
+        const ResultView result{.iteration = iteration, .time_total_s = 1, .metrics = metrics};
+        const Verdict verdict = scheduler->on_result(trial, result);
+        if (verdict.decision != Decision::kStop) continue;
+        CHECK(static_cast<double>(iteration) == budget);
+        CHECK(verdict.rung == budget);
+        searcher->on_complete(trial, &result, verdict.rung);
+        break;
+      }
+    }
+    CHECK(trials_of[1] == 18);  // brackets of 9 + 3 + 1, 3 + 1 and 3 trials, then the first again
+    CHECK(trials_of[3] == 3 + 3 + 3 + 3);
+    CHECK(trials_of[9] == 40 - 18 - 12);
+    auto restored = stop_at_budget({}).make({"loss", Mode::kMin, 1});
+    Config config;
+    config.set("budget", 3.0);
+    scheduler->on_trial_add(100, config);
+    restored->restore(scheduler->save());
+    const Metrics metrics{{"loss", NAN}};
+    CHECK(restored->on_result(100, {.iteration = 2, .time_total_s = 1, .metrics = metrics}).decision == Decision::kContinue);
+    CHECK(restored->on_result(100, {.iteration = 4, .time_total_s = 1, .metrics = metrics}).rung == 3);
+  }
+}

@@ -1,0 +1,118 @@
+#include "tune/searchers/cmaes.hpp"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "runtime/errors.hpp"
+#include "tune/searchers/cma_es.hpp"
+#include "tune/searchers/model_searcher.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+/// Of a draw that CMA-ES did not make itself: never a generation's own, so its length is checked.
+constexpr std::uint64_t kForeign = std::numeric_limits<std::uint64_t>::max();
+
+std::vector<std::size_t> numeric_dimensions(const ParameterEncoding& encoding) {
+  std::vector<std::size_t> numeric;
+  for (std::size_t k = 0; k < encoding.size(); ++k)
+    if (encoding.dimensions()[k].kind != Dimension::Kind::kCategorical) numeric.push_back(k);
+  return numeric;
+}
+
+class CmaesSearcher final : public ModelSearcher {
+ public:
+  CmaesSearcher(const SearcherContext& context, const CmaesOptions& options)
+      : ModelSearcher("cmaes", context, options.common), numeric_(numeric_dimensions(encoding())) {
+    if (context.objectives.size() > 1)
+      throw InvalidArgument("cmaes: it searches by one metric and was given " + std::to_string(context.objectives.size()) +
+                            ". Use nsga2 for several.");
+    if (numeric_.empty())
+      throw InvalidArgument("cmaes: the space has no continuous, integer or ordinal parameter. Use tpe or evolution.");
+    if (!(options.strategy.sigma0 > 0) || options.strategy.population_size < 0)
+      throw InvalidArgument("cmaes: sigma0 must be above 0 and population_size not below.");
+    std::vector<double> cells;
+    for (std::size_t k : numeric_) {
+      const Dimension& dimension = encoding().dimensions()[k];
+      cells.push_back(options.with_margin && dimension.is_discrete() ? 1.0 / static_cast<double>(dimension.levels) : 0);
+    }
+    strategy_.emplace(numeric_.size(), options.strategy, std::move(cells));
+    for (const Observation& known : history()) tell_foreign(known);
+  }
+
+ protected:
+  std::vector<double> propose(TrialIndex index, Random& random) override {
+    CmaEs::Draw draw = strategy_->ask(random);
+    std::vector<double> point(encoding().size(), std::numeric_limits<double>::quiet_NaN());
+    for (std::size_t j = 0; j < numeric_.size(); ++j) point[numeric_[j]] = draw.x[static_cast<Eigen::Index>(j)];
+    draws_[index] = std::move(draw);
+    return point;
+  }
+
+  void learn(const Observation& observation) override {
+    const auto index = static_cast<TrialIndex>(&observation - history().data()) - static_cast<TrialIndex>(options().evaluated.size());
+    const auto drawn = draws_.find(index);
+    if (drawn == draws_.end()) {
+      if (index < options().points_to_evaluate.size()) tell_foreign(observation);
+      return;
+    }
+    Random random = Random::stream(context().seed, index, "cmaes restart");
+    strategy_->tell(drawn->second, observation.loss(), random);
+    draws_.erase(drawn);
+  }
+
+  std::string save_model() const override {
+    StateWriter out;
+    strategy_->save(out);
+    out.put(static_cast<std::uint64_t>(draws_.size()));
+    for (const auto& [index, draw] : draws_)
+      out.put(static_cast<std::uint64_t>(index)).put(draw.generation).put(std::vector<double>(draw.x.begin(), draw.x.end()));
+    return out.text();
+  }
+  void restore_model(std::string_view text) override {
+    StateReader in(text, "cmaes");
+    strategy_->restore(in);
+    draws_.clear();
+    for (std::size_t count = in.count(); count > 0; --count) {
+      const auto index = static_cast<TrialIndex>(in.integer());
+      const std::uint64_t generation = in.integer();
+      std::vector<double> x = in.numbers();
+      x.resize(numeric_.size());
+      draws_[index] = {Eigen::Map<const Eigen::VectorXd>(x.data(), static_cast<Eigen::Index>(x.size())), generation};
+    }
+    in.end();
+  }
+
+ private:
+  void tell_foreign(const Observation& observation) {
+    Eigen::VectorXd x(static_cast<Eigen::Index>(numeric_.size()));
+    for (std::size_t j = 0; j < numeric_.size(); ++j) {
+      const double unit = observation.point[numeric_[j]];
+      x[static_cast<Eigen::Index>(j)] = std::isnan(unit) ? strategy_->mean()[static_cast<Eigen::Index>(j)] : unit;
+    }
+    Random random(context().seed);
+    strategy_->tell({std::move(x), kForeign}, observation.loss(), random);
+  }
+
+  std::vector<std::size_t> numeric_;  // the dimensions that CMA-ES moves
+  std::optional<CmaEs> strategy_;
+  std::map<TrialIndex, CmaEs::Draw> draws_;  // of trials that have not ended
+};
+
+}  // namespace
+
+SearcherSpec cmaes(CmaesOptions options) {
+  char sigma[32];
+  std::snprintf(sigma, sizeof sigma, "%.17g", options.strategy.sigma0);
+  const std::string text = "cmaes(" + describe(options.common) + ", sigma0=" + sigma +
+                           ", population_size=" + std::to_string(options.strategy.population_size) +
+                           ", restart=" + (options.strategy.restart ? "true" : "false") +
+                           ", with_margin=" + (options.with_margin ? "true" : "false") + ")";
+  return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }};
+}
+
+}  // namespace manta::tune

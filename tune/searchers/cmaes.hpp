@@ -1,0 +1,33 @@
+#pragma once
+// cmaes(): CMA-ES (cma_es.hpp) as a searcher, with the defaults of Optuna's CmaEsSampler.
+//
+//   tune::TuneOptions options{.metric = "loss", .num_samples = 300, .space = …, .searcher = tune::cmaes()};
+//
+// The choice for some hundreds of trials over continuous parameters that depend on each other. Continuous, integer and ordinal
+// parameters are searched, all of them at all times: where a condition switches one off, its coordinate is drawn but does
+// nothing. Categorical parameters are drawn at random; a space that has no other kind is refused. The first trial is
+// random. Points to evaluate and evaluated points move the distribution as points of its own would. A trial that
+// failed or gave NaN ranks last. One metric only.
+#include <cstdint>
+
+#include "tune/searchers/search_options.hpp"
+#include "tune/searchers/searcher.hpp"
+
+namespace manta::tune {
+
+struct CmaEsOptions {
+  double sigma0{1.0 / 6};          ///< the first step, in units of the cube's edge
+  std::int64_t population_size{0};  ///< points a generation; 0: 4 + floor(3 ln d)
+  bool restart{true};               ///< start anew when the distribution has shrunk to a point
+};
+
+struct CmaesOptions {
+  SearchOptions common{.startup_trials = 1};
+  CmaEsOptions strategy{};
+  bool with_margin{true};  ///< integers and ordinals keep being tried in neighbouring values
+};
+
+/// A searcher of one metric. InvalidArgument, when the search starts, for several, or a space without numbers.
+SearcherSpec cmaes(CmaesOptions options = {});
+
+}  // namespace manta::tune

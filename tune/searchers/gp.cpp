@@ -1,0 +1,155 @@
+#include "tune/searchers/gp.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "runtime/errors.hpp"
+#include "tune/searchers/acquisition.hpp"
+#include "tune/searchers/model_searcher.hpp"
+#include "tune/searchers/state_text.hpp"
+
+namespace manta::tune {
+
+namespace {
+
+constexpr double kInactive = 0.5;       // where a parameter that is switched off stands
+constexpr std::size_t kLongestGrid = 1000;  // integers with more values are searched as continuous, then snapped
+
+/// The coordinates of a dimension's values, where these are few.
+std::vector<double> grid_of(const Dimension& dimension) {
+  std::vector<double> grid;
+  if (!dimension.is_discrete() || dimension.levels > kLongestGrid) return grid;
+  for (double edge = 0; grid.size() < dimension.levels && edge < 1;) {
+    const double inside = std::min(std::nextafter(edge, 2.0), 1.0);
+    grid.push_back(dimension.snapped(inside));
+    edge = std::max(dimension.cell_of(inside).second, inside);
+  }
+  return grid;
+}
+
+class GpSearcher final : public ModelSearcher {
+ public:
+  GpSearcher(const SearcherContext& context, const GpOptions& options)
+      : ModelSearcher("gp", context, options.common), options_(options) {
+    if (context.objectives.size() > 1)
+      throw InvalidArgument("gp: it searches by one metric and was given " + std::to_string(context.objectives.size()) +
+                            ". Use nsga2 for several.");
+    if (options.local_searches < 2 || options.preliminary_samples == 0 || options.max_results < 10)
+      throw InvalidArgument("gp: local_searches must be at least 2, preliminary_samples 1 and max_results 10.");
+    for (const Dimension& dimension : encoding().dimensions()) {
+      domain_.categorical.push_back(dimension.kind == Dimension::Kind::kCategorical);
+      domain_.grid.push_back(grid_of(dimension));
+    }
+    domain_.project = [this](Eigen::VectorXd& x, std::vector<bool>& active) { return project(x, active); };
+  }
+
+ protected:
+  std::vector<double> propose(TrialIndex, Random& random) override {
+    const std::vector<std::size_t> told = chosen_results();
+    if (told.size() < 2) return encoding().sample(random);
+    Eigen::VectorXd values = gains(told);
+    Eigen::Index best = 0;
+    const double threshold = values.maxCoeff(&best);
+    const Eigen::MatrixXd points = matrix(told);
+    const GaussianProcess process = GaussianProcess::fit(points, std::move(values), domain_.categorical, start_);
+    start_ = process.parameters();
+    const ExpectedImprovement improvement(process, threshold, matrix(running()), random);
+    const auto found = maximise(improvement, domain_, points.row(best), random,
+                                {.preliminary_samples = static_cast<int>(options_.preliminary_samples),
+                                 .local_searches = static_cast<int>(options_.local_searches)});
+    return found ? std::vector<double>(found->begin(), found->end()) : encoding().sample(random);
+  }
+
+  std::string save_model() const override {
+    StateWriter out;
+    out.put(std::vector<double>(start_.inverse_squared_lengths.begin(), start_.inverse_squared_lengths.end()));
+    return out.put(start_.scale).put(start_.noise).text();
+  }
+  void restore_model(std::string_view text) override {
+    StateReader in(text, "gp");
+    const std::vector<double> lengths = in.numbers();
+    start_.inverse_squared_lengths = Eigen::Map<const Eigen::VectorXd>(lengths.data(), static_cast<Eigen::Index>(lengths.size()));
+    start_.scale = in.number();
+    start_.noise = in.number();
+    in.end();
+  }
+
+ private:
+  bool project(Eigen::VectorXd& x, std::vector<bool>& active) const {
+    std::vector<double> point(x.begin(), x.end());
+    for (std::size_t k = 0; k < point.size(); ++k) point[k] = encoding().dimensions()[k].snapped(point[k]);
+    active = encoding().active(point);
+    for (std::size_t k = 0; k < point.size(); ++k) {
+      if (!active[k]) point[k] = std::numeric_limits<double>::quiet_NaN();
+      x[static_cast<Eigen::Index>(k)] = active[k] ? point[k] : kInactive;
+    }
+    return !encoding().is_forbidden(point);
+  }
+
+  std::vector<std::size_t> running() const {
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < history().size(); ++i)
+      if (!history()[i].ended()) places.push_back(i);
+    return places;
+  }
+
+  std::vector<std::size_t> chosen_results() const {
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < history().size(); ++i)
+      if (history()[i].ended()) places.push_back(i);
+    if (places.size() <= options_.max_results) return places;
+    const auto half = static_cast<std::ptrdiff_t>(options_.max_results / 2);
+    std::stable_sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) { return history()[a].loss() < history()[b].loss(); });
+    std::sort(places.begin() + half, places.end(), std::greater<>());
+    places.resize(options_.max_results);
+    std::sort(places.begin(), places.end());
+    return places;
+  }
+
+  /// What the process is fitted to: larger is better, mean 0, deviation 1 where the values differ.
+  Eigen::VectorXd gains(const std::vector<std::size_t>& places) const {
+    double least = std::numeric_limits<double>::infinity(), most = -least;
+    for (std::size_t i : places) {
+      const double loss = history()[i].loss();
+      if (std::isfinite(loss)) least = std::min(least, loss), most = std::max(most, loss);
+    }
+    if (least > most) least = most = 0;  // no finite one
+    Eigen::VectorXd values(static_cast<Eigen::Index>(places.size()));
+    for (std::size_t i = 0; i < places.size(); ++i)
+      values[static_cast<Eigen::Index>(i)] = -std::clamp(history()[places[i]].loss(), least, most);
+    const double middle = 0.5 * least + 0.5 * most;  // halves first: sums of the largest doubles overflow
+    values.array() += middle;
+    values /= std::max(values.cwiseAbs().maxCoeff(), std::numeric_limits<double>::min());
+    values.array() -= values.mean();
+    const double deviation = std::sqrt(values.squaredNorm() / static_cast<double>(values.size()));
+    return deviation > 1e-10 ? Eigen::VectorXd(values / deviation) : Eigen::VectorXd::Zero(values.size());
+  }
+
+  Eigen::MatrixXd matrix(const std::vector<std::size_t>& places) const {
+    Eigen::MatrixXd points(static_cast<Eigen::Index>(places.size()), static_cast<Eigen::Index>(encoding().size()));
+    for (std::size_t i = 0; i < places.size(); ++i)
+      for (std::size_t k = 0; k < encoding().size(); ++k) {
+        const double unit = history()[places[i]].point[k];
+        points(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(k)) = std::isnan(unit) ? kInactive : unit;
+      }
+    return points;
+  }
+
+  GpOptions options_;
+  MixedDomain domain_;
+  GpParameters start_;  // the last fit: the next one starts there
+};
+
+}  // namespace
+
+SearcherSpec gp(GpOptions options) {
+  const std::string text = "gp(" + describe(options.common) + ", preliminary_samples=" + std::to_string(options.preliminary_samples) +
+                           ", local_searches=" + std::to_string(options.local_searches) +
+                           ", max_results=" + std::to_string(options.max_results) + ")";
+  return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }};
+}
+
+}  // namespace manta::tune

@@ -1,0 +1,31 @@
+#pragma once
+// gp(): Bayesian optimisation with a Gaussian process, as Optuna 5's GPSampler does it.
+//
+//   tune::TuneOptions options{.metric = "loss", .num_samples = 60, .space = …, .searcher = tune::gp()};
+//
+// After the start-up trials every suggestion is where the expected improvement is largest, given a process fitted to all
+// results so far (gaussian_process.hpp) and what the trials that still run may give (expected_improvement.hpp). The choice
+// when a trial takes minutes or more: a suggestion costs milliseconds at tens of results, about a second at several hundred.
+//
+// Every kind of parameter is modelled: categorical ones by equal or not; one that a condition switches off stands in the
+// middle of its range, and its parent tells the two apart. A trial that failed or gave NaN counts as the worst result
+// seen, infinities as the worst and the best finite one. One metric only.
+#include <cstdint>
+
+#include "tune/searchers/search_options.hpp"
+#include "tune/searchers/searcher.hpp"
+
+namespace manta::tune {
+
+struct GpOptions {
+  SearchOptions common{};
+  std::uint32_t preliminary_samples{2048};  ///< quasi-random points at which the expected improvement is looked at
+  std::uint32_t local_searches{10};         ///< that climb from the best of them; at least 2
+  /// Fitting costs the cube of the number of results: beyond so many, the better half of these and the newest are used.
+  std::uint32_t max_results{400};
+};
+
+/// A searcher of one metric. InvalidArgument, when the search starts, for several, or an option that makes no sense.
+SearcherSpec gp(GpOptions options = {});
+
+}  // namespace manta::tune
