@@ -18,12 +18,19 @@ struct Timed {
 };
 using Body = std::function<Timed(std::size_t n)>;
 
+/// Somebody else's way to do the same work.
+struct Rival {
+  std::string name;
+  Body body;
+};
+
 struct Bench {
   std::string name;
   std::string unit;   ///< "tasks/s"
   std::string floor;  ///< the floor's name
   Body body;
   Body floor_body;
+  std::vector<Rival> rivals{};
 };
 
 /// One line of bench.csv. `ratio` is value / floor_value: 1 is as fast as the floor, more is better.
@@ -42,7 +49,10 @@ struct Effort {
   std::chrono::nanoseconds run_time = std::chrono::milliseconds(400);
 };
 
+/// The bench beside its floor.
 Row measure(const Bench& bench, const Effort& effort);
+/// The same, and a row "bench@rival" for each rival, all from the same runs.
+std::vector<Row> measure_all(const Bench& bench, const Effort& effort);
 
 /// The middle one, or the mean of the two in the middle. Requires at least one value.
 double median(std::vector<double> values);

@@ -4,16 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <regex>
 #include <string>
 #include <vector>
 
-#include "bench/harness/floors.hpp"
 #include "bench/harness/report.hpp"
-#include "bench/runtime/runtime_benches.hpp"
-#include "bench/runtime/scale_benches.hpp"
+#include "bench/runtime/plans.hpp"
 
 namespace {
 
@@ -25,57 +22,6 @@ struct Flags {
   std::filesystem::path default_out = ".";
   std::filesystem::path out{};
 };
-
-/// A bench before its runtime is there.
-struct Plan {
-  std::string name;
-  std::string unit;
-  std::string floor;
-  manta::Workers workers;
-  Body (*make)(manta::Client&);
-  bool slow = false;  ///< takes seconds a run: with --quick only when named
-};
-
-/// What one of many costs in memory, beside what it may cost.
-struct MemoryPlan {
-  std::string name;
-  double (*bytes_of)(manta::Client&);
-  double bar;
-};
-
-const std::vector<MemoryPlan>& memory_plans() {
-  static const std::vector<MemoryPlan> all = {{"tasks_1m_bytes", bytes_of_a_queued_task, 400},
-                                              {"actors_100k_bytes", bytes_of_an_idle_actor, 2048}};
-  return all;
-}
-
-const std::vector<Plan>& plans() {
-  using manta::Workers;
-  static const std::vector<Plan> all = {
-      {"task_serial", "tasks/s", "futex_ping_pong", Workers::kThread, task_serial},
-      {"task_batch_1000", "tasks/s", "queue_pool", Workers::kThread, task_batch_1000},
-      {"actor_serial", "calls/s", "futex_ping_pong", Workers::kThread, actor_serial},
-      {"actor_batch_1000", "calls/s", "queue_pool", Workers::kThread, actor_batch_1000},
-      {"put_int", "puts/s", "futex_ping_pong", Workers::kThread, put_int},
-      {"get_int", "gets/s", "futex_ping_pong", Workers::kThread, get_int},
-      {"refs_10k", "objects/s", "futex_ping_pong", Workers::kThread, refs_10k},
-      {"wait_1k", "rounds/s", "futex_ping_pong", Workers::kThread, wait_1k},
-      {"as_completed_1k", "rounds/s", "futex_ping_pong", Workers::kThread, as_completed_1k},
-      {"placement_group", "groups/s", "futex_ping_pong", Workers::kThread, placement_group},
-      {"task_serial_cpu", "tasks/s of CPU", "futex_ping_pong_cpu", Workers::kThread,
-       [](manta::Client& client) { return in_cpu_time(task_serial(client)); }},
-      {"actor_serial_cpu", "calls/s of CPU", "futex_ping_pong_cpu", Workers::kThread,
-       [](manta::Client& client) { return in_cpu_time(actor_serial(client)); }},
-      {"tasks_1m", "tasks/s", "queue_pool", Workers::kThread, tasks_1m, true},
-      {"actors_10k", "actors/s", "queue_pool", Workers::kThread, actors_10k, true},
-      {"fib_25", "tasks/s", "queue_pool", Workers::kThread, fib_25, true},
-      {"proc_task_serial", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_serial},
-      {"proc_task_batch_1000", "tasks/s", "unix_socket_ping_pong", Workers::kProcess, task_batch_1000},
-      {"proc_actor_serial", "calls/s", "unix_socket_ping_pong", Workers::kProcess, actor_serial},
-      {"proc_actor_batch_1000", "calls/s", "unix_socket_ping_pong", Workers::kProcess, actor_batch_1000},
-  };
-  return all;
-}
 
 struct Chosen {
   std::vector<Plan> plans;
@@ -107,33 +53,30 @@ Chosen chosen(const Flags& flags) {
 
 /// Runs the plans; one runtime at a time, started when the first plan that needs it comes.
 std::vector<Row> run(const Chosen& wanted, const Effort& effort, const Machine& machine) {
-  SocketPingPong socket(machine);
-  FutexPingPong futex(machine);
-  QueuePool pool(machine);
-  const auto floor_body = [&](const std::string& name) -> Body {
-    if (name == "futex_ping_pong") return std::ref(futex);
-    if (name == "futex_ping_pong_cpu") return in_cpu_time(std::ref(futex));
-    if (name == "queue_pool") return std::ref(pool);
-    return std::ref(socket);
-  };
+  Floors floors(machine);
+  const Surroundings around;
   std::optional<manta::Runtime> runtime;
-  std::optional<manta::Workers> workers;
+  std::optional<Setting> setting;
   std::vector<Row> rows;
+  const auto add = [&rows](Row row) {
+    print_row(row);
+    rows.push_back(std::move(row));
+  };
   for (const Plan& plan : wanted.plans) {
-    if (workers != plan.workers) {
+    if (setting != plan.setting) {
       runtime.reset();
-      runtime.emplace(manta::Runtime::start({.workers = plan.workers}));
-      workers = plan.workers;
+      runtime.emplace(manta::Runtime::start(options_for(plan.setting, around)));
+      setting = plan.setting;
     }
-    rows.push_back(measure({plan.name, plan.unit, plan.floor, plan.make(*runtime), floor_body(plan.floor)}, effort));
-    print_row(rows.back());
+    Bench bench{plan.name, plan.unit, plan.floor, plan.make(*runtime, around), floors.body(plan.floor)};
+    for (const auto& rival : plan.rivals) bench.rivals.push_back({rival, floors.body(rival)});
+    for (auto& row : measure_all(bench, effort)) add(std::move(row));
   }
   for (const MemoryPlan& plan : wanted.memory) {
     runtime.reset();
-    runtime.emplace(manta::Runtime::start({.workers = manta::Workers::kThread}));
+    runtime.emplace(manta::Runtime::start(options_for(Setting::kThreads, around)));
     const double bytes = plan.bytes_of(*runtime);
-    rows.push_back({plan.name, bytes, "bytes each", "bar", plan.bar, bytes / plan.bar, 0});
-    print_row(rows.back());
+    add({plan.name, bytes, "bytes each", "bar", plan.bar, bytes / plan.bar, 0});
   }
   return rows;
 }

@@ -70,10 +70,10 @@ Executor* Executor::current() noexcept { return t_current; }
 
 void Executor::set_blocked(bool blocked) {
   if (blocked) relieve();
-  if (holds_cpus_) lend(blocked);
+  if (lease_->cpus > Amount(0)) lend(blocked);
 }
 
-void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_, .blocked = blocked}); }
+void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_->id, .blocked = blocked}); }
 
 std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   if (work.record) return work.record;
@@ -178,8 +178,8 @@ std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire
 std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
                                                const std::shared_ptr<Executor>& behind) {
   wire::Outcome outcome{.id = work.id};
-  lease_ = lease.id;
-  holds_cpus_ = lease.cpus > Amount(0);
+  lease_ = &lease;
+  joined_ = 0;
   const auto start = now_ns();
   since_.store(start, std::memory_order_release);
   if (behind) environment_.watchdog->watch(behind);
@@ -208,6 +208,7 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
   }
   since_.store(0, std::memory_order_release);
   outcome.nanoseconds = now_ns() - start;
+  outcome.joined_nanoseconds = joined_;
   if (waits) return std::nullopt;
   return outcome;
 }

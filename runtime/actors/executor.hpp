@@ -44,6 +44,7 @@ struct Work {
   wire::Task encoded{};
   const FunctionEntry* retry_on = nullptr;  ///< of a typed one
   std::shared_ptr<RunningCoroutine> coroutine{};  ///< not null: it has begun, and goes on
+  Amount joined_cpus{};  ///< of a joined task (joined_task.hpp): what it asked for
 };
 
 /// Of work that was cancelled before it began.
@@ -63,7 +64,9 @@ class Executor {
   /// The executor whose work this thread is running; null elsewhere.
   static Executor* current() noexcept;
   /// This thread's work is about to wait, or goes on: results leave, the lease's CPUs go to others meanwhile.
-  void set_blocked(bool blocked);
+  virtual void set_blocked(bool blocked);
+  /// The lease that this thread's work runs under; on its own thread.
+  virtual const wire::LeaseInfo& held() const noexcept { return *lease_; }
   /// Sends away what should not wait for the running work. Thread-safe.
   virtual void relieve() = 0;
   /// Nobody wants it any more: it does not start, or is told so while it runs. No effect when it is done. Thread-safe.
@@ -72,6 +75,8 @@ class Executor {
   virtual void resume_later(std::shared_ptr<RunningCoroutine> coroutine) = 0;
   /// Whose calls it runs, one at a time; 0 for tasks and for actors that run several.
   virtual ActorId serial_actor() const noexcept { return {}; }
+  /// The running work ran a task itself that it waited for; on its own thread.
+  void joined(std::int64_t nanoseconds) { joined_ += nanoseconds; }
   /// The work in hand, for messages; on its own thread.
   std::string running_name() const { return running_name_ ? *running_name_ : std::string(); }
   /// Since when the running work runs; 0: none.
@@ -112,8 +117,8 @@ class Executor {
   std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
   std::shared_ptr<const std::string> running_name_{};
-  LeaseId lease_{};
-  bool holds_cpus_ = false;
+  const wire::LeaseInfo* lease_ = nullptr;  ///< of the running work
+  std::int64_t joined_ = 0;                 ///< nanoseconds of it
 };
 
 }  // namespace manta::detail

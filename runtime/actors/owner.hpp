@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "runtime/actors/id_table.hpp"
+#include "runtime/actors/joined_task.hpp"
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owned_work.hpp"
@@ -40,6 +41,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_room() const { return options_.max_queued_bytes == 0 || queued_bytes_.load(std::memory_order_relaxed) < options_.max_queued_bytes; }
   std::atomic<std::uint32_t>& room_word() { return room_word_; }
 
+  /// Asks for a task of this process that nobody has begun, to run it here; the answer goes to `joined`.
+  void join(TaskId task, std::shared_ptr<JoinedTask> joined);
   /// See Client::cancel.
   void cancel(Cell& cell, const CancelOptions& options);
   /// Cancels what those tasks and calls submitted, and in turn what that submitted.
@@ -88,10 +91,11 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Placed { ProcessId from; wire::ActorPlace place; };
   struct Gone { ProcessId process; };
   struct KillDue { ActorId actor; LeaseId lease; };
+  struct JoinAsked { TaskId task; JoinQuestion question; };
   struct Asked { TaskId work; std::shared_ptr<ReportQuestion> question; };
   struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
-                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, wire::Message>;
+                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::Message>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -131,6 +135,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(Gone& event);
   void on(TargetAsked& event);
   void on(Asked& event);
+  void on(JoinAsked& event);
+  bool may_join(const OwnedTask& task, const JoinedTask& joined) const;
+  void note_parent(const OwnedTask& task);
   void describe_task(const OwnedTask& task, WorkReport& report) const;
   void describe_call(const OwnedCall& call, WorkReport& report) const;
   void on(KillDue& event);
@@ -200,6 +207,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<LeaseId, std::shared_ptr<const ErrorInfo>> lost_{};
   std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
+  std::unordered_map<TaskId, std::shared_ptr<JoinedTask>> joined_{};  ///< tasks that whoever waits for them runs
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
   static constexpr std::size_t kManyCalls = 32;
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -48,7 +48,7 @@ std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared
 void Owner::handle(std::vector<Event>& events) {
   for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
   perform();
-  if (!cancelled_parents_.empty()) perform_child_cancels();
+  while (!cancelled_parents_.empty()) perform_child_cancels();
 }
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
@@ -63,6 +63,7 @@ void Owner::on(Submitted& event) {
   task.estimate = &estimates_[task.record->function];
   task.shape = shape_index(task);
   tasks_.emplace(task.id, event.task);
+  if (task.parent) note_parent(task);
   if (stopped_) {
     task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
     forget_task(task);
@@ -143,9 +144,9 @@ void Owner::on(Stop& event) {
   const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
   std::vector<std::shared_ptr<OwnedTask>> tasks;
   for (auto& [id, task] : tasks_)
-    if (event.everything || task->state != core::TaskState::kAssigned) tasks.push_back(task);
+    if (event.everything || !task->may_run()) tasks.push_back(task);
   for (auto& task : tasks) {
-    const bool may_run = task->state == core::TaskState::kAssigned;
+    const bool may_run = task->may_run();
     task_table_.withdraw(*task);
     task->record->result->set_error(error);
     may_run ? static_cast<void>(unfinished_ -= tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
@@ -257,6 +258,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   auto it = tasks_.find(outcome.id);
   if (it == tasks_.end()) return drop_result(outcome);
   auto task = it->second;
+  if (task->state == core::TaskState::kJoined) joined_.erase(task->id);
   if (task->unwanted) {
     drop_result(outcome);
     task_table_.withdraw(*task);
@@ -268,7 +270,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
   if (outcome.lost && recover(task, outcome)) return;
   settle(*task, outcome);
-  task_table_.finished(*task, outcome.nanoseconds, task_effects_);
+  task_table_.finished(*task, outcome.nanoseconds, task_effects_, outcome.joined_nanoseconds);
   forget_task(*task);
   settled_.push_back(std::move(task));
 }

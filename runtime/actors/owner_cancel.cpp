@@ -56,7 +56,7 @@ void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelCh
 
 void Owner::on(Cancel& event) {
   if (auto task = tasks_.find(event.id); task != tasks_.end()) {
-    const bool running = task->second->state == core::TaskState::kAssigned;
+    const bool running = task->second->may_run();
     abandon(std::shared_ptr(task->second), cancelled_error(running), event.options);
   } else if (auto call = calls_.find(event.id); call != calls_.end()) {
     abandon(std::shared_ptr(call->second), cancelled_error(false), event.options);
@@ -88,13 +88,18 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
   why.where = label(*task, task->id);
   const bool first = task->record->result->set_error(share(std::move(why)));
   if (!first && !task->unwanted) return;  // its value is there, or on the way
-  if (task->state != core::TaskState::kAssigned) {
+  if (!task->may_run()) {
     task_table_.withdraw(*task);
     forget_task(*task);
     settled_.push_back(task);
     return;
   }
   task->unwanted = true;
+  if (const auto joined = joined_.find(task->id); joined != joined_.end()) {
+    joined->second->cancel(task->id, options.recursive);
+    if (options.recursive) cancelled_parents_.insert(task->id);
+    return;
+  }
   const auto lease = leases_.find(task->lease);
   if (lease == leases_.end()) return;
   if (options.force) return end_process_of(*task, {.lease = task->lease, .kill = true});

@@ -60,8 +60,10 @@ void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
     case core::TaskState::kReady: report.stage = Stage::kQueued; return;
     case core::TaskState::kWaitingForRetry: report.stage = Stage::kBackOff; return;
     case core::TaskState::kAssigned:
+    case core::TaskState::kJoined:
       report.stage = Stage::kSent;
       report.since = task.sent_at;
+      report.process = router_.self();
       if (const auto lease = leases_.find(task.lease); lease != leases_.end()) report.process = lease->second.worker;
       return;
     case core::TaskState::kFinished: return;

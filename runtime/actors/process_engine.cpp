@@ -226,9 +226,10 @@ bool ProcessEngine::sleep_and_explain(std::span<Cell* const> cells, Deadline dea
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (cell.settled()) return true;
   cell.demand();
+  auto* executor = Executor::current();
+  if (executor && !deadline && run_awaited(*executor, cell)) return true;
   auto loop = links_loop();
   if (!loop && spin_until([&] { return cell.settled(); })) return true;
-  auto* executor = Executor::current();
   if (executor && !deadline && executor->serial_actor() && cell.producer_kind() == Cell::Producer::kCall) return wait_for_call(*executor, cell);
   if (loop || CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
     Cell* one = &cell;
@@ -307,6 +308,24 @@ bool ProcessEngine::wait_for_call(Executor& executor, Cell& cell) {
   return true;
 }
 
+bool ProcessEngine::run_awaited(Executor& waiter, Cell& cell) {
+  constexpr std::size_t kManyThreads = 64;
+  const bool crowded = ElasticScheduler::of(system()).thread_count() >= kManyThreads;
+  if (portable_ && !crowded) return false;  // in a worker process its crash would be the waiting task's
+  while (!cell.settled() && cell.producer_kind() == Cell::Producer::kTask && JoinedTask::stack_has_room()) {
+    CancelSlot::check();
+    auto joined = std::make_shared<JoinedTask>(environment_, waiter, crowded ? JoinedTask::Choice::kAny : JoinedTask::Choice::kShort);
+    owner_->join(TaskId{cell.producer()}, joined);
+    if (!joined->granted()) break;
+    wire::TasksDone done{.lease = waiter.held().id};
+    done.outcomes.push_back(joined->run());
+    waiter.joined(done.outcomes.front().nanoseconds);
+    owner_->deliver(std::move(done));  // an error is in the cell after that, or the task is ready once more
+    CancelSlot::check();
+  }
+  return cell.settled();
+}
+
 bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) {
   std::vector<Cell*> pending;
   for (auto* cell : cells) {
@@ -316,6 +335,11 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
       return true;
   }
   if (cells.size() - pending.size() >= count) return true;
+  constexpr std::size_t kFew = 4;  // more go faster by workers, which take them in groups
+  if (auto* executor = Executor::current(); executor && !deadline && count == cells.size() && pending.size() <= kFew) {
+    for (auto* cell : pending) run_awaited(*executor, *cell);
+    if (drop_settled(pending) && fail_fast) return true;
+  }
   // All are wanted, so mostly the last one: when that is there, so are nearly all others, and a look at each costs
   // nanoseconds where a registration costs ten times as much. Not for long, as one before it may fail.
   while (count == cells.size() && pending.size() > 1) {

@@ -59,16 +59,23 @@ RunningWork::Scope::~Scope() {
 CancelSlot& RunningWork::take() {
   if (!first_.taken_.exchange(true, std::memory_order_acquire)) return first_;
   std::lock_guard lock(mutex_);
-  for (auto& slot : more_)
+  auto& more = rare().more;
+  for (auto& slot : more)
     if (!slot.taken_.exchange(true, std::memory_order_acquire)) return slot;
-  more_.emplace_back().taken_ = true;
-  return more_.back();
+  more.emplace_back().taken_ = true;
+  return more.back();
+}
+
+RunningWork::Rare& RunningWork::rare() {
+  if (!rare_) rare_ = std::make_unique<Rare>();
+  return *rare_;
 }
 
 bool RunningWork::cancel_running(TaskId id, bool recursive) {
   auto matches = [id](CancelSlot& slot) { return slot.id_.load(std::memory_order_seq_cst) == id.value; };
   if (matches(first_)) return first_.cancel(id, recursive), true;
-  for (auto& slot : more_)
+  if (!rare_) return false;
+  for (auto& slot : rare_->more)
     if (matches(slot)) return slot.cancel(id, recursive), true;
   return false;
 }
@@ -76,23 +83,25 @@ bool RunningWork::cancel_running(TaskId id, bool recursive) {
 void RunningWork::cancel(TaskId id, bool recursive) {
   std::lock_guard lock(mutex_);
   if (cancel_running(id, recursive)) return;
-  if (early_.size() == kMaxEarly) early_.pop_front();
-  early_.push_back({id, recursive});
+  auto& early = rare().early;
+  if (early.size() == kMaxEarly) early.pop_front();
+  early.push_back({id, recursive});
   any_early_.store(true, std::memory_order_seq_cst);
-  if (cancel_running(id, recursive)) early_.pop_back();  // it began meanwhile
+  if (cancel_running(id, recursive)) early.pop_back();  // it began meanwhile
 }
 
 void RunningWork::meet_early(CancelSlot& slot) {
   std::lock_guard lock(mutex_);
-  const auto it = std::find_if(early_.begin(), early_.end(), [&](const Early& each) { return each.id == slot.id(); });
-  if (it != early_.end()) {
+  auto& [more, early, unmet] = rare();
+  const auto it = std::find_if(early.begin(), early.end(), [&](const Early& each) { return each.id == slot.id(); });
+  if (it != early.end()) {
     slot.cancel(it->id, it->recursive);
-    early_.erase(it);
-  } else if (++unmet_ > kMaxUnmet) {
-    early_.clear();
-    unmet_ = 0;
+    early.erase(it);
+  } else if (++unmet > kMaxUnmet) {
+    early.clear();
+    unmet = 0;
   }
-  any_early_ = !early_.empty();
+  any_early_ = !early.empty();
 }
 
 }  // namespace manta::detail

@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <mutex>
 
 #include "runtime/base/futex.hpp"
@@ -86,11 +87,16 @@ class RunningWork {
   bool cancel_running(TaskId id, bool recursive);
   void meet_early(CancelSlot& slot);
 
+  struct Rare {
+    std::deque<CancelSlot> more{};  ///< of actors that run several calls at once
+    std::deque<Early> early{};
+    int unmet = 0;
+  };
+  Rare& rare();
+
   CancelSlot first_;                  // nearly always the only one
   std::mutex mutex_;                  // guards what follows
-  std::deque<CancelSlot> more_;       // of actors that run several calls at once
-  std::deque<Early> early_;
-  int unmet_ = 0;
+  std::unique_ptr<Rare> rare_;        // null until it is needed: most actors never do
   std::atomic<bool> any_early_{false};
 };
 

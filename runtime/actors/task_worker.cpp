@@ -29,6 +29,14 @@ TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
   return std::exchange(awake_, true) ? Append::kQueued : Append::kWake;
 }
 
+bool TaskWorker::take_back(TaskId task) {
+  std::lock_guard lock(mutex_);
+  const auto queued = std::find_if(queue_.begin(), queue_.end(), [task](const Work& work) { return work.id == task; });
+  if (queued == queue_.end()) return false;
+  queue_.erase(queued);  // its owner has its record too: nothing of the user's is destroyed here
+  return true;
+}
+
 void TaskWorker::drop_unstarted() {
   std::lock_guard lock(mutex_);
   queue_.clear();

@@ -16,6 +16,7 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   enum class Append { kWake, kQueued, kHeldUp };
   /// kWake: the actor must be woken. kHeldUp: call relieve(), the tasks cannot start soon.
   Append append(std::vector<Work> tasks);
+  bool take_back(TaskId task);
   ProcessId owner() const { return owner_; }
   void drop_unstarted();
 

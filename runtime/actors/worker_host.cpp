@@ -96,6 +96,12 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
   if (appended == TaskWorker::Append::kHeldUp) worker->relieve();
 }
 
+bool WorkerHost::take_back(LeaseId lease, TaskId task) {
+  std::lock_guard lock(mutex_);
+  const auto worker = workers_.find(lease);
+  return worker != workers_.end() && worker->second->take_back(task);
+}
+
 void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,
                         wire::Concurrency concurrency) {
   std::shared_ptr<Hosted> hosted;

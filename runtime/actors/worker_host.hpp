@@ -49,6 +49,8 @@ class WorkerHost {
 
   /// Runs tasks one after another under a lease.
   void run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks);
+  /// Takes a task back that has not begun; false when it has. For an owner in this process.
+  bool take_back(LeaseId lease, TaskId task);
   void create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,
               wire::Concurrency concurrency);
   void call(ActorId actor, std::vector<Work> calls);

@@ -83,7 +83,7 @@ void TaskTable::unassign(TaskNode& task) {
   if (it == leases_.end()) return;
   auto& held = it->second;
   if (!held.assigned.empty() && held.assigned.front() == &task)
-    held.assigned.pop_front();
+    held.assigned.pop_front(), held.spawns = false;
   else
     std::erase(held.assigned, &task);
   held.estimated -= task.estimate && task.estimate->nanoseconds > 0 ? task.estimate->nanoseconds : 0;
@@ -91,18 +91,36 @@ void TaskTable::unassign(TaskNode& task) {
   mark(task.shape);
 }
 
-void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&) {
+bool TaskTable::join(TaskNode& task, LeaseId lease) {
+  if (task.state == TaskState::kReady)
+    shapes_[task.shape].ready.erase(task);
+  else if (task.state == TaskState::kAssigned)
+    unassign(task);
+  else
+    return false;
+  task.state = TaskState::kJoined;
+  task.lease = lease;
+  mark(task.shape);
+  return true;
+}
+
+/// It ran. The time of a joined one is part of the time of whoever waits for it.
+void TaskTable::leave(TaskNode& task, std::int64_t nanoseconds) {
   if (task.state != TaskState::kAssigned) return;
   if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
   unassign(task);
-  if (task.estimate) task.estimate->add(nanoseconds);
+}
+
+void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&, std::int64_t joined) {
+  if (!task.may_run()) return;
+  leave(task, nanoseconds);
+  if (task.estimate) task.estimate->add(nanoseconds, joined);
   finish(task);
 }
 
 bool TaskTable::failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects) {
-  if (task.state != TaskState::kAssigned || task.unwanted || !may_retry(task)) return false;
-  if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
-  unassign(task);
+  if (!task.may_run() || task.unwanted || !may_retry(task)) return false;
+  leave(task, nanoseconds);
   if (task.failures < UINT16_MAX) ++task.failures;
   retry(task, effects);
   return true;
@@ -127,6 +145,11 @@ void TaskTable::returned(TaskNode& task, TaskEffects&) {
 void TaskTable::held_up(LeaseId lease) {
   auto it = leases_.find(lease);
   if (it != leases_.end() && !it->second.assigned.empty()) it->second.held_up = true;
+}
+
+void TaskTable::spawns(LeaseId lease) {
+  auto it = leases_.find(lease);
+  if (it != leases_.end() && !it->second.assigned.empty()) it->second.spawns = true;
 }
 
 void TaskTable::run_in(std::uint32_t shape, TaskNode& task) {
@@ -191,7 +214,7 @@ bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
   if (shapes_[lease.shape].shape.own_process) return !lease.used;
   if (lease.served >= kLeaseTime) return false;
   if (lease.assigned.empty()) return true;
-  if (lease.held_up || runs_alone(task) || runs_alone(*lease.assigned.front())) return false;
+  if (lease.held_up || lease.spawns || runs_alone(task) || runs_alone(*lease.assigned.front())) return false;
   const auto expected = task.estimate ? task.estimate->nanoseconds : -1;
   return lease.short_only && expected >= 0 && lease.estimated + expected <= kBatchTime && lease.assigned.size() < kMaxBatch;
 }
@@ -220,6 +243,13 @@ void TaskTable::hand_out(ShapeQueue& queue, TaskEffects& effects) {
   }
 }
 
+/// Every grant is followed by another look, so the number asked for need not be exact: what changes by little is not told.
+bool TaskTable::worth_telling(std::uint32_t want, std::uint32_t wanted) {
+  constexpr std::uint32_t kFew = 4;
+  if (want > wanted) return want <= kFew || want == kMaxWanted || want >= 2 * wanted;
+  return want < wanted && (want == 0 || 4 * want <= wanted);
+}
+
 void TaskTable::settle(TaskEffects& effects) {
   while (!dirty_.empty()) {
     const auto index = dirty_.back();
@@ -228,7 +258,7 @@ void TaskTable::settle(TaskEffects& effects) {
     queue.dirty = false;
     hand_out(queue, effects);
     const auto want = static_cast<std::uint32_t>(std::min<std::size_t>(queue.ready.size(), kMaxWanted));
-    if (want != queue.wanted) {
+    if (worth_telling(want, queue.wanted)) {
       queue.wanted = want;
       effects.wants.push_back({index, want});
     }
@@ -254,7 +284,7 @@ bool TaskTable::saturated(std::uint32_t shape) const {
   if (queue.ready.size() >= kMaxWanted) return true;
   return std::any_of(queue.leases.begin(), queue.leases.end(), [this](LeaseId id) {
     const auto& held = leases_.at(id);
-    return held.short_only && !held.held_up && held.assigned.size() >= kEnough;
+    return held.short_only && !held.held_up && !held.spawns && held.assigned.size() >= kEnough;
   });
 }
 

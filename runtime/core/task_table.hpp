@@ -17,12 +17,16 @@
 
 namespace manta::core {
 
-enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kWaitingForRetry, kFinished };
+enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kJoined, kWaitingForRetry, kFinished };
 
 /// How long calls of one function took lately. Shared by all its tasks.
 struct DurationEstimate {
   std::int64_t nanoseconds = -1;  ///< -1: never seen
-  void add(std::int64_t sample) { nanoseconds = nanoseconds < 0 ? sample : (3 * nanoseconds + sample) / 4; }
+  std::int64_t own = -1;          ///< the same without tasks that they ran themselves while they waited for them
+  void add(std::int64_t sample, std::int64_t joined = 0) {
+    nanoseconds = nanoseconds < 0 ? sample : (3 * nanoseconds + sample) / 4;
+    own = own < 0 ? sample - joined : (3 * own + sample - joined) / 4;
+  }
 };
 
 /// The part of a task that the table works on. The owner keeps it alive until it is finished.
@@ -39,9 +43,11 @@ struct TaskNode {
   bool backs_off = false;          ///< waits before each retry, as the owner's clock says
   std::uint8_t own_deaths = 0;     ///< workers that it ended by its own doing: a fault, abort, exit
   std::uint16_t failures = 0;      ///< errors of its own after which it ran again
-  LeaseId lease{};
+  LeaseId lease{};                 ///< that it runs under, or ran under last
   std::int64_t position = 0;       ///< in its ReadyQueue
   DurationEstimate* estimate = nullptr;
+  /// It has been handed out, and may have begun.
+  bool may_run() const { return state == TaskState::kAssigned || state == TaskState::kJoined; }
 };
 
 /// Tasks of one shape that are ready, first to last. Every operation takes constant time, so that a million of them can be
@@ -108,12 +114,17 @@ class TaskTable {
   /// Takes a task out that will not run: an argument failed, or the runtime stops.
   void withdraw(TaskNode& task);
   void lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects& effects);
-  /// The task ran, whatever came of it. `nanoseconds`: how long.
-  void finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
+  /// The task ran, whatever came of it. `nanoseconds`: how long, `joined` of them in tasks that it ran itself.
+  void finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects, std::int64_t joined = 0);
   /// The worker gives it back unstarted, as another one takes long.
   void returned(TaskNode& task, TaskEffects& effects);
   /// The task that runs under the lease waits or takes long: nothing more goes there until it is done.
   void held_up(LeaseId lease);
+  /// A task that runs under the lease submits tasks: it will wait for them, so nothing more goes behind it until it is done.
+  void spawns(LeaseId lease);
+  /// Whoever waits for the task, under `lease`, runs it itself: takes it out of the queue, or off the worker that has given it
+  /// back unstarted. False when it is neither ready nor assigned.
+  bool join(TaskNode& task, LeaseId lease);
   /// The task's own error is one after which it may run again: true when retries are left, and it will.
   bool failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects);
   /// The time between two attempts is over.
@@ -149,6 +160,7 @@ class TaskTable {
     std::int64_t served = 0;     ///< nanoseconds that its finished tasks took
     bool short_only = true;      ///< all assigned tasks are known to be short
     bool held_up = false;        ///< its running task waits or takes long
+    bool spawns = false;         ///< its running task has submitted tasks
     bool used = false;           ///< a process of its own serves one task only
   };
   struct ShapeQueue {
@@ -161,6 +173,7 @@ class TaskTable {
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
+  void leave(TaskNode& task, std::int64_t nanoseconds);
   void finish(TaskNode& task);
   static bool may_retry(const TaskNode& task) { return task.max_retries < 0 || task.crashes + task.failures < task.max_retries; }
   void retry(TaskNode& task, TaskEffects& effects);
@@ -169,6 +182,7 @@ class TaskTable {
   bool has_room(const HeldLease& lease, const TaskNode& task) const;
   void assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects& effects);
   void hand_out(ShapeQueue& queue, TaskEffects& effects);
+  static bool worth_telling(std::uint32_t want, std::uint32_t wanted);
 
   std::vector<ShapeQueue> shapes_{};
   std::vector<std::uint32_t> dirty_{};

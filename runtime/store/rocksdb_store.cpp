@@ -261,8 +261,7 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   options.paranoid_checks = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.max_background_jobs = 2;
-  options.stats_dump_period_sec = 0;
-  options.stats_persist_period_sec = 0;
+  options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
   options.allow_fallocate = false;
   options.write_buffer_size = 16 << 20;
   rocksdb::BlockBasedTableOptions table;
@@ -270,7 +269,7 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   if (wanted.kind == StoreKind::kSpill) {
     options.env = unsynced_env();
     options.disable_auto_compactions = true;
-    options.max_open_files = 256;
+    options.max_open_files = 256, options.advise_random_on_open = false;  // large values: the kernel reads ahead
     table.no_block_cache = true;
     table.block_size = 1;  // a block for each record: reading one reads nothing else
   } else {
@@ -404,7 +403,8 @@ Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view e
 
 Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) const {
   rocksdb::PinnableSlice value;
-  const auto status = db_->Get({}, db_->DefaultColumnFamily(), slice(key), &value);
+  const bool verify = kind_ != StoreKind::kSpill;  // SpillTier has a checksum over the whole object
+  const auto status = db_->Get({verify, true}, db_->DefaultColumnFamily(), slice(key), &value);
   if (status.IsNotFound()) return false;
   if (!status.ok()) return translate(status, path_);
   reader(view(value));

@@ -76,6 +76,7 @@ struct Unstarted {};
 struct Outcome {
   TaskId id{};
   std::int64_t nanoseconds = 0;
+  std::int64_t joined_nanoseconds = 0;  ///< of them, in tasks that it ran itself while it waited; not sent
   std::variant<Value, ErrorInfo, Unstarted> result{};
   std::vector<Value> more{};  ///< results beyond the first
   bool retry = false;  ///< an error of the task's own, after which it may run again

@@ -10,7 +10,11 @@ import unittest
 PROGRAM = sys.argv.pop()
 COLUMNS = ["name", "value", "unit", "floor", "floor_value", "ratio", "spread"]
 BASIC = ["task_serial", "task_batch_1000", "actor_serial", "actor_batch_1000"]
-NAMES = BASIC + ["put_int", "get_int", "refs_10k", "wait_1k", "as_completed_1k", "placement_group", "task_serial_cpu", "actor_serial_cpu"] + ["proc_" + name for name in BASIC]
+RIVALS = ["task_batch_1000", "actor_batch_1000"]
+NAMES = [row for name in BASIC for row in [name] + [name + "@tbb_task_group"] * (name in RIVALS)] + [
+    "put_int", "get_int", "refs_10k", "wait_1k", "as_completed_1k", "placement_group", "task_serial_cpu", "actor_serial_cpu",
+    "proc_actor_spawn"] + ["proc_" + name for name in BASIC]
+FLOORS = ("futex_ping_pong", "futex_ping_pong_cpu", "queue_pool", "unix_socket_ping_pong", "tbb_task_group", "fork_and_exit")
 
 
 class Bench(unittest.TestCase):
@@ -38,7 +42,7 @@ class Bench(unittest.TestCase):
             self.assertGreater(min(value, floor), 0)
             self.assertAlmostEqual(ratio, value / floor, delta=0.01 * ratio + 1e-4)
             self.assertGreaterEqual(float(row["spread"]), 0)
-            self.assertIn(row["floor"], ("futex_ping_pong", "futex_ping_pong_cpu", "queue_pool", "unix_socket_ping_pong"))
+            self.assertIn(row["floor"], FLOORS)
         self.assertRegex(ran.stdout, r"\d+ cores")
 
     def test_only_takes_whole_names(self):

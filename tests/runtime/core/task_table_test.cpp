@@ -26,9 +26,11 @@ struct Table {
   }
   TaskEffects settle() {
     tasks.settle(effects);
+    for (const auto& want : effects.wants) wanted = want.count;
     return std::exchange(effects, {});
   }
   TaskEffects grant(std::uint64_t lease) {
+    wanted -= wanted > 0;
     tasks.lease_granted(shape, {lease}, effects);
     return settle();
   }
@@ -42,6 +44,7 @@ struct Table {
   }
   TaskTable tasks{};
   TaskEffects effects{};
+  std::uint32_t wanted = 0;  ///< leases, as the node knows it
   DurationEstimate estimate{};
   std::uint32_t shape = tasks.shape_index({.request = {.cpus = 1}});
   std::vector<std::unique_ptr<TaskNode>> nodes{};
@@ -281,7 +284,7 @@ TEST_SUITE("runtime/core/task_table") {
     table.tasks.returned(*first[1], table.effects);
     auto effects = table.settle();
     CHECK(effects.assigns.empty());
-    CHECK_FALSE(effects.wants.empty());
+    CHECK(table.wanted > 0);
     CHECK(assigned(table.grant(2)).front() == first[1]);
     table.finish(*first[0]);  // the first lease serves again
     CHECK(table.tasks.unfinished() == 3);
