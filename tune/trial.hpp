@@ -55,6 +55,7 @@ struct Trial {
   std::uint32_t attempts{0};
   std::uint32_t failures{0};
   std::uint64_t iteration{0};  ///< results recorded so far: training_iteration of the last one
+  std::uint64_t results{0};    ///< rows in its files; more than `iteration` when it went back to a copy of another trial's state
   double time_total_s{0};      ///< time in the user's code until the last result
   Metrics last{};
   std::vector<MetricRange> ranges{};

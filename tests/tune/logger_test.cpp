@@ -28,6 +28,8 @@ void log_result(Logger& logger, Trial& trial, const std::filesystem::path& dir, 
   TrialReported report{0, ++trial.iteration, std::move(metrics), 0.25, trial.iteration == 2 ? "checkpoint_000002" : "", 12};
   trial.time_total_s += 0.25;
   logger.on_result(trial, dir, report, 1000);
+  ++trial.results;
+  logger.flush();
 }
 
 std::uint64_t little_endian(std::string_view bytes) {

@@ -23,6 +23,9 @@ struct Killed : std::runtime_error {
 class KillingLog final : public EventLog {
  public:
   KillingLog(MemoryEventLog& records, std::size_t kill_at, bool after) : records_(records), left_(kill_at), after_(after) {}
+  bool can_compact() const override { return true; }
+  void compact(const std::vector<Bytes>& snapshot) override { records_.compact(snapshot); }
+  void for_each_event(const Visitor& visit) const override { records_.for_each_event(visit); }
   void append(std::span<const std::byte> record) override {
     const bool now = left_-- == 0;
     if (now && !after_) throw Killed();
@@ -47,6 +50,7 @@ struct Script {
   bool saves_when_paused{false};
   std::function<bool(TrialIndex, std::uint64_t iteration)> hangs{};  ///< never says anything any more
   std::uint32_t results_per_word{1};
+  bool random_walk{false};  ///< the loss is a walk whose generator is in each checkpoint
 };
 
 class ScriptedHost final : public TrialHost {
@@ -55,7 +59,13 @@ class ScriptedHost final : public TrialHost {
 
   void launch(const TrialSpec& spec, const std::filesystem::path&) override {
     ++launches[spec.index];
-    runs_[spec.index] = {spec, spec.iteration, decode_config(spec.config)};
+    Run& run = runs_[spec.index] = {spec, spec.iteration, decode_config(spec.config), Random(spec.seed), 0};
+    if (!spec.checkpoint.empty() && script_.random_walk) {
+      std::ifstream in(spec.checkpoint + "/walk", std::ios::binary);
+      in.read(reinterpret_cast<char*>(&run.random), sizeof run.random);
+      in.read(reinterpret_cast<char*>(&run.walked), sizeof run.walked);
+      if (!in) throw std::logic_error("the checkpoint has no walk");
+    }
     if (!spec.checkpoint.empty() && text_of(spec.checkpoint + "/iteration") != std::to_string(spec.iteration))
       throw std::logic_error("the checkpoint given is not that of its iteration");
     peak = std::max(peak, runs_.size());
@@ -87,11 +97,19 @@ class ScriptedHost final : public TrialHost {
     TrialSpec spec;
     std::uint64_t iteration;
     Config config;
+    Random random{0};
+    double walked{0};
   };
   void save(const Run& run, TrialReply& reply) {
     const std::string iteration = std::to_string(reply.iteration);
     reply.checkpoint = write_checkpoint(run.spec.dir, reply.iteration,
-                                        [&](const std::filesystem::path& dir) { write_text(dir / "iteration", iteration); });
+                                        [&](const std::filesystem::path& dir) {
+                                          write_text(dir / "iteration", iteration);
+                                          if (!script_.random_walk) return;
+                                          std::ofstream out(dir / "walk", std::ios::binary);
+                                          out.write(reinterpret_cast<const char*>(&run.random), sizeof run.random);
+                                          out.write(reinterpret_cast<const char*>(&run.walked), sizeof run.walked);
+                                        });
     reply.checkpoint_bytes = checkpoint_bytes(std::filesystem::path(run.spec.dir) / reply.checkpoint);
   }
   void say(TrialIndex trial, TrialReply reply, bool crashed = false) { events_.push_back({trial, std::move(reply), crashed}); }
@@ -110,6 +128,7 @@ class ScriptedHost final : public TrialHost {
   TrialReply report(Run& run) {
     TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .names = {"loss"}, .pid = 1};
     reply.values = {script_.loss ? script_.loss(run.config, run.iteration) : static_cast<double>(run.iteration)};
+    if (script_.random_walk) reply.values = {run.walked += run.random.uniform(-1, 1)};
     if (script_.checkpoint_every && run.iteration % script_.checkpoint_every == 0) save(run, reply);
     return reply;
   }
@@ -131,6 +150,7 @@ struct Life {
   std::int64_t tick_ms{1};  ///< each look at the clock
   RunnerOptions runner{};   ///< besides what stands above
   StopperSpec stopper{};
+  std::size_t compact_bytes{std::size_t{1} << 30};
   std::function<std::unique_ptr<Searcher>()> searcher{};  ///< default: random and grid
 
   struct Outcome {
@@ -153,6 +173,7 @@ struct Life {
     Experiment experiment(ExperimentMachine(options, std::move(search), scheduler.make({options.metric, options.mode, 1}),
                                             stopper.make ? stopper.make({options.metric, options.mode}) : nullptr),
                           std::move(log), dir, std::move(loggers), [&] { return clock += tick_ms; });
+    experiment.compact_after(compact_bytes);
     experiment.begin({.name = "exp", .seed = 1}, 1);
     ScriptedHost host(script);
     Reporter silent;

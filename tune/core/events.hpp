@@ -1,7 +1,9 @@
 #pragma once
 // What happens to an experiment, as values. Each event is one record of the journal; replaying the records from the first
-// gives the experiment's whole state. Times are the driver's wall clock.
+// gives the experiment's whole state. Times are the driver's wall clock. A journal that was compacted begins with the
+// experiment's state at that moment instead: an ExperimentCreated, an ExperimentSnapshot, and a TrialSnapshot for each trial.
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -10,6 +12,7 @@
 #include "tune/config.hpp"
 #include "tune/metrics.hpp"
 #include "tune/objective.hpp"
+#include "tune/trial.hpp"
 
 namespace manta::tune {
 
@@ -72,8 +75,24 @@ struct ExperimentStopped {
 /// Nothing ran and nothing could be started: the scheduler was asked to release or stop somebody.
 struct SchedulerIdle {};
 
+/// The state of everything but the trials: what they were is in the TrialSnapshots that follow.
+struct ExperimentSnapshot {
+  std::int64_t worked_ms{0};
+  bool exhausted{false};
+  std::string stopped_by{};
+  std::uint64_t checkpoints_made{0};
+  std::string searcher{};   ///< what its `save` gave
+  std::string scheduler{};
+  std::string stopper{};
+};
+struct TrialSnapshot {
+  std::shared_ptr<const Trial> state{};  ///< without id and name, which follow from its index
+  std::int64_t running_since_ms{0};      ///< counts while it runs
+};
+
 using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
-                               TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped>;
+                               TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped,
+                               ExperimentSnapshot, TrialSnapshot>;
 
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC

@@ -1,7 +1,10 @@
 #include "tune/core/experiment.hpp"
 
+#include <algorithm>
+
 #include "runtime/errors.hpp"
 #include "tune/core/journal_codec.hpp"
+#include "tune/loggers/file_writer.hpp"
 
 namespace manta::tune {
 
@@ -13,6 +16,8 @@ struct TrialOf {
   std::optional<TrialIndex> operator()(const SessionStarted&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const SchedulerIdle&) const { return std::nullopt; }
   std::optional<TrialIndex> operator()(const ExperimentStopped&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const ExperimentSnapshot&) const { return std::nullopt; }
+  std::optional<TrialIndex> operator()(const TrialSnapshot& event) const { return event.state->index; }
   std::optional<TrialIndex> operator()(const auto& event) const { return event.trial; }
 };
 
@@ -29,13 +34,64 @@ Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log,
       checkpoints_(std::move(checkpoints)) {}
 
 void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
-  log_->for_each([&](std::span<const std::byte> record) {
-    const Event event = decode_event(record);
-    write_files(event, machine_.step(event));
-  });
+  replay();
   if (!machine_.header()) apply(header);
   apply(SessionStarted{pid});
   remove_all_leftovers();
+}
+
+namespace {
+bool of_snapshot(const Event& event) {
+  return std::holds_alternative<ExperimentSnapshot>(event.body) || std::holds_alternative<TrialSnapshot>(event.body);
+}
+}  // namespace
+
+void Experiment::replay() {
+  const bool whole = take_up_files();
+  const auto step = [&](std::span<const std::byte> record) {
+    const Event event = decode_event(record);
+    const Effects effects = machine_.step(event);
+    (of_snapshot(event) ? snapshot_bytes_ : tail_bytes_) += record.size();
+    if (!of_snapshot(event)) return write_files(event, effects);
+    if (std::holds_alternative<TrialSnapshot>(event.body)) settled_.push_back(machine_.trials().back().ended());
+  };
+  whole ? log_->for_each(step) : log_->for_each_event(step);
+  flush_files();
+}
+
+/// Cuts the files of trials that are not over to what they held at the snapshot. False when one holds less.
+bool Experiment::take_up_files() {
+  bool whole = true;
+  log_->for_each([&](std::span<const std::byte> record) {
+    const Event event = decode_event(record);
+    const auto* snapshot = std::get_if<TrialSnapshot>(&event.body);
+    if (!snapshot || snapshot->state->ended()) return;
+    Trial trial = *snapshot->state;
+    machine_.give_names(trial);
+    for (const auto& logger : loggers_) whole = whole && logger->on_restored(trial, trial_dir(trial));
+  });
+  if (!whole) warn("result files of unfinished trials were not whole; all have been written again from the history.");
+  return whole;
+}
+
+void Experiment::compact() {
+  flush_files();
+  if (!loggers_.empty()) sync_file_system(dir_);  // the snapshot says what they hold
+  std::vector<EventLog::Bytes> records;
+  machine_.snapshot([&](const Event& event) { records.push_back(encode_event(event)); });
+  log_->compact(records);
+  tail_bytes_ = snapshot_bytes_ = 0;
+  for (const auto& record : records) snapshot_bytes_ += record.size();
+}
+
+void Experiment::flush_files() {
+  for (const auto& logger : loggers_) {
+    try {
+      logger->flush();
+    } catch (const std::exception& error) {
+      warn(error.what());
+    }
+  }
 }
 
 Effects Experiment::stage(EventBody body) {
@@ -49,13 +105,21 @@ Effects Experiment::stage(EventBody body) {
 }
 
 void Experiment::commit() {
+  constexpr std::chrono::milliseconds kFilesLate{100};
+  const auto now = std::chrono::steady_clock::now();
+  if (now - flushed_at_ >= kFilesLate) {
+    flush_files();
+    flushed_at_ = now;
+  }
   if (staged_.empty()) return;
   log_->append_all(staged_);
+  for (const auto& record : staged_) tail_bytes_ += record.size();
   staged_.clear();
   for (const Chore& chore : std::exchange(chores_, {})) {
     if (chore.clone) clone_checkpoint(machine_.trial(*chore.clone));
     if (!chore.superseded.empty()) remove_superseded(chore.superseded);
   }
+  if (tail_bytes_ >= std::max(compact_bytes_, snapshot_bytes_) && log_->can_compact()) compact();
 }
 
 Effects Experiment::apply(EventBody body) {
@@ -118,6 +182,7 @@ void Experiment::remove_superseded(const std::vector<Superseded>& superseded) {
 void Experiment::remove_all_leftovers() {
   for (const Trial& trial : machine_.trials()) clone_checkpoint(trial);
   for (const Trial& trial : machine_.trials()) {
+    if (trial.index < settled_.size() && settled_[trial.index]) continue;
     std::vector<std::string> keep;
     for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);
     checkpoints_->remove_leftovers(trial_dir(trial), keep);

@@ -2,6 +2,7 @@
 // Experiment: the state machine, its journal and its files together. `stage` and `commit` are the only way in: events are
 // decided on as they come and journaled together, before anything that follows from them is done; so what a reader of the
 // journal sees is never less than what a trial was told. Owned and called by the driver's thread.
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -24,7 +25,12 @@ class Experiment {
              std::vector<std::unique_ptr<Logger>> loggers, Clock now_ms,
              std::shared_ptr<CheckpointStore> checkpoints = disk_checkpoints());
 
-  /// Replays the journal, which rewrites the derived files and deletes what a killed driver left behind; journals
+  /// Compacts the journal whenever so many bytes, and as many as the last snapshot had, have been added to it: so an event
+  /// costs the same whatever ran before. Before `begin`; the default is 4 MiB.
+  void compact_after(std::size_t bytes) { compact_bytes_ = bytes; }
+
+  /// Replays the journal, from its snapshot if it has one; brings the derived files to where they were, or rewrites them when
+  /// some are not whole, and deletes what a killed driver left behind; journals
   /// `header` first when there is nothing yet, and that a session of process `pid` begins. Call once, before `apply`.
   void begin(const ExperimentCreated& header, std::int64_t pid);
 
@@ -46,12 +52,19 @@ class Experiment {
   void make_trial_dir(const Trial& trial) { checkpoints_->make_trial_dir(trial_dir(trial)); }
   /// The newest kept checkpoint that is really there, or null.
   const CheckpointRef* usable_checkpoint(const Trial& trial) const;
-  /// Waits until the journal is on the disk.
-  void sync() { log_->sync(); }
+  /// Waits until the journal is on the disk; the derived files are written.
+  void sync() {
+    flush_files();
+    log_->sync();
+  }
   /// What could not be written besides the journal; empties the list.
   std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
 
  private:
+  void replay();
+  bool take_up_files();
+  void compact();
+  void flush_files();
   void write_files(const Event& event, const Effects& effects);
   void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
   void remove_superseded(const std::vector<Superseded>& superseded);
@@ -71,6 +84,11 @@ class Experiment {
     std::vector<Superseded> superseded{};
   };
   std::vector<Chore> chores_;  // of the staged events, in their order
+  std::size_t compact_bytes_{4u << 20};
+  std::size_t tail_bytes_{0};      // journaled since the snapshot
+  std::size_t snapshot_bytes_{0};
+  std::chrono::steady_clock::time_point flushed_at_{};  // the derived files
+  std::vector<bool> settled_;      // trials that were over in the snapshot: nobody has touched their files since
   std::vector<std::string> warnings_;
   std::size_t warned_{0};
 };

@@ -17,6 +17,8 @@ struct Record {
     schedulerIdle @9 :Void;
     trialTimedOut @10 :TrialTimedOut;
     experimentStopped @11 :ExperimentStopped;
+    experimentSnapshot @12 :ExperimentSnapshot;
+    trialSnapshot @13 :TrialSnapshot;
   }
 }
 
@@ -70,10 +72,11 @@ struct TrialReported {
   checkpoint @4 :Text;
   pid @5 :Int64;
   checkpointBytes @6 :UInt64;
-  struct Metric {
-    name @0 :Text;
-    value @1 :Float64;
-  }
+}
+
+struct Metric {
+  name @0 :Text;
+  value @1 :Float64;
 }
 
 struct TrialCheckpointed {
@@ -100,4 +103,83 @@ struct TrialTimedOut {
 
 struct ExperimentStopped {
   reason @0 :Text;
+}
+
+struct ExperimentSnapshot {
+  workedMs @0 :Int64;
+  exhausted @1 :Bool;
+  stoppedBy @2 :Text;
+  checkpointsMade @3 :UInt64;
+  searcher @4 :Data;
+  scheduler @5 :Data;
+  stopper @6 :Data;
+}
+
+struct TrialSnapshot {
+  trial @0 :UInt32;
+  tag @1 :Text;
+  exploitTag @2 :Text;
+  config @3 :List(Entry);
+  state @4 :UInt8;
+  timedOut @5 :Bool;
+  attempts @6 :UInt32;
+  failures @7 :UInt32;
+  exploits @8 :UInt32;
+  iteration @9 :UInt64;
+  results @10 :UInt64;
+  timeTotalS @11 :Float64;
+  timeRunningS @12 :Float64;
+  runningSinceMs @13 :Int64;
+  pid @14 :Int64;
+  error @15 :Text;
+  last @16 :List(Metric);
+  ranges @17 :List(Range);
+  checkpoints @18 :List(Checkpoint);
+  cloned @19 :Cloned;
+  resources @20 :Resources;
+  struct Range {
+    name @0 :Text;
+    last @1 :Float64;
+    min @2 :Float64;
+    max @3 :Float64;
+  }
+  struct Checkpoint {
+    iteration @0 :UInt64;
+    name @1 :Text;
+    scored @2 :Bool;
+    score @3 :Float64;
+    bytes @4 :UInt64;
+    order @5 :UInt64;
+  }
+  struct Cloned {
+    donor @0 :UInt32;
+    donorName @1 :Text;
+    name @2 :Text;
+  }
+}
+
+# Amounts are in units of 1/10000, as the runtime counts them.
+struct Resources {
+  numCpus @0 :Int64;
+  numGpus @1 :Int64;
+  custom @2 :List(Amount);
+  workers @3 :List(Amount);
+  bundles @4 :List(Bundle);
+  strategy @5 :UInt8;
+  struct Amount {
+    name @0 :Text;
+    raw @1 :Int64;
+  }
+  struct Bundle {
+    numCpus @0 :Int64;
+    numGpus @1 :Int64;
+    memoryBytes @2 :UInt64;
+    custom @3 :List(Amount);
+  }
+}
+
+# Records that a compaction has taken out of the journal, packed: the history beside it is made of these.
+struct HistoryChunk {
+  first @0 :UInt64;          # number of the first one in the journal
+  records @1 :List(Data);
 }

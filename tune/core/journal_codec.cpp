@@ -1,9 +1,13 @@
 #include "tune/core/journal_codec.hpp"
 
 #include <capnp/message.h>
+#include <capnp/serialize-packed.h>
 #include <capnp/serialize.h>
+#include <kj/io.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "runtime/errors.hpp"
 #include "tune/core/journal.capnp.h"
@@ -61,6 +65,20 @@ Value read_value(schema::Value::Reader in) {
   throw StorageCorruption("the experiment's journal: a value of an unknown kind. A newer version wrote it.");
 }
 
+void write_metrics(capnp::List<schema::Metric>::Builder out, const Metrics& metrics) {
+  unsigned i = 0;
+  for (const auto& [name, value] : metrics) {
+    out[i].setName(name);
+    out[i++].setValue(value);
+  }
+}
+
+Metrics read_metrics(capnp::List<schema::Metric>::Reader in) {
+  Metrics metrics;
+  for (auto metric : in) metrics.set(text(metric.getName()), metric.getValue());
+  return metrics;
+}
+
 void write(schema::Record::Builder out, const ExperimentCreated& event) {
   auto body = out.initExperimentCreated();
   body.setName(event.name);
@@ -95,12 +113,7 @@ void write(schema::Record::Builder out, const TrialReported& event) {
   body.setCheckpoint(event.checkpoint);
   body.setPid(event.pid);
   body.setCheckpointBytes(event.checkpoint_bytes);
-  auto metrics = body.initMetrics(static_cast<unsigned>(event.metrics.size()));
-  unsigned i = 0;
-  for (const auto& [name, value] : event.metrics) {
-    metrics[i].setName(name);
-    metrics[i++].setValue(value);
-  }
+  write_metrics(body.initMetrics(static_cast<unsigned>(event.metrics.size())), event.metrics);
 }
 
 void write(schema::Record::Builder out, const TrialCheckpointed& event) {
@@ -130,6 +143,151 @@ void write(schema::Record::Builder out, const ExperimentStopped& event) { out.in
 
 void write(schema::Record::Builder out, const SchedulerIdle&) { out.setSchedulerIdle(); }
 
+capnp::Data::Reader data(const std::string& bytes) {
+  return {reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()};
+}
+std::string bytes_of(capnp::Data::Reader in) { return {reinterpret_cast<const char*>(in.begin()), in.size()}; }
+
+void write(schema::Record::Builder out, const ExperimentSnapshot& event) {
+  auto body = out.initExperimentSnapshot();
+  body.setWorkedMs(event.worked_ms);
+  body.setExhausted(event.exhausted);
+  body.setStoppedBy(event.stopped_by);
+  body.setCheckpointsMade(event.checkpoints_made);
+  body.setSearcher(data(event.searcher));
+  body.setScheduler(data(event.scheduler));
+  body.setStopper(data(event.stopper));
+}
+
+void write_amounts(capnp::List<schema::Resources::Amount>::Builder out, const Resources& amounts) {
+  unsigned i = 0;
+  for (const auto& [name, amount] : amounts) {
+    out[i].setName(name);
+    out[i++].setRaw(amount.raw());
+  }
+}
+
+unsigned count_of(const Resources& amounts) { return static_cast<unsigned>(std::distance(amounts.begin(), amounts.end())); }
+
+void write_resources(schema::Resources::Builder out, const TrialResources& resources) {
+  out.setNumCpus(resources.num_cpus.raw());
+  out.setNumGpus(resources.num_gpus.raw());
+  write_amounts(out.initCustom(count_of(resources.custom)), resources.custom);
+  write_amounts(out.initWorkers(count_of(resources.workers)), resources.workers);
+  out.setStrategy(static_cast<std::uint8_t>(resources.strategy));
+  auto bundles = out.initBundles(static_cast<unsigned>(resources.bundles.size()));
+  for (unsigned i = 0; i < bundles.size(); ++i) {
+    const Bundle& bundle = resources.bundles[i];
+    bundles[i].setNumCpus(bundle.num_cpus.raw());
+    bundles[i].setNumGpus(bundle.num_gpus.raw());
+    bundles[i].setMemoryBytes(bundle.memory_bytes);
+    write_amounts(bundles[i].initCustom(count_of(bundle.resources)), bundle.resources);
+  }
+}
+
+void write_checkpoints(capnp::List<schema::TrialSnapshot::Checkpoint>::Builder out, const std::vector<CheckpointRef>& checkpoints) {
+  for (unsigned i = 0; i < out.size(); ++i) {
+    const CheckpointRef& checkpoint = checkpoints[i];
+    out[i].setIteration(checkpoint.iteration);
+    out[i].setName(checkpoint.name);
+    out[i].setScored(checkpoint.score.has_value());
+    out[i].setScore(checkpoint.score.value_or(0));
+    out[i].setBytes(checkpoint.bytes);
+    out[i].setOrder(checkpoint.order);
+  }
+}
+
+void write_ranges(capnp::List<schema::TrialSnapshot::Range>::Builder out, const std::vector<MetricRange>& ranges) {
+  for (unsigned i = 0; i < out.size(); ++i) {
+    out[i].setName(ranges[i].name);
+    out[i].setLast(ranges[i].last);
+    out[i].setMin(ranges[i].min);
+    out[i].setMax(ranges[i].max);
+  }
+}
+
+void write(schema::Record::Builder out, const TrialSnapshot& event) {
+  auto body = out.initTrialSnapshot();
+  const Trial& trial = *event.state;
+  body.setTrial(trial.index);
+  body.setTag(trial.tag);
+  if (!trial.exploit_tag.empty()) body.setExploitTag(trial.exploit_tag);
+  write_entries(body.initConfig(static_cast<unsigned>(trial.config.entries().size())), trial.config.entries());
+  body.setState(static_cast<std::uint8_t>(trial.state));
+  body.setTimedOut(trial.timed_out);
+  body.setAttempts(trial.attempts);
+  body.setFailures(trial.failures);
+  body.setExploits(trial.exploits);
+  body.setIteration(trial.iteration);
+  body.setResults(trial.results);
+  body.setTimeTotalS(trial.time_total_s);
+  body.setTimeRunningS(trial.time_running_s);
+  body.setRunningSinceMs(event.running_since_ms);
+  body.setPid(trial.pid);
+  if (!trial.error.empty()) body.setError(trial.error);
+  write_metrics(body.initLast(static_cast<unsigned>(trial.last.size())), trial.last);
+  write_ranges(body.initRanges(static_cast<unsigned>(trial.ranges.size())), trial.ranges);
+  write_checkpoints(body.initCheckpoints(static_cast<unsigned>(trial.checkpoints.size())), trial.checkpoints);
+  if (trial.resources) write_resources(body.initResources(), *trial.resources);
+  if (!trial.cloned) return;
+  auto cloned = body.initCloned();
+  cloned.setDonor(trial.cloned->donor);
+  cloned.setDonorName(trial.cloned->donor_name);
+  cloned.setName(trial.cloned->name);
+}
+
+Resources read_amounts(capnp::List<schema::Resources::Amount>::Reader in) {
+  Resources amounts;
+  for (auto amount : in) amounts.set(text(amount.getName()), Amount::from_raw(amount.getRaw()));
+  return amounts;
+}
+
+TrialResources read_resources(schema::Resources::Reader in) {
+  TrialResources resources{.num_cpus = Amount::from_raw(in.getNumCpus()),
+                           .num_gpus = Amount::from_raw(in.getNumGpus()),
+                           .custom = read_amounts(in.getCustom()),
+                           .workers = read_amounts(in.getWorkers()),
+                           .strategy = static_cast<PlacementStrategy>(in.getStrategy())};
+  for (auto bundle : in.getBundles())
+    resources.bundles.push_back({Amount::from_raw(bundle.getNumCpus()), Amount::from_raw(bundle.getNumGpus()),
+                                 bundle.getMemoryBytes(), read_amounts(bundle.getCustom())});
+  return resources;
+}
+
+TrialSnapshot read(schema::TrialSnapshot::Reader in) {
+  auto trial = std::make_shared<Trial>();
+  trial->index = in.getTrial();
+  trial->tag = text(in.getTag());
+  trial->exploit_tag = text(in.getExploitTag());
+  trial->config = Config(read_entries(in.getConfig()));
+  trial->state = static_cast<TrialState>(std::min<std::uint8_t>(in.getState(), static_cast<std::uint8_t>(TrialState::kError)));
+  trial->timed_out = in.getTimedOut();
+  trial->attempts = in.getAttempts();
+  trial->failures = in.getFailures();
+  trial->exploits = in.getExploits();
+  trial->iteration = in.getIteration();
+  trial->results = in.getResults();
+  trial->time_total_s = in.getTimeTotalS();
+  trial->time_running_s = in.getTimeRunningS();
+  trial->pid = in.getPid();
+  trial->error = text(in.getError());
+  trial->last = read_metrics(in.getLast());
+  for (auto range : in.getRanges()) trial->ranges.push_back({text(range.getName()), range.getLast(), range.getMin(), range.getMax()});
+  for (auto checkpoint : in.getCheckpoints())
+    trial->checkpoints.push_back({checkpoint.getIteration(), text(checkpoint.getName()),
+                                  checkpoint.getScored() ? std::optional(checkpoint.getScore()) : std::nullopt,
+                                  checkpoint.getBytes(), checkpoint.getOrder()});
+  if (in.hasResources()) trial->resources = read_resources(in.getResources());
+  if (in.hasCloned())
+    trial->cloned = ClonedCheckpoint{in.getCloned().getDonor(), text(in.getCloned().getDonorName()), text(in.getCloned().getName())};
+  return {std::move(trial), in.getRunningSinceMs()};
+}
+
+ExperimentSnapshot read(schema::ExperimentSnapshot::Reader in) {
+  return {in.getWorkedMs(),           in.getExhausted(),           text(in.getStoppedBy()),  in.getCheckpointsMade(),
+          bytes_of(in.getSearcher()), bytes_of(in.getScheduler()), bytes_of(in.getStopper())};
+}
+
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
   ExperimentCreated event{text(in.getName()), in.getSeed(), {}};
   for (auto item : in.getDescription()) event.description.emplace_back(text(item.getKey()), text(item.getValue()));
@@ -139,7 +297,7 @@ ExperimentCreated read(schema::ExperimentCreated::Reader in) {
 TrialReported read(schema::TrialReported::Reader in) {
   TrialReported event{in.getTrial(), in.getIteration(), {}, in.getTimeThisIterS(), text(in.getCheckpoint()), in.getPid(),
                       in.getCheckpointBytes()};
-  for (auto metric : in.getMetrics()) event.metrics.set(text(metric.getName()), metric.getValue());
+  event.metrics = read_metrics(in.getMetrics());
   return event;
 }
 
@@ -171,6 +329,8 @@ EventBody read_body(schema::Record::Reader in) {
       return TrialTimedOut{body.getTrial(), text(body.getReason())};
     }
     case schema::Record::EXPERIMENT_STOPPED: return ExperimentStopped{text(in.getExperimentStopped().getReason())};
+    case schema::Record::EXPERIMENT_SNAPSHOT: return read(in.getExperimentSnapshot());
+    case schema::Record::TRIAL_SNAPSHOT: return read(in.getTrialSnapshot());
   }
   throw StorageCorruption("the experiment's journal: an event of an unknown kind. A newer version wrote it.");
 }
@@ -201,7 +361,8 @@ auto parse(std::span<const std::byte> bytes, F&& use) {
 }  // namespace
 
 std::vector<std::byte> encode_event(const Event& event) {
-  capnp::MallocMessageBuilder message;
+  capnp::word scratch[256] = {};  // most records fit, so that nothing is allocated for them
+  capnp::MallocMessageBuilder message(kj::arrayPtr(scratch, 256));
   auto record = message.initRoot<schema::Record>();
   record.setTimeMs(event.time_ms);
   std::visit([&](const auto& body) { write(record, body); }, event.body);
@@ -210,6 +371,39 @@ std::vector<std::byte> encode_event(const Event& event) {
 
 Event decode_event(std::span<const std::byte> bytes) {
   return parse<schema::Record>(bytes, [](auto record) { return Event{record.getTimeMs(), read_body(record)}; });
+}
+
+std::vector<std::byte> encode_history(std::uint64_t first, std::span<const std::vector<std::byte>> records) {
+  capnp::MallocMessageBuilder message;
+  auto chunk = message.initRoot<schema::HistoryChunk>();
+  chunk.setFirst(first);
+  auto list = chunk.initRecords(static_cast<unsigned>(records.size()));
+  for (unsigned i = 0; i < list.size(); ++i)
+    list.set(i, capnp::Data::Reader(reinterpret_cast<const kj::byte*>(records[i].data()), records[i].size()));
+  kj::VectorOutputStream out;
+  capnp::writePackedMessage(out, message);
+  const auto bytes = out.getArray().asBytes();
+  std::vector<std::byte> packed(bytes.size());
+  std::memcpy(packed.data(), bytes.begin(), bytes.size());
+  return packed;
+}
+
+void decode_history(std::span<const std::byte> chunk, const HistoryVisitor& visit) {
+  std::vector<std::vector<std::byte>> records;
+  std::uint64_t number = 0;
+  try {
+    kj::ArrayInputStream in(kj::arrayPtr(reinterpret_cast<const kj::byte*>(chunk.data()), chunk.size()));
+    capnp::PackedMessageReader message(in);
+    auto read = message.getRoot<schema::HistoryChunk>();
+    number = read.getFirst();
+    for (auto record : read.getRecords()) {
+      const auto bytes = std::as_bytes(std::span(record.begin(), record.size()));
+      records.emplace_back(bytes.begin(), bytes.end());
+    }
+  } catch (const kj::Exception& error) {
+    throw StorageCorruption("the experiment's history: a record that cannot be read: " + std::string(error.getDescription().cStr()));
+  }
+  for (const auto& record : records) visit(number++, record);
 }
 
 std::string encode_config(const Config& config) {

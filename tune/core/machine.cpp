@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "runtime/errors.hpp"
 
@@ -127,10 +126,8 @@ void ExperimentMachine::on(const TrialCreated& event, Effects&) {
                             std::to_string(trials_.size()) + " is due.");
   if (!proposed_) searcher_->suggest(event.trial);  // a replay: brings the searcher to the same state
   proposed_.reset();
-  char number[16];
-  std::snprintf(number, sizeof number, "_%05u", event.trial);
-  Trial trial{.index = event.trial, .id = options_.trial_prefix + number, .tag = event.tag, .config = event.config};
-  trial.name = options_.trainable + "_" + trial.id;
+  Trial trial{.index = event.trial, .tag = event.tag, .config = event.config};
+  give_names(trial);
   scheduler_->fill_config(event.trial, trial.config);
   trials_.push_back(std::move(trial));
   ++counts_[static_cast<std::size_t>(TrialState::kPending)];
@@ -163,6 +160,7 @@ void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
 
 void ExperimentMachine::record(Trial& trial, const TrialReported& event) {
   trial.iteration = event.iteration;
+  ++trial.results;
   trial.time_total_s += event.time_this_iter_s;
   trial.last = event.metrics;
   trial.pid = event.pid;

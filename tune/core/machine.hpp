@@ -70,6 +70,12 @@ class ExperimentMachine {
   /// Takes one event. StorageCorruption when it cannot follow those before it.
   Effects step(const Event& event);
 
+  /// The state as events: a fresh machine that steps with these is like this one. All carry the time of the last event.
+  /// Requires that no proposal is left over.
+  void snapshot(const std::function<void(const Event&)>& visit) const;
+  /// Sets what follows from a trial's index.
+  void give_names(Trial& trial) const;
+
   /// The next trial to be made, while fewer wait than there are free workers, or than the searcher likes to be ahead when
   /// its proposals do not depend on results; the driver journals it and steps with it.
   std::optional<TrialCreated> propose(std::size_t free_workers = 1);
@@ -117,6 +123,8 @@ class ExperimentMachine {
   void on(const SchedulerIdle& event, Effects& effects);
   void on(const TrialTimedOut& event, Effects& effects);
   void on(const ExperimentStopped& event, Effects& effects);
+  void on(const ExperimentSnapshot& event, Effects& effects);
+  void on(const TrialSnapshot& event, Effects& effects);
 
   Trial& expect(TrialIndex index, TrialState state, const char* event);
   void set_state(Trial& trial, TrialState state);

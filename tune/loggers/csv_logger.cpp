@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "tune/loggers/append_files.hpp"
 #include "tune/loggers/csv_text.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/logger.hpp"
@@ -15,7 +16,20 @@ class CsvLogger final : public Logger {
  public:
   void on_created(const Trial& trial, const std::filesystem::path& dir) override {
     columns_.erase(trial.index);
-    std::filesystem::remove(dir / "progress.csv");
+    files_.forget(trial.index);
+    std::filesystem::remove(dir / kFile);
+  }
+
+  bool on_restored(const Trial& trial, const std::filesystem::path& dir) override {
+    if (trial.results == 0) {
+      std::filesystem::remove(dir / kFile);
+      return true;
+    }
+    const std::string text = read_file(dir / kFile);
+    const std::size_t end = csv_lines_end(text, trial.results + 1);
+    if (end == std::string_view::npos) return false;
+    columns_[trial.index] = csv_first_line(text);
+    return cut_file(dir / kFile, end);
   }
 
   void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
@@ -26,16 +40,24 @@ class CsvLogger final : public Logger {
     const std::size_t known = columns.size();
     for (const auto& [name, text] : row)
       if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
-    if (!first && columns.size() > known) widen(dir / "progress.csv", columns, columns.size() - known);
+    if (!first && columns.size() > known) {
+      files_.close(trial.index);
+      widen(dir / kFile, columns, columns.size() - known);
+    }
     std::vector<std::string> texts(columns.size());
     for (const auto& [name, text] : row)
       texts[static_cast<std::size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin())] = text;
-    append_file(dir / "progress.csv", (first ? csv_line(columns) : "") + csv_line(texts));
+    files_.append(trial.index, dir, (first ? csv_line(columns) : "") + csv_line(texts));
   }
 
-  void on_ended(const Trial& trial) override { columns_.erase(trial.index); }
+  void on_ended(const Trial& trial) override {
+    columns_.erase(trial.index);
+    files_.close(trial.index);
+  }
+  void flush() override { files_.flush(); }
 
  private:
+  static constexpr const char* kFile = "progress.csv";
   using Row = std::vector<std::pair<std::string, std::string>>;
 
   static Row cells(const Trial& trial, const TrialReported& result, std::int64_t time_ms) {
@@ -65,6 +87,7 @@ class CsvLogger final : public Logger {
   }
 
   std::map<TrialIndex, std::vector<std::string>> columns_;
+  AppendFiles files_{kFile};
 };
 
 }  // namespace

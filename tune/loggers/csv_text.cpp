@@ -23,6 +23,35 @@ std::string csv_number(double value) {
   return {text, end};
 }
 
+std::size_t csv_lines_end(std::string_view text, std::uint64_t lines) {
+  if (lines == 0) return 0;
+  bool in_quotes = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    in_quotes ^= text[i] == '"';
+    if (text[i] == '\n' && !in_quotes && --lines == 0) return i + 1;
+  }
+  return std::string_view::npos;
+}
+
+std::vector<std::string> csv_first_line(std::string_view text) {
+  std::vector<std::string> cells(1);
+  bool in_quotes = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      if (in_quotes && i + 1 < text.size() && text[i + 1] == '"') cells.back() += text[++i];
+      else in_quotes = !in_quotes;
+    } else if (c == '\n' && !in_quotes) {
+      return cells;
+    } else if (c == ',' && !in_quotes) {
+      cells.emplace_back();
+    } else {
+      cells.back() += c;
+    }
+  }
+  return cells;
+}
+
 std::string csv_line(const std::vector<std::string>& cells) {
   std::string text;
   for (const std::string& cell : cells) text += (&cell == &cells.front() ? "" : ",") + quoted(cell);

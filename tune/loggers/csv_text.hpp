@@ -1,6 +1,8 @@
 #pragma once
 // Text of CSV files (RFC 4180, lines end in \n).
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace manta::tune {
@@ -9,5 +11,9 @@ namespace manta::tune {
 std::string csv_number(double value);
 /// One line; cells with a comma, quote or line break are quoted.
 std::string csv_line(const std::vector<std::string>& cells);
+/// Where the first so many lines end, line breaks in quotes not counted; npos when there are not so many.
+std::size_t csv_lines_end(std::string_view text, std::uint64_t lines);
+/// The cells of the first line.
+std::vector<std::string> csv_first_line(std::string_view text);
 
 }  // namespace manta::tune

@@ -46,6 +46,21 @@ std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
+bool cut_file(const std::filesystem::path& path, std::size_t bytes) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error || size < bytes) return false;
+  if (size > bytes) std::filesystem::resize_file(path, bytes);
+  return true;
+}
+
+void sync_file_system(const std::filesystem::path& dir) noexcept {
+  const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::syncfs(fd);
+  ::close(fd);
+}
+
 std::string utc_text(std::int64_t time_ms) {
   const std::time_t seconds = time_ms / 1000;
   std::tm parts{};

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tune/loggers/append_files.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/json_text.hpp"
 #include "tune/loggers/logger.hpp"
@@ -41,8 +42,22 @@ class JsonLogger final : public Logger {
  public:
   void on_created(const Trial& trial, const std::filesystem::path& dir) override {
     replace_file(dir / "params.json", config_json(trial.config, 2) + "\n");
-    replace_file(dir / "result.jsonl", "");
-    std::filesystem::remove(dir / "error.txt");
+    files_.forget(trial.index);
+    std::filesystem::remove(dir / kErrors);
+    replace_file(dir / kFile, "");
+  }
+
+  bool on_restored(const Trial& trial, const std::filesystem::path& dir) override {
+    const std::string errors = read_file(dir / kErrors);
+    const std::size_t later = errors.find(failure_title(trial, trial.failures + 1));
+    if (later != std::string::npos) cut_file(dir / kErrors, later == 0 ? 0 : errors.rfind('\n', later) + 1);
+    const std::string text = read_file(dir / kFile);
+    std::size_t end = 0;
+    for (std::uint64_t row = 0; row < trial.results; ++row) {
+      end = text.find('\n', end);
+      if (end++ == std::string::npos) return false;
+    }
+    return cut_file(dir / kFile, end);
   }
 
   void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
@@ -56,14 +71,26 @@ class JsonLogger final : public Logger {
     row["timestamp_ms"] = time_ms;
     row["pid"] = result.pid;
     if (!result.checkpoint.empty()) row["checkpoint"] = result.checkpoint;
-    append_file(dir / "result.jsonl", dump(row, -1) + "\n");
+    files_.append(trial.index, dir, dump(row, -1) + "\n");
   }
 
   void on_failure(const Trial& trial, const std::filesystem::path& dir, std::int64_t time_ms) override {
-    append_file(dir / "error.txt", utc_text(time_ms) + " UTC, failure " + std::to_string(trial.failures) + " of trial " +
-                                       trial.id + " after iteration " + std::to_string(trial.iteration) + "\n" +
-                                       trial.error + "\n\n");
+    append_file(dir / kErrors, utc_text(time_ms) + failure_title(trial, trial.failures) + " after iteration " +
+                                   std::to_string(trial.iteration) + "\n" + trial.error + "\n\n");
   }
+
+  void on_ended(const Trial& trial) override { files_.close(trial.index); }
+  void flush() override { files_.flush(); }
+
+ private:
+  static constexpr const char* kFile = "result.jsonl";
+  static constexpr const char* kErrors = "error.txt";
+
+  static std::string failure_title(const Trial& trial, std::uint32_t number) {
+    return " UTC, failure " + std::to_string(number) + " of trial " + trial.id;
+  }
+
+  AppendFiles files_{kFile};
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 #pragma once
 // Logger: writes files from what happens to trials. What loggers write is derived: a resume calls them again for every
-// event of the journal, and the files come out the same. Called by the driver's thread only, after the journal has the
-// event. A logger throws IoError when it cannot write; the experiment then goes on and says so once.
+// event since the journal's last snapshot, and the files come out the same. Called by the driver's thread only; what is
+// written may be ahead of the journal by one turn of the driver. A logger throws IoError when it cannot write; the experiment
+// then goes on and says so once.
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -18,12 +19,17 @@ class Logger {
 
   /// The trial was made: its directory is there; files of an earlier life are begun anew.
   virtual void on_created(const Trial&, const std::filesystem::path& /*dir*/) {}
+  /// A resume: the trial is as it was at the journal's last snapshot. Cuts off what its files hold beyond `trial.results` rows.
+  /// False when they hold less; then everything is told again from the beginning.
+  virtual bool on_restored(const Trial&, const std::filesystem::path& /*dir*/) { return true; }
   /// A new result: trial.last and trial.iteration are the row's.
   virtual void on_result(const Trial&, const std::filesystem::path& /*dir*/, const TrialReported&, std::int64_t /*time_ms*/) {}
   /// The trial failed, perhaps to be tried again: trial.error says why.
   virtual void on_failure(const Trial&, const std::filesystem::path& /*dir*/, std::int64_t /*time_ms*/) {}
   /// The trial reached its last state.
   virtual void on_ended(const Trial&) {}
+  /// What has been told is in the files when it returns.
+  virtual void flush() {}
 };
 
 /// params.json when the trial is made; result.jsonl, one object a line for each result; error.txt, one block for each

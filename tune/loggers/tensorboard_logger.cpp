@@ -5,6 +5,7 @@
 #include <protozero/pbf_writer.hpp>
 #include <string>
 
+#include "tune/loggers/append_files.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/logger.hpp"
 #include "tune/loggers/tf_record.hpp"
@@ -127,8 +128,22 @@ class TensorboardLogger final : public Logger {
  public:
   void on_created(const Trial& trial, const std::filesystem::path& dir) override {
     open_.erase(trial.index);
+    files_.forget(trial.index);
     std::filesystem::remove(dir / kFile);
   }
+
+  bool on_restored(const Trial& trial, const std::filesystem::path& dir) override {
+    if (trial.results == 0) {
+      std::filesystem::remove(dir / kFile);
+      return true;
+    }
+    constexpr std::uint64_t kHead = 2;  // the version and the session's start
+    const std::size_t end = tf_records_end(read_file(dir / kFile), trial.results + kHead);
+    if (end == std::string_view::npos) return false;
+    open_[trial.index] = OpenFile{dir / kFile, 0};
+    return cut_file(dir / kFile, end);
+  }
+  void flush() override { files_.flush(); }
 
   void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
                  std::int64_t time_ms) override {
@@ -136,8 +151,8 @@ class TensorboardLogger final : public Logger {
     const auto [file, first] = open_.try_emplace(trial.index, OpenFile{dir / kFile, now});
     file->second.time_s = now;
     const double begin = now - result.time_this_iter_s;
-    append_file(file->second.path, (first ? file_version(begin) + session_start(begin, trial) : "") +
-                                       scalars_event(now, result, trial.time_total_s));
+    files_.append(trial.index, dir, (first ? file_version(begin) + session_start(begin, trial) : "") +
+                                        scalars_event(now, result, trial.time_total_s));
   }
 
   void on_ended(const Trial& trial) override {
@@ -145,6 +160,7 @@ class TensorboardLogger final : public Logger {
     if (found == open_.end()) return;  // it never reported
     const OpenFile file = std::move(found->second);
     open_.erase(found);
+    files_.close(trial.index);
     append_file(file.path, session_end(file.time_s, trial.state == TrialState::kError));
   }
 
@@ -154,6 +170,7 @@ class TensorboardLogger final : public Logger {
     double time_s{0};  ///< of the last result
   };
   std::map<TrialIndex, OpenFile> open_;
+  AppendFiles files_{kFile};
 };
 
 }  // namespace

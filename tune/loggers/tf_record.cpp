@@ -41,4 +41,17 @@ std::string tf_record(std::string_view data) {
   return out;
 }
 
+std::size_t tf_records_end(std::string_view file, std::uint64_t records) noexcept {
+  constexpr std::size_t kFrame = 16;
+  std::size_t end = 0;
+  for (; records != 0; --records) {
+    if (file.size() - end < kFrame) return std::string_view::npos;
+    std::uint64_t size = 0;
+    for (std::size_t i = 8; i-- > 0;) size = size << 8 | static_cast<unsigned char>(file[end + i]);
+    if (size > file.size() - end - kFrame) return std::string_view::npos;
+    end += kFrame + size;
+  }
+  return end;
+}
+
 }  // namespace manta::tune
