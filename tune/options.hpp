@@ -20,10 +20,15 @@
 #include "tune/resources.hpp"
 #include "tune/schedulers/asha.hpp"
 #include "tune/schedulers/hyperband.hpp"
+#include "tune/schedulers/median_stopping.hpp"
+#include "tune/schedulers/pbt.hpp"
+#include "tune/schedulers/percentile_stopping.hpp"
+#include "tune/schedulers/resource_changing.hpp"
 #include "tune/schedulers/scheduler.hpp"
+#include "tune/schedulers/wilcoxon_stopping.hpp"
 #include "tune/search_space.hpp"
 #include "tune/searchers/searcher.hpp"
-#include "tune/stoppers/stopper.hpp"
+#include "tune/stoppers/stoppers.hpp"
 
 namespace manta::tune {
 

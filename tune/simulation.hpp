@@ -66,7 +66,7 @@ struct SimulatedReport {
 struct Simulation {
   ResultGrid grid;
   std::vector<SimulatedReport> timeline{};
-  double seconds{0};       ///< virtual time until the last trial ended
+  double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report
   double busy_seconds{0};  ///< of all workers together
 };
 

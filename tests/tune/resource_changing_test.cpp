@@ -1,0 +1,116 @@
+// The names that begin with "test" are Ray's: test_trial_scheduler_resource_changing.py.
+#include "tune/schedulers/resource_changing.hpp"
+
+#include "runtime/errors.hpp"
+#include "scheduler_support.hpp"
+#include "tune/options.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+/// Four trials of 1 CPU on 8 CPUs.
+Driven four(Allocation allocation, SchedulerSpec scheduler = fifo(), TrialResources base = {.num_cpus = 1}, Resources total = {{"CPU", 8}, {"GPU", 8}}) {
+  Driven driven(resource_changing({std::move(scheduler), std::move(allocation)}), Mode::kMax,
+                {.resources = std::move(base), .total = std::move(total)});
+  driven.launch(4);
+  return driven;
+}
+
+/// What the trial is given when it reports; nothing when it just goes on.
+std::optional<TrialResources> given(Driven& driven, TrialIndex trial, double reward = 1) {
+  if (driven.report(trial, 1, reward) == C) return std::nullopt;
+  REQUIRE(driven.last.resources);
+  driven.start(trial);
+  return driven.last.resources;
+}
+
+Amount cpus(Driven& driven, TrialIndex trial, double reward = 1) {
+  const auto held = given(driven, trial, reward);
+  return held ? held->num_cpus : Amount(0);
+}
+
+}  // namespace
+
+TEST_SUITE("tune/schedulers") {
+  TEST_CASE("testAllocateFreeResources: 1 CPU becomes 2, 3, 4 and 8 as others end") {
+    Driven driven = four(distribute_resources());
+    CHECK(cpus(driven, 0) == Amount(2));
+    CHECK(cpus(driven, 1) == Amount(2));
+    driven.complete(3, 2, 1);
+    CHECK(cpus(driven, 0) == Amount(3));
+    driven.complete(2, 2, 1);
+    CHECK(cpus(driven, 0) == Amount(4));
+    driven.fail(1);
+    CHECK(cpus(driven, 0) == Amount(8));
+    CHECK_FALSE(given(driven, 0));  // nothing changes any more
+  }
+
+  TEST_CASE("testAllocateFreeResourcesWithIncreaseBy: in steps of more than one, GPUs too") {
+    Driven driven = four(distribute_resources({.increase_by = {{"CPU", 2}, {"GPU", 2}}}), fifo(), {.num_cpus = 2, .num_gpus = 2}, {{"CPU", 16}, {"GPU", 16}});
+    const auto held = given(driven, 0);
+    REQUIRE(held);
+    CHECK(held->num_cpus == Amount(4));
+    CHECK(held->num_gpus == Amount(4));
+  }
+
+  TEST_CASE("testAllocateFreeResourcesWithIncreaseByTimes: no more than so many steps") {
+    Driven driven = four(distribute_resources({.increase_by_times = 2}));
+    for (TrialIndex i = 1; i < 4; ++i) driven.complete(i, 2, 1);
+    CHECK(cpus(driven, 0) == Amount(3));
+  }
+
+  TEST_CASE("testDeallocateResources: a trial that comes later gets its part from those that hold more") {
+    Driven driven = four(distribute_resources());
+    for (TrialIndex i = 1; i < 4; ++i) driven.complete(i, 2, 1);
+    CHECK(cpus(driven, 0) == Amount(8));
+    driven.add();
+    CHECK(cpus(driven, 0) == Amount(4));
+  }
+
+  TEST_CASE("with add_bundles the trial's own workers get it, and what is reserved is left alone") {
+    Driven driven = four(distribute_resources({.add_bundles = true, .reserve = {{"CPU", 4}}}));
+    CHECK_FALSE(given(driven, 0));
+    driven.complete(3, 2, 1);
+    const auto held = given(driven, 0);
+    REQUIRE(held);
+    CHECK(held->num_cpus == Amount(1));
+    CHECK(held->workers["CPU"] == Amount(1));
+  }
+
+  TEST_CASE("testAllocateFreeResources to the top job: the best of four gets 5 of 8 CPUs, the others keep theirs") {
+    Driven driven = four(distribute_resources_to_top_job());
+    CHECK(cpus(driven, 0, 1.0) == Amount(5));
+    CHECK_FALSE(given(driven, 1, 0.9));
+    CHECK_FALSE(given(driven, 2, 0.8));
+    CHECK_FALSE(given(driven, 1, 1.1));  // the best now, but nothing is free
+    driven.complete(0, 2, 1);
+    CHECK(cpus(driven, 1, 1.1) == Amount(6));
+  }
+
+  TEST_CASE("the other scheduler's decisions come first") {
+    Driven driven = four(distribute_resources(), asha({.max_t = 3}));
+    CHECK(driven.scheduler().stops_every_trial());
+    CHECK(driven.report(0, 3, 1) == S);
+    CHECK_FALSE(driven.last.resources);
+    CHECK(cpus(driven, 1) == Amount(3));  // the one that ended counts no more
+  }
+
+  TEST_CASE("saved, it goes on with the same decisions") {
+    Driven driven = four(distribute_resources(), asha({.max_t = 100}));
+    CHECK(cpus(driven, 0) == Amount(2));
+    driven.complete(3, 2, 1);
+    driven.reload();
+    CHECK(cpus(driven, 0) == Amount(3));
+    CHECK(cpus(driven, 1) == Amount(3));
+    CHECK_THROWS_AS(driven.scheduler().restore("0"), StorageCorruption);
+  }
+
+  TEST_CASE("NaN is no best result") {
+    Driven driven = four(distribute_resources_to_top_job());
+    CHECK_FALSE(given(driven, 0, std::numeric_limits<double>::quiet_NaN()));
+    CHECK(cpus(driven, 1, -std::numeric_limits<double>::infinity()) == Amount(5));
+  }
+}
