@@ -24,13 +24,7 @@
 #include "tune/result_grid.hpp"
 #include "tune/schedulers/budget.hpp"
 #include "tune/search_space.hpp"
-#include "tune/searchers/bohb.hpp"
-#include "tune/searchers/cmaes.hpp"
-#include "tune/searchers/dehb.hpp"
-#include "tune/searchers/evolution.hpp"
-#include "tune/searchers/gp.hpp"
-#include "tune/searchers/nsga2.hpp"
-#include "tune/searchers/tpe.hpp"
+#include "tune/searchers.hpp"
 #include "tune/trial_context.hpp"
 
 namespace manta::tune {

@@ -14,13 +14,22 @@ namespace manta::tune {
 namespace {
 
 constexpr double kMaxKernels = 100;  // of the rule that keeps kernels from getting too narrow
+constexpr double kFar = 9;             // standard deviations beyond which a mass, 1e-19, is lost beside the prior's
+constexpr double kNothing = -40;       // and so is e to this
 
 double log_sum_exp(std::span<const double> terms) {
   const double largest = *std::max_element(terms.begin(), terms.end());
   if (!std::isfinite(largest)) return largest;
   double sum = 0;
-  for (const double term : terms) sum += std::exp(term - largest);
+  for (const double term : terms)
+    if (term - largest > kNothing) sum += std::exp(term - largest);
   return std::log(sum) + largest;
+}
+
+double log_mass(double a, double b) {
+  if (a < -kFar && b > kFar) return 0;
+  if (a > kFar || b < -kFar) return -std::numeric_limits<double>::infinity();
+  return log_normal_mass(a, b);
 }
 
 }  // namespace
@@ -67,7 +76,7 @@ ParzenEstimator::ParzenEstimator(const std::vector<const Dimension*>& dimensions
       numeric.sigma = parzen_deviations(columns[d]);
       numeric.mu.push_back(0.5), numeric.sigma.push_back(1);
       for (std::size_t k = 0; k < numeric.mu.size(); ++k) {
-        const double mass = log_normal_mass(-numeric.mu[k] / numeric.sigma[k], (1 - numeric.mu[k]) / numeric.sigma[k]);
+        const double mass = log_mass(-numeric.mu[k] / numeric.sigma[k], (1 - numeric.mu[k]) / numeric.sigma[k]);
         const double width = numeric.discrete ? 0 : std::log(numeric.sigma[k] * std::sqrt(2 * std::numbers::pi));
         numeric.log_scale.push_back(-mass - width);
       }
@@ -153,8 +162,8 @@ void ParzenEstimator::add_mass(const Column& column, std::span<const double> poi
     if (is_new) {
       const auto [left, right] = column.dimension->cell_of(points[i]);
       for (std::size_t k = 0; k < kernels(); ++k)
-        masses.push_back(numeric.log_scale[k] + log_normal_mass((left - numeric.mu[k]) / numeric.sigma[k],
-                                                                (right - numeric.mu[k]) / numeric.sigma[k]));
+        masses.push_back(numeric.log_scale[k] + log_mass((left - numeric.mu[k]) / numeric.sigma[k],
+                                                         (right - numeric.mu[k]) / numeric.sigma[k]));
     }
     for (std::size_t k = 0; k < kernels(); ++k) table[i * kernels() + k] += masses[place->second + k];
   }
