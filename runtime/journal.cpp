@@ -100,6 +100,8 @@ Journal Journal::open_read_only(const std::string& path) {
   return Journal(std::move(state));
 }
 
+bool Journal::in_use(const std::string& path) { return rocksdb_in_use(path); }
+
 std::uint64_t Journal::append(Record record) { return append_batch({&record, 1}); }
 
 std::uint64_t Journal::append_batch(std::span<const Record> records) {

@@ -35,6 +35,8 @@ class Journal {
   static Journal open(const std::string& path, JournalOptions options = {});
   /// A snapshot of the journal as it is now, also while another process writes it. Changing it is InvalidArgument.
   static Journal open_read_only(const std::string& path);
+  /// Whether this program or another one has it open for writing just now.
+  static bool in_use(const std::string& path);
   Journal(Journal&&) noexcept;
   Journal& operator=(Journal&&) noexcept;
   ~Journal();

@@ -2,19 +2,42 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
+#include <numeric>
 
 #include "runtime/errors.hpp"
+#include "tune/history.hpp"
 #include "tune/loggers/csv_text.hpp"
+#include "tune/loggers/json_text.hpp"
+#include "tune/searchers/pareto.hpp"
 
 namespace manta::tune {
 
 namespace {
 
-std::optional<double> value_of(const TrialResult& trial, std::string_view metric, Mode mode, Scope scope) {
-  if (scope == Scope::kLast) return trial.metrics.get(metric);
+std::optional<double> finite(std::optional<double> value) {
+  return value && std::isfinite(*value) ? value : std::nullopt;
+}
+
+std::optional<double> best_of(const TrialResult& trial, std::string_view metric, Mode mode) {
   const auto found = std::find_if(trial.ranges.begin(), trial.ranges.end(), [&](auto& range) { return range.name == metric; });
   if (found == trial.ranges.end()) return std::nullopt;
   return mode == Mode::kMin ? found->min : found->max;
+}
+
+std::optional<double> mean(const std::vector<ResultRow>& rows, std::string_view metric, std::size_t at_most) {
+  std::vector<double> numbers;
+  for (const ResultRow& row : rows)
+    if (const auto value = row.metrics.get(metric)) numbers.push_back(*value);
+  const std::size_t count = std::min(at_most, numbers.size());
+  if (count == 0) return std::nullopt;
+  return std::accumulate(numbers.end() - static_cast<std::ptrdiff_t>(count), numbers.end(), 0.0) / static_cast<double>(count);
+}
+
+std::size_t results_counted(Scope scope) {
+  if (scope == Scope::kLast5Avg) return 5;
+  return scope == Scope::kLast10Avg ? 10 : std::numeric_limits<std::size_t>::max();
 }
 
 void add_new(std::vector<std::string>& names, const std::string& name) {
@@ -23,27 +46,88 @@ void add_new(std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-const TrialResult& ResultGrid::best(Scope scope) const {
+std::vector<std::optional<double>> ResultGrid::values(std::string_view metric, Mode mode, Scope scope) const {
+  std::vector<std::optional<double>> values;
+  if (scope == Scope::kLast || scope == Scope::kAll) {
+    for (const TrialResult& trial : trials_)
+      values.push_back(finite(scope == Scope::kLast ? trial.metrics.get(metric) : best_of(trial, metric, mode)));
+    return values;
+  }
+  const ExperimentHistory history = read_history(summary_.dir);
+  for (const TrialResult& trial : trials_)
+    values.push_back(finite(mean(history.results.at(trial.index), metric, results_counted(scope))));
+  return values;
+}
+
+void ResultGrid::require_metric(const char* call) const {
   if (summary_.metric.empty())
-    throw InvalidArgument("ResultGrid::best: the experiment has no metric. Call best(metric, mode).");
+    throw InvalidArgument("ResultGrid::" + std::string(call) + ": the experiment has no metric. Call " + call + "(metric, mode).");
+}
+
+const TrialResult& ResultGrid::best(Scope scope) const {
+  require_metric("best");
   return best(summary_.metric, summary_.mode, scope);
 }
 
 const TrialResult& ResultGrid::best(std::string_view metric, Mode mode, Scope scope) const {
-  const TrialResult* best = nullptr;
-  double best_value = 0;
-  for (const TrialResult& trial : trials_) {
-    const auto value = value_of(trial, metric, mode, scope);
-    if (!value || !std::isfinite(*value)) continue;
-    const bool better = mode == Mode::kMin ? *value < best_value : *value > best_value;
-    if (!best || better) best = &trial, best_value = *value;
+  const auto values = this->values(metric, mode, scope);
+  std::size_t best = trials_.size();
+  for (std::size_t i = 0; i < trials_.size(); ++i) {
+    if (!values[i]) continue;
+    if (best == trials_.size() || (mode == Mode::kMin ? *values[i] < *values[best] : *values[i] > *values[best])) best = i;
   }
-  if (best) return *best;
+  if (best < trials_.size()) return trials_[best];
   const auto failed = errors();
   std::string text = "no trial of '" + summary_.experiment + "' has a finite '" + std::string(metric) + "': " +
                      std::to_string(trials_.size()) + " trials, " + std::to_string(failed.size()) + " failed.";
   if (!failed.empty()) text += " The first failure, " + failed.front()->name + ": " + failed.front()->error;
   throw NotFound(std::move(text));
+}
+
+ResultGrid ResultGrid::filter(const std::function<bool(const TrialResult&)>& keep) const {
+  std::vector<TrialResult> kept;
+  std::copy_if(trials_.begin(), trials_.end(), std::back_inserter(kept), keep);
+  return {summary_, std::move(kept)};
+}
+
+ResultGrid ResultGrid::sorted(Scope scope) const {
+  require_metric("sorted");
+  return sorted(summary_.metric, summary_.mode, scope);
+}
+
+ResultGrid ResultGrid::sorted(std::string_view metric, Mode mode, Scope scope) const {
+  const auto values = this->values(metric, mode, scope);
+  std::vector<std::size_t> order(trials_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (!values[a] || !values[b]) return values[a].has_value() && !values[b];
+    return mode == Mode::kMin ? *values[a] < *values[b] : *values[a] > *values[b];
+  });
+  std::vector<TrialResult> trials;
+  for (std::size_t i : order) trials.push_back(trials_[i]);
+  return {summary_, std::move(trials)};
+}
+
+std::vector<const TrialResult*> ResultGrid::pareto_front(const std::vector<Objective>& objectives) const {
+  std::vector<std::pair<Losses, const TrialResult*>> points;
+  for (const TrialResult& trial : trials_) {
+    Losses point;
+    for (const Objective& objective : objectives) {
+      const auto value = finite(trial.metrics.get(objective.metric));
+      if (value) point.push_back(objective.mode == Mode::kMin ? *value : -*value);
+    }
+    if (point.size() == objectives.size()) points.emplace_back(std::move(point), &trial);
+  }
+  std::stable_sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Losses> losses;
+  for (const auto& [point, trial] : points) losses.push_back(point);
+  std::vector<const TrialResult*> front;
+  for (const std::size_t i : tune::pareto_front(losses)) front.push_back(points[i].second);
+  return front;
+}
+
+std::vector<ResultRow> ResultGrid::curve(const TrialResult& trial) const {
+  return read_history(summary_.dir).results.at(trial.index);
 }
 
 std::vector<const TrialResult*> ResultGrid::errors() const {
@@ -85,6 +169,18 @@ std::string ResultGrid::to_csv() const {
   std::string text;
   for (const auto& row : table()) text += csv_line(row);
   return text;
+}
+
+std::string ResultGrid::to_json() const {
+  std::string text = "[";
+  for (const TrialResult& trial : trials_) {
+    text += (text.size() > 1 ? ",\n" : "\n") + ("{\"trial_name\":" + json_quoted(trial.name)) + ",\"trial_id\":" + json_quoted(trial.id) +
+            ",\"state\":" + json_quoted(std::string(to_string(trial.state))) + ",\"config\":" + config_json(trial.config, -1) +
+            ",\"metrics\":" + metrics_json(trial.metrics) + ",\"training_iteration\":" + std::to_string(trial.iterations) +
+            ",\"time_total_s\":" + csv_number(trial.time_total_s) + ",\"failures\":" + std::to_string(trial.failures) +
+            ",\"error\":" + json_quoted(trial.error) + "}";
+  }
+  return text + "\n]\n";
 }
 
 }  // namespace manta::tune

@@ -3,8 +3,11 @@
 //
 //   const tune::TrialResult& best = grid.best();
 //   load(*best.checkpoint_dir);  best.config.get<double>("lr");  best.metrics.get("loss");
+//   tune::ResultGrid earlier = tune::load_experiment("manta_results/cifar");     // tune/history.hpp
+//   earlier.filter([](const tune::TrialResult& trial) { return trial.iterations > 3; }).sorted().to_csv();
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,9 +37,19 @@ struct TrialResult {
   bool timed_out{false};         ///< killed at its time limit
 };
 
-/// Which of a trial's results counts. kLast, the default of Ray too: the last one, to which checkpoint_dir belongs.
-/// kAll: the best it ever had.
-enum class Scope { kLast, kAll };
+/// One result as the journal has it.
+struct ResultRow {
+  std::uint64_t iteration{0};
+  std::int64_t time_ms{0};   ///< since 1970, UTC
+  double time_total_s{0};    ///< time in the user's code until then
+  double rung{0};            ///< above 0: the scheduler compared it with others at that resource
+  Metrics metrics{};
+};
+
+/// Which of a trial's results counts, as in Ray. kLast, the default there too: the last one, to which checkpoint_dir belongs.
+/// kAll: the best it ever had. kAvg, kLast5Avg, kLast10Avg: the mean of all, of the last 5, of the last 10 results; these are
+/// read from the experiment's journal.
+enum class Scope { kLast, kAll, kAvg, kLast5Avg, kLast10Avg };
 
 class ResultGrid {
  public:
@@ -59,6 +72,16 @@ class ResultGrid {
   const TrialResult& best(Scope scope = Scope::kLast) const;
   const TrialResult& best(std::string_view metric, Mode mode, Scope scope = Scope::kLast) const;
 
+  /// The trials for which `keep` is true, in a grid of their own.
+  ResultGrid filter(const std::function<bool(const TrialResult&)>& keep) const;
+  /// The same trials, the best first; those without a finite value last, in their order.
+  ResultGrid sorted(Scope scope = Scope::kLast) const;
+  ResultGrid sorted(std::string_view metric, Mode mode, Scope scope = Scope::kLast) const;
+  /// The trials that no other one beats in every objective, by their last results; the best in the first objective first.
+  std::vector<const TrialResult*> pareto_front(const std::vector<Objective>& objectives) const;
+  /// Every result of a trial, in order, from the journal. NotFound when there is none.
+  std::vector<ResultRow> curve(const TrialResult& trial) const;
+
   /// Trials whose last state is ERROR.
   std::vector<const TrialResult*> errors() const;
   /// True when a signal ended the run early; `signal` says which: exit with 128 + it.
@@ -71,8 +94,14 @@ class ResultGrid {
   std::vector<std::vector<std::string>> table() const;
   /// The table as CSV, numbers exact.
   std::string to_csv() const;
+  /// The same as JSON: an array of objects with config and metrics inside. NaN and infinities are texts.
+  std::string to_json() const;
 
  private:
+  /// What each trial is compared by; nothing where there is no finite number.
+  std::vector<std::optional<double>> values(std::string_view metric, Mode mode, Scope scope) const;
+  void require_metric(const char* call) const;
+
   Summary summary_;
   std::vector<TrialResult> trials_;
 };

@@ -22,7 +22,7 @@ std::string count_text(const StatusView& view) {
   for (TrialState state : kShownOrder)
     if (const std::size_t there = count(view.trials, state))
       states += (states.empty() ? "" : ", ") + std::to_string(there) + " " + std::string(to_string(state));
-  return "Number of trials: " + std::to_string(view.trials.size()) + "/" + (view.total ? std::to_string(*view.total) : "?") +
+  return "Number of trials: " + std::to_string(view.trials.size()) + (view.total ? "/" + std::to_string(*view.total) : "") +
          (states.empty() ? "" : " (" + states + ")");
 }
 
@@ -30,7 +30,7 @@ std::string header_text(const StatusView& view) {
   std::string text = "== Status ==\nCurrent time: " + view.time_text + " (running for " + duration_text(view.elapsed_s) + ")\n";
   text += (view.scheduler_text.empty() ? "Using FIFO scheduling" : view.scheduler_text) + "\n";
   if (!view.resources_text.empty()) text += "Logical resource usage: " + view.resources_text + "\n";
-  return text + "Result logdir: " + view.dir + "\n" + count_text(view) + "\n";
+  return text + "Result logdir: " + view.dir + "\n";
 }
 
 std::string footer_text(const StatusView& view, const std::vector<const Trial*>& shown) {
@@ -199,15 +199,20 @@ std::string best_text(const StatusView& view) {
          " and parameters=" + Value(best->config.entries()).to_text();
 }
 
-std::string status_text(const StatusView& view) {
+std::string trials_text(const StatusView& view) {
   const auto shown = fair_rows(view);
-  std::string text = header_text(view);
+  std::string text = count_text(view) + "\n";
   if (!shown.empty()) text += trial_table(view, shown).render(view.width);
   text += footer_text(view, shown);
   const std::string best = best_text(view);
   if (!best.empty()) text += best + "\n";
   text += error_text(view);
   return view.cut_lines ? cut_lines(text, view.width) : text;
+}
+
+std::string status_text(const StatusView& view) {
+  const std::string header = header_text(view);
+  return (view.cut_lines ? cut_lines(header, view.width) : header) + trials_text(view);
 }
 
 }  // namespace manta::tune

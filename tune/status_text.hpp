@@ -33,8 +33,10 @@ struct StatusView {
 
 /// A view of a running experiment; the reporter fills in the rest.
 StatusView status_view(const ExperimentMachine& machine);
-/// All of it: header, table, best trial, failures.
+/// All of it: header, trials.
 std::string status_text(const StatusView& view);
+/// Without the header: how many there are in each state, the table, the best trial, the failures.
+std::string trials_text(const StatusView& view);
 /// "Current best trial: NAME with loss=0.31 and parameters={…}", or that there is none yet.
 std::string best_text(const StatusView& view);
 /// The table of trials alone: `trials` in the order given.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <cstdio>
 
 namespace manta::tune {
 
@@ -13,6 +15,27 @@ std::string_view to_string(TrialState state) noexcept {
 const MetricRange* Trial::range(std::string_view metric) const noexcept {
   const auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == metric; });
   return found == ranges.end() ? nullptr : &*found;
+}
+
+void Trial::record(std::uint64_t at, const Metrics& metrics, double time_this_iter_s) {
+  iteration = at;
+  ++results;
+  time_total_s += time_this_iter_s;
+  last = metrics;
+  for (const auto& [metric, value] : metrics) {
+    auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == metric; });
+    if (found == ranges.end()) found = ranges.insert(ranges.end(), MetricRange{metric, value, NAN, NAN});
+    found->last = value;
+    found->min = std::fmin(found->min, value);  // fmin and fmax pass over NaN
+    found->max = std::fmax(found->max, value);
+  }
+}
+
+void name_trial(Trial& trial, const std::string& prefix, const std::string& trainable) {
+  char number[16];
+  std::snprintf(number, sizeof number, "_%05u", trial.index);
+  trial.id = prefix + number;
+  trial.name = trainable + "_" + trial.id;
 }
 
 std::string Trial::dir_name() const {

@@ -68,10 +68,15 @@ struct Trial {
   double time_running_s{0};                  ///< wall clock in its actors, up to its last start
   std::int64_t pid{0};                       ///< the process that reported last
 
+  /// Takes a result in: iteration, time, last, ranges.
+  void record(std::uint64_t iteration, const Metrics& metrics, double time_this_iter_s);
   bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }
   const MetricRange* range(std::string_view metric) const noexcept;
   /// The directory's name inside the experiment's: the id and what of the tag a file name can hold.
   std::string dir_name() const;
 };
+
+/// Sets id, "<prefix>_00007", and name, "<trainable>_<id>", by the index.
+void name_trial(Trial& trial, const std::string& prefix, const std::string& trainable);
 
 }  // namespace manta::tune

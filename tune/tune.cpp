@@ -98,23 +98,11 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   options.searcher.make(searcher_context(options, 0, 1))->suggest(0);  // what a sample_from function throws, it throws now
 }
 
-namespace {
-
-std::string id_prefix(const ExperimentCreated& header) {
-  std::string text = std::to_string(header.seed);
-  for (const auto& [key, value] : header.description) text += "\n" + key + "=" + value;
-  char digits[8];
-  std::snprintf(digits, sizeof digits, "%05x", static_cast<unsigned>(stable_hash(text) & 0xfffff));
-  return digits;
-}
-
-}  // namespace
-
 ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
                                const Resources& total, std::size_t concurrency) {
   MachineOptions machine{.metric = options.metric,
                          .mode = options.mode,
-                         .trial_prefix = id_prefix(header),
+                         .trial_prefix = trial_id_prefix(header),
                          .trainable = trainable.name,
                          .max_iterations = options.max_iterations,
                          .max_failures = options.max_failures,

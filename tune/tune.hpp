@@ -20,6 +20,7 @@
 // everything kept (grid.interrupted()); a second one ends the process. One run at a time in a process.
 #include "runtime/runtime.hpp"
 #include "tune/core/trial_actor.hpp"
+#include "tune/history.hpp"
 #include "tune/options.hpp"
 #include "tune/result_grid.hpp"
 #include "tune/schedulers/budget.hpp"

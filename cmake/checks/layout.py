@@ -33,6 +33,7 @@ MODULES = {
     "train": ("runtime:public", "train:public"),
     "examples": PUBLIC + TRAIN_ADAPTERS,
     "bench": PUBLIC,
+    "tools": PUBLIC + ("tune",),
     "tests": ANY,
 }
 
@@ -56,7 +57,7 @@ THIRD_PARTIES = {
     "nvml.h": (("runtime/gpu",), "GPU discovery only"),
     "cereal": (("runtime:public", "runtime:facade", "runtime/actors", "tune", "train", "examples"),
                "the codec of user types"),
-    "CLI": (("runtime/cli", "runtime:facade", "examples", "bench"), "command lines"),
+    "CLI": (("runtime/cli", "runtime:facade", "examples", "bench", "tools"), "command lines"),
     "protozero": (("tune",), "TensorBoard's files"),
     "fmt": (("*",), "text"),
     "nlohmann": (("runtime/cli", "runtime:facade", "tune", "train"), "JSON files"),

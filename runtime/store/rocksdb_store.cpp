@@ -1,7 +1,6 @@
 #include "runtime/store/rocksdb_store.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
@@ -18,10 +17,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
-#include <set>
 #include <thread>
 
+#include "runtime/store/directory_claim.hpp"
 #include "runtime/store/wal_audit.hpp"
 
 namespace manta {
@@ -68,81 +66,6 @@ ErrorInfo translate(const Status& status, const std::string& path) {
 Result<void> checked(const Status& status, const std::string& path) {
   if (status.ok()) return {};
   return translate(status, path);
-}
-
-// --- one program at a time ---------------------------------------------------------------------------------------------
-
-/// The directories this process has open. Its own lock files must not be opened: POSIX drops a process's lock as soon as
-/// it closes any descriptor of the file.
-class OpenDirectories {
- public:
-  static OpenDirectories& instance() {
-    static OpenDirectories directories;
-    return directories;
-  }
-  bool insert(const std::string& path) {
-    std::lock_guard lock(mutex_);
-    return paths_.insert(path).second;
-  }
-  void erase(const std::string& path) {
-    std::lock_guard lock(mutex_);
-    paths_.erase(path);
-  }
-
- private:
-  std::mutex mutex_;
-  std::set<std::string> paths_;
-};
-
-/// Keeps a directory registered in OpenDirectories.
-class Claim {
- public:
-  Claim() = default;
-  explicit Claim(std::string path) : path_(std::move(path)) {}
-  Claim(Claim&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  Claim& operator=(Claim&& other) noexcept {
-    std::swap(path_, other.path_);
-    return *this;
-  }
-  ~Claim() {
-    if (!path_.empty()) OpenDirectories::instance().erase(path_);
-  }
-
- private:
-  std::string path_;
-};
-
-std::string process_name(pid_t pid) {
-  std::string name;
-  std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
-  return name.empty() ? fmt::format("process {}", pid) : fmt::format("process {} ({})", pid, name);
-}
-
-ErrorInfo held_by(const std::string& path, const std::string& holder) {
-  return {.code = ErrorCode::kResourceExhausted,
-          .message = fmt::format("{} is in use by {}; wait until it ends or stop it, or choose another directory", path,
-                                 holder)};
-}
-
-/// Who has the directory's lock file locked, if that can be seen.
-std::optional<pid_t> lock_holder(const std::string& path) {
-  const int fd = ::open((path + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  const bool asked = ::fcntl(fd, F_GETLK, &lock) == 0;
-  ::close(fd);
-  return asked && lock.l_type != F_UNLCK ? std::optional(lock.l_pid) : std::nullopt;
-}
-
-Result<Claim> claim(const std::string& path) {
-  std::error_code ignored;
-  const auto canonical = fs::weakly_canonical(path, ignored).string();
-  if (!OpenDirectories::instance().insert(canonical)) return held_by(path, "this program itself");
-  Claim claimed(canonical);
-  if (const auto pid = lock_holder(path)) return held_by(path, process_name(*pid));
-  return claimed;
 }
 
 // --- directories -------------------------------------------------------------------------------------------------------
@@ -282,7 +205,7 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
 
 class RocksDbStore final : public KeyValueStore {
  public:
-  RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, Claim claim)
+  RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, DirectoryClaim claim)
       : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)) {}
 
   ~RocksDbStore() override {
@@ -315,7 +238,7 @@ class RocksDbStore final : public KeyValueStore {
   const std::string path_;
   const StoreKind kind_;
   const rocksdb::Options options_;
-  Claim claim_;  // ends after the database is closed
+  DirectoryClaim claim_;  // ends after the database is closed
   std::unique_ptr<rocksdb::DB> db_;
   std::atomic<std::uint64_t> next_table_{0};
   std::atomic<bool> stopped_{false};
@@ -438,7 +361,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   if (!wanted.create) {
     if (auto there = require_store(path); !there) return there.error();
   }
-  auto claimed = claim(path);
+  auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
   auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_directory(path);
   if (ready && wanted.kind == StoreKind::kMeta) ready = audit_logs(path);
@@ -467,7 +390,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_reading(const std::string& path,
     status = rocksdb::DB::OpenForReadOnly(options, path, &db);
     if (status.ok())
       return std::unique_ptr<KeyValueStore>(
-          std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), Claim{}));
+          std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), DirectoryClaim{}));
     std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
   }
   return translate(status, path);
@@ -483,6 +406,8 @@ Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& directory
   return options.read_only ? open_for_reading(path, options) : open_for_writing(path, options);
 }
 
+bool rocksdb_in_use(const std::string& path) { return directory_in_use(path); }
+
 std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds age) {
   std::size_t removed = 0;
   std::error_code ignored;
@@ -490,7 +415,7 @@ std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds 
     const auto path = entry.path().string();
     const auto marker = path + "/" + kSpillMarker;
     if (!fs::exists(marker, ignored) || fs::file_time_type::clock::now() - entry.last_write_time(ignored) < age) continue;
-    if (auto claimed = claim(path); !claimed) continue;
+    if (auto claimed = claim_directory(path); !claimed) continue;
     wipe_spill(path);
     ++removed;
   }

@@ -152,6 +152,7 @@ struct Life {
   StopperSpec stopper{};
   std::size_t compact_bytes{std::size_t{1} << 30};
   std::function<std::unique_ptr<Searcher>()> searcher{};  ///< default: random and grid
+  ExperimentCreated header{.name = "exp", .seed = 1};
 
   struct Outcome {
     std::vector<Trial> trials{};
@@ -174,7 +175,7 @@ struct Life {
                                             stopper.make ? stopper.make({options.metric, options.mode}) : nullptr),
                           std::move(log), dir, std::move(loggers), [&] { return clock += tick_ms; });
     experiment.compact_after(compact_bytes);
-    experiment.begin({.name = "exp", .seed = 1}, 1);
+    experiment.begin(header, 1);
     ScriptedHost host(script);
     Reporter silent;
     RunnerOptions run = runner;

@@ -72,6 +72,19 @@ struct ExperimentStopped {
   std::string reason{};
 };
 
+/// What became of a trial by the event before. For readers of the journal, who have no scheduler: a replay decides for
+/// itself and passes over it.
+struct TrialDecided {
+  TrialIndex trial{0};
+  TrialState state{TrialState::kPending};
+  double rung{0};               ///< above 0: the result filled a rung of that resource
+  bool changed{false};          ///< its configuration is another from now on: an exploit, or the scheduler filled it in
+  std::uint64_t iteration{0};
+  Config config{};
+  std::string tag{};
+  std::string error{};          ///< a failure that the event does not tell of itself: no result, or one without the metric
+};
+
 /// Nothing ran and nothing could be started: the scheduler was asked to release or stop somebody.
 struct SchedulerIdle {};
 
@@ -92,7 +105,7 @@ struct TrialSnapshot {
 
 using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
                                TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped,
-                               ExperimentSnapshot, TrialSnapshot>;
+                               ExperimentSnapshot, TrialSnapshot, TrialDecided>;
 
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC

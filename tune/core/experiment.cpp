@@ -1,8 +1,10 @@
 #include "tune/core/experiment.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "runtime/errors.hpp"
+#include "tune/core/decisions.hpp"
 #include "tune/core/journal_codec.hpp"
 #include "tune/loggers/file_writer.hpp"
 
@@ -34,9 +36,11 @@ Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log,
       checkpoints_(std::move(checkpoints)) {}
 
 void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
-  replay();
+  std::map<TrialIndex, TrialState> told;
+  replay(told);
   if (!machine_.header()) apply(header);
   apply(SessionStarted{pid});
+  for (const TrialDecided& decided : decisions_untold(machine_, told)) log_->append(encode_event({now_ms_(), decided}));
   remove_all_leftovers();
 }
 
@@ -46,11 +50,12 @@ bool of_snapshot(const Event& event) {
 }
 }  // namespace
 
-void Experiment::replay() {
+void Experiment::replay(std::map<TrialIndex, TrialState>& told) {
   const bool whole = take_up_files();
   const auto step = [&](std::span<const std::byte> record) {
     const Event event = decode_event(record);
     const Effects effects = machine_.step(event);
+    note_told(event.body, told);
     (of_snapshot(event) ? snapshot_bytes_ : tail_bytes_) += record.size();
     if (!of_snapshot(event)) return write_files(event, effects);
     if (std::holds_alternative<TrialSnapshot>(event.body)) settled_.push_back(machine_.trials().back().ended());
@@ -98,6 +103,8 @@ Effects Experiment::stage(EventBody body) {
   const Event event{now_ms_(), std::move(body)};
   staged_.push_back(encode_event(event));
   Effects effects = machine_.step(event);
+  for (const TrialDecided& decided : decisions_of(machine_, event.body, effects))
+    staged_.push_back(encode_event({event.time_ms, decided}));
   write_files(event, effects);
   for (const Exploited& copied : effects.exploits) chores_.push_back({.clone = copied.trial});
   if (!effects.superseded.empty()) chores_.push_back({.superseded = effects.superseded});

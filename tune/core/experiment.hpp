@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,7 +62,7 @@ class Experiment {
   std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
 
  private:
-  void replay();
+  void replay(std::map<TrialIndex, TrialState>& told);
   bool take_up_files();
   void compact();
   void flush_files();

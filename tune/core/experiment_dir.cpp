@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "runtime/errors.hpp"
 #include "tune/core/experiment.hpp"
+#include "tune/random.hpp"
 
 namespace manta::tune {
 
@@ -77,6 +79,14 @@ void check_same_experiment(const fs::path& dir, const ExperimentCreated& there, 
   if (differences.empty()) return;
   throw InvalidArgument("'" + dir.string() + "' holds another experiment than the one to be resumed:" + differences +
                         "\nUse the options it was made with, or choose another name or results directory.");
+}
+
+std::string trial_id_prefix(const ExperimentCreated& header) {
+  std::string text = std::to_string(header.seed);
+  for (const auto& [key, value] : header.description) text += "\n" + key + "=" + value;
+  char digits[8];
+  std::snprintf(digits, sizeof digits, "%05x", static_cast<unsigned>(stable_hash(text) & 0xfffff));
+  return digits;
 }
 
 }  // namespace manta::tune

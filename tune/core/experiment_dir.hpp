@@ -24,4 +24,7 @@ ExperimentDir open_experiment_dir(const std::filesystem::path& results_dir, cons
 void check_same_experiment(const std::filesystem::path& dir, const ExperimentCreated& there,
                            const ExperimentCreated& wanted, bool compare_seed);
 
+/// Five hexadecimal digits that the experiment's trial ids begin with.
+std::string trial_id_prefix(const ExperimentCreated& header);
+
 }  // namespace manta::tune

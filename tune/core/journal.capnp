@@ -19,6 +19,7 @@ struct Record {
     experimentStopped @11 :ExperimentStopped;
     experimentSnapshot @12 :ExperimentSnapshot;
     trialSnapshot @13 :TrialSnapshot;
+    trialDecided @14 :TrialDecided;
   }
 }
 
@@ -182,4 +183,15 @@ struct Resources {
 struct HistoryChunk {
   first @0 :UInt64;          # number of the first one in the journal
   records @1 :List(Data);
+}
+
+struct TrialDecided {
+  trial @0 :UInt32;
+  state @1 :UInt8;
+  rung @2 :Float64;
+  changed @3 :Bool;
+  iteration @4 :UInt64;
+  config @5 :List(Entry);
+  tag @6 :Text;
+  error @7 :Text;
 }

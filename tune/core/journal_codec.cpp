@@ -288,6 +288,26 @@ ExperimentSnapshot read(schema::ExperimentSnapshot::Reader in) {
           bytes_of(in.getSearcher()), bytes_of(in.getScheduler()), bytes_of(in.getStopper())};
 }
 
+void write(schema::Record::Builder out, const TrialDecided& event) {
+  auto body = out.initTrialDecided();
+  body.setTrial(event.trial);
+  body.setState(static_cast<std::uint8_t>(event.state));
+  body.setRung(event.rung);
+  body.setError(event.error);
+  if (!event.changed) return;
+  body.setChanged(true);
+  body.setIteration(event.iteration);
+  body.setTag(event.tag);
+  write_entries(body.initConfig(static_cast<unsigned>(event.config.entries().size())), event.config.entries());
+}
+
+TrialDecided read(schema::TrialDecided::Reader in) {
+  if (in.getState() > static_cast<std::uint8_t>(TrialState::kError))
+    throw StorageCorruption("the experiment's journal: a trial's state that is unknown. A newer version wrote it.");
+  return {in.getTrial(),     static_cast<TrialState>(in.getState()),   in.getRung(),        in.getChanged(),
+          in.getIteration(), Config(read_entries(in.getConfig())), text(in.getTag()),     text(in.getError())};
+}
+
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
   ExperimentCreated event{text(in.getName()), in.getSeed(), {}};
   for (auto item : in.getDescription()) event.description.emplace_back(text(item.getKey()), text(item.getValue()));
@@ -313,6 +333,7 @@ EventBody read_body(schema::Record::Reader in) {
       auto body = in.getTrialStarted();
       return TrialStarted{body.getTrial(), body.getFromIteration()};
     }
+    case schema::Record::TRIAL_DECIDED: return read(in.getTrialDecided());
     case schema::Record::TRIAL_REPORTED: return read(in.getTrialReported());
     case schema::Record::TRIAL_CHECKPOINTED: {
       auto body = in.getTrialCheckpointed();

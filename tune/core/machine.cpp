@@ -7,18 +7,6 @@
 
 namespace manta::tune {
 
-namespace {
-
-void widen(std::vector<MetricRange>& ranges, const std::string& name, double value) {
-  auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == name; });
-  if (found == ranges.end()) found = ranges.insert(ranges.end(), MetricRange{name, value, NAN, NAN});
-  found->last = value;
-  found->min = std::fmin(found->min, value);  // fmin and fmax pass over NaN
-  found->max = std::fmax(found->max, value);
-}
-
-}  // namespace
-
 ExperimentMachine::ExperimentMachine(MachineOptions options, std::unique_ptr<Searcher> searcher,
                                      std::unique_ptr<Scheduler> scheduler, std::unique_ptr<Stopper> stopper)
     : options_(std::move(options)),
@@ -30,6 +18,7 @@ ExperimentMachine::ExperimentMachine(MachineOptions options, std::unique_ptr<Sea
 
 Effects ExperimentMachine::step(const Event& event) {
   Effects effects;
+  if (std::holds_alternative<TrialDecided>(event.body)) return effects;  // for readers; the clock stays too
   const bool new_session = std::holds_alternative<SessionStarted>(event.body);
   if (last_ms_ && !new_session) worked_ms_ += std::max<std::int64_t>(0, event.time_ms - *last_ms_);
   if (!new_session) last_ms_ = event.time_ms;
@@ -159,12 +148,8 @@ void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
 }
 
 void ExperimentMachine::record(Trial& trial, const TrialReported& event) {
-  trial.iteration = event.iteration;
-  ++trial.results;
-  trial.time_total_s += event.time_this_iter_s;
-  trial.last = event.metrics;
   trial.pid = event.pid;
-  for (const auto& [name, value] : event.metrics) widen(trial.ranges, name, value);
+  trial.record(event.iteration, event.metrics, event.time_this_iter_s);
 }
 
 ResultView ExperimentMachine::view(const Trial& trial, bool checkpoint) const {
@@ -186,6 +171,7 @@ void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) 
   } else {
     const Verdict verdict = scheduler_->on_result(trial.index, result);
     effects.decision = verdict.decision;
+    effects.rung = verdict.rung;
     if (verdict.decision == Decision::kStop) {
       end(trial, TrialState::kTerminated, &result, verdict.rung);
       effects.ended = true;
@@ -204,6 +190,7 @@ void ExperimentMachine::complete(Trial& trial, Effects& effects) {
   const Verdict verdict = scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
   end(trial, TrialState::kTerminated, trial.iteration ? &last : nullptr, verdict.rung);
   effects.ended = true;
+  effects.rung = verdict.rung;
   carry_out(verdict, effects);
 }
 

@@ -59,6 +59,7 @@ struct Effects {
   std::vector<TrialIndex> others_ended{};    ///< other trials that the event ended; one that runs has to be stopped
   bool exploited{false};                     ///< the event's trial goes on as a copy of another one
   std::vector<Exploited> exploits{};         ///< all that do: their new checkpoints have to be made
+  double rung{0};                            ///< above 0: the result filled a rung of that resource
   std::vector<Superseded> superseded{};
 };
 
@@ -125,6 +126,7 @@ class ExperimentMachine {
   void on(const ExperimentStopped& event, Effects& effects);
   void on(const ExperimentSnapshot& event, Effects& effects);
   void on(const TrialSnapshot& event, Effects& effects);
+  void on(const TrialDecided&, Effects&) {}
 
   Trial& expect(TrialIndex index, TrialState state, const char* event);
   void set_state(Trial& trial, TrialState state);

@@ -1,16 +1,11 @@
 // The machine's state as records of a compacted journal, and back.
-#include <cstdio>
-
 #include "runtime/errors.hpp"
 #include "tune/core/machine.hpp"
 
 namespace manta::tune {
 
 void ExperimentMachine::give_names(Trial& trial) const {
-  char number[16];
-  std::snprintf(number, sizeof number, "_%05u", trial.index);
-  trial.id = options_.trial_prefix + number;
-  trial.name = options_.trainable + "_" + trial.id;
+  name_trial(trial, options_.trial_prefix, options_.trainable);
 }
 
 void ExperimentMachine::snapshot(const std::function<void(const Event&)>& visit) const {

@@ -100,6 +100,14 @@ std::string config_json(const Config& config, int indent) {
   return dump(object, indent);
 }
 
+std::string metrics_json(const Metrics& metrics) {
+  Json object = Json::object();
+  for (const auto& [name, value] : metrics) object[name] = to_json(value);
+  return dump(object, -1);
+}
+
+std::string json_quoted(const std::string& text) { return dump(Json(text), -1); }
+
 std::unique_ptr<Logger> make_json_logger() { return std::make_unique<JsonLogger>(); }
 
 }  // namespace manta::tune

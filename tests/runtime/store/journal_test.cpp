@@ -100,6 +100,7 @@ TEST_SUITE("runtime/journal") {
     CHECK(error_of([&] { reader.append(bytes("x")); }).code == ErrorCode::kInvalidArgument);
     CHECK(error_of([&] { reader.replace_prefix(1, {}); }).code == ErrorCode::kInvalidArgument);
     reader.sync();
+    CHECK(Journal::in_use(directory / "j"));
     const auto second = error_of([&] { Journal::open(directory / "j"); });
     CHECK(second.code == ErrorCode::kResourceExhausted);
     CHECK(second.message.find(std::to_string(child.pid())) != std::string::npos);
@@ -111,8 +112,11 @@ TEST_SUITE("runtime/journal") {
     journal.append(bytes("x"));
     auto moved = std::move(journal);
     CHECK(moved.append(bytes("y")) == 2);
+    CHECK(Journal::in_use(directory / "j"));
     moved.close();
     moved.close();
+    CHECK_FALSE(Journal::in_use(directory / "j"));
+    CHECK_FALSE(Journal::in_use(directory / "none"));
     CHECK(error_of([&] { moved.append(bytes("z")); }).code == ErrorCode::kInvalidArgument);
     CHECK(Journal::open(directory / "j").last() == 2);  // close let go of the directory
 

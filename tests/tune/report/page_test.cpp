@@ -1,0 +1,177 @@
+#include "tune/report/page.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "../support.hpp"
+#include "runtime/errors.hpp"
+#include "tune/report/charts.hpp"
+#include "tune/report/show_text.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+/// `count` trials: loss falls with the iterations to a value that "lr" and "kind" give; each third is stopped at a rung.
+ExperimentHistory history_of(std::size_t count) {
+  ExperimentHistory history{.name = "a <b> & \"c\"", .seed = 7, .metric = "loss"};
+  history.description = {{"space", "{lr: loguniform(0.001, 1), kind: choice([a,b])}"}, {"scheduler", "asha"}};
+  history.begun_ms = history.session_ms = 1'000'000, history.last_ms = 1'090'000, history.sessions = 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double place = std::fmod(static_cast<double>(i) * 0.618, 1.0);
+    Config config;
+    config.set("lr", std::pow(10, 3 * place - 3));
+    config.set("kind", i % 2 ? "a" : "b");
+    config.set("model/constant", 3);
+    Trial trial{.index = static_cast<TrialIndex>(i), .config = config};
+    name_trial(trial, "abcde", "f");
+    trial.state = TrialState::kTerminated;
+    std::vector<ResultRow> rows;
+    for (std::uint64_t t = 1; t <= (i % 3 ? 4u : 2u); ++t) {
+      const Metrics metrics{{"loss", std::abs(place - 0.5) + 1.0 / static_cast<double>(t)}, {"cost", 1 - place}};
+      trial.record(t, metrics, 0.5);
+      rows.push_back({t, 0, trial.time_total_s, t == 2 ? 2.0 : 0.0, metrics});
+    }
+    history.trials.push_back(trial);
+    history.results.push_back(rows);
+    history.times.push_back({});
+  }
+  return history;
+}
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  return count;
+}
+
+std::vector<std::string> tick_labels(const Scale& scale, std::size_t count = 5) {
+  std::vector<std::string> labels;
+  for (const auto& tick : scale.over(0, 100).ticks(count)) labels.push_back(tick.label);
+  return labels;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/report") {
+  TEST_CASE("the page has every picture, needs nothing from elsewhere, and escapes what it is told") {
+    const std::string page = report_page(history_of(40), {{"loss", Mode::kMin}, {"cost", Mode::kMin}});
+    for (const char* heading : {"Optimisation history", "Learning curves", "Parameter importances", "Pareto front",
+                                "Parallel coordinates", "Slices", "Trials"})
+      CHECK(has(page, "<h2>" + std::string(heading) + "</h2>"));
+    for (const char* outside : {"http:", "https:", "src=", "href=", "@import", "url("}) CHECK_FALSE(has(page, outside));
+    CHECK(has(page, "<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>"));
+    CHECK_FALSE(has(page, "a <b>"));
+    CHECK(count_of(page, "<svg") == count_of(page, "</svg>"));
+    CHECK(count_of(page, "<script>") == 1);
+    CHECK(count_of(page, "<figure>") == count_of(page, "</figure>"));
+    const std::string drawn = page.substr(0, page.find("<script>"));
+    CHECK_FALSE(has(drawn, "\"nan"));
+    CHECK_FALSE(has(drawn, "inf"));
+  }
+
+  TEST_CASE("an experiment without results, with one trial, or with failures only, gives a page too") {
+    CHECK(has(report_page(history_of(0)), "No trial has reported a finite loss yet."));
+    const std::string one = report_page(history_of(1));
+    CHECK(has(one, "Learning curves"));
+    CHECK_FALSE(has(one, "Parameter importances"));
+    ExperimentHistory failed = history_of(3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      failed.trials[i].last = {{"loss", NAN}};
+      failed.trials[i].state = TrialState::kError, failed.trials[i].failures = 1;
+      failed.trials[i].error = "</script><b>boom";
+    }
+    const std::string page = report_page(failed);
+    CHECK(has(page, "<h2>Failures</h2>"));
+    CHECK(has(page, "&lt;/script&gt;&lt;b&gt;boom"));
+    CHECK(count_of(page, "</script>") == 1);
+    CHECK_THROWS_AS(report_page(history_of(3), {{"absent", Mode::kMin}}), InvalidArgument);
+    CHECK(has(error_of([] { report_page(history_of(3), {{"absent", Mode::kMin}}); }), "loss, cost"));
+  }
+
+  TEST_CASE("curves show the rungs with the number of results at each") {
+    const ExperimentHistory history = history_of(9);
+    const std::string chart = curves_chart(make_model(history, {}));
+    CHECK(count_of(chart, "class=\"rung\"") == 1);
+    CHECK(has(chart, ">9 at 2</text>"));
+    CHECK(count_of(chart, "class=\"line") == 9);
+    CHECK(count_of(chart, "bestline") == 1);
+  }
+
+  TEST_CASE("the best so far only falls, and ends at the best trial") {
+    const ExperimentHistory history = history_of(30);
+    const ReportModel model = make_model(history, {});
+    CHECK(count_of(history_chart(model), "class=\"dot\"") == 30);
+    const auto best = std::min_element(model.value().begin(), model.value().end());
+    CHECK(model.by_rank.front() == static_cast<std::size_t>(best - model.value().begin()));
+    CHECK(model.goodness[model.by_rank.front()] == 1);
+    CHECK(model.goodness[model.by_rank.back()] == 0);
+  }
+
+  TEST_CASE("parameters that differ are told apart by kind; a logarithmic one is known by the space or by its values") {
+    ExperimentHistory history = history_of(60);
+    const ReportModel model = make_model(history, {});
+    REQUIRE(model.parameters.size() == 2);
+    CHECK(model.parameters[0].logarithmic);
+    CHECK(model.parameters[1].levels == std::vector<std::string>{"a", "b"});
+    history.description = {};
+    CHECK(make_model(history, {}).parameters[0].logarithmic);
+    for (Trial& trial : history.trials) trial.config.set("lr", 1 + 100 * std::log10(1000 * trial.config.get<double>("lr")) / 3);
+    CHECK_FALSE(make_model(history, {}).parameters[0].logarithmic);
+    CHECK(model.importances.front().first == 0);
+    CHECK(model.importances.front().share > 0.7);
+  }
+
+  TEST_CASE("of very many trials the best and an even choice of the others are drawn, and the caption says so") {
+    const ExperimentHistory history = history_of(1000);
+    const ReportModel model = make_model(history, {});
+    const auto shown = model.shown(100);
+    REQUIRE(shown.size() == 100);
+    CHECK(shown.back() == model.by_rank[0]);
+    CHECK(std::count(shown.begin(), shown.end(), model.by_rank[49]) == 1);
+    CHECK(std::set<std::size_t>(shown.begin(), shown.end()).size() == 100);
+    CHECK(has(parallel_chart(model), "Of 1000 trials 400 are drawn"));
+    CHECK(report_page(history).size() < 1'500'000);
+  }
+
+  TEST_CASE("axes have round numbers") {
+    CHECK(tick_labels(Scale::linear(0, 1)) == std::vector<std::string>{"0", "0.2", "0.4", "0.6", "0.8", "1"});
+    CHECK(tick_labels(Scale::linear(-3, 12)) == std::vector<std::string>{"0", "5", "10"});
+    CHECK(tick_labels(Scale::logarithmic(1e-4, 1)) == std::vector<std::string>{"0.0001", "0.001", "0.01", "0.1", "1"});
+    CHECK(tick_labels(Scale::logarithmic(2, 60)) == std::vector<std::string>{"2", "5", "10", "20", "50"});
+    CHECK(tick_labels(Scale::linear(5, 5)).size() >= 2);
+    CHECK(tick_labels(Scale::categories({"x", "y"})) == std::vector<std::string>{"x", "y"});
+    const Scale log = Scale::logarithmic(1, 100).over(0, 100);
+    CHECK(log(10) == doctest::Approx(50));
+    CHECK(log(1000) == 100);
+  }
+
+  TEST_CASE("one result far off does not squeeze the others") {
+    std::vector<double> values;
+    for (int i = 0; i < 50; ++i) values.push_back(-1 + 0.01 * i);
+    values.push_back(1e6);
+    const Scale scale = scale_for(values);
+    CHECK(scale.inside(-0.6));
+    CHECK_FALSE(scale.inside(1e6));
+  }
+
+  TEST_CASE("show prints what the experiment is, its rungs, and the best trials first") {
+    ExperimentHistory history = history_of(6);
+    const std::string text = show_text(history, {.max_rows = 3, .width = 160});
+    CHECK(has(text, "Not running; last event 1970-01-01 00:18:10 UTC, 00:01:30 after its start\n"));
+    CHECK(has(text, "scheduler: asha\n"));
+    CHECK(has(text, "rungs: 2: 6 results\n"));
+    CHECK(has(text, "Number of trials: 6 (6 TERMINATED)\n"));
+    CHECK(has(text, "... 3 more trials not shown (3 TERMINATED)\n"));
+    const std::string best = history.trials[make_model(history, {}).by_rank.front()].name;
+    CHECK(has(text, "Current best trial: " + best));
+    CHECK(text.find("| " + best) < text.find("| f_abcde", text.find("| " + best) + 2));
+    history.running = true, history.session_pid = 42;
+    CHECK(has(show_text(history), "Running in process 42 since 1970-01-01 00:16:40 UTC, last event after 00:01:30\n"));
+  }
+}

@@ -1,0 +1,106 @@
+#include "tune/result_grid.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "runtime/errors.hpp"
+#include "support.hpp"
+#include "tune/core/event_log.hpp"
+#include "tune/core/journal_codec.hpp"
+#include "tune/history.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+/// An experiment whose trials reported these losses.
+ResultGrid grid_of(const std::filesystem::path& dir, const std::vector<std::vector<double>>& losses, Mode mode = Mode::kMin) {
+  const auto log = open_event_log(dir / "journal");
+  const auto append = [&](EventBody body) { log->append(encode_event({1000, std::move(body)})); };
+  append(ExperimentCreated{.name = "exp", .description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", mode == Mode::kMin ? "min" : "max"}}});
+  append(SessionStarted{1});
+  for (TrialIndex trial = 0; trial < losses.size(); ++trial) {
+    Config config;
+    config.set("lr", 0.1 * (trial + 1));
+    append(TrialCreated{trial, "", config});
+    append(TrialStarted{trial, 0});
+    for (std::size_t i = 0; i < losses[trial].size(); ++i)
+      append(TrialReported{trial, i + 1, Metrics{{"loss", losses[trial][i]}, {"cost", static_cast<double>(trial)}}, 1, "", 1});
+    append(TrialFinished{trial});
+  }
+  return load_experiment(dir);
+}
+
+std::vector<TrialIndex> order(const ResultGrid& grid) {
+  std::vector<TrialIndex> trials;
+  for (const TrialResult& trial : grid.trials()) trials.push_back(trial.index);
+  return trials;
+}
+
+}  // namespace
+
+TEST_SUITE("tune/result_grid") {
+  TEST_CASE("the best trial depends on the scope: last, average, last 5, last 10, all") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 1},    // last
+                                                 {0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9},    // all
+                                                 {9, 9, 9, 9, 9, 9, 9, 4, 4, 4, 4, 4},    // last 5
+                                                 {9, 9, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6},    // last 10
+                                                 {2, 2, 6.5, 6.5, 6.5, 6.5, 6.5, 6.5, 6.5, 6.5, 6.5, 6.5},  // average
+                                                 {NAN, NAN}});
+    CHECK(grid.best(Scope::kLast).index == 0);
+    CHECK(grid.best(Scope::kAll).index == 1);
+    CHECK(grid.best(Scope::kLast5Avg).index == 2);
+    CHECK(grid.best(Scope::kLast10Avg).index == 3);
+    CHECK(grid.best(Scope::kAvg).index == 4);
+    CHECK(grid.best("loss", Mode::kMax, Scope::kAvg).index == 0);
+    CHECK(grid.best("loss", Mode::kMax, Scope::kLast).index == 1);
+    CHECK(order(grid.sorted()) == std::vector<TrialIndex>{0, 2, 3, 4, 1, 5});
+    CHECK(order(grid.sorted("loss", Mode::kMax, Scope::kLast5Avg)) == std::vector<TrialIndex>{1, 0, 4, 3, 2, 5});
+  }
+
+  TEST_CASE("a filtered grid is a grid, and keeps its trials' curves") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{3, 2}, {5, 4, 1}, {7}});
+    const ResultGrid long_ones = grid.filter([](const TrialResult& trial) { return trial.iterations > 1; });
+    CHECK(order(long_ones) == std::vector<TrialIndex>{0, 1});
+    CHECK(order(long_ones.sorted()) == std::vector<TrialIndex>{1, 0});
+    const auto curve = long_ones.curve(long_ones[1]);
+    REQUIRE(curve.size() == 3);
+    CHECK(curve[2].metrics.get("loss") == 1);
+    CHECK(curve[2].time_total_s == 3);
+    CHECK(curve[2].time_ms == 1000);
+    CHECK_THROWS_AS(grid.filter([](auto&) { return false; }).best(), NotFound);
+  }
+
+  TEST_CASE("the Pareto front of two metrics, each with its mode") {
+    const TempDir dir;
+    // (loss, cost): the cost is the trial's number.
+    const ResultGrid grid = grid_of(dir.path(), {{5}, {6}, {3}, {3}, {NAN}, {1}});
+    const auto front = [&](Mode cost) {
+      std::vector<TrialIndex> trials;
+      for (const TrialResult* trial : grid.pareto_front({{"loss", Mode::kMin}, {"cost", cost}})) trials.push_back(trial->index);
+      return trials;
+    };
+    CHECK(front(Mode::kMin) == std::vector<TrialIndex>{5, 2, 0});
+    CHECK(front(Mode::kMax) == std::vector<TrialIndex>{5});
+    CHECK(grid.pareto_front({{"absent", Mode::kMin}}).empty());
+  }
+
+  TEST_CASE("a grid is exported as CSV and JSON, numbers exact") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{0.1 + 0.2}, {INFINITY}});
+    CHECK(has(grid.to_csv(), "0.30000000000000004"));
+    const auto json = nlohmann::json::parse(grid.to_json());
+    REQUIRE(json.size() == 2);
+    CHECK(json[0]["metrics"]["loss"] == 0.1 + 0.2);
+    CHECK(json[0]["config"]["lr"] == 0.1);
+    CHECK(json[0]["state"] == "TERMINATED");
+    CHECK(json[1]["metrics"]["loss"] == "Infinity");
+    CHECK(nlohmann::json::parse(grid.filter([](auto&) { return false; }).to_json()).empty());
+  }
+}

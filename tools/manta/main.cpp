@@ -1,0 +1,104 @@
+// manta: looks at what Manta has left on disk.
+//   manta tune show DIR      prints an experiment that has ended or still runs
+//   manta tune report DIR    writes it as one HTML page that needs no network
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+
+#include "runtime/errors.hpp"
+#include "tune/history.hpp"
+#include "tune/report/page.hpp"
+#include "tune/report/show_text.hpp"
+
+using namespace manta;
+
+namespace {
+
+struct Arguments {
+  std::string dir{};
+  tune::ShowOptions show{};
+  bool csv{false}, json{false};
+  std::string output{};
+  std::vector<std::string> objectives{};
+};
+
+std::size_t terminal_width() {
+  struct winsize size {};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 200;
+  return size.ws_col;
+}
+
+void show(const Arguments& arguments) {
+  const tune::ExperimentHistory history = tune::read_history(arguments.dir);
+  std::string text;
+  if (arguments.csv || arguments.json) {
+    const tune::ResultGrid grid = tune::to_grid(history);
+    text = arguments.csv ? grid.to_csv() : grid.to_json();
+  } else {
+    text = tune::show_text(history, arguments.show);
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+/// "loss", "loss:min" or "accuracy:max".
+tune::Objective parse_objective(const std::string& text) {
+  const auto colon = text.rfind(':');
+  const std::string mode = colon == std::string::npos ? "min" : text.substr(colon + 1);
+  if (mode != "min" && mode != "max")
+    throw InvalidArgument("--objective " + text + ": after the colon comes min or max.");
+  return {text.substr(0, colon), mode == "max" ? tune::Mode::kMax : tune::Mode::kMin};
+}
+
+void report(const Arguments& arguments) {
+  const tune::ExperimentHistory history = tune::read_history(arguments.dir);
+  std::vector<tune::Objective> objectives;
+  for (const std::string& text : arguments.objectives) objectives.push_back(parse_objective(text));
+  const std::string page = tune::report_page(history, objectives);
+  const std::filesystem::path path = arguments.output.empty() ? history.dir / "report.html" : std::filesystem::path(arguments.output);
+  std::ofstream out(path, std::ios::binary);
+  out << page;
+  out.close();
+  if (!out) throw IoError("cannot write '" + path.string() + "'. Choose another file with --output.");
+  std::printf("%s\n", path.c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  arguments.show.width = terminal_width();
+  CLI::App app("Looks at what Manta has left on disk");
+  app.require_subcommand(1);
+  CLI::App& tune_app = *app.add_subcommand("tune", "experiments of Manta Tune");
+  tune_app.require_subcommand(1);
+  const char* about_dir = "the experiment's directory, or one whose only experiment it is";
+
+  CLI::App& show_app = *tune_app.add_subcommand("show", "print an experiment that has ended or still runs");
+  show_app.add_option("DIR", arguments.dir, about_dir)->required();
+  show_app.add_option("--rows", arguments.show.max_rows, "trials in the table, the best of each state first")->capture_default_str();
+  show_app.add_option("--metric", arguments.show.metric_columns, "a metric to show; may be repeated");
+  show_app.add_option("--parameter", arguments.show.parameter_columns, "a parameter to show; may be repeated");
+  auto* csv = show_app.add_flag("--csv", arguments.csv, "all trials as CSV");
+  show_app.add_flag("--json", arguments.json, "all trials as JSON")->excludes(csv);
+  show_app.callback([&] { show(arguments); });
+
+  CLI::App& report_app = *tune_app.add_subcommand("report", "write an experiment as one HTML page that needs no network");
+  report_app.add_option("DIR", arguments.dir, about_dir)->required();
+  report_app.add_option("--output,-o", arguments.output, "the file; default: report.html in the experiment's directory");
+  report_app.add_option("--objective", arguments.objectives,
+                        "a metric to compare by, NAME:min or NAME:max; two of them give a Pareto front");
+  report_app.callback([&] { report(arguments); });
+
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "manta: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,187 @@
+#include "tune/history.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/errors.hpp"
+#include "runtime/journal.hpp"
+#include "tune/core/experiment_dir.hpp"
+#include "tune/core/journal_codec.hpp"
+
+namespace manta::tune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kJournal = "journal";
+
+/// Puts the events of a journal together; what the driver decided is told by TrialDecided.
+class HistoryFold {
+ public:
+  explicit HistoryFold(ExperimentHistory& history) : history_(history) {}
+
+  void step(const Event& event) {
+    now_ms_ = history_.last_ms = event.time_ms;
+    std::visit([&](const auto& body) { on(body); }, event.body);
+  }
+
+ private:
+  void on(const ExperimentCreated& event) {
+    history_.name = event.name;
+    history_.seed = event.seed;
+    history_.description = event.description;
+    history_.metric = history_.about("metric");
+    history_.mode = history_.about("mode") == "max" ? Mode::kMax : Mode::kMin;
+    history_.begun_ms = now_ms_;
+    prefix_ = trial_id_prefix(event);
+    trainable_ = history_.about("trainable");
+  }
+  void on(const SessionStarted& event) {
+    ++history_.sessions;
+    history_.session_pid = event.pid;
+    history_.session_ms = now_ms_;
+    for (Trial& trial : history_.trials)
+      if (trial.state == TrialState::kRunning) trial.state = TrialState::kPending;
+  }
+  void on(const TrialCreated& event) {
+    if (event.trial != history_.trials.size())
+      throw StorageCorruption("the experiment's journal: trial " + std::to_string(event.trial) + " is made where trial " +
+                              std::to_string(history_.trials.size()) + " is due.");
+    history_.trials.push_back({.index = event.trial, .tag = event.tag, .config = event.config});
+    name_trial(history_.trials.back(), prefix_, trainable_);
+    history_.results.emplace_back();
+    history_.times.push_back({.created_ms = now_ms_});
+  }
+  void on(const TrialStarted& event) {
+    Trial& trial = of(event.trial);
+    ++trial.attempts;
+    trial.state = TrialState::kRunning;
+    if (history_.times[event.trial].started_ms == 0) history_.times[event.trial].started_ms = now_ms_;
+  }
+  void on(const TrialReported& event) {
+    Trial& trial = of(event.trial);
+    trial.pid = event.pid;
+    trial.record(event.iteration, event.metrics, event.time_this_iter_s);
+    history_.results[event.trial].push_back({event.iteration, now_ms_, trial.time_total_s, 0, event.metrics});
+    if (!event.checkpoint.empty())
+      trial.checkpoints.push_back({event.iteration, event.checkpoint, event.metrics.get(history_.metric)});
+  }
+  void on(const TrialCheckpointed& event) {
+    Trial& trial = of(event.trial);
+    std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) { return kept.name == event.checkpoint; });
+    std::optional<double> score;
+    for (const ResultRow& row : history_.results[event.trial])
+      if (row.iteration == event.iteration) score = row.metrics.get(history_.metric);
+    trial.checkpoints.push_back({event.iteration, event.checkpoint, score});
+  }
+  void on(const TrialFinished& event) { end(of(event.trial), TrialState::kTerminated); }
+  void on(const TrialFailed& event) {
+    Trial& trial = of(event.trial);
+    ++trial.failures;
+    trial.error = event.error;
+    trial.state = TrialState::kPending;  // unless a TrialDecided follows
+  }
+  void on(const TrialDecided& event) {
+    Trial& trial = of(event.trial);
+    auto& rows = history_.results[event.trial];
+    if (event.rung > 0 && !rows.empty()) rows.back().rung = event.rung;
+    if (event.changed) {
+      trial.config = event.config;
+      trial.exploit_tag = event.tag;
+      trial.iteration = event.iteration;
+      if (!event.tag.empty()) ++trial.exploits;
+    }
+    if (!event.error.empty()) {
+      trial.error = event.error;
+      ++trial.failures;
+    }
+    end(trial, event.state);
+  }
+  void on(const TrialTimedOut& event) {
+    Trial& trial = of(event.trial);
+    trial.error = event.reason;
+    trial.timed_out = true;
+    if (trial.iteration == 0) ++trial.failures;
+    end(trial, trial.iteration ? TrialState::kTerminated : TrialState::kError);
+  }
+  void on(const ExperimentStopped& event) { history_.stopped_by = event.reason; }
+  void on(const SchedulerIdle&) {}
+  void on(const ExperimentSnapshot&) {}  // for_each_event gives the events themselves
+  void on(const TrialSnapshot&) {}
+
+  Trial& of(TrialIndex index) {
+    if (index >= history_.trials.size())
+      throw StorageCorruption("the experiment's journal: an event of trial " + std::to_string(index) + ", which was never made.");
+    return history_.trials[index];
+  }
+  void end(Trial& trial, TrialState state) {
+    trial.state = state;
+    if (trial.ended()) history_.times[trial.index].ended_ms = now_ms_;
+  }
+
+  ExperimentHistory& history_;
+  std::int64_t now_ms_{0};
+  std::string prefix_, trainable_;
+};
+
+/// The experiment's directory: `dir` itself, or its one subfolder with a journal.
+fs::path find_experiment(const fs::path& dir) {
+  std::error_code error;
+  if (fs::is_directory(dir / kJournal, error)) return fs::absolute(dir);
+  std::vector<fs::path> found;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error))
+    if (std::error_code none; fs::is_directory(it->path() / kJournal, none)) found.push_back(it->path());
+  std::sort(found.begin(), found.end());
+  if (found.size() == 1) return fs::absolute(found.front());
+  std::string text = "'" + dir.string() + "' " + (error ? "cannot be read: " + error.message() + "."
+                                                        : found.empty() ? "holds no experiment." : "holds several experiments; name one of them:");
+  for (const fs::path& each : found) text += "\n  " + each.string();
+  throw NotFound(text);
+}
+
+TrialResult result_of(const ExperimentHistory& history, const Trial& trial) {
+  const fs::path dir = history.dir / trial.dir_name();
+  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
+                     trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
+  result.timed_out = trial.timed_out;
+  std::optional<double> best;
+  for (const CheckpointRef& checkpoint : trial.checkpoints) {
+    if (std::error_code none; !fs::is_directory(dir / checkpoint.name, none)) continue;
+    result.checkpoint_dir = dir / checkpoint.name;
+    if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
+    if (best && !(history.mode == Mode::kMin ? *checkpoint.score < *best : *checkpoint.score > *best)) continue;
+    best = checkpoint.score;
+    result.best_checkpoint_dir = dir / checkpoint.name;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string ExperimentHistory::about(std::string_view key) const {
+  for (const auto& [name, text] : description)
+    if (name == key) return text;
+  return "";
+}
+
+ExperimentHistory read_history(const fs::path& dir) {
+  ExperimentHistory history{.dir = find_experiment(dir)};
+  const std::string path = (history.dir / kJournal).string();
+  history.running = Journal::in_use(path);
+  HistoryFold fold(history);
+  open_event_log_read_only(path)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
+  if (history.sessions == 0 && history.name.empty())
+    throw NotFound("'" + history.dir.string() + "' holds an experiment that has not begun yet; try again.");
+  return history;
+}
+
+ResultGrid to_grid(const ExperimentHistory& history) {
+  std::vector<TrialResult> trials;
+  for (const Trial& trial : history.trials) trials.push_back(result_of(history, trial));
+  return {{history.name, history.dir, history.metric, history.mode, 0}, std::move(trials)};
+}
+
+ResultGrid load_experiment(const fs::path& dir) { return to_grid(read_history(dir)); }
+
+}  // namespace manta::tune
