@@ -94,8 +94,7 @@ void Experiment::flush_files() {
   }
 }
 
-Effects Experiment::stage(EventBody body) {
-  const Event event{now_ms_(), std::move(body)};
+Effects Experiment::stage(const Event& event) {
   staged_.push_back(encode_event(event));
   Effects effects = machine_.step(event);
   write_files(event, effects);
@@ -123,7 +122,7 @@ void Experiment::commit() {
 }
 
 Effects Experiment::apply(EventBody body) {
-  Effects effects = stage(std::move(body));
+  Effects effects = stage({now_ms_(), std::move(body)});
   commit();
   return effects;
 }
