@@ -99,8 +99,7 @@ void Experiment::flush_files() {
   }
 }
 
-Effects Experiment::stage(EventBody body) {
-  const Event event{now_ms_(), std::move(body)};
+Effects Experiment::stage(const Event& event) {
   staged_.push_back(encode_event(event));
   Effects effects = machine_.step(event);
   for (const TrialDecided& decided : decisions_of(machine_, event.body, effects))
@@ -130,7 +129,7 @@ void Experiment::commit() {
 }
 
 Effects Experiment::apply(EventBody body) {
-  Effects effects = stage(std::move(body));
+  Effects effects = stage({now_ms_(), std::move(body)});
   commit();
   return effects;
 }

@@ -35,8 +35,8 @@ class Experiment {
   /// `header` first when there is nothing yet, and that a session of process `pid` begins. Call once, before `apply`.
   void begin(const ExperimentCreated& header, std::int64_t pid);
 
-  /// Steps the machine with the event, which `commit` will journal. What the effects ask for must wait until then.
-  Effects stage(EventBody body);
+  /// Steps the machine with an event that has just happened, which `commit` will journal. What the effects ask for must wait until then.
+  Effects stage(const Event& event);
   /// Journals all staged events in one write, then makes the copies of checkpoints and deletes those that were superseded.
   /// Throws when the journal cannot be written; the experiment is of no more use then.
   void commit();

@@ -199,12 +199,12 @@ void Runner::take_leaving_checkpoint(const TrialReply& reply, TrialIndex index) 
 }
 
 void Runner::apply(EventBody body) {
-  const EventBody copy = body;
-  last_effects_ = experiment_.stage(std::move(body));
+  const Event event{experiment_.now_ms(), std::move(body)};
+  last_effects_ = experiment_.stage(event);
   for (const TrialIndex other : last_effects_.others_ended)
     if (active_.contains(other)) stop(other);
-  callbacks_.note(experiment_.machine(), copy, last_effects_);
-  reporter_.on_event(experiment_.machine(), copy, last_effects_);
+  callbacks_.note(experiment_.machine(), event.body, last_effects_);
+  reporter_.on_event(experiment_.machine(), event.body, last_effects_);
 }
 
 /// Journals what has happened and does what had to wait for that.
