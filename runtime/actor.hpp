@@ -21,8 +21,50 @@
 //
 // Calls then begin in order, but do not wait for one another. The class must be thread-safe.
 #include "runtime/engine.hpp"
+#include "runtime/generator.hpp"
 
 namespace manta {
+
+namespace detail {
+
+template <class T, auto Method, class... Args>
+auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const CallOptions> options, Args&&... args);  // ref_stream.hpp
+
+/// A ref to the result, a tuple of refs, or a stream, as the method's result type says.
+template <class T, auto Method, class... Args>
+auto call_method(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const CallOptions> options, Args&&... args) {
+  using Result = typename Signature<decltype(Method)>::Result;
+  if constexpr (IsGenerator<Result>::value) {
+    return open_stream<T, Method>(link, std::move(options), std::forward<Args>(args)...);
+  } else {
+    auto record = make_record<MethodRecord<T, Method>>(std::forward<Args>(args)...);
+    auto refs = ResultsOf<Result>::refs(*record);
+    link->call(std::move(record), std::move(options));
+    return refs;
+  }
+}
+
+template <class T, auto M>
+class StreamItemRecord;
+template <class T, auto M, class Parameters>
+class StreamOpenRecord;
+
+/// Calls `use` with the entry of each function that stands for the method.
+template <class T, auto Method, class Use>
+void for_each_entry(Use&& use) {
+  auto one = [&]<class Record>(std::type_identity<Record>) {
+    (void)Registration<Record>::done;
+    use(Registration<Record>::entry);
+  };
+  if constexpr (IsGenerator<typename Signature<decltype(Method)>::Result>::value) {
+    one(std::type_identity<StreamOpenRecord<T, Method, typename Signature<decltype(Method)>::Parameters>>{});
+    one(std::type_identity<StreamItemRecord<T, Method>>{});
+  } else {
+    one(std::type_identity<MethodRecord<T, Method>>{});
+  }
+}
+
+}  // namespace detail
 
 /// One call, or several, with options of their own: what ActorHandle::options gives. Keeps the actor alive.
 template <class T>
@@ -34,11 +76,7 @@ class CallBuilder {
   /// As ActorHandle::call. Throws InvalidArgument for options that the actor cannot serve.
   template <auto Method, class... Args>
   auto call(Args&&... args) const {
-    using Results = detail::ResultsOf<typename detail::Signature<decltype(Method)>::Result>;
-    auto record = detail::make_record<detail::MethodRecord<T, Method>>(std::forward<Args>(args)...);
-    auto refs = Results::refs(*record);
-    link_->call(std::move(record), options_);
-    return refs;
+    return detail::call_method<T, Method>(link_, options_, std::forward<Args>(args)...);
   }
 
  private:
@@ -57,14 +95,11 @@ class ActorHandle {
   /// Calls a method; returns at once. Arguments as for tasks; calls run in order even when arguments come late.
   /// The ref fails with TaskError (the method threw), ActorCreationFailed, ActorDied, or ActorUnavailable (the process
   /// died and is restarted; the call may have run). Throws ResourceExhausted when max_pending_calls are not finished.
+  /// For a method that is a Generator<T> a RefStream<T> (ref_stream.hpp), each of whose items is a call.
   template <auto Method, class... Args>
   auto call(Args&&... args) const {
-    using Results = detail::ResultsOf<typename detail::Signature<decltype(Method)>::Result>;
     need_link();
-    auto record = detail::make_record<detail::MethodRecord<T, Method>>(std::forward<Args>(args)...);
-    auto refs = Results::refs(*record);
-    link_->call(std::move(record), nullptr);
-    return refs;
+    return detail::call_method<T, Method>(link_, nullptr, std::forward<Args>(args)...);
   }
   /// For calls that want something of their own: `handle.options({.concurrency_group = "io"}).call<&C::read>(…)`.
   CallBuilder<T> options(CallOptions options) const {
@@ -128,10 +163,8 @@ class ActorBuilder {
   /// Calls of this method run in the concurrency group of that name, unless a call says otherwise.
   template <auto Method>
   ActorBuilder in_group(std::string group) const {
-    using Record = detail::MethodRecord<T, Method>;
-    (void)detail::Registration<Record>::done;
     ActorOptions options = *options_;
-    options.method_groups.emplace_back(&detail::Registration<Record>::entry, std::move(group));
+    detail::for_each_entry<T, Method>([&](const detail::FunctionEntry& entry) { options.method_groups.emplace_back(&entry, group); });
     return ActorBuilder(engine_, std::move(options));
   }
 

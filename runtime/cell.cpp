@@ -2,9 +2,53 @@
 
 #include <algorithm>
 
+#include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
 
 namespace manta::detail {
+
+namespace {
+
+/// What was ended on purpose is no news.
+bool was_wanted(const ErrorInfo& error) {
+  const ErrorInfo* root = &error;
+  while (root->cause) root = root->cause.get();
+  return root->code == ErrorCode::kCancelled || root->code == ErrorCode::kRuntimeStopped || root->code == ErrorCode::kActorDied;
+}
+
+/// Lets a few messages through in each period, and counts the others.
+class LogLimit {
+ public:
+  /// -1: not this one; else how many were left out before it.
+  int admit() {
+    std::lock_guard lock(mutex_);
+    const auto now = SteadyClock::now();
+    if (now - begin_ > kPeriod) begin_ = now, count_ = 0;
+    if (++count_ > kMessages) return ++left_out_, -1;
+    return std::exchange(left_out_, 0);
+  }
+
+ private:
+  static constexpr std::chrono::seconds kPeriod{10};
+  static constexpr int kMessages = 20;
+  std::mutex mutex_;
+  SteadyClock::time_point begin_{};
+  int count_ = 0, left_out_ = 0;
+};
+
+}  // namespace
+
+void Cell::log_unseen_failure() const noexcept {
+  try {
+    if (was_wanted(*error_)) return;
+    static LogLimit limit;
+    const int left_out = limit.admit();
+    if (left_out < 0) return;
+    log(LogLevel::kWarning, "a failure that nobody has asked for: " + error_->to_string() +
+                                (left_out ? " (and " + std::to_string(left_out) + " more before it)" : ""));
+  } catch (...) {  // it is the log's loss
+  }
+}
 
 void Cell::publish(std::uint32_t state) noexcept {
   std::vector<std::shared_ptr<Waiter>> waiters;
@@ -81,7 +125,7 @@ bool Cell::wait(Deadline deadline) noexcept {
 
 std::shared_ptr<const void> Cell::value() {
   MANTA_CHECK(settled());
-  if (error_) throw_error(*error_);
+  if (error()) throw_error(*error_);
   std::unique_lock lock(mutex_);
   if (value_) return value_;
   if (has_bytes_) return value_ = ops().decode(bytes_, references_);

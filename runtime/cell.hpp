@@ -60,6 +60,12 @@ class Cell {
   explicit Cell(const TypeOps& ops, Fetch fetch = nullptr) noexcept : ops_(&ops), fetch_(fetch) {}
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
+  /// A failed task or call whose error nobody has asked for is logged.
+  ~Cell() {
+    if (state_.load(std::memory_order_relaxed) == kFailed && !failure_known_.load(std::memory_order_relaxed) &&
+        producer_kind_ != Producer::kNone)
+      log_unseen_failure();
+  }
 
   // Settling. The first call wins.
   bool set_value(std::shared_ptr<const void> value);
@@ -68,7 +74,13 @@ class Cell {
   bool set_error(std::shared_ptr<const ErrorInfo> error);
 
   bool settled() const noexcept { return state_.load(std::memory_order_acquire) >= kReady; }
-  bool failed() const noexcept { return state_.load(std::memory_order_acquire) == kFailed; }
+  bool failed() const noexcept {
+    if (state_.load(std::memory_order_acquire) != kFailed) return false;
+    need_not_be_seen();
+    return true;
+  }
+  /// Should it fail and nobody ask, that is no news.
+  void need_not_be_seen() const noexcept { failure_known_.store(true, std::memory_order_relaxed); }
   /// Somebody looks: what belongs to another process is asked for, once.
   void demand() {
     if (fetch_.load(std::memory_order_relaxed))
@@ -95,7 +107,10 @@ class Cell {
   std::uint64_t producer() const noexcept { return producer_; }
 
   // After settling.
-  const std::shared_ptr<const ErrorInfo>& error() const noexcept { return error_; }  ///< null unless failed()
+  const std::shared_ptr<const ErrorInfo>& error() const noexcept {  ///< null unless failed()
+    if (error_) need_not_be_seen();
+    return error_;
+  }
   /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
   std::shared_ptr<const void> value();
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
@@ -124,9 +139,11 @@ class Cell {
   static constexpr std::uint32_t kPending = 0, kSleepers = 1, kReady = 2, kFailed = 3;
   bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
   void publish(std::uint32_t state) noexcept;
+  void log_unseen_failure() const noexcept;
 
   std::atomic<std::uint32_t> state_{kPending};
   std::atomic<bool> claimed_{false};
+  mutable std::atomic<bool> failure_known_{false};  ///< somebody has seen it
   Producer producer_kind_{Producer::kNone};
   std::uint64_t producer_ = 0;
   std::atomic<const TypeOps*> ops_;

@@ -12,6 +12,7 @@
 namespace manta {
 
 namespace detail {
+class ActorStreams;
 /// What an executor knows about the work in hand.
 struct Invocation {
   std::uint64_t id = 0;          ///< of the task; 0 for none
@@ -22,6 +23,7 @@ struct Invocation {
   const std::atomic<bool>* stopping = nullptr;              ///< the runtime ends
   const std::atomic<std::uint64_t>* cancelled_id = nullptr;  ///< this one is cancelled when it holds its id
   bool of_actor = false;
+  ActorStreams* streams = nullptr;    ///< of the actor whose method this is
   mutable bool exit = false;          ///< set by Context::exit_actor
 };
 }  // namespace detail
@@ -50,6 +52,9 @@ class Context : public Client {
     if (!invocation_->of_actor) throw InvalidArgument("exit_actor is for methods of actors; a task ends when it returns");
     invocation_->exit = true;
   }
+
+  /// Internal: of the actor; in a call of it only.
+  detail::ActorStreams& streams() const { return *invocation_->streams; }
 
  private:
   const detail::Invocation* invocation_;

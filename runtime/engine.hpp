@@ -29,6 +29,8 @@ struct GroupHandle {
   std::shared_ptr<Cell> placed{};  ///< null when it was found, not made
 };
 
+class Engine;
+
 /// One actor as its creator sees it; shared by all handles. The last one to go ends the actor.
 class ActorLink {
  public:
@@ -39,6 +41,8 @@ class ActorLink {
   virtual std::string description() const = 0;
   /// The same for all links to one actor; names the process that owns it.
   virtual std::uint64_t id() const noexcept = 0;
+  /// Of this process. Throws RuntimeStopped.
+  virtual std::shared_ptr<Engine> engine() const = 0;
 };
 
 class Engine {

@@ -133,6 +133,8 @@ class FailureShare final : public Cell::Waiter {
 }  // namespace
 
 void share_failure(const std::shared_ptr<Cell>& first, const std::vector<std::shared_ptr<Cell>>& others) {
+  for (const auto& other : others) other->need_not_be_seen();  // the first one's failure is theirs
+  first->need_not_be_seen();  // whoever has one of the refs may have only that
   first->on_settled(std::make_shared<FailureShare>(first, others));
 }
 

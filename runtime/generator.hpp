@@ -1,5 +1,5 @@
 #pragma once
-// Generator<T>: the result type of a task that gives many values, one after another. RefStream<T>: what its caller gets.
+// Generator<T>: the result type of a task or method that gives many values, one after another. RefStream<T>: what its caller gets.
 //
 //   manta::Generator<Batch> read(std::string path) {           // a coroutine
 //     for (auto& part : open(path)) co_yield decode(part);

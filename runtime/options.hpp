@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "runtime/base/amount.hpp"
+#include "runtime/base/memory_use.hpp"
 #include "runtime/base/placement.hpp"
 
 namespace manta {
@@ -57,7 +59,7 @@ struct TaskOptions {
   Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers
   std::uint64_t memory_bytes{0};  ///< it starts only when so much is not promised to others; not a limit while it runs
   Resources resources{};        ///< custom resources by name
-  bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits
+  bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits, and `explain` says so
   Placement placement{};        ///< `group.bundle(i)` or `group.any()`: takes from a placement group instead of the machine
   int max_retries{3};           ///< runs again this often when its worker process died; -1: without end
   RetryOn retry_on{};           ///< ... or when it threw one of these
@@ -106,6 +108,8 @@ struct CallOptions {
   RetryOn retry_on{};     ///< as for tasks
   std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel. 0: none
+  std::size_t max_unread{64};  ///< of a method that is a Generator: items that it may be ahead of its reader; 1 or more
+  bool uncounted{false};       ///< internal: beside max_pending_calls
 };
 
 struct PutOptions {
@@ -126,12 +130,16 @@ struct WaitOptions {
 enum class Workers : std::uint8_t { kThread, kProcess };
 
 /// How the runtime is started. `Runtime::start(argc, argv)` fills it from --workers=thread|process, --num-cpus=N,
-/// --num-gpus=N, --memory-mib=N, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR, --durable-dir=DIR, --log-dir=DIR.
+/// --num-gpus=N, --memory-mib=N, --memory-threshold=SHARE, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR, --durable-dir=DIR, --log-dir=DIR.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
   std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
   std::optional<Amount> num_gpus{};              ///< default: what NVML finds; a number pretends
   std::optional<std::uint64_t> memory_bytes{};   ///< to promise to tasks and actors; default: 70 % of what is available
+  double memory_threshold{0.95};  ///< when more than this share of memory (the machine's, or its cgroup's) is in use, worker
+                                  ///< processes are ended, newest first, before the kernel does it: their tasks run again
+                                  ///< after a back-off, or fail with OutOfMemory; 1: never
+  std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures
   Resources resources{};
   std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond

@@ -1,6 +1,70 @@
 #include "runtime/ref_stream.hpp"
 
+#include <random>
+
 namespace manta::detail {
+
+ActorStreams::State& ActorStreams::state() {
+  if (auto* made = state_.load(std::memory_order_acquire)) return *made;
+  auto fresh = std::make_unique<State>();
+  State* seen = nullptr;
+  if (!state_.compare_exchange_strong(seen, fresh.get(), std::memory_order_acq_rel)) return *seen;
+  return *fresh.release();
+}
+
+void ActorStreams::add(std::uint64_t id, std::shared_ptr<void> stream) {
+  auto& all = state();
+  std::lock_guard lock(all.mutex);
+  all.streams[id].swap(stream);
+}
+
+std::shared_ptr<void> ActorStreams::find(std::uint64_t id) const {
+  auto* all = state_.load(std::memory_order_acquire);
+  if (!all) return nullptr;
+  std::lock_guard lock(all->mutex);
+  const auto it = all->streams.find(id);
+  return it == all->streams.end() ? nullptr : it->second;
+}
+
+void ActorStreams::remove(std::uint64_t id) {
+  auto* all = state_.load(std::memory_order_acquire);
+  if (!all) return;
+  std::shared_ptr<void> stream;  // the user's code: it ends without the lock
+  std::lock_guard lock(all->mutex);
+  if (const auto it = all->streams.find(id); it != all->streams.end()) {
+    stream = std::move(it->second);
+    all->streams.erase(it);
+  }
+}
+
+void ActorStreams::clear() { delete state_.exchange(nullptr, std::memory_order_acq_rel); }
+
+void StreamCloseRecord::run(void*, Context& context, Cell& out) {
+  with_arguments([&](std::uint64_t id, const Void&) { context.streams().remove(id); });
+  settle_with(out, *this, [] {});
+}
+
+std::uint64_t new_stream_id() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  static std::atomic<std::uint64_t> count{0};
+  return random() ^ ++count;
+}
+
+void check_stream_options(const CallOptions& options) {
+  auto refuse = [](const char* why) { throw InvalidArgument(why); };
+  if (options.deadline.count() != 0) refuse("a stream has no deadline: give a timeout to next(), and drop the stream");
+  if (options.retry_on.filter()) refuse("a stream is not retried after an error of its own: catch it inside, and go on");
+  if (options.max_unread == 0) refuse("max_unread is 0, so the generator could never run: give 1 or more");
+}
+
+void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept {
+  try {
+    auto record = make_record<StreamCloseRecord>(id, opened);
+    record->result->need_not_be_seen();
+    link.call(std::move(record), std::make_shared<const CallOptions>(CallOptions{.concurrency_group = concurrency_group, .uncounted = true}));
+  } catch (const Error&) {  // the runtime has stopped
+  }
+}
 
 bool is_end_of_stream(const Cell& cell) {
   static const std::string kType = demangle(typeid(EndOfStream).name());

@@ -1,5 +1,6 @@
 #pragma once
-// RefStream<T>: the items of a Generator<T> that runs as a task, as ObjectRefs; see generator.hpp for what it promises.
+// RefStream<T>: the items of a Generator<T> that runs as a task or is a method of an actor, as ObjectRefs; see generator.hpp for
+// what it promises.
 //
 //   auto stream = rt.remote<numbers>(10);
 //   while (auto item = stream.next()) use(rt.get(*item));      // or: for (auto& item : stream) …
@@ -8,19 +9,12 @@
 #include <deque>
 #include <iterator>
 
-#include "runtime/actor.hpp"
-#include "runtime/context.hpp"
-#include "runtime/generator.hpp"
+#include "runtime/actor_streams.hpp"
 
 namespace manta {
 
 namespace detail {
 
-/// Says that a generator has no more items; travels as the error of the call that asked for one.
-struct EndOfStream : std::exception {
-  static constexpr const char* kText = "manta: end of stream";
-  const char* what() const noexcept override { return kText; }
-};
 bool is_end_of_stream(const Cell& cell);
 
 /// The generator where it runs: an actor that is asked for one item after another, and is suspended in between.
@@ -81,7 +75,12 @@ class RefStream {
   using Ask = std::function<ObjectRef<T>(std::uint64_t index)>;
   RefStream(std::shared_ptr<detail::Engine> engine, Ask ask, std::function<void()> stop, std::size_t max_unread)
       : engine_(std::move(engine)), ask_(std::move(ask)), stop_(std::move(stop)) {
-    for (std::size_t i = 0; i < max_unread; ++i) ask_for_one();
+    try {
+      for (std::size_t i = 0; i < max_unread; ++i) ask_for_one();
+    } catch (...) {
+      this->stop();
+      throw;
+    }
   }
   RefStream(RefStream&&) noexcept = default;
   RefStream& operator=(RefStream&&) = delete;
@@ -97,8 +96,10 @@ class RefStream {
   }
   /// Ends the generator; what was not read is dropped.
   void stop() {
-    for (auto& item : unread_)
+    for (auto& item : unread_) {
+      item.cell()->need_not_be_seen();
       if (!item.ready()) engine_->cancel(*item.cell(), {});
+    }
     unread_.clear();
     ended_ = true;
     if (stop_) std::exchange(stop_, {})();
@@ -167,6 +168,28 @@ auto start_stream(const std::shared_ptr<Engine>& engine, const TaskOptions& opti
   return RefStream<Item>(
       engine, [source](std::uint64_t index) { return source->template call<&Source::item>(index); },
       [source] { source->kill(); }, options.max_unread);
+}
+
+/// Opens a stream of a method's.
+template <class T, auto Method, class... Args>
+auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const CallOptions> options, Args&&... args) {
+  using Item = typename StreamItemRecord<T, Method>::Item;
+  static_assert(check_result<Item>());
+  static_assert(!ResultsOf<Item>::kMany, "manta: a Generator of tuples has no refs for their elements: yield a struct.");
+  if (options) check_stream_options(*options);
+  auto engine = link->engine();
+  const auto id = new_stream_id();
+  auto opening = make_record<StreamOpenRecord<T, Method>>(id, std::forward<Args>(args)...);
+  const ObjectRef<Void> opened(opening->result);
+  link->call(std::move(opening), options);
+  auto ask = [link, options, id, opened](std::uint64_t index) {
+    auto record = make_record<StreamItemRecord<T, Method>>(id, index, opened);
+    ObjectRef<Item> item(record->result);
+    link->call(std::move(record), options);
+    return item;
+  };
+  auto stop = [link, id, opened, group = options ? options->concurrency_group : std::string()] { close_stream(*link, id, opened, group); };
+  return RefStream<Item>(std::move(engine), std::move(ask), std::move(stop), options ? options->max_unread : CallOptions{}.max_unread);
 }
 
 }  // namespace detail

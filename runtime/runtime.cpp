@@ -44,6 +44,7 @@ bool apply(RuntimeOptions& options, const std::string& flag, const std::string& 
   if (flag == "--num-cpus") return options.num_cpus = Amount(number(flag, value)), true;
   if (flag == "--num-gpus") return options.num_gpus = Amount(number(flag, value)), true;
   if (flag == "--memory-mib") return options.memory_bytes = static_cast<std::uint64_t>(number(flag, value) * (1 << 20)), true;
+  if (flag == "--memory-threshold") return options.memory_threshold = number(flag, value), true;
   if (flag == "--resource") return apply_resource(options, value), true;
   if (flag == "--arena-mib") return options.arena_bytes = static_cast<std::uint64_t>(number(flag, value)) << 20, true;
   if (flag == "--spill-dir") return options.spill_dir = value, true;
@@ -52,7 +53,7 @@ bool apply(RuntimeOptions& options, const std::string& flag, const std::string& 
   return false;
 }
 
-constexpr const char* kFlags[] = {"--workers",   "--num-cpus",  "--num-gpus",    "--memory-mib", "--resource",
+constexpr const char* kFlags[] = {"--workers",   "--num-cpus",  "--num-gpus",    "--memory-mib", "--memory-threshold", "--resource",
                                   "--arena-mib", "--spill-dir", "--durable-dir", "--log-dir"};
 
 bool is_flag(const std::string& name) { return std::find(std::begin(kFlags), std::end(kFlags), name) != std::end(kFlags); }
@@ -88,6 +89,7 @@ std::string Runtime::flags_help() {
          "  --num-cpus=N              logical CPUs (default: those this process may run on)\n"
          "  --num-gpus=N              GPUs (default: those NVML finds; a number pretends)\n"
          "  --memory-mib=N            memory to promise to tasks and actors, MiB (default: 70 % of what is available)\n"
+         "  --memory-threshold=SHARE  of memory in use, from which on worker processes are ended (default 0.95; 1: never)\n"
          "  --resource=NAME=AMOUNT    a custom resource; may be repeated\n"
          "  --arena-mib=N             shared memory for objects, MiB (default: 30 % of what is available)\n"
          "  --spill-dir=DIR           where objects go when the arena is full (default: a temporary folder)\n"

@@ -69,6 +69,7 @@ THIRD_PARTIES = {
     "Eigen": (("tune", "tests"), "linear algebra of the searchers that fit models"),
     "LBFGSB.h": (("tune",), "fits of hyper-parameters, climbs of acquisition functions"),
     "doctest": (("tests",), "tests"),
+    "rapidcheck.h": (("tests",), "property tests"),
     "ray": (("bench",), "a rival, measured beside ours: bench/peers"),
 }
 

@@ -88,8 +88,14 @@ void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<co
   if (options && options->deadline < std::chrono::nanoseconds(0))
     throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the call on, or 0 for none",
                  .where = description_});
-  if (pending_) pending_->admit(record->result, description_);
+  if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description_);
   owner->call(id_, std::move(record), std::move(options), portable_);
+}
+
+std::shared_ptr<Engine> OwnedActorLink::engine() const {
+  const auto owner = owner_.lock();
+  if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  return owner->engine();
 }
 
 void OwnedActorLink::kill() {

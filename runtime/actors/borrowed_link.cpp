@@ -19,6 +19,12 @@ void BorrowedLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<cons
   owner->call(id_, std::move(record), std::move(options), true);
 }
 
+std::shared_ptr<Engine> BorrowedLink::engine() const {
+  const auto owner = owner_.lock();
+  if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  return owner->engine();
+}
+
 void BorrowedLink::kill() {
   if (auto owner = owner_.lock()) owner->kill_elsewhere(id_);
 }

@@ -19,6 +19,7 @@ class BorrowedLink final : public ActorLink {
   void kill() override;
   std::string description() const override { return description_; }
   std::uint64_t id() const noexcept override { return id_.value; }
+  std::shared_ptr<Engine> engine() const override;
 
  private:
   const std::weak_ptr<Owner> owner_;

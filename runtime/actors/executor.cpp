@@ -156,7 +156,7 @@ std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire
     const auto held = read_arguments(work, *record);
     Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
                           .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping, .cancelled_id = &slot.cancelled_id(),
-                          .of_actor = in_actor_};
+                          .of_actor = in_actor_, .streams = streams_};
     began = true;
     if (!record->asynchronous()) {
       Context context(std::move(engine), invocation);

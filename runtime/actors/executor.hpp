@@ -105,6 +105,7 @@ class Executor {
   RunningWork running_work_{};
   std::atomic<bool> watched_{false};
   bool in_actor_ = false;  ///< what runs is a method
+  ActorStreams* streams_ = nullptr;  ///< of the actor
 
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);

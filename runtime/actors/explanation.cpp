@@ -23,7 +23,19 @@ std::string attempt_in_words(int attempt) { return attempt > 1 ? " (attempt " + 
 /// What is needed, beside what there is of it.
 std::string resources_in_words(const WorkReport& report, const ReportScene& scene) {
   const auto needs = report.request.all();
-  if (!report.group.empty()) return "needs " + report.request.to_string() + " of " + report.group;
+  if (!report.group.empty()) {
+    const auto needed = "needs " + report.request.to_string() + " of " + report.group;
+    if (scene.bundles.empty()) return needed + ", which is not placed yet";
+    std::string bundles;
+    for (std::size_t i = 0; i < scene.bundles.size(); ++i) {
+      if (report.request.bundle >= 0 && static_cast<std::size_t>(report.request.bundle) != i) continue;
+      Resources free;
+      for (const auto& [name, amount] : needs)
+        if (amount > Amount(0)) free.set(name, scene.bundles[i][name]);
+      bundles += (bundles.empty() ? "; free " : ", ") + free.to_string() + " in bundle " + std::to_string(i);
+    }
+    return needed + bundles;
+  }
   bool fits = true;
   std::string free, total;
   for (const auto& [name, amount] : needs) {

@@ -38,6 +38,7 @@ struct WorkReport {
 struct ReportScene {
   ProcessId self = 0;
   Resources free{};
+  std::vector<Resources> bundles{};     ///< what is free in the placement group that it takes from; empty: it is not placed
   Resources total{};
   SteadyClock::time_point now{};
 };

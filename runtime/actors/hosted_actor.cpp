@@ -70,6 +70,7 @@ void HostedActor::construct() {
   constructor_.reset();
   auto outcome = *execute(work, &object_, owner_, lease_info_, nullptr);
   in_actor_ = true;
+  streams_ = &open_streams_;
   constructed_ = std::holds_alternative<wire::Value>(outcome.result);
   environment_.router->send(owner_, wire::ActorCreated{.actor = id_, .lease = lease_info_.id, .outcome = std::move(outcome)});
 }
@@ -82,6 +83,7 @@ void HostedActor::end() {
     if (coroutines_) waiting = std::move(coroutines_->begun), coroutines_->due.clear();
   }
   for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
+  open_streams_.clear();
   object_.reset();
   {
     std::lock_guard lock(host_.mutex_);

@@ -1,6 +1,7 @@
 #pragma once
 // HostedActor: a user's actor where it lives. Constructs the object, runs its calls in the order of arrival, destroys it.
 // An idle one is a CAF mailbox and a queue, no thread. See Executor for how it reports.
+#include "runtime/actor_streams.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
@@ -44,6 +45,7 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   const std::size_t max_coroutines_;
   caf::actor actor_;
   std::shared_ptr<void> object_;          // the actor's own thread only
+  ActorStreams open_streams_;             // likewise; its coroutines refer to the object
   bool constructed_ = false;
   bool lent_ = false;                     // the draining thread only: its CPUs serve others
   std::mutex mutex_;

@@ -2,7 +2,16 @@
 
 #include <pthread.h>
 
+#include <system_error>
+
+#include "runtime/base/log.hpp"
+
 namespace manta::detail {
+
+Lane::Lane(std::size_t threads) : limit_(threads) {
+  std::lock_guard lock(mutex_);
+  add_thread();
+}
 
 Lane::~Lane() {
   {
@@ -16,12 +25,19 @@ Lane::~Lane() {
 void Lane::post(std::function<void()> job) {
   std::lock_guard lock(mutex_);
   jobs_.push_back(std::move(job));
-  if (idle_ < jobs_.size() && threads_.size() < limit_)
-    threads_.emplace_back([this] {
-      ::pthread_setname_np(::pthread_self(), "manta-lane");
-      work();
-    });
+  if (idle_ < jobs_.size() && threads_.size() < limit_) try {
+      add_thread();
+    } catch (const std::system_error& e) {
+      log(LogLevel::kWarning, std::string("no more threads for what blocks, so it takes longer: ") + e.what());
+    }
   wanted_.notify_one();
+}
+
+void Lane::add_thread() {
+  threads_.emplace_back([this] {
+    ::pthread_setname_np(::pthread_self(), "manta-lane");
+    work();
+  });
 }
 
 void Lane::drain() {

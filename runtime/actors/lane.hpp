@@ -1,6 +1,7 @@
 #pragma once
-// Lane: a few threads for work that may block (disks, forks, large copies), away from control actors and reactors. Started
-// at the first job. Thread-safe; the destructor finishes what was posted.
+// Lane: a few threads for work that may block (disks, forks, large copies), away from control actors and reactors. The first
+// is started at once, so that post never fails; the others when wanted, as far as the system lets. Thread-safe; the destructor
+// finishes what was posted.
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -12,7 +13,8 @@ namespace manta::detail {
 
 class Lane {
  public:
-  explicit Lane(std::size_t threads) : limit_(threads) {}
+  /// Throws std::system_error when the system gives no thread.
+  explicit Lane(std::size_t threads);
   ~Lane();
   /// Jobs start in order; they must not throw.
   void post(std::function<void()> job);
@@ -21,6 +23,7 @@ class Lane {
 
  private:
   void work();
+  void add_thread();
   const std::size_t limit_;
   std::mutex mutex_;
   std::condition_variable wanted_;

@@ -12,7 +12,8 @@ ErrorInfo lost_for_good(const std::string& name, const std::string& why) {
           .where = "the result of " + name};
 }
 
-/// The cell's value in the store; null when it is not there.
+}  // namespace
+
 std::shared_ptr<StoredObject> stored_in(Cell& cell) {
   if (!cell.settled() || cell.failed() || cell.needs_encoding(~std::uint64_t{0})) return nullptr;
   auto encoded = cell.encoded(~std::uint64_t{0}, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
@@ -20,8 +21,6 @@ std::shared_ptr<StoredObject> stored_in(Cell& cell) {
   });
   return encoded ? encoded->stored : nullptr;
 }
-
-}  // namespace
 
 Recipe::~Recipe() {
   if (auto lineage = book.lock()) lineage->forget(*this);

@@ -16,6 +16,9 @@ namespace manta::detail {
 
 class Lineage;
 
+/// The cell's value in the store; null when it is not there.
+std::shared_ptr<StoredObject> stored_in(Cell& cell);
+
 struct Recipe {
   struct Argument {
     std::weak_ptr<Cell> cell{};

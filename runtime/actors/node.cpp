@@ -9,12 +9,16 @@ namespace manta::detail {
 Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
            std::function<void(ProcessId)> on_gone, Options options)
     : table_(std::move(table)), router_(router), launcher_(launcher), lane_(lane), on_gone_(std::move(on_gone)),
-      options_(std::move(options)) {
+      options_(std::move(options)), memory_(options_.memory_threshold) {
   publish_available();
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
+  watch_gpus();
 }
 
-Node::~Node() { actor_->stop(); }
+Node::~Node() {
+  watch_timer_.stop();
+  actor_->stop();
+}
 
 void Node::deliver(ProcessId from, wire::Message message) { actor_->tell(FromProcess{from, std::move(message)}); }
 void Node::process_ended(ProcessId process, std::string how, bool own_doing) {
@@ -27,6 +31,11 @@ Resources Node::available() const {
   return published_;
 }
 
+Resources Node::total() const {
+  std::lock_guard lock(published_mutex_);
+  return published_total_;
+}
+
 std::size_t Node::leases_held() const {
   std::lock_guard lock(published_mutex_);
   return published_leases_;
@@ -35,6 +44,7 @@ std::size_t Node::leases_held() const {
 void Node::publish_available() {
   std::lock_guard lock(published_mutex_);
   published_ = table_.ledger().available();
+  published_total_ = table_.ledger().total();
   published_leases_ = table_.held();
 }
 
@@ -60,7 +70,8 @@ void Node::on(FromProcess& event) {
     if (stopping_ || !sane) return;
     if (want->own_process && want->count) wanted_options_[{event.from, want->purpose}] = std::move(want->options);
     table_.want({.owner = event.from, .purpose = want->purpose, .shape = want->shape, .count = want->count, .own_process = want->own_process,
-                 .nested = event.from != kNodeProcess, .for_life = (want->purpose >> 63) != 0},
+                 .nested = event.from != kNodeProcess, .for_life = (want->purpose >> 63) != 0,
+                 .retriable = want->retriable},
                 effects_);
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
     const auto* lease = table_.find(release_it->lease);
@@ -120,6 +131,7 @@ ProcessId Node::shared_process() {
 ProcessId Node::launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease) {
   const auto process = next_process_++;
   processes_[process] = {.own = own};
+  watch_memory();
   std::map<std::string, std::string> environment = options.environment;
   Amount cpus(1);
   if (lease) {
@@ -159,7 +171,10 @@ void Node::on(Launched& event) {
   process.pid = event.result->pid;
   if (process.ended) return static_cast<void>(processes_.erase(event.process));
   process.running = true;
-  if (process.leaving) return launcher_.kill(event.process);
+  if (process.leaving || process.ended_for) {
+    launcher_.kill(event.process);
+    if (process.leaving) return;
+  }
   for (const auto& lease : waiting)
     if (table_.find(lease.id)) tell_granted(lease, event.process);
 }
@@ -186,18 +201,20 @@ void Node::release(LeaseId lease, End end) {
 void Node::on(Ended& event) {
   auto it = processes_.find(event.process);
   if (it == processes_.end() || it->second.ended) return;
+  memory_.process_ended(event.process);
   auto process = it->second;
   for (const auto& lease : std::exchange(it->second.ungranted, {}))
     if (table_.find(lease.id)) tell_granted(lease, event.process);  // granted and lost, so that it counts as a crash
   process.running ? static_cast<void>(processes_.erase(it)) : static_cast<void>(it->second.ended = true);
-  if (!process.leaving && !stopping_)
+  if (!process.leaving && !stopping_ && !process.ended_for)
     log(LogLevel::kInfo, "worker process " + std::to_string(process.pid) + " " + event.how);
   for (auto id : process.leases) {
     const auto* lease = table_.find(id);
     places_.erase(id);
     if (!lease) continue;
-    const ErrorInfo error{.code = ErrorCode::kWorkerCrashed, .message = event.how,
-                          .where = "worker process " + std::to_string(process.pid)};
+    const auto error = process.ended_for ? *process.ended_for
+                                         : ErrorInfo{.code = ErrorCode::kWorkerCrashed, .message = event.how,
+                                                     .where = "worker process " + std::to_string(process.pid)};
     router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
                                                 .shared = process.leases.size() > 1});
     if (lease->for_life) wanted_options_.erase({lease->owner, lease->purpose});

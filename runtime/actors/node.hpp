@@ -8,7 +8,9 @@
 #include "runtime/actors/control.hpp"
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/router.hpp"
+#include "runtime/actors/timer.hpp"
 #include "runtime/core/lease_table.hpp"
+#include "runtime/core/memory_guard.hpp"
 #include "runtime/core/task_table.hpp"
 #include "runtime/options.hpp"
 
@@ -36,6 +38,9 @@ class Node {
     Workers workers = Workers::kThread;
     std::size_t shared_processes = 1;        ///< at most so many shared worker processes
     std::vector<std::string> gpu_names{};    ///< by id, what goes into CUDA_VISIBLE_DEVICES
+    double memory_threshold = 1;             ///< as in RuntimeOptions
+    std::function<MemoryUse()> memory_meter{};  ///< asked by a thread of the node's own
+    std::function<std::vector<std::string>()> find_gpus{};  ///< likewise: which of gpu_names are there; null: all stay
   };
   Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
        std::function<void(ProcessId)> on_gone, Options options);
@@ -45,7 +50,12 @@ class Node {
   void deliver(ProcessId from, wire::Message message);
   /// A worker process has ended: "was killed by signal 9 (Killed)". own_doing: what ran in it did that.
   void process_ended(ProcessId process, std::string how, bool own_doing = false);
+  /// What the meter says: a worker process may be ended.
+  void memory_read(const MemoryUse& use);
+  /// The GPUs that are there: one that is missing twice in a row is gone for good, and what has it is ended.
+  void gpus_seen(std::vector<std::string> names);
   Resources available() const;
+  Resources total() const;
   std::size_t leases_held() const;
   /// Tells all worker processes to end; those that do not are killed by the launcher's end.
   void stop();
@@ -54,14 +64,17 @@ class Node {
   struct FromProcess { ProcessId from; wire::Message message; };
   struct Launched { ProcessId process; Result<ProcessLauncher::Started> result; };
   struct Ended { ProcessId process; std::string how; bool own_doing; };
+  struct MemoryRead { MemoryUse use; };
+  struct GpusSeen { std::vector<std::string> names; };
   struct Stopped {};
-  using Event = std::variant<FromProcess, Launched, Ended, Stopped>;
+  using Event = std::variant<FromProcess, Launched, Ended, MemoryRead, GpusSeen, Stopped>;
   struct Process {
     int pid = 0;
     bool own = false;
     bool running = false;              ///< launched: grants can be told
     bool leaving = false;              ///< told to end
     bool ended = false;
+    std::optional<ErrorInfo> ended_for{};  ///< why the node killed it, whatever ran in it
     std::set<LeaseId> leases{};
     std::vector<core::Lease> ungranted{};  ///< wait for the launch
   };
@@ -70,7 +83,13 @@ class Node {
   void on(FromProcess& event);
   void on(Launched& event);
   void on(Ended& event);
+  void on(MemoryRead& event);
   void on(Stopped& event);
+  void watch_memory();
+  void end_for_memory(ProcessId process, const MemoryUse& use);
+  void on(GpusSeen& event);
+  void watch_gpus();
+  void lose_gpu(std::size_t id);
   void on(const wire::PlaceGroup& message, ProcessId from);
   void on(const wire::WatchGroup& message, ProcessId from);
   void on(const wire::FindGroups& message, ProcessId from);
@@ -100,10 +119,15 @@ class Node {
   std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};
   std::map<GroupId, std::vector<ProcessId>> group_watchers_{};  ///< of groups that are not placed
   bool stopping_ = false;
+  core::MemoryGuard memory_;
+  bool memory_watched_ = false;
+  bool memory_warned_ = false;
+  std::map<std::size_t, int> gpus_missing_{};  ///< how often in a row
   mutable std::mutex published_mutex_;
-  Resources published_{};
+  Resources published_{}, published_total_{};
   std::size_t published_leases_ = 0;
   std::unique_ptr<ControlActor<Event>> actor_;
+  Timer watch_timer_;  // tells the actor, so it ends first
 };
 
 }  // namespace manta::detail

@@ -57,7 +57,6 @@ std::shared_ptr<DurableStore> NodeDurables::store() {
   if (store_) return store_;
   if (closed_) throw RuntimeStopped("the runtime has been shut down: start another one");
   const auto directory = directory_.empty() ? default_directory() : directory_;
-  if (const auto parent = directory.parent_path(); !parent.empty()) std::filesystem::create_directories(parent);
   return store_ = DurableStore::open(directory.string()).value();
 }
 

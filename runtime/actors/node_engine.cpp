@@ -49,6 +49,12 @@ Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& g
   return open_rocksdb((*parent / (std::to_string(::getpid()) + "-" + std::to_string(++number))).string(), {.kind = StoreKind::kSpill});
 }
 
+std::vector<std::string> names_of_gpus() {
+  std::vector<std::string> names;
+  for (const auto& gpu : discover_gpus()) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+  return names;
+}
+
 constexpr double kMemoryShare = 0.7;  // of what is available: the rest is for the arena's pages, the driver and the system
 
 Amount memory_of(const RuntimeOptions& options) {
@@ -71,6 +77,8 @@ void check_options(const RuntimeOptions& options) {
                           "; larger values travel by the arena, which is faster");
   if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
+  if (!(options.memory_threshold > 0))
+    throw InvalidArgument("memory_threshold is " + std::to_string(options.memory_threshold) + ": give a share above 0, like 0.95; 1 for never");
   for (const auto& [name, amount] : options.resources) {
     if (name == "CPU" || name == "GPU" || name == "memory")
       throw InvalidArgument("the resource " + name + " is said by num_cpus, num_gpus, memory_bytes");
@@ -86,7 +94,7 @@ NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
   if (options.num_gpus) {
     for (std::int64_t i = 0; i < options.num_gpus->raw() / Amount::kUnit; ++i) machine.gpu_names.push_back(std::to_string(i));
   } else {
-    for (const auto& gpu : discover_gpus()) machine.gpu_names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+    machine.gpu_names = names_of_gpus();
   }
   return machine;
 }
@@ -98,9 +106,15 @@ NodeEngine::NodeEngine(const RuntimeOptions& options, Machine machine)
 
 std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
   check_options(options);
-  std::shared_ptr<NodeEngine> engine(new NodeEngine(options, look_at_machine(options)));
-  engine->start_roles();
-  return engine;
+  try {
+    std::thread([] {}).join();  // at the limit it fails here, where it can be said, and not inside CAF
+    std::shared_ptr<NodeEngine> engine(new NodeEngine(options, look_at_machine(options)));
+    engine->start_roles();
+    return engine;
+  } catch (const std::system_error& e) {
+    throw ResourceExhausted(std::string("the runtime cannot start: the system gives no more threads (") + e.what() +
+                            "): raise the limit of processes (ulimit -u), or end others");
+  }
 }
 
 void NodeEngine::start_roles() {
@@ -132,7 +146,10 @@ void NodeEngine::start_roles() {
                                    directory_.drop_owner(process);
                                    wait_graph_.drop_owner(process);
                                  },
-                                 Node::Options{.workers = options_.workers, .shared_processes = cpus, .gpu_names = machine_.gpu_names});
+                                 Node::Options{.workers = options_.workers, .shared_processes = cpus, .gpu_names = machine_.gpu_names,
+                                               .memory_threshold = options_.memory_threshold,
+                                               .memory_meter = options_.memory_meter ? options_.memory_meter : [] { return read_memory_use(); },
+                                               .find_gpus = options_.num_gpus ? nullptr : std::function(names_of_gpus)});
 }
 
 NodeEngine::~NodeEngine() { shutdown(); }
@@ -206,7 +223,7 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
   } else if (auto* durable = std::get_if<wire::DurableRequest>(&message)) {
     durables_->serve(from, std::move(*durable));
   } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
-    send(from, wire::ResourcesReport{.request = report->request, .total = total_, .available = node_->available()});
+    send(from, wire::ResourcesReport{.request = report->request, .total = node_->total(), .available = node_->available()});
   } else if (auto* waiting = std::get_if<wire::ActorWaiting>(&message)) {
     if (auto error = wait_graph_.told(*waiting, from)) send(from, wire::DeadlockFound{.waiter = waiting->waiter, .error = std::move(*error)});
   } else if (auto* request = std::get_if<wire::NameRequest>(&message)) {
@@ -218,6 +235,8 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
 }
 
 void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launcher_->send(to, wire::encode(message)); }
+
+Resources NodeEngine::total_resources() const { return node_ ? node_->total() : total_; }
 
 Resources NodeEngine::available_resources() const { return node_ ? node_->available() : Resources{}; }
 

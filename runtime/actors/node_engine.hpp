@@ -21,6 +21,7 @@ class NodeEngine final : public ProcessEngine {
   std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;
   bool remove_durable(const std::string& name) override;
   std::vector<std::string> list_durable(const std::string& prefix) override;
+  Resources total_resources() const override;
   Resources available_resources() const override;
   ObjectStoreStats object_stats() const { return node_store_->objects().stats(); }
   RuntimeStats stats() const override;

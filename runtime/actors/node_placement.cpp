@@ -38,10 +38,15 @@ void Node::on(const wire::WatchGroup& message, ProcessId from) {
 void Node::on(const wire::FindGroups& message, ProcessId from) {
   const auto& table = table_.groups();
   wire::Groups found{.request = message.request};
+  auto add = [&](const core::PlacementSpec& spec) {
+    auto& group = found.groups.emplace_back(wire::GroupInfo{.spec = spec, .placed = table.placed(spec.id)});
+    for (std::size_t i = 0; group.placed && i < spec.bundles.size(); ++i)
+      group.free.push_back(table.bundle(spec.id, static_cast<std::int32_t>(i)).available());
+  };
   if (message.name.empty()) {
-    for (auto id : table.all()) found.groups.push_back({.spec = *table.find(id), .placed = table.placed(id)});
+    for (auto id : table.all()) add(*table.find(id));
   } else if (const auto* spec = table.find(message.name)) {
-    found.groups.push_back({.spec = *spec, .placed = table.placed(spec->id)});
+    add(*spec);
   }
   router_.send(from, std::move(found));
 }
@@ -68,7 +73,11 @@ void Node::tell(const core::LeaseEffects& effects) {
   for (auto group : effects.placed)
     if (table_.groups().placed(group)) tell_watchers(group, std::nullopt);
   for (const auto& refused : effects.refused)
-    router_.send(refused.owner, wire::LeaseRefused{.purpose = refused.purpose, .error = gone(refused.group, {})});
+    router_.send(refused.owner,
+                 wire::LeaseRefused{.purpose = refused.purpose,
+                                    .error = refused.why.empty() ? gone(refused.group, {})
+                                                                 : ErrorInfo{.code = ErrorCode::kInfeasibleResources,
+                                                                             .message = "a GPU of this machine has vanished: " + refused.why}});
 }
 
 }  // namespace manta::detail

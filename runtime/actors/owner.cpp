@@ -79,6 +79,7 @@ Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHos
              ReferenceKeeper& references, Lineage& lineage, Options options)
     : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), references_(references), lineage_(lineage),
       options_(std::move(options)) {
+  timer_.start();  // later it could fail where nobody hears it
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
 }
 
@@ -251,6 +252,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   call->options = std::move(options);
   call->id = ids_.next<TaskId>();
   if (const auto* slot = CancelSlot::current()) call->parent = slot->id();
+  call->interleaves = call->record->asynchronous();
   name_producer(*call->record, Cell::Producer::kCall, call->id);
   call->actor = actor;
   if (fail_at_once(*call)) return;

@@ -37,6 +37,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable);
   void dropped(ActorId actor);
   void kill(ActorId actor);
+  std::shared_ptr<Engine> engine() const { return router_.engine(); }
   /// Whether one more task may be queued. When not, it may be as soon as room_word() changes.
   bool has_room() const { return options_.max_queued_bytes == 0 || queued_bytes_.load(std::memory_order_relaxed) < options_.max_queued_bytes; }
   std::atomic<std::uint32_t>& room_word() { return room_word_; }
@@ -155,6 +156,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);
   bool recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outcome);
+  bool recover(const std::shared_ptr<OwnedCall>& call, wire::Outcome& outcome);
+  /// `run_again`: once the lost argument is there, or at once; false when it cannot.
+  bool recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outcome, const std::function<bool(bool waits)>& run_again);
   void wait_again(OwnedTask& task, std::int64_t nanoseconds);
   void on_created(wire::ActorCreated& created);
   void abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options);

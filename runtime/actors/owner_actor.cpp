@@ -55,7 +55,8 @@ core::TaskShape Owner::shape_of(const OwnedTask& task) const {
   const auto& o = *task.options;
   return {.request = request_of(o),
           .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
-          .environment = environment_hash(o)};
+          .environment = environment_hash(o),
+          .retriable = o.max_retries != 0};
 }
 
 void Owner::on(Submitted& event) {
@@ -219,10 +220,16 @@ void Owner::on_refused(const wire::LeaseRefused& refused) {
              group && refused.error.code == ErrorCode::kCancelled) {
     task_table_.refused_all(static_cast<std::uint32_t>(refused.purpose));
     end_group(group, refused.error);
-  } else if (auto* node = task_table_.refused(static_cast<std::uint32_t>(refused.purpose))) {
-    auto& task = static_cast<OwnedTask&>(*node);
-    task.record->result->set_error(share(refused.error));
-    forget_task(task);
+  } else {
+    const auto shape = static_cast<std::uint32_t>(refused.purpose);
+    const bool all = refused.error.code == ErrorCode::kInfeasibleResources;  // no lease for any task of the shape
+    while (auto* node = task_table_.refused(shape)) {
+      auto& task = static_cast<OwnedTask&>(*node);
+      task.record->result->set_error(share(refused.error));
+      forget_task(task);
+      if (!all) break;
+    }
+    if (all) task_table_.refused_all(shape);
   }
 }
 
@@ -233,7 +240,7 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   lost_[lost.lease] = error;
   for (auto& [id, actor] : actors_)
     if (actor_table_.lease_of(id) == lost.lease) actor->last_error = error;
-  task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared}, task_effects_);
+  task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = lost.error.code == ErrorCode::kOutOfMemory}, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_);
 }
 
@@ -280,6 +287,7 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
   if (it == calls_.end()) return drop_result(outcome);
   auto call = it->second;
   if (outcome.retry && retry(*call)) return;
+  if (outcome.lost && recover(call, outcome)) return;
   calls_.erase(it);
   settle(*call, outcome);
   call->record->release_arguments();
@@ -401,7 +409,8 @@ void Owner::want(const core::TaskEffects::Want& want) {
   const auto& options = *shape_options_.at(want.shape);
   router_.send(kNodeProcess, wire::WantLeases{.purpose = want.shape, .count = want.count, .shape = shape.request,
                                               .own_process = shape.own_process,
-                                              .options = process_options(options, options.name.empty() ? "task" : options.name)});
+                                              .options = process_options(options, options.name.empty() ? "task" : options.name),
+                                              .retriable = shape.retriable});
 }
 
 void Owner::want_actor(ActorId actor, std::uint32_t count) {
@@ -412,7 +421,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
                wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
                                 .shape = request_of(o),
                                 .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
-                                .options = process_options(o, *it->second->name)});
+                                .options = process_options(o, *it->second->name), .retriable = o.max_restarts != 0});
 }
 
 void Owner::perform() {

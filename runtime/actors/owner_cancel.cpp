@@ -173,11 +173,13 @@ void Owner::isolate(OwnedTask& task) {
   const auto index = task_table_.shape_index(shape);
   shape_options_.try_emplace(index, task.options);
   task_table_.run_in(index, task);
+  if (task.short_of_memory) arm_retry(task);
 }
 
 void Owner::arm_retry(const OwnedTask& task) {
-  const auto& backoff = task.options->backoff;
-  const double retries = task.crashes + task.failures - 1;
+  constexpr Backoff kForMemory{.initial = std::chrono::seconds(1)};  // others need time to end
+  const auto& backoff = task.backs_off ? task.options->backoff : kForMemory;
+  const double retries = std::max(0, task.crashes + task.failures - 1);
   const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
   const auto wait = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, static_cast<double>(backoff.max.count()))));
   timer_.at(SteadyClock::now() + wait, [this, id = task.id] { actor_->tell(RetryDue{id}); });
@@ -197,11 +199,15 @@ void Owner::on(RetryDue& event) {
 void Owner::settle_crashed(OwnedTask& task, ErrorCode code) {
   if (!tasks_.contains(task.id)) return;  // its result came after all
   const auto cause = lost_[task.lease];
+  if (cause && cause->code == ErrorCode::kOutOfMemory) code = cause->code;
   const std::string last = cause ? cause->message : "was lost";
   const std::string message =
       code == ErrorCode::kTaskPoisoned
           ? "it ended " + std::to_string(task.own_deaths) + " worker processes by its own doing, the last one " + last +
                 ": it is not tried again; fix the task, the worker's output may say more"
+      : code == ErrorCode::kOutOfMemory
+          ? "its worker process " + last + " (attempt " + std::to_string(task.crashes + task.failures) +
+                ", the last): say what it needs by memory_bytes so that less runs beside it, run less at once, or make it smaller"
           : "its worker process died in each of " + std::to_string(task.crashes) + " attempts, the last time as it " + last +
                 ": look at the worker's output";
   task.record->result->set_error(share({.code = code, .message = message, .where = label(task, task.id)}));

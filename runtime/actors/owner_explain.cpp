@@ -79,7 +79,7 @@ void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
   const auto place = actor_table_.place_of(call);
   report.ahead = place.ahead;
   report.sent = place.sent;
-  if (place.first && place.first != &call) report.first_ahead = static_cast<const OwnedCall*>(place.first)->record->result;
+  if (place.first) report.first_ahead = static_cast<const OwnedCall*>(place.first)->record->result;
   report.actor_state = actor_table_.state(call.actor);
   if (const auto lease = leases_.find(actor_table_.lease_of(call.actor)); lease != leases_.end()) report.process = lease->second.worker;
   const auto known = actors_.find(call.actor);

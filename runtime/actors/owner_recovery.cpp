@@ -4,24 +4,24 @@
 
 namespace manta::detail {
 
-/// Puts what was made again in the lost object's place, then lets the task go on.
+/// Puts what was made again in the lost object's place, then lets the task or call go on.
 class Owner::RebuildWaiter final : public Cell::Waiter {
  public:
-  RebuildWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedTask> task, std::size_t index, std::shared_ptr<StoredObject> lost,
+  RebuildWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index, std::shared_ptr<StoredObject> lost,
                 std::weak_ptr<Cell> made)
-      : owner_(std::move(owner)), task_(std::move(task)), index_(index), lost_(std::move(lost)), made_(std::move(made)) {}
+      : owner_(std::move(owner)), work_(std::move(work)), index_(index), lost_(std::move(lost)), made_(std::move(made)) {}
   void settled() override {
     auto owner = owner_.lock();
     auto made = made_.lock();
     if (!owner || !made) return;
     auto adopted = static_cast<RecoverableObject&>(*lost_).adopt(*made);
     auto error = adopted ? nullptr : std::make_shared<const ErrorInfo>(adopted.error());
-    owner->actor_->tell(ArgumentSettled{task_, std::move(error), index_});
+    owner->actor_->tell(ArgumentSettled{work_, std::move(error), index_});
   }
 
  private:
   std::weak_ptr<Owner> owner_;
-  std::shared_ptr<OwnedTask> task_;
+  std::shared_ptr<OwnedWork> work_;
   std::size_t index_;
   std::shared_ptr<StoredObject> lost_;
   std::weak_ptr<Cell> made_;
@@ -55,20 +55,30 @@ void Owner::wait_again(OwnedTask& task, std::int64_t nanoseconds) {
 }
 
 bool Owner::recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outcome) {
-  const auto& refs = task->record->refs;
+  return recover(task, outcome, [this, &task, &outcome](bool waits) {
+    waits ? wait_again(*task, outcome.nanoseconds) : task_table_.returned(*task, task_effects_);
+    return true;
+  });
+}
+
+bool Owner::recover(const std::shared_ptr<OwnedCall>& call, wire::Outcome& outcome) {
+  return recover(call, outcome, [this, &call](bool waits) {  // it had not begun, so this is no second time
+    call->unresolved = waits ? 1 : 0;
+    return actor_table_.again(*call, actor_effects_);
+  });
+}
+
+bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outcome, const std::function<bool(bool waits)>& run_again) {
+  const auto& refs = work->record->refs;
   std::size_t index = 0;
   std::shared_ptr<StoredObject> lost;
   for (; index < refs.size() && !lost; ++index)
     if (auto encoded = encode_cell(*refs[index]); encoded && encoded->stored && encoded->stored->id() == outcome.lost.value)
       lost = encoded->stored;
-  if (!lost) {  // made again meanwhile, for somebody else
-    if (refs.empty()) return false;
-    task_table_.returned(*task, task_effects_);
-    return true;
-  }
+  if (!lost) return !refs.empty() && run_again(false);  // made again meanwhile, for somebody else
   if (const auto cell = refs[index - 1]; cell->forget_stored(outcome.lost.value)) {
-    wait_again(*task, outcome.nanoseconds);
-    argument_settled(task, index - 1, cell);
+    if (!run_again(true)) return false;
+    argument_settled(work, index - 1, cell);
     return true;
   }
   auto* object = dynamic_cast<RecoverableObject*>(lost.get());
@@ -78,8 +88,8 @@ bool Owner::recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outco
     outcome.result = made.error();
     return false;
   }
-  wait_again(*task, outcome.nanoseconds);
-  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), task, index - 1, lost, *made));
+  if (!run_again(true)) return false;
+  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), work, index - 1, lost, *made));
   return true;
 }
 

@@ -102,6 +102,12 @@ std::shared_ptr<Cell> PlacementClient::watch(GroupId group) {
 void PlacementClient::remove(GroupId group) { router_.send(kNodeProcess, wire::RemoveGroup{group}); }
 
 std::vector<GroupHandle> PlacementClient::find(const std::string& name) {
+  std::vector<GroupHandle> found;
+  for (const auto& group : ask(name)) found.push_back({.id = group.spec.id, .options = options_of(group.spec)});
+  return found;
+}
+
+std::vector<wire::GroupInfo> PlacementClient::ask(const std::string& name) {
   auto question = std::make_shared<Question>();
   std::uint64_t number = 0;
   {
@@ -112,9 +118,7 @@ std::vector<GroupHandle> PlacementClient::find(const std::string& name) {
   }
   router_.send(kNodeProcess, wire::FindGroups{.request = number, .name = name});
   while (question->answered.load(std::memory_order_acquire) == 0) futex_wait(question->answered, 0, std::nullopt);
-  std::vector<GroupHandle> found;
-  for (const auto& group : question->answer.groups) found.push_back({.id = group.spec.id, .options = options_of(group.spec)});
-  return found;
+  return std::move(question->answer.groups);
 }
 
 void PlacementClient::deliver(const wire::GroupPlaced& placed) {

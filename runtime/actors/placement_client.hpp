@@ -23,6 +23,8 @@ class PlacementClient {
   std::shared_ptr<Cell> watch(GroupId group);
   void remove(GroupId group);
   std::vector<GroupHandle> find(const std::string& name);
+  /// All, or that of the name, as the node knows them now; waits for its answer.
+  std::vector<wire::GroupInfo> ask(const std::string& name);
 
   void deliver(const wire::GroupPlaced& placed);
   void deliver(wire::Groups groups);

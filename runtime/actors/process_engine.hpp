@@ -36,6 +36,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   Resources total_resources() const override { return total_; }
 
   // Router.
+  std::shared_ptr<Engine> engine() override { return shared_from_this(); }
   ProcessId self() const override { return self_; }
   void send(ProcessId to, wire::Message message) override;
 

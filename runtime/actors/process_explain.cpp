@@ -40,7 +40,10 @@ std::string ProcessEngine::explain(Cell& cell, int depth, int& left) {
   if (cell.settled()) return settled();
   using Stage = WorkReport::Stage;
   const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
-  const ReportScene scene{.self = self_, .free = needs ? available_resources() : Resources{}, .total = total_, .now = SteadyClock::now()};
+  ReportScene scene{.self = self_, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};
+  if (needs && report.request.group)
+    for (auto& group : placements_.ask({}))
+      if (group.spec.id == report.request.group) scene.bundles = std::move(group.free);
   return in_words(report, scene, [this, depth, &left](Cell& next) { return explain(next, depth + 1, left); });
 }
 

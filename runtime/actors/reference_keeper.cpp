@@ -36,21 +36,38 @@ class ReferenceKeeper::BorrowedCell final : public Cell {
   Borrow borrow;
 };
 
-/// Bytes in the store that go when the object's owner does.
+/// Bytes in the store that go when the object's owner does; when they are lost, the owner is asked to make them again.
 class ReferenceKeeper::BorrowedStored final : public StoredObject {
  public:
   BorrowedStored(std::shared_ptr<StoredObject> bytes, std::weak_ptr<ReferenceKeeper> keeper, core::ReferenceId id)
       : bytes_(std::move(bytes)), keeper_(std::move(keeper)), id_(id) {}
-  std::uint64_t id() const noexcept override { return bytes_->id(); }
-  std::uint64_t size() const noexcept override { return bytes_->size(); }
+  std::uint64_t id() const noexcept override { return bytes()->id(); }
+  std::uint64_t size() const noexcept override { return bytes()->size(); }
   Result<Buffer> open() override {
-    auto opened = bytes_->open();
-    if (opened) return opened;
-    const auto keeper = keeper_.lock();
-    return keeper && keeper->is_gone(maker_of(id_)) ? owner_died(id_) : opened.error();
+    while (true) {
+      const auto now = bytes();
+      auto opened = now->open();
+      if (opened) return opened;
+      const auto keeper = keeper_.lock();
+      if (keeper && keeper->is_gone(maker_of(id_))) return owner_died(id_);
+      if (!keeper || opened.error().code != ErrorCode::kObjectLost) return opened;
+      auto made = keeper->ask_to_rebuild(id_, ObjectId{now->id()});
+      if (!made) return made.error();
+      auto value = (*made)->encoded(~std::uint64_t{0}, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
+        return ErrorInfo{.code = ErrorCode::kObjectLost};
+      });
+      if (!value || !value->stored) return value ? Result<Buffer>(value->bytes) : Result<Buffer>(value.error());
+      std::lock_guard lock(mutex_);
+      bytes_ = value->stored;
+    }
   }
 
  private:
+  std::shared_ptr<StoredObject> bytes() const {
+    std::lock_guard lock(mutex_);
+    return bytes_;
+  }
+  mutable std::mutex mutex_;  // guards bytes_
   std::shared_ptr<StoredObject> bytes_;
   std::weak_ptr<ReferenceKeeper> keeper_;
   core::ReferenceId id_;
@@ -200,7 +217,10 @@ void ReferenceKeeper::deliver(ProcessId from, const wire::ReferenceUpdates& upda
     perform(effects, unused);
   }
   for (const auto& update : updates.list)
-    if (update.operation == core::ReferenceOperation::kFetch) serve_fetch(from, update.id);
+    if (update.operation == core::ReferenceOperation::kFetch)
+      serve_fetch(from, update.id);
+    else if (update.operation == core::ReferenceOperation::kRebuild)
+      serve_rebuild(from, update.id, ObjectId{static_cast<std::uint64_t>(update.units)});
 }
 
 void ReferenceKeeper::process_gone(ProcessId process) {
@@ -220,6 +240,9 @@ void ReferenceKeeper::process_gone(ProcessId process) {
     perform(effects, unused);
   }
   for (auto& [cell, id] : orphans) cell->set_error(std::make_shared<const ErrorInfo>(owner_died(id)));
+  for (auto& cell : take_rebuilds([process](core::ReferenceId id) { return maker_of(id) == process; }))
+    cell->set_error(std::make_shared<const ErrorInfo>(
+        ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "the process that made it has ended while it made it again: make the object again"}));
 }
 
 void ReferenceKeeper::fetch(BorrowedCell& cell) {
@@ -279,14 +302,18 @@ void ReferenceKeeper::deliver(ProcessId from, wire::ObjectSettled settled) {
     const auto it = borrowed_.find(id);
     if (it != borrowed_.end() && it->second.kind == ReferenceKind::kObject) target = it->second.target.lock();
   }
-  auto* cell = static_cast<Cell*>(target.get());
-  if (!cell) return;  // nobody waits any more
-  if (auto* error = std::get_if<ErrorInfo>(&settled.outcome.result))
-    cell->set_error(std::make_shared<const ErrorInfo>(std::move(*error)));
-  else if (value && value->stored)
-    cell->set_stored(std::make_shared<BorrowedStored>(store_.borrowed(value->stored, value->stored_size), weak_from_this(), id), of(*value));
-  else if (value)
-    cell->set_bytes(std::move(value->bytes), of(*value));
+  auto settle = [&](Cell& cell, std::shared_ptr<StoredObject> stored) {
+    if (auto* error = std::get_if<ErrorInfo>(&settled.outcome.result))
+      cell.set_error(std::make_shared<const ErrorInfo>(*error));
+    else if (value && value->stored)
+      cell.set_stored(std::move(stored), of(*value));
+    else if (value)
+      cell.set_bytes(value->bytes, of(*value));
+  };
+  const auto bytes = value && value->stored ? store_.borrowed(value->stored, value->stored_size) : nullptr;
+  for (auto& cell : take_rebuilds([id](core::ReferenceId each) { return each == id; })) settle(*cell, bytes);
+  if (auto* cell = static_cast<Cell*>(target.get()))  // else nobody waits any more
+    settle(*cell, bytes ? std::make_shared<BorrowedStored>(bytes, weak_from_this(), id) : nullptr);
 }
 
 std::shared_ptr<void> ReferenceKeeper::lent(core::ReferenceId id) const {
@@ -312,8 +339,12 @@ ReferenceKeeper::Counts ReferenceKeeper::counts() const {
 }
 
 void ReferenceKeeper::close() {
-  std::lock_guard lock(mutex_);
-  closed_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  for (auto& cell : take_rebuilds([](core::ReferenceId) { return true; }))
+    cell->set_error(std::make_shared<const ErrorInfo>(ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
 }
 
 }  // namespace manta::detail

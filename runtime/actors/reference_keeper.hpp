@@ -7,6 +7,7 @@
 // Receiving: `incoming` is called for each value of a message in the order of arrival, before anything else looks at it.
 // What it then holds is given back when the last copy goes, whatever becomes of the message.
 #include <functional>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -90,6 +91,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   class BorrowedCell;
   class BorrowedStored;
   class FetchWaiter;
+  class RebuildWaiter;
   struct Lent {
     ReferenceKind kind{};
     std::shared_ptr<void> target{};
@@ -113,6 +115,10 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   void serve_fetch(ProcessId to, core::ReferenceId id);
   void answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell);
   void answer(ProcessId to, core::ReferenceId id, Cell& cell);
+  // reference_rebuild.cpp
+  Result<std::shared_ptr<Cell>> ask_to_rebuild(core::ReferenceId id, ObjectId lost);
+  void serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost);
+  std::vector<std::shared_ptr<Cell>> take_rebuilds(const std::function<bool(core::ReferenceId)>& which);
 
   const ProcessId self_;
   IdSource& ids_;
@@ -126,6 +132,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   std::unordered_map<core::ReferenceId, Lent> lent_;
   std::unordered_map<core::ReferenceId, Borrowed> borrowed_;
   std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
+  std::multimap<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
   bool closed_ = false;
 };
 

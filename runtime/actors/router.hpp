@@ -4,6 +4,8 @@
 
 namespace manta::detail {
 
+class Engine;
+
 class Router {
  public:
   virtual ~Router() = default;
@@ -11,6 +13,8 @@ class Router {
   /// To a process; to this one it is handed over as it is. A message to a process that is gone is dropped: the node tells
   /// everybody concerned.
   virtual void send(ProcessId to, wire::Message message) = 0;
+  /// Of this process.
+  virtual std::shared_ptr<Engine> engine() { return nullptr; }
 };
 
 }  // namespace manta::detail

@@ -152,9 +152,12 @@ void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
       work(*self);
     });
   } catch (const std::system_error& e) {
-    log(LogLevel::kWarning, std::string("no more threads for the pool: ") + e.what());
+    if (!std::exchange(short_of_threads_, true))
+      log(LogLevel::kWarning, std::string("no more threads for the pool, so what waits takes longer: ") + e.what());
+    watch_wanted_.notify_one();  // it tries again
     return;
   }
+  short_of_threads_ = false;
   ++active_;
   self->coming = true;
   ++coming_;

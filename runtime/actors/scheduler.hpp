@@ -85,6 +85,7 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   std::size_t coming_ = 0;                      // of these, started or woken and not at the queue yet
   std::uint64_t moves_ = 0;                     // jobs taken so far
   bool stopping_ = false;
+  bool short_of_threads_ = false;               // said once, until there is one again
   std::atomic<std::size_t> queued_{0};
   std::atomic<int> looking_{0};                 // threads that spin before they sleep
   std::condition_variable watch_wanted_;

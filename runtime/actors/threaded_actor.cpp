@@ -88,6 +88,7 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
     bool behind = has_outcomes();
     if (behind && caller != outcomes_to_) relieve(), behind = false;
     in_actor_ = true;
+    streams_ = &actor_.open_streams_;
     actor_.lend(0, 1);
     auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind ? shared_from_this() : nullptr);
     actor_.lend(0, -1);
@@ -298,6 +299,7 @@ void ThreadedActor::end() {
     for (auto& group : groups_) group.due.clear();
   }
   for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
+  open_streams_.clear();
   object_.reset();
   {
     std::lock_guard lock(host_.mutex_);

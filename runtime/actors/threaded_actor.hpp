@@ -7,6 +7,7 @@
 // begin in the order of arrival. The object ends on the last lane to leave. Made by WorkerHost; thread-safe.
 #include <set>
 
+#include "runtime/actor_streams.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
@@ -56,6 +57,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   const wire::LeaseInfo lease_info_;
   caf::actor_system* system_ = nullptr;
   std::shared_ptr<void> object_;               // written before any call begins, and after the last
+  ActorStreams open_streams_;                  // its coroutines refer to the object
   std::mutex mutex_;
   std::vector<Group> groups_;                  // guarded by mutex_, like what follows; the first has no name
   std::vector<std::shared_ptr<Lane>> lanes_;

@@ -9,14 +9,22 @@ namespace manta::detail {
 void Timer::at(SteadyClock::time_point when, std::function<void()> what) {
   std::lock_guard lock(mutex_);
   if (stopped_) return;
+  if (!thread_.joinable()) start_thread();
   heap_.push_back({when, std::move(what)});
   std::push_heap(heap_.begin(), heap_.end(), Entry::later);
-  if (!thread_.joinable())
-    thread_ = std::thread([this] {
-      ::pthread_setname_np(::pthread_self(), "manta-timer");
-      loop();
-    });
   if (heap_.front().when == when) changed_.notify_one();
+}
+
+void Timer::start() {
+  std::lock_guard lock(mutex_);
+  if (!stopped_ && !thread_.joinable()) start_thread();
+}
+
+void Timer::start_thread() {
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "manta-timer");
+    loop();
+  });
 }
 
 void Timer::stop() {

@@ -1,5 +1,6 @@
 #pragma once
-// Timer: calls back at a time, from a thread of its own that is started at the first use and sleeps until the next is due.
+// Timer: calls back at a time, from a thread of its own that sleeps until the next is due. It is started at the first use, or
+// by start(), after which at() cannot fail.
 // Callbacks must be short and not throw. Thread-safe. What is not due when it ends is dropped.
 #include <condition_variable>
 #include <functional>
@@ -17,6 +18,8 @@ class Timer {
   ~Timer() { stop(); }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
+  /// Throws std::system_error when the system gives no thread.
+  void start();
   void at(SteadyClock::time_point when, std::function<void()> what);
   /// Waits for the callback that is running; later calls of at() do nothing. Not to be called by a callback.
   void stop();
@@ -27,6 +30,7 @@ class Timer {
     std::function<void()> what;
     static bool later(const Entry& a, const Entry& b) { return a.when > b.when; }
   };
+  void start_thread();
   void loop();
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

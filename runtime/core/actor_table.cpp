@@ -24,11 +24,17 @@ ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
   const auto it = actors_.find(call.actor);
   if (it == actors_.end()) return {};
   const auto& [sent, waiting] = std::tie(it->second.in_flight, it->second.waiting);
-  CallPlace place{.first = sent.empty() ? (waiting.empty() ? nullptr : waiting.front()) : sent.front()};
+  CallPlace place;
+  auto count = [&place](const CallNode* each) {
+    ++place.ahead;
+    if (!place.first) place.first = each;
+  };
   const auto found = std::find(sent.begin(), sent.end(), &call);
   place.sent = found != sent.end();
-  place.ahead = static_cast<std::size_t>(found - sent.begin());
-  if (!place.sent) place.ahead += static_cast<std::size_t>(std::find(waiting.begin(), waiting.end(), &call) - waiting.begin());
+  for (auto each = sent.begin(); each != found; ++each)
+    if (!(*each)->interleaves) count(*each);
+  if (!place.sent)
+    for (auto each = waiting.begin(); each != waiting.end() && *each != &call; ++each) count(*each);
   return place;
 }
 

@@ -23,6 +23,7 @@ struct CallNode {
   std::uint32_t unresolved = 0;
   int crashes = 0;
   bool unwanted = false;  ///< its ref is settled without it: never runs again
+  bool interleaves = false;  ///< a coroutine: while it waits, others run
 };
 
 enum class CallFailure : std::uint8_t { kActorDied, kUnavailable, kCreationFailed };
@@ -101,8 +102,8 @@ class ActorTable {
   ActorState state(ActorId actor) const;
   struct CallPlace {
     bool sent = false;                ///< it has left for the actor
-    std::size_t ahead = 0;            ///< calls of this owner that were made before it and are not done
-    const CallNode* first = nullptr;  ///< the first of all
+    std::size_t ahead = 0;            ///< calls of this owner that were made before it, are not done and hold it up
+    const CallNode* first = nullptr;  ///< the first of these; null: none
   };
   CallPlace place_of(const CallNode& call) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place

@@ -32,6 +32,8 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
   auto it = std::find_if(waiting_.begin(), waiting_.end(), same);
   if (request.count && request.shape.group && !groups_.find(request.shape.group)) {
     effects.refused.push_back({request.owner, request.purpose, request.shape.group});
+  } else if (const auto why = request.count ? why_lost(request.shape) : std::string(); !why.empty()) {
+    effects.refused.push_back({request.owner, request.purpose, {}, why});
   } else if (it == waiting_.end()) {
     if (request.count)
       waiting_.insert(request.nested ? waiting_.begin() : waiting_.end(), {.request = request, .arrival = ++arrivals_});
@@ -41,6 +43,27 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
     waiting_.erase(it);
   }
   grant_what_fits(effects);
+}
+
+std::string LeaseTable::why_lost(const ResourceRequest& shape) const {
+  if (!lost_something_ || shape.group || !at_start_.why_infeasible(shape).empty()) return {};
+  return ledger_.why_infeasible(shape);
+}
+
+std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
+  ledger_.lose_gpu(id);
+  groups_.lose_gpu(id);
+  lost_something_ = true;
+  std::erase_if(waiting_, [&](const Waiting& each) {
+    const auto why = each.places ? std::string() : why_lost(each.request.shape);
+    if (!why.empty()) effects.refused.push_back({each.request.owner, each.request.purpose, {}, why});
+    return !why.empty();
+  });
+  std::vector<LeaseId> holders;
+  for (const auto& [lease, held] : leases_)
+    if (std::find(held.grant.gpu_ids.begin(), held.grant.gpu_ids.end(), id) != held.grant.gpu_ids.end()) holders.push_back(lease);
+  std::sort(holders.begin(), holders.end());
+  return holders;
 }
 
 bool LeaseTable::add_group(const PlacementSpec& spec, LeaseEffects& effects) {
@@ -121,7 +144,7 @@ bool LeaseTable::grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effe
     --entry.request.count;
     Lease lease{.id = ids_->next<LeaseId>(), .owner = entry.request.owner, .purpose = entry.request.purpose,
                 .grant = std::move(*grant), .own_process = entry.request.own_process,
-                .for_life = entry.request.for_life};
+                .for_life = entry.request.for_life, .retriable = entry.request.retriable};
     effects.granted.push_back(lease);
     leases_.emplace(lease.id, std::move(lease));
   }

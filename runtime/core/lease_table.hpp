@@ -28,6 +28,7 @@ struct LeaseRequest {
   bool own_process = false;
   bool nested = false;    ///< of a worker process: running work may be waiting for it
   bool for_life = false;  ///< an actor's: not given back soon
+  bool retriable = false; ///< what runs under it may run again
 };
 
 struct Lease {
@@ -37,6 +38,7 @@ struct Lease {
   Grant grant{};
   bool own_process = false;
   bool for_life = false;
+  bool retriable = false;
   bool blocked = false;   ///< the work under it waits for something
 };
 
@@ -45,6 +47,7 @@ struct LeaseEffects {
     ProcessId owner;
     Purpose purpose;
     GroupId group;  ///< that is not there, or is removed
+    std::string why{};  ///< not empty: it cannot be had any more
   };
   std::vector<Lease> granted{};
   std::vector<Refused> refused{};
@@ -55,7 +58,7 @@ class LeaseTable {
  public:
   static constexpr int kMaxPassedOver = 64;
 
-  LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), ids_(&ids) {}
+  LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), at_start_(ledger_), ids_(&ids) {}
 
   /// Sets how many leases the owner wants for a purpose, beyond those it has: 0 withdraws the request.
   void want(const LeaseRequest& request, LeaseEffects& effects);
@@ -64,6 +67,10 @@ class LeaseTable {
   void set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects);
   /// The owner's process is gone: its requests are dropped; returns the leases it held, which stay until released.
   std::vector<LeaseId> drop_owner(ProcessId owner, LeaseEffects& effects);
+
+  /// A GPU is gone for good. Returns the leases that hold it. What the machine could give with it and cannot without is refused,
+  /// now and later.
+  std::vector<LeaseId> lose_gpu(int id, LeaseEffects& effects);
 
   /// A placement group gets in line. False when there is one of that id or name.
   bool add_group(const PlacementSpec& spec, LeaseEffects& effects);
@@ -92,8 +99,11 @@ class LeaseTable {
   void keep_for(const Waiting& entry, Kept& kept) const;
   ResourceLedger later(GroupId group, std::int32_t bundle) const;
   std::optional<Grant> acquire(const ResourceRequest& shape, const Kept& kept);
+  std::string why_lost(const ResourceRequest& shape) const;
 
   ResourceLedger ledger_;
+  ResourceLedger at_start_;
+  bool lost_something_ = false;
   PlacementTable groups_{};
   IdSource* ids_;
   std::deque<Waiting> waiting_{};

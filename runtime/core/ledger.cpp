@@ -110,6 +110,10 @@ void ResourceLedger::reclaim_cpus(Grant& grant) {
   if (std::exchange(grant.cpus_lent, false)) cpus_free_ -= grant.amounts.cpus;
 }
 
+void ResourceLedger::lose_gpu(int id) {
+  std::erase_if(gpus_, [id](const Gpu& gpu) { return gpu.id == id; });
+}
+
 Resources ResourceLedger::total() const {
   Amount gpus;
   for (const auto& gpu : gpus_) gpus += gpu.all;

@@ -52,6 +52,8 @@ class ResourceLedger {
   void lend_cpus(Grant& grant);
   /// The holder goes on: it takes its CPUs back at once, even when that leaves less than none for a while.
   void reclaim_cpus(Grant& grant);
+  /// It is gone: nobody gets it any more, and who holds it gives nothing back of it.
+  void lose_gpu(int id);
 
   Resources total() const;
   Resources available() const;  ///< may be negative for CPU after reclaim_cpus

@@ -91,6 +91,11 @@ void PlacementTable::release(const Grant& grant, ResourceLedger& machine) {
 void PlacementTable::lend_cpus(Grant& grant) { used(grant)->ledger.lend_cpus(grant); }
 void PlacementTable::reclaim_cpus(Grant& grant) { used(grant)->ledger.reclaim_cpus(grant); }
 
+void PlacementTable::lose_gpu(int id) {
+  for (auto& [group, state] : groups_)
+    for (auto& bundle : state.bundles) bundle.ledger.lose_gpu(id);
+}
+
 void PlacementTable::give_back_if_unused(BundleState& bundle, ResourceLedger& machine) {
   if (bundle.leases == 0 && std::exchange(bundle.held, false)) machine.release(bundle.grant);
 }

@@ -44,6 +44,7 @@ class PlacementTable {
   void release(const Grant& grant, ResourceLedger& machine);
   void lend_cpus(Grant& grant);
   void reclaim_cpus(Grant& grant);
+  void lose_gpu(int id);  ///< see ResourceLedger
   /// Gives back the bundles that nobody uses; the others follow.
   void remove(GroupId group, ResourceLedger& machine);
 

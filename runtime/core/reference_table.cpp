@@ -69,7 +69,8 @@ void ReferenceTable::deliver(ProcessId from, const ReferenceUpdate& update, Refe
           return add(update.id, from, update.process, update.units - each.units, effects);
       return;
     }
-    case ReferenceOperation::kFetch: return;
+    case ReferenceOperation::kFetch:
+    case ReferenceOperation::kRebuild: return;
   }
 }
 

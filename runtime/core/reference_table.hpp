@@ -26,6 +26,7 @@ enum class ReferenceOperation : std::uint8_t {
   kRecount,    ///< from the owner: how many units of the dead `process` have you got?
   kRecounted,  ///< the answer
   kFetch,      ///< to the owner: send me the value when it is there (the table has no part in it)
+  kRebuild,    ///< to the owner: what I got, the stored object `units`, is lost: make it again and send me that (no part either)
 };
 struct ReferenceUpdate {
   ReferenceOperation operation{};

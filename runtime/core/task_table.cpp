@@ -127,13 +127,15 @@ bool TaskTable::failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& ef
 }
 
 void TaskTable::retry(TaskNode& task, TaskEffects& effects) {
-  if (!task.backs_off) return make_ready(task, true);
+  if (!task.backs_off && !task.short_of_memory) return make_ready(task, true);
   task.state = TaskState::kWaitingForRetry;
   effects.back_off.push_back(&task);
 }
 
 void TaskTable::retry_due(TaskNode& task) {
-  if (task.state == TaskState::kWaitingForRetry) make_ready(task, true);
+  if (task.state != TaskState::kWaitingForRetry) return;
+  task.short_of_memory = false;
+  make_ready(task, true);
 }
 
 void TaskTable::returned(TaskNode& task, TaskEffects&) {
@@ -155,11 +157,12 @@ void TaskTable::spawns(LeaseId lease) {
 void TaskTable::run_in(std::uint32_t shape, TaskNode& task) {
   if (task.state != TaskState::kWaitingForRetry) return;
   task.shape = shape;
-  make_ready(task, true);
+  if (!task.short_of_memory) make_ready(task, true);
 }
 
 void TaskTable::crash(TaskNode& task, Loss loss, TaskEffects& effects) {
   const bool may_run_again = task.max_retries != 0;  // 0 promises at most once
+  task.short_of_memory = loss.for_memory;
   if (loss.shared && may_run_again && !shapes_[task.shape].shape.own_process) {
     task.state = TaskState::kWaitingForRetry;
     effects.isolate.push_back(&task);

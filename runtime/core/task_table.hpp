@@ -41,6 +41,7 @@ struct TaskNode {
   bool suspect = false;            ///< lost in a batch, which may be its doing: from now on it runs alone
   bool unwanted = false;           ///< its ref is settled without it (cancelled, deadline): never runs again
   bool backs_off = false;          ///< waits before each retry, as the owner's clock says
+  bool short_of_memory = false;    ///< its worker was ended to save memory: waits before it runs again
   std::uint8_t own_deaths = 0;     ///< workers that it ended by its own doing: a fault, abort, exit
   std::uint16_t failures = 0;      ///< errors of its own after which it ran again
   LeaseId lease{};                 ///< that it runs under, or ran under last
@@ -74,6 +75,7 @@ struct TaskShape {
   ResourceRequest request{};
   bool own_process = false;
   std::uint64_t environment = 0;  ///< tasks with different environments of their own never share
+  bool retriable = true;          ///< may run again when its worker is ended
   auto operator<=>(const TaskShape&) const = default;
   bool operator==(const TaskShape&) const = default;
 };
@@ -132,12 +134,13 @@ class TaskTable {
   struct Loss {
     bool own_doing = false;  ///< what ran in the process ended it
     bool shared = false;     ///< it had other leases too: whose doing it was is not known
+    bool for_memory = false; ///< the node ended it to save memory
   };
   /// The lease's worker died. A task that was alone there counts a crash. Which one of a batch ran is not known, as
   /// results are told in groups: nobody is charged, and each goes alone from now on. Nor is anybody charged for a process
   /// that several leases shared: each goes on in a process of its own, where the next death has one possible cause.
   void lease_lost(LeaseId lease, Loss loss, TaskEffects& effects);
-  /// The task runs under another shape from now on.
+  /// The task runs under another shape from now on; one that is short of memory only after its back-off.
   void run_in(std::uint32_t shape, TaskNode& task);
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);

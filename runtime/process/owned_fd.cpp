@@ -10,9 +10,10 @@ namespace manta {
 
 ErrorInfo system_error(const char* what, int error) {
   std::string text = std::string(what) + " failed: " + std::generic_category().message(error);
-  if (error == EMFILE || error == ENFILE) text += "; raise the limit of open files (ulimit -n)";
-  if (error == EAGAIN || error == ENOMEM) text += "; raise the limit of processes (ulimit -u) or free memory";
-  return {.code = ErrorCode::kIoError, .message = std::move(text)};
+  const bool files = error == EMFILE || error == ENFILE, memory = error == EAGAIN || error == ENOMEM;
+  if (files) text += "; raise the limit of open files (ulimit -n)";
+  if (memory) text += "; raise the limit of processes (ulimit -u) or free memory";
+  return {.code = files || memory ? ErrorCode::kResourceExhausted : ErrorCode::kIoError, .message = std::move(text)};
 }
 
 Result<FdPair> make_pipe() {

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <iterator>
 #include <memory>
@@ -67,6 +68,13 @@ std::optional<std::uint64_t> process_start_ticks(pid_t pid) {
   const auto fields = stat_fields(pid);
   if (fields.size() <= kStartTime) return std::nullopt;
   return std::stoull(fields[kStartTime]);
+}
+
+std::uint64_t resident_bytes(pid_t pid) {
+  std::istringstream fields(read_file("/proc/" + std::to_string(pid) + "/statm"));
+  std::uint64_t size = 0, resident = 0;
+  fields >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 bool is_running(pid_t pid) {

@@ -23,6 +23,9 @@ std::vector<std::string> program_arguments();
 /// no such process.
 std::optional<std::uint64_t> process_start_ticks(pid_t pid);
 
+/// Memory of the process in RAM, shared pages too; 0 if there is no such process.
+std::uint64_t resident_bytes(pid_t pid);
+
 /// True while the process exists and is not a zombie.
 bool is_running(pid_t pid);
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <system_error>
 
 #include "runtime/base/log.hpp"
 #include "runtime/process/process_info.hpp"
@@ -135,7 +136,14 @@ Result<std::unique_ptr<Zygote>> Zygote::start(ZygoteOptions options) {
   pair->second.reset();
   std::unique_ptr<Zygote> zygote(new Zygote(std::move(options), std::move(pair->first), *pid));
   if (auto greeted = zygote->handshake(); !greeted) return greeted.error();
-  zygote->watcher_ = std::thread([self = zygote.get()] { self->watch(); });
+  try {
+    zygote->watcher_ = std::thread([self = zygote.get()] { self->watch(); });
+  } catch (const std::system_error& e) {
+    ::kill(zygote->pid_, SIGKILL);
+    reap(zygote->pid_);
+    zygote->ended_ = true;
+    return system_error("starting a thread", e.code().value());
+  }
   ::pthread_setname_np(zygote->watcher_.native_handle(), "manta-zygote");
   return zygote;
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace manta {
 
@@ -43,28 +44,30 @@ struct CgroupNames {
 constexpr CgroupNames kVersion2{"/memory.max", "/memory.current", "inactive_file "};
 constexpr CgroupNames kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file "};
 
-std::uint64_t headroom_of(const std::string& folder, const CgroupNames& names) {
+/// Nothing for a folder without a limit.
+std::optional<MemoryUse> use_of(const std::string& folder, const CgroupNames& names) {
   const auto limit = read_number(folder + names.limit);
   const auto usage = read_number(folder + names.usage);
-  if (!limit || !usage) return kUnlimited;
+  if (!limit || !usage) return std::nullopt;
   const auto reclaimable = read_field(folder + "/memory.stat", names.reclaimable).value_or(0);
-  const auto used = *usage - std::min(*usage, reclaimable);
-  return *limit - std::min(*limit, used);
+  return MemoryUse{.used_bytes = *usage - std::min(*usage, reclaimable), .total_bytes = *limit};
 }
 
-/// The least headroom of `path` and all its ancestors below `mount`.
-std::uint64_t headroom_along(const std::string& mount, std::string path, const CgroupNames& names) {
-  std::uint64_t least = headroom_of(mount, names);
+/// Of `path` and all its ancestors below `mount`, those with a limit.
+void uses_along(const std::string& mount, std::string path, const CgroupNames& names, std::vector<MemoryUse>& uses) {
+  auto add = [&](const std::string& folder) {
+    if (auto use = use_of(folder, names)) uses.push_back(*use);
+  };
+  add(mount);
   while (path.size() > 1) {
-    least = std::min(least, headroom_of(mount + path, names));
+    add(mount + path);
     path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
   }
-  return least;
 }
 
-std::uint64_t cgroup_headroom(const std::string& root) {
+std::vector<MemoryUse> cgroup_uses(const std::string& root) {
   std::ifstream file(root + "/proc/self/cgroup");
-  std::uint64_t least = kUnlimited;
+  std::vector<MemoryUse> uses;
   std::string line;
   while (std::getline(file, line)) {  // "0::/path" or "4:memory:/path"
     const auto first = line.find(':');
@@ -73,10 +76,16 @@ std::uint64_t cgroup_headroom(const std::string& root) {
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
     const std::string path = line.substr(second + 1);
     if (controllers == ",,")
-      least = std::min(least, headroom_along(root + "/sys/fs/cgroup", path, kVersion2));
+      uses_along(root + "/sys/fs/cgroup", path, kVersion2, uses);
     else if (controllers.find(",memory,") != std::string::npos)
-      least = std::min(least, headroom_along(root + "/sys/fs/cgroup/memory", path, kVersion1));
+      uses_along(root + "/sys/fs/cgroup/memory", path, kVersion1, uses);
   }
+  return uses;
+}
+
+std::uint64_t cgroup_headroom(const std::string& root) {
+  std::uint64_t least = kUnlimited;
+  for (const auto& use : cgroup_uses(root)) least = std::min(least, use.total_bytes - std::min(use.total_bytes, use.used_bytes));
   return least;
 }
 
@@ -85,6 +94,16 @@ std::uint64_t cgroup_headroom(const std::string& root) {
 MemoryLimits read_memory_limits(const std::string& root) {
   const auto kib = read_field(root + "/proc/meminfo", "MemAvailable:");
   return {.available_bytes = kib ? *kib * 1024 : kUnlimited, .cgroup_headroom_bytes = cgroup_headroom(root)};
+}
+
+MemoryUse read_memory_use(const std::string& root) {
+  const auto total = read_field(root + "/proc/meminfo", "MemTotal:");
+  const auto available = read_field(root + "/proc/meminfo", "MemAvailable:");
+  MemoryUse fullest;
+  if (total && available) fullest = {.used_bytes = (*total - std::min(*total, *available)) * 1024, .total_bytes = *total * 1024};
+  for (const auto& use : cgroup_uses(root))
+    if (use.share() > fullest.share()) fullest = use;
+  return fullest;
 }
 
 }  // namespace manta

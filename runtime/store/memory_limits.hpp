@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "runtime/base/memory_use.hpp"
+
 namespace manta {
 
 struct MemoryLimits {
@@ -18,5 +20,8 @@ struct MemoryLimits {
 /// Reads /proc and /sys/fs/cgroup (v2 and v1) below `root`. What cannot be read counts as unlimited. Page cache that the
 /// kernel can drop (inactive_file) counts as headroom.
 MemoryLimits read_memory_limits(const std::string& root = "");
+
+/// How much is in use of what this process may use, read in the same places: the machine or the cgroup that is fullest.
+MemoryUse read_memory_use(const std::string& root = "");
 
 }  // namespace manta

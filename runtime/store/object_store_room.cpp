@@ -118,7 +118,11 @@ void ObjectStore::ask_for_room(std::uint64_t bytes) {
 
 void ObjectStore::wake_spiller() {
   if (!tier_.enabled() || closing_) return;
-  if (!spiller_.joinable()) spiller_ = std::thread([this] { run_spiller(); });
+  if (!spiller_.joinable()) try {
+      spiller_ = std::thread([this] { run_spiller(); });
+    } catch (const std::system_error& e) {  // tried again at the next wish; who wants room hears that there is none
+      log(LogLevel::kWarning, std::string("no thread for spilling objects: ") + e.what());
+    }
   work_.notify_all();
 }
 

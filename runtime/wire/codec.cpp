@@ -35,12 +35,20 @@ class Reader {
  public:
   explicit Reader(const Buffer& frame) : frame_(frame) {}
 
+  /// A list whose elements can all be in the frame: one of elements without a size could claim any number of them.
+  template <class List>
+  List checked(List list) const {
+    if (list.size() > frame_.size() / sizeof(capnp::word)) throw ProtocolError("a list claims more elements than its frame has words");
+    return list;
+  }
+
   Value value(schema::Value::Reader in) const {
     Value out = bytes_or_place(in);
     if (!in.hasRefs()) return out;
     out.references = std::make_shared<ValueReferences>();
-    out.references->list.reserve(in.getRefs().size());
-    for (auto each : in.getRefs()) {
+    const auto refs = checked(in.getRefs());
+    out.references->list.reserve(refs.size());
+    for (auto each : refs) {
       if (each.getKind() > kLastReferenceKind) throw ProtocolError("a reference of a kind that this build does not know");
       out.references->list.push_back({.id = each.getId(), .kind = each.getKind(), .name = text(each.getName())});
     }
@@ -61,19 +69,19 @@ class Reader {
   Task task(schema::Task::Reader in) const {
     Task task{.id = {in.getId()}, .module = in.getModule(), .offset = in.getOffset(), .name = text(in.getName()),
               .attempt = in.getAttempt(), .arguments = value(in.getArguments()), .group = text(in.getGroup())};
-    for (auto ref : in.getRefs()) task.refs.push_back(value(ref));
+    for (auto ref : checked(in.getRefs())) task.refs.push_back(value(ref));
     task.retry_module = in.getRetryModule(), task.retry_offset = in.getRetryOffset();
     return task;
   }
   std::vector<Task> tasks(capnp::List<schema::Task>::Reader in) const {
     std::vector<Task> list;
-    list.reserve(in.size());
+    list.reserve(checked(in).size());
     for (auto each : in) list.push_back(task(each));
     return list;
   }
   Outcome outcome(schema::Outcome::Reader in) const {
     Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry(), .lost = {in.getLost()}};
-    for (auto each : in.getMore()) out.more.push_back(value(each));
+    for (auto each : checked(in.getMore())) out.more.push_back(value(each));
     switch (in.which()) {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
       case schema::Outcome::ERROR: out.result = error(in.getError()); break;
@@ -84,7 +92,7 @@ class Reader {
   }
   std::vector<Outcome> outcomes(capnp::List<schema::Outcome>::Reader in) const {
     std::vector<Outcome> list;
-    list.reserve(in.size());
+    list.reserve(checked(in).size());
     for (auto each : in) list.push_back(outcome(each));
     return list;
   }
@@ -184,7 +192,7 @@ struct Encoder {
     o.setPurpose(m.purpose), o.setCount(m.count), o.setCpus(m.shape.cpus.raw()), o.setGpus(m.shape.gpus.raw());
     put(o.initCustom(count(m.shape.custom)), m.shape.custom);
     o.setGroup(m.shape.group.value), o.setBundle(m.shape.bundle);
-    o.setOwnProcess(m.own_process), o.setName(m.options.name), o.setLogFile(m.options.log_file), o.setEcho(m.options.echo);
+    o.setOwnProcess(m.own_process), o.setRetriable(m.retriable), o.setName(m.options.name), o.setLogFile(m.options.log_file), o.setEcho(m.options.echo);
     auto environment = o.initEnvironment(size_of(m.options.environment));
     unsigned i = 0;
     for (const auto& [name, value] : m.options.environment) environment[i].setName(name), environment[i++].setValue(value);
@@ -366,7 +374,7 @@ struct Encoder {
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
-  WantLeases m{.purpose = in.getPurpose(), .count = in.getCount(), .own_process = in.getOwnProcess()};
+  WantLeases m{.purpose = in.getPurpose(), .count = in.getCount(), .own_process = in.getOwnProcess(), .retriable = in.getRetriable()};
   m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(in.getCustom()),
              .group = {in.getGroup()}, .bundle = in.getBundle()};
   m.options = {.name = text(in.getName()), .log_file = text(in.getLogFile()), .echo = in.getEcho()};
@@ -393,7 +401,7 @@ ReferenceUpdates reference_updates(capnp::List<schema::ReferenceUpdate>::Reader 
   m.list.reserve(in.size());
   for (auto each : in) {
     const auto operation = static_cast<core::ReferenceOperation>(each.getOperation());
-    if (operation < core::ReferenceOperation::kLend || operation > core::ReferenceOperation::kFetch)
+    if (operation < core::ReferenceOperation::kLend || operation > core::ReferenceOperation::kRebuild)
       throw ProtocolError("word about a reference of a kind that this build does not know");
     m.list.push_back({operation, each.getId(), each.getProcess(), each.getUnits()});
   }

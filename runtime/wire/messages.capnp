@@ -82,6 +82,7 @@ struct WantLeases {
   echo @9 :Bool;
   group @10 :UInt64;       # 0: the machine itself
   bundle @11 :Int32 = -1;
+  retriable @12 :Bool;
 }
 struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
 struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
@@ -147,6 +148,7 @@ struct Group {
   strategy @2 :UInt8;
   bundles @3 :List(Bundle);
   placed @4 :Bool;
+  free @5 :List(Bundle);   # of each bundle, once it is placed: all in `custom`
 }
 struct GroupNews { group @0 :UInt64; error @1 :Error; }
 struct FindGroups { request @0 :UInt64; name @1 :Text; }

@@ -96,7 +96,14 @@ struct ProcessOptions {
   std::string log_file{};
   bool echo = true;
 };
-struct WantLeases { core::Purpose purpose = 0; std::uint32_t count = 0; core::ResourceRequest shape{}; bool own_process = false; ProcessOptions options{}; };
+struct WantLeases {
+  core::Purpose purpose = 0;
+  std::uint32_t count = 0;
+  core::ResourceRequest shape{};
+  bool own_process = false;
+  ProcessOptions options{};
+  bool retriable = false;  ///< what runs under them may run again
+};
 struct LeaseGranted { core::Purpose purpose = 0; LeaseInfo lease{}; ProcessId worker = 0; };
 struct LeaseRefused { core::Purpose purpose = 0; ErrorInfo error{}; };
 /// own_doing: what alone ran in the process ended it; shared: several leases had it.
@@ -160,7 +167,7 @@ struct DurableReply { std::uint64_t request = 0; Value value{}; std::vector<std:
 struct ResourcesReport { std::uint64_t request = 0; Resources total{}, available{}; };
 
 // Placement groups: any process and the node.
-struct GroupInfo { core::PlacementSpec spec{}; bool placed = false; };
+struct GroupInfo { core::PlacementSpec spec{}; bool placed = false; std::vector<Resources> free{}; };  // free: of each bundle of one that is placed
 struct PlaceGroup { GroupInfo group{}; };                       // the sender becomes its owner and hears of it
 struct WatchGroup { GroupId group{}; };                         // the sender hears when it is placed, or that it is not there
 struct GroupPlaced { GroupId group{}; std::optional<ErrorInfo> error{}; };

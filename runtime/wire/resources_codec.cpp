@@ -30,6 +30,8 @@ void put(schema::Group::Builder out, const GroupInfo& group) {
     bundles[i].setGpus(bundle.gpus.raw());
     put(bundles[i].initCustom(count(bundle.custom)), bundle.custom);
   }
+  auto free = out.initFree(static_cast<unsigned>(group.free.size()));
+  for (unsigned i = 0; i < free.size(); ++i) put(free[i].initCustom(count(group.free[i])), group.free[i]);
 }
 
 GroupInfo group_info(schema::Group::Reader in) {
@@ -40,6 +42,7 @@ GroupInfo group_info(schema::Group::Reader in) {
   for (auto each : in.getBundles())
     group.spec.bundles.push_back({.cpus = Amount::from_raw(each.getCpus()), .gpus = Amount::from_raw(each.getGpus()),
                                   .custom = resources(each.getCustom())});
+  for (auto each : in.getFree()) group.free.push_back(resources(each.getCustom()));
   return group;
 }
 

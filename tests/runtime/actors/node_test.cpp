@@ -77,13 +77,14 @@ class Fixture {
   void settle() {
     for (int i = 0; i < 4; ++i) step();
   }
-  void want(core::Purpose purpose, std::uint32_t count, bool own = false, double gpus = 0, ProcessId owner = kOwner) {
+  void want(core::Purpose purpose, std::uint32_t count, bool own = false, double gpus = 0, ProcessId owner = kOwner, bool retriable = true) {
     wire::WantLeases message;
     message.purpose = purpose;
     message.count = count;
     message.shape.cpus = 1;
     message.shape.gpus = gpus;
     message.own_process = own;
+    message.retriable = retriable;
     message.options.name = "worker-" + std::to_string(purpose);
     node.deliver(owner, std::move(message));
   }
@@ -274,6 +275,35 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.full());
   }
 
+  TEST_CASE("short of memory the newest process whose work may run again is killed, one at a time, and its owner hears why") {
+    Fixture f({.workers = Workers::kThread, .gpu_names = {"0", "1"}, .memory_threshold = 0.9});
+    f.want(1, 1, true, 0, kOwner, false);
+    const auto once = f.grants().at(0);
+    f.want(2, 1, true);
+    const auto again = f.grants().at(0);
+    f.node.memory_read({.used_bytes = 90, .total_bytes = 100});
+    f.settle();
+    CHECK(f.launcher.killed.empty());
+    f.node.memory_read({.used_bytes = 91, .total_bytes = 100});
+    f.node.memory_read({.used_bytes = 91, .total_bytes = 100});
+    f.settle();
+    CHECK(f.launcher.killed == std::vector{again.worker});
+    f.node.process_ended(again.worker, "was killed by signal 9 (Killed)");
+    f.settle();
+    auto lost = f.router.take<wire::LeaseLost>(kOwner);
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].error.code == ErrorCode::kOutOfMemory);
+    CHECK(lost[0].error.message.find("more than 90 %") != std::string::npos);
+    CHECK_FALSE(lost[0].own_doing);
+    f.node.memory_read({.used_bytes = 91, .total_bytes = 100});
+    f.settle();
+    CHECK(f.launcher.killed == std::vector{again.worker, once.worker});
+    f.node.process_ended(once.worker, "was killed by signal 9 (Killed)");
+    f.node.memory_read({.used_bytes = 91, .total_bytes = 100});  // nobody is left to end
+    CHECK(f.full());
+    CHECK(f.launcher.killed.size() == 2);
+  }
+
   TEST_CASE("stop tells all processes to end, and one that is being launched is killed") {
     Fixture f;
     f.want(1, 1, true);
@@ -289,6 +319,58 @@ TEST_SUITE("runtime/actors/node") {
     f.router.sent.clear();
     f.want(3, 1);
     CHECK(f.grants().empty());
+  }
+
+  TEST_CASE("fault 38: a GPU that is missing twice is gone: its process is killed, what it alone could serve is refused, the rest goes on") {
+    Fixture f;
+    f.want(1, 1, true, 1);
+    const auto first = f.grants().at(0);
+    REQUIRE(first.lease.gpu_ids == std::vector{0});
+    f.want(2, 1, true, 2);  // waits for both
+    f.node.gpus_seen({"GPU-b"});
+    f.node.gpus_seen({"GPU-a", "GPU-b"});
+    f.node.gpus_seen({"GPU-b"});
+    f.settle();
+    CHECK(f.launcher.killed.empty());
+    CHECK(f.router.take<wire::LeaseRefused>(kOwner).empty());
+    f.node.gpus_seen({"GPU-b"});
+    f.settle();
+    CHECK(f.launcher.killed == std::vector{first.worker});
+    const auto refused = f.router.take<wire::LeaseRefused>(kOwner);
+    REQUIRE(refused.size() == 1);
+    CHECK(refused[0].purpose == 2);
+    CHECK(refused[0].error.code == ErrorCode::kInfeasibleResources);
+    f.node.process_ended(first.worker, "was killed by signal 9 (Killed)");
+    f.settle();
+    const auto lost = f.router.take<wire::LeaseLost>(kOwner);
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].error.message.find("GPU-a has vanished") != std::string::npos);
+    CHECK(f.node.total()["GPU"] == Amount(1));
+    CHECK(f.node.available() == f.node.total());
+    f.want(1, 1, true, 1);
+    const auto again = f.grants().at(0);
+    CHECK(again.lease.gpu_ids == std::vector{1});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = again.lease.id});
+    f.settle();
+    CHECK(f.node.available() == f.node.total());
+  }
+
+  TEST_CASE("a placement group with a negative amount, or in another process's name, is of no effect") {
+    Fixture f;
+    wire::PlaceGroup group;
+    group.group.spec.id = f.ids.next<GroupId>();
+    group.group.spec.bundles = {{.cpus = Amount(-5)}};
+    f.node.deliver(kOwner, group);
+    CHECK(f.full());
+    group.group.spec.bundles = {{.cpus = Amount(1)}};
+    f.node.deliver(4, group);  // its id says that process 0 made it
+    CHECK(f.full());
+    CHECK(f.router.sent.empty());
+    f.node.deliver(kOwner, group);
+    f.settle();
+    CHECK(f.node.available()["CPU"] == Amount(1));
+    f.node.deliver(kOwner, wire::RemoveGroup{group.group.spec.id});
+    CHECK(f.full());
   }
 
   TEST_CASE("messages of no sense are of no effect") {

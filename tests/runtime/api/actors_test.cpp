@@ -129,10 +129,10 @@ TEST_SUITE("runtime/api/actors") {
     auto running = recorder.call<&Recorder::wait_at>(gate.path());
     auto queued = recorder.call<&Recorder::add>(1);
     recorder.kill();
-    auto error = error_of<ActorDied>([&] { rt.get(queued, 5s); });
+    auto error = error_of<ActorDied>([&] { rt.get(queued, 60s); });
     CHECK(contains(error.to_string(), "victim"));
-    CHECK_THROWS_AS(rt.get(running, 5s), ActorDied);
-    CHECK_THROWS_AS(rt.get(recorder.call<&Recorder::add>(2), 5s), ActorDied);
+    CHECK_THROWS_AS(rt.get(running, 60s), ActorDied);
+    CHECK_THROWS_AS(rt.get(recorder.call<&Recorder::add>(2), 60s), ActorDied);
     recorder.kill();
     gate.open();
     CHECK(eventually([&] { return content(file) == "gone\n"; }));
@@ -176,11 +176,11 @@ TEST_SUITE("runtime/api/actors") {
     auto waits = second.call<&Recorder::add>(2);
     CHECK_THROWS_AS(rt.get(waits, 20ms), Timeout);
     first = {};
-    CHECK(rt.get(waits, 10s) == 2);
+    CHECK(rt.get(waits, 60s) == 2);
     auto never = rt.actor<Recorder>({.num_cpus = 1, .num_gpus = 1}).spawn();
     auto lost = never.call<&Recorder::add>(3);
     never.kill();
-    CHECK_THROWS_AS(rt.get(lost, 5s), ActorDied);
+    CHECK_THROWS_AS(rt.get(lost, 60s), ActorDied);
     CHECK_THROWS_AS(rt.actor<Recorder>({.num_gpus = 2}).spawn(), InfeasibleResources);
   }
 
@@ -196,7 +196,7 @@ TEST_SUITE("runtime/api/actors") {
   TEST_CASE("an actor that waits for a task lends it its CPU") {
     Machine machine(small_machine(1));
     auto recorder = machine.rt.actor<Recorder>({.num_cpus = 1}).spawn();
-    CHECK(machine.rt.get(recorder.call<&Recorder::nested>(4), 10s) == 8);
+    CHECK(machine.rt.get(recorder.call<&Recorder::nested>(4), 60s) == 8);
   }
 }
 

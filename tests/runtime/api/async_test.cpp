@@ -179,7 +179,7 @@ TEST_SUITE("runtime/api/async") {
       auto waits = desk.call<&Desk::wait_marked>(file);
       rt.get(desk.call<&Desk::one>());
       desk.kill();
-      CHECK_THROWS_AS(rt.get(waits, 10s), ActorDied);
+      CHECK_THROWS_AS(rt.get(waits, 60s), ActorDied);
       CHECK(eventually([&] { return content(file) == "frame\ndesk\n"; }));
     }
   }

@@ -221,6 +221,7 @@ TEST_SUITE("runtime/api/cancel") {
     Machine machine(small_machine(1));
     auto& rt = machine.rt;
     Folder folder;
+    CHECK(rt.get(rt.remote<add>(1, 1), 60s) == 2);  // its worker is there now: it runs well before its deadline
     const auto running = rt.task<until_cancelled>({.deadline = 2s}).remote(folder / "log");
     CHECK(eventually([&] { return contains(content(folder / "log"), "running;"); }));
     const auto queued = rt.task<note>({.deadline = 1ms}).remote(folder / "ran", 1);

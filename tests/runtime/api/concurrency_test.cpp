@@ -168,8 +168,8 @@ TEST_SUITE("runtime/api/concurrency") {
       naps.push_back(sleepers.back().call<&Busy::nap>(1500));
     }
     auto awake = rt.actor<Busy>().spawn();
-    for (int i = 0; i < 20; ++i) CHECK(rt.get(awake.call<&Busy::ping>(i), 10s) == i);
-    const auto ready = rt.wait(naps, {.count = 500, .timeout = 30s}).ready.size();
+    for (int i = 0; i < 20; ++i) CHECK(rt.get(awake.call<&Busy::ping>(i), 60s) == i);
+    const auto ready = rt.wait(naps, {.count = 500, .timeout = 120s}).ready.size();
     CHECK(ready == 500);
   }
 }

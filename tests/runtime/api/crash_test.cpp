@@ -156,7 +156,7 @@ TEST_SUITE("runtime/api/crashes") {
     std::vector<ObjectRef<int>> refs;
     for (int i = 0; i < 300; ++i) refs.push_back(rt.remote<square_unless>(i, 100));
     for (int i = 0; i < 300; ++i) {
-      auto result = rt.try_get(refs[static_cast<std::size_t>(i)], SteadyClock::now() + 20s);
+      auto result = rt.try_get(refs[static_cast<std::size_t>(i)], SteadyClock::now() + 120s);
       if (i == 100)
         CHECK((!result.ok() && result.error().code == ErrorCode::kWorkerCrashed));
       else
@@ -194,7 +194,7 @@ TEST_SUITE("runtime/api/crashes") {
         refs.push_back(rt.task<square>({.max_retries = -1, .isolation = own_process}).remote(40 + i));
       }
       for (std::size_t i = 0; i < refs.size(); ++i) {
-        const auto result = rt.try_get(refs[i], SteadyClock::now() + 30s);
+        const auto result = rt.try_get(refs[i], SteadyClock::now() + 120s);
         const int x = static_cast<int>(i / 2);
         REQUIRE_MESSAGE(result.ok(), result.error().to_string());
         REQUIRE(*result == x * x);

@@ -1,6 +1,7 @@
 // What explain says about a ref, in every state in which one can be found.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "runtime/promise.hpp"
@@ -15,6 +16,18 @@ std::string explain_inside(Context& ctx, const std::string& gate) {
   auto slow = ctx.task<pass>({.name = "inner"}).remote(gate, 1);
   return ctx.explain(slow);
 }
+
+std::string explain_borrowed(Context& ctx, const std::vector<ObjectRef<int>>& refs) { return ctx.explain(refs.at(0)); }
+int busy_once(Context& ctx) {
+  if (ctx.attempt() == 1) throw std::runtime_error("busy");
+  return ctx.attempt();
+}
+
+class Waiter {
+ public:
+  Async<int> await(std::vector<ObjectRef<int>> refs) { co_return co_await refs.at(0); }
+  int pid() { return ::getpid(); }
+};
 
 class Clerk {
  public:
@@ -135,6 +148,81 @@ TEST_SUITE("runtime/api/explain") {
     comes_to_say(rt, waits, "GPU: 2");
     comes_to_say(rt, waits, "this machine has {");
     comes_to_say(rt, waits, "GPU: 1} in all: it waits for ever");
+  }
+
+  TEST_CASE("a task of a placement group says which, and what is free in each of its bundles") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1}, {.num_cpus = 2}}, .name = "pair"});
+    CHECK(rt.wait(group, 30s));
+    auto holder = rt.task<pass>({.num_cpus = 1, .placement = group.bundle(0)}).remote(gate.path(), 1);
+    comes_to_say(rt, holder, "runs since ");
+    auto queued = rt.task<twice>({.num_cpus = 1, .placement = group.bundle(0)}).remote(2);
+    comes_to_say(rt, queued, "needs {CPU: 1} of ");
+    comes_to_say(rt, queued, "pair");
+    comes_to_say(rt, queued, "free {CPU: 0} in bundle 0");
+    CHECK_FALSE(contains(rt.explain(queued), "bundle 1"));
+    auto whole = rt.placement_group({.bundles = {{.num_cpus = 4}}});
+    auto waits = rt.task<twice>({.placement = whole.any()}).remote(2);
+    comes_to_say(rt, waits, "which is not placed yet");
+    gate.open();
+    CHECK(rt.get(queued, 30s) == 4);
+    rt.remove(group);
+    CHECK(rt.get(waits, 30s) == 4);
+    rt.remove(whole);
+  }
+
+  TEST_CASE("a coroutine that waits holds up neither its like nor other calls, and is not called behind them") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto source = rt.task<pass>({.name = "source"}).remote(gate.path(), 3);
+    auto waiter = rt.actor<Waiter>({.label = "waiter"}).spawn();
+    std::vector<ObjectRef<int>> calls;
+    for (int i = 0; i < 3; ++i) calls.push_back(waiter.call<&Waiter::await>(std::vector{source}));
+    for (const auto& call : calls) comes_to_say(rt, call, "is alive and runs it in ");
+    CHECK_FALSE(contains(rt.explain(calls.back()), "ahead of it"));
+    CHECK(rt.get(waiter.call<&Waiter::pid>(), 30s) > 0);
+    gate.open();
+    CHECK(rt.get(calls, 30s) == std::vector{3, 3, 3});
+  }
+
+  TEST_CASE("between two attempts a task says so, with the number of the next") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto ref = rt.task<busy_once>({.retry_on = retry_on_all, .backoff = {.initial = 60s}}).remote();
+    comes_to_say(rt, ref, "waits before its next attempt, which is number 2");
+    rt.cancel(ref);
+    CHECK_THROWS_AS(rt.get(ref, 30s), Cancelled);
+  }
+
+  TEST_CASE("a call to an actor that is being restarted says what that waits for") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    Gate gate;
+    auto waiter = rt.actor<Waiter>({.num_cpus = 1, .max_restarts = 1, .isolation = own_process}).spawn();
+    const int pid = rt.get(waiter.call<&Waiter::pid>(), 30s);
+    auto next = rt.task<pass>({.name = "next"}).remote(gate.path(), 1);
+    comes_to_say(rt, next, "queued: ");
+    ::kill(pid, SIGKILL);
+    comes_to_say(rt, next, "runs since ");  // it has the actor's CPU
+    auto call = waiter.call<&Waiter::pid>();
+    comes_to_say(rt, call, "is restarting, and waits for a lease: needs {CPU: 1}; free {CPU: 0}");
+    gate.open();
+    CHECK(rt.get(call, 30s) != pid);
+    CHECK(rt.get(next, 30s) == 1);
+  }
+
+  TEST_CASE("a borrowed ref says who owns it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    std::vector refs{rt.task<pass>({.name = "slow"}).remote(gate.path(), 1)};
+    const auto said = rt.get(rt.task<explain_borrowed>({.isolation = own_process}).remote(refs), 30s);
+    CHECK_MESSAGE(contains(said, "not ready: the driver owns it: ask there"), said);
+    gate.open();
+    CHECK(rt.get(refs[0], 30s) == 1);
   }
 
   TEST_CASE("a task explains what it has submitted itself") {

@@ -76,6 +76,8 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
 }  // namespace
 
 int run_explained();  // explain_test.cpp
+int run_unseen();     // unseen_test.cpp
+int run_interrupted(const std::vector<std::string>& args);  // fault_05_test.cpp
 
 int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
   if (name == "hold-durable") return run_hold_durable(args.at(0));
@@ -83,6 +85,8 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
   if (name == "explained") return run_explained();
+  if (name == "unseen") return run_unseen();
+  if (name == "interrupted") return run_interrupted(args);
   return 99;
 }
 
@@ -143,9 +147,9 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(WIFSIGNALED(driver.wait()));
     std::istringstream pids(content(file));
     int count = 0;
-    for (int pid; pids >> pid; ++count) CHECK(eventually([&] { return !alive(pid); }, 2s));
+    for (int pid; pids >> pid; ++count) CHECK(eventually([&] { return !alive(pid); }, 30s));
     CHECK(count == (in_processes() ? 2 : 1));
-    CHECK(eventually([] { return children().empty(); }, 2s));
+    CHECK(eventually([] { return children().empty(); }, 30s));
   }
 
   TEST_CASE("flags are taken out of the command line, others stay") {

@@ -31,6 +31,20 @@ Buffer join(const std::string& runs, const Buffer& left, const Buffer& right) {
 struct Maker {
   Buffer make(int value) { return filled(kMiB, value); }
 };
+struct Reader {
+  int calls = 0;
+  int read(const Buffer& buffer) { return 100 * ++calls + value_of(buffer); }
+};
+/// Refs inside a value, read where they are borrowed.
+std::vector<int> read_all(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
+  std::vector<int> values;
+  for (const auto& ref : refs) values.push_back(value_of(ctx.get(ref)));
+  return values;
+}
+std::string why_lost(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
+  const auto result = ctx.try_get(refs.at(0));
+  return result.ok() ? "not lost" : result.error().to_string();
+}
 
 /// A machine with a spill folder that can be damaged, and a count of runs.
 struct Place {
@@ -99,6 +113,40 @@ TEST_SUITE("runtime/api/lineage") {
     CHECK(value_of(rt.get(two)) == 8);
     CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(one)) == 7);
     CHECK(place.runs() == 4);
+  }
+
+  TEST_CASE("an argument of an actor's call that is lost is made again, and the call runs once") {
+    Place place;
+    auto& rt = place.machine.rt;
+    auto reader = rt.actor<Reader>({.isolation = own_process}).spawn();
+    auto one = place.run<first>(3, place.file, 7);
+    rt.wait(std::vector{one});
+    place.lose_all();
+    CHECK(rt.get(reader.call<&Reader::read>(one), 60s) == 107);
+    CHECK(rt.get(reader.call<&Reader::read>(one), 60s) == 207);
+    CHECK(place.runs() == 2);
+  }
+
+  TEST_CASE("a ref in another process to a lost result has its owner make it again; to a lost value it says why not") {
+    Place place;
+    auto& rt = place.machine.rt;
+    const TaskOptions alone{.isolation = own_process};
+    std::vector refs{place.run<first>(3, place.file, 7), place.run<first>(3, place.file, 8)};
+    rt.wait(refs, {.count = 2});
+    place.lose_all();
+    CHECK(rt.get(rt.task<read_all>(alone).remote(refs), 60s) == std::vector{7, 8});
+    CHECK(place.runs() == 4);
+    CHECK(rt.get(rt.task<read_all>(alone).remote(refs), 60s) == std::vector{7, 8});
+    CHECK(place.runs() == 4);
+    CHECK(value_of(rt.get(refs[0])) == 7);
+    refs.clear();
+    auto maker = rt.actor<Maker>({.isolation = own_process}).spawn();  // a result of a call has no lineage
+    std::vector lost{maker.call<&Maker::make>(9)};
+    rt.wait(lost, {.count = 1});
+    place.lose_all();
+    const auto why = rt.get(rt.task<why_lost>(alone).remote(lost), 60s);
+    CHECK_MESSAGE(contains(why, "ObjectLost"), why);
+    CHECK_MESSAGE(contains(why, "cannot be made again"), why);
   }
 
   TEST_CASE("a chain of twenty is made again from its beginning, though only its end is left") {

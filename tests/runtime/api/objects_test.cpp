@@ -175,7 +175,7 @@ TEST_SUITE("runtime/api/objects") {
     CHECK(rt.get(rt.find_durable<std::string>("run/text")) == "again");
   }
 
-  TEST_CASE("a folder of durable objects that another program has open is refused, and free after its death") {
+  TEST_CASE("fault 39: a folder of durable objects that another program has open is refused with both names, and free after its death") {
     Folder folder;
     const std::string dir = folder / "durable";
     auto options = small_machine();
@@ -183,7 +183,9 @@ TEST_SUITE("runtime/api/objects") {
     SubProgram holder("hold-durable", {dir});
     REQUIRE(holder.read_line() == "holds");
     Machine machine(options);
-    CHECK_THROWS_AS(machine.rt.find_durable<int>("held"), ResourceExhausted);
+    const auto error = error_of<ResourceExhausted>([&] { machine.rt.find_durable<int>("held"); });
+    CHECK_MESSAGE(contains(error.message, dir), error.message);
+    CHECK_MESSAGE(contains(error.message, std::to_string(holder.pid)), error.message);
     ::kill(holder.pid, SIGKILL);
     holder.wait();
     CHECK(machine.rt.get(machine.rt.find_durable<int>("held")) == 1);

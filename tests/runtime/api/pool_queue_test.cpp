@@ -131,7 +131,7 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     CHECK(queue.put(rt, "first", 10s));
     CHECK_FALSE(queue.put(rt, "second", 10ms));
     CHECK(queue.size(rt) == 1);
-    CHECK(queue.get(rt, 10s) == "first");
+    CHECK(queue.get(rt, 60s) == "first");
     CHECK_FALSE(queue.try_get(rt));
     auto waiting = queue.get_async();
     CHECK(queue.try_put(rt, "third"));

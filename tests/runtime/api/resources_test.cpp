@@ -66,7 +66,7 @@ TEST_SUITE("runtime/api/resources") {
     Gate gate;
     auto all = rt.task<pass>({.num_cpus = 2}).remote(gate.path(), 1);
     CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0); }));
-    CHECK(rt.get(rt.task<one>({.num_cpus = 0}).remote(), 10s) == 1);
+    CHECK(rt.get(rt.task<one>({.num_cpus = 0}).remote(), 60s) == 1);
     CHECK_FALSE(all.ready());
   }
 
@@ -127,13 +127,13 @@ TEST_SUITE("runtime/api/resources") {
     Gate gate;
     auto large = rt.task<pass>({.memory_bytes = 60}).remote(gate.path(), 1);
     auto actor = rt.actor<Counter>({.memory_bytes = 30}).spawn();
-    CHECK(rt.get(actor.call<&Counter::add>(2), 10s) == 2);
+    CHECK(rt.get(actor.call<&Counter::add>(2), 60s) == 2);
     CHECK(eventually([&] { return rt.available_resources()["memory"] == Amount(10); }));
     auto waits = rt.task<one>({.memory_bytes = 11}).remote();
-    CHECK(rt.get(rt.task<one>({.memory_bytes = 10}).remote(), 10s) == 1);
+    CHECK(rt.get(rt.task<one>({.memory_bytes = 10}).remote(), 60s) == 1);
     CHECK_FALSE(waits.ready());
     gate.open();
-    CHECK(rt.get(waits, 10s) == 1);
+    CHECK(rt.get(waits, 60s) == 1);
     const auto error = error_of<InfeasibleResources>([&] { rt.task<one>({.memory_bytes = 101}).remote(); });
     CHECK(contains(error.message, "memory: 100"));
     CHECK_THROWS_AS(rt.actor<Counter>({.memory_bytes = 1ull << 62}).spawn(), InfeasibleResources);
@@ -164,10 +164,10 @@ TEST_SUITE("runtime/api/resources") {
     auto large = rt.task<pass>({.num_cpus = 2.7}).remote(gate.path(), 1);
     CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0.3); }));
     auto waits = rt.task<one>({.num_cpus = 0.7}).remote();
-    CHECK(rt.get(rt.task<one>({.num_cpus = 0.3}).remote(), 10s) == 1);
+    CHECK(rt.get(rt.task<one>({.num_cpus = 0.3}).remote(), 60s) == 1);
     CHECK_FALSE(waits.ready());
     gate.open();
-    CHECK(rt.get(waits, 10s) == 1);
+    CHECK(rt.get(waits, 60s) == 1);
     CHECK(rt.get(large) == 1);
   }
 

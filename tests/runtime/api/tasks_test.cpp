@@ -156,7 +156,7 @@ TEST_SUITE("runtime/api/tasks") {
     CHECK(rt.wait(refs, {.count = 3}).ready == refs);
   }
 
-  TEST_CASE("nested tasks end on one CPU, without a thread for each") {
+  TEST_CASE("fault 33: nested tasks end on one CPU, without a thread for each") {
     Machine machine(small_machine(1));
     auto& rt = machine.rt;
     CHECK(rt.get(rt.remote<fib>(12)) == 144);

@@ -70,6 +70,23 @@ TEST_SUITE("runtime/core/actor_table") {
     CHECK(table.take().forgotten == std::vector{kActor});
   }
 
+  TEST_CASE("coroutines hold up nobody: only other calls are ahead of one") {
+    Table table;
+    auto& coroutine = table.call();
+    auto& second = table.call();
+    auto& third = table.call();
+    coroutine.interleaves = true;
+    table.live(1);
+    CHECK(table.actors.place_of(second).ahead == 0);
+    CHECK(table.actors.place_of(second).sent);
+    CHECK(table.actors.place_of(third).ahead == 1);
+    CHECK(table.actors.place_of(third).first == &second);
+    table.call(1);
+    auto& behind = table.call();
+    CHECK(table.actors.place_of(behind).ahead == 3);  // what has not been sent goes in order, whatever it is
+    CHECK_FALSE(table.actors.place_of(behind).sent);
+  }
+
   TEST_CASE("a call that is to run again goes ahead of those that wait, unless its actor has ended") {
     Table table;
     auto& first = table.call();

@@ -35,6 +35,17 @@ TEST_SUITE("runtime/core/wait_graph") {
     CHECK(graph.wait(ours, "y", theirs).empty());
     CHECK(graph.size() == 1);
   }
+
+  // An actor of ours that ran in a process that died waited for ever: its next wait, elsewhere, closed a cycle that was none.
+  TEST_CASE("the waits of actors that a dead process hosted are gone, though their owner lives") {
+    constexpr ActorId a{1}, b{2};
+    constexpr ProcessId host = 6;
+    WaitGraph graph;
+    CHECK(graph.wait(a, "a", b, host).empty());
+    graph.drop_owner(host);
+    CHECK(graph.size() == 0);
+    CHECK(graph.wait(b, "b", a, host + 1).empty());
+  }
 }
 
 }  // namespace manta::core

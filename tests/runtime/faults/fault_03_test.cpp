@@ -33,7 +33,7 @@ TEST_SUITE("runtime/faults") {
     Machine machine;
     auto& rt = machine.rt;
     Folder folder;
-    const auto ref = rt.task<spin_for_ever>({.deadline = 1500ms, .isolation = own_process}).remote(folder / "pid");
+    const auto ref = rt.task<spin_for_ever>({.deadline = 3s, .isolation = own_process}).remote(folder / "pid");
     const int pid = number_in(folder / "pid");
     CHECK_THROWS_AS(rt.get(ref, 20s), Timeout);
     CHECK(eventually([&] { return !alive(pid); }));
@@ -43,7 +43,7 @@ TEST_SUITE("runtime/faults") {
     Machine machine;
     auto& rt = machine.rt;
     Folder folder;
-    const auto ref = rt.task<stop_myself>({.deadline = 1500ms, .isolation = own_process}).remote(folder / "pid");
+    const auto ref = rt.task<stop_myself>({.deadline = 3s, .isolation = own_process}).remote(folder / "pid");
     const int pid = number_in(folder / "pid");
     CHECK_THROWS_AS(rt.get(ref, 20s), Timeout);
     ::kill(pid, SIGCONT);
@@ -55,10 +55,10 @@ TEST_SUITE("runtime/faults") {
     Machine machine;
     auto& rt = machine.rt;
     Folder folder;
-    const auto ref = rt.task<stop_myself>({.deadline = 1500ms, .isolation = own_process}).remote(folder / "pid");
+    const auto ref = rt.task<stop_myself>({.deadline = 3s, .isolation = own_process}).remote(folder / "pid");
     const int pid = number_in(folder / "pid");
     CHECK_THROWS_AS(rt.get(ref, 20s), Timeout);
-    CHECK(eventually([&] { return !alive(pid); }, 15s));
+    CHECK(eventually([&] { return !alive(pid); }, 60s));
     CHECK_FALSE(contains(content(folder / "pid"), "woke"));
   }
 }

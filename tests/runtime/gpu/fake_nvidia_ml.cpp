@@ -1,10 +1,22 @@
 // The part of NVML's binary interface that discovery calls, with two GPUs, each 8 GiB.
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 
 namespace {
 
-constexpr int kInvalidArgument = 2;
+constexpr int kInvalidArgument = 2, kGpuIsLost = 15;
+
+/// The file that MANTA_TEST_LOST_GPU names holds the number of a GPU that has fallen off the bus.
+bool lost(unsigned index) {
+  const char* path = std::getenv("MANTA_TEST_LOST_GPU");
+  std::FILE* file = path ? std::fopen(path, "r") : nullptr;
+  if (!file) return false;
+  unsigned number = 0;
+  const bool read = std::fscanf(file, "%u", &number) == 1;
+  std::fclose(file);
+  return read && number == index;
+}
 
 struct Memory {
   unsigned long long total;
@@ -26,6 +38,7 @@ int nvmlDeviceGetCount_v2(unsigned* count) {
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
   if (index >= 2) return kInvalidArgument;
+  if (lost(index)) return kGpuIsLost;
   *device = reinterpret_cast<void*>(static_cast<std::uintptr_t>(index + 1));
   return 0;
 }

@@ -120,7 +120,7 @@ TEST_SUITE("runtime/process") {
     }
   }
 
-  TEST_CASE("a wrong magic number, kind, length, descriptor count or sequence number is a protocol error") {
+  TEST_CASE("fault 25: a wrong magic number, kind, length, descriptor count or sequence number is a protocol error") {
     Bytes bad_magic, bad_kind, bad_length, bad_fds, bad_sequence;
     append_frame(bad_magic, {.magic = 0x12345678}, {});
     append_frame(bad_kind, {.kind = 1024}, {});
@@ -132,7 +132,7 @@ TEST_SUITE("runtime/process") {
     CHECK(code_for(bad_length, {.max_payload_bytes = 100}) == ErrorCode::kProtocolError);
   }
 
-  TEST_CASE("a huge length is refused by its header alone, before memory is taken for it") {
+  TEST_CASE("fault 27: a huge length is refused by its header alone, before memory is taken for it") {
     const FrameHeader header{.length = 0xffffffff};
     Bytes stream(sizeof(header));
     std::memcpy(stream.data(), &header, sizeof(header));
@@ -151,7 +151,7 @@ TEST_SUITE("runtime/process") {
     CHECK(decoder.next().error().code == ErrorCode::kProtocolError);
   }
 
-  TEST_CASE("random and bit-flipped bytes give frames or protocol errors, nothing else") {
+  TEST_CASE("fault 25: random and bit-flipped bytes give frames or protocol errors, nothing else") {
     std::mt19937_64 random(20241124);
     const Bytes good = stream_of(kSomeFrames);
     for (int round = 0; round < 20'000; ++round) {

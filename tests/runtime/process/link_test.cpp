@@ -190,7 +190,7 @@ TEST_SUITE("runtime/process") {
     CHECK(pair.a.arrived->get().closes == 1);
   }
 
-  TEST_CASE("bytes that are no frames close the link with a protocol error") {
+  TEST_CASE("fault 25: bytes that are no frames close the link with a protocol error") {
     auto reactor = std::move(Reactor::start("test").value());
     auto sockets = manta::make_socket_pair(SOCK_STREAM).value();
     End end{Link::make(*reactor, std::move(sockets.first))};
@@ -213,7 +213,7 @@ TEST_SUITE("runtime/process") {
     CHECK(end.arrived->get().closed->code == ErrorCode::kProtocolError);
   }
 
-  TEST_CASE("a peer that ends in the middle of a frame is told apart from one that ends between frames") {
+  TEST_CASE("fault 25: a peer that ends in the middle of a frame is told apart from one that ends between frames") {
     auto reactor = std::move(Reactor::start("test").value());
     auto sockets = manta::make_socket_pair(SOCK_STREAM).value();
     End end{Link::make(*reactor, std::move(sockets.first))};

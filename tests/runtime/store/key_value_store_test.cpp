@@ -164,7 +164,7 @@ TEST_SUITE("runtime/store") {
     CHECK(read_file(path + "/thesis.txt") == "precious");
   }
 
-  TEST_CASE("spill stores that a killed program left are swept; living, young and foreign directories are not") {
+  TEST_CASE("fault 39: spill stores that a killed program left are swept; living, young and foreign directories are not") {
     TemporaryDirectory directory;
     HoldingChild("spill", directory / "dead").kill();
     HoldingChild living("spill", directory / "living");

@@ -29,6 +29,12 @@ TEST_SUITE("runtime/store") {
     CHECK(limits.available_bytes == 1'024'000);
     CHECK(limits.cgroup_headroom_bytes == 250'000);
     CHECK(limits.smaller() == 250'000);
+    const auto use = manta::read_memory_use(root.path());
+    CHECK(use.used_bytes == 8'192'000);  // the machine is fuller than the cgroup
+    CHECK(use.total_bytes == 9'216'000);
+    place(root, "proc/meminfo", "MemTotal:  9000 kB\nMemAvailable:    6000 kB\n");
+    CHECK(manta::read_memory_use(root.path()).used_bytes == 250'000);
+    CHECK(manta::read_memory_use(root.path()).total_bytes == 500'000);
   }
 
   TEST_CASE("a cgroup of version 1 is read, and one over its limit has no headroom") {
@@ -42,5 +48,6 @@ TEST_SUITE("runtime/store") {
   TEST_CASE("what cannot be read counts as unlimited") {
     TemporaryDirectory root;
     CHECK(manta::read_memory_limits(root.path()).smaller() == UINT64_MAX);
+    CHECK(manta::read_memory_use(root.path()).share() == 0);
   }
 }

@@ -70,7 +70,7 @@ std::vector<Message> all_messages() {
   return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000, 1 << 30},
           Ready{1},
           WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources, .group = {kMax64}, .bundle = 7}, true,
-                     {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}},
+                     {.name = "n", .environment = {{"A", ""}, {"B", "x=y\n"}}, .log_file = "/l", .echo = false}, true},
           WantLeases{},
           LeaseGranted{1, kLease, 2},
           LeaseRefused{1, chain(2)},
@@ -171,6 +171,7 @@ TEST_SUITE("runtime/wire/messages") {
     CHECK(leases.shape.bundle == 7);
     CHECK(leases.options.environment.at("B") == "x=y\n");
     CHECK_FALSE(leases.options.echo);
+    CHECK(leases.retriable);
   }
 
   TEST_CASE("a chain of causes travels; an endless one is cut") {
@@ -200,6 +201,19 @@ TEST_SUITE("runtime/wire/messages") {
     CHECK_FALSE(value.references->accepted);
     const auto none = decode(encode(ObjectSettled{{.result = Value{}}}));
     CHECK_FALSE(std::get<Value>(std::get<ObjectSettled>(*none).outcome.result).references);
+  }
+
+  TEST_CASE("a reference of a kind that there is not is refused") {
+    auto with_kind = [](std::uint8_t kind) {
+      Value value;
+      value.references = std::make_shared<ValueReferences>();
+      value.references->list.push_back({.id = 5, .kind = kind});
+      return decode(encode(ObjectSettled{{.result = value}}));
+    };
+    CHECK(with_kind(kLastReferenceKind).ok());
+    const auto unknown = with_kind(kLastReferenceKind + 1);
+    REQUIRE_FALSE(unknown.ok());
+    CHECK(unknown.error().code == ErrorCode::kProtocolError);
   }
 
   TEST_CASE("inline bytes are read where they lie") {

@@ -1,0 +1,148 @@
+#pragma once
+// Generators that are methods of actors: what is suspended in an actor, and the calls that open, read and close it. Internal;
+// RefStream (ref_stream.hpp) is what users see.
+//
+// A stream of an actor is calls of it: one that opens it and makes the coroutine, one for each item, which runs it up to its
+// next co_yield, and one that closes it. So its code runs in the actor's turn, with other calls between its items, and all
+// that holds for calls holds for items. The caller chooses the stream's id.
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <variant>
+
+#include "runtime/context.hpp"
+#include "runtime/generator.hpp"
+
+namespace manta::detail {
+
+/// Says that a generator has no more items; travels as the error of the call that asked for one.
+struct EndOfStream : std::exception {
+  static constexpr const char* kText = "manta: end of stream";
+  const char* what() const noexcept override { return kText; }
+};
+
+/// The open streams of one actor. Owned by its host, which ends it before the object, to which the coroutines refer.
+/// Thread-safe; a stream that is removed ends on the thread that lets go of it last.
+class ActorStreams {
+ public:
+  ActorStreams() = default;
+  ActorStreams(const ActorStreams&) = delete;
+  ~ActorStreams() { clear(); }
+  void add(std::uint64_t id, std::shared_ptr<void> stream);
+  std::shared_ptr<void> find(std::uint64_t id) const;  ///< null when there is none
+  void remove(std::uint64_t id);
+  void clear();
+
+ private:
+  struct State {
+    std::mutex mutex{};
+    std::map<std::uint64_t, std::shared_ptr<void>> streams{};
+  };
+  State& state();
+  std::atomic<State*> state_{nullptr};  // made at first use: most actors have no stream
+};
+
+/// A generator of T's, where it is suspended, with the arguments that it may refer to.
+template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
+class MethodStream;
+template <class T, auto M, class... P>
+class MethodStream<T, M, TypeList<P...>> {
+  using Sig = Signature<decltype(M)>;
+
+ public:
+  using Item = typename IsGenerator<typename Sig::Result>::Item;
+  MethodStream(T& object, Context& context, const std::decay_t<P>&... arguments)
+      : arguments_(arguments...), context_(context), generator_(begin(object, std::index_sequence_for<P...>{})) {}
+
+  /// In an actor that runs several calls at once a later item's call may come first: then it makes the earlier ones too.
+  Item item(Context& context, std::uint64_t index) {
+    std::lock_guard lock(mutex_);
+    context_ = context;  // the coroutine keeps a reference to ours
+    for (; made_ <= index; ++made_) waiting_.emplace(made_, make());
+    auto found = waiting_.extract(index);
+    if (!found) throw EndOfStream();
+    if (auto* error = std::get_if<std::exception_ptr>(&found.mapped())) std::rethrow_exception(*error);
+    auto& item = std::get<std::optional<Item>>(found.mapped());
+    if (!item) throw EndOfStream();
+    return std::move(*item);
+  }
+
+ private:
+  using Step = std::variant<std::optional<Item>, std::exception_ptr>;
+  Step make() {
+    try {
+      return generator_.next();
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+  template <std::size_t... I>
+  auto begin(T& object, std::index_sequence<I...>) {
+    if constexpr (Sig::with_context)
+      return (object.*M)(context_, std::as_const(std::get<I>(arguments_))...);
+    else
+      return (object.*M)(std::as_const(std::get<I>(arguments_))...);
+  }
+  std::mutex mutex_;
+  std::tuple<std::decay_t<P>...> arguments_;
+  Context context_;
+  typename Sig::Result generator_;
+  std::uint64_t made_ = 0;
+  std::map<std::uint64_t, Step> waiting_;
+};
+
+/// Opens stream `id`: nothing of the generator runs yet.
+template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
+class StreamOpenRecord;
+template <class T, auto M, class... P>
+class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpenRecord<T, M, TypeList<P...>>, std::uint64_t, P...> {
+  static_assert((check_parameter<P>() && ... && true));
+  static_assert((std::is_copy_constructible_v<std::decay_t<P>> && ... && true), "manta: a generator keeps its arguments: they must be copyable.");
+  static_assert(std::is_base_of_v<typename Signature<decltype(M)>::Class, T>, "manta: the method does not belong to this actor's class.");
+
+ public:
+  using Results = ResultsOf<void>;
+  using Result = Void;
+  static std::string name() { return function_name<M>(); }
+  void run(void* instance, Context& context, Cell& out) override {
+    this->with_arguments([&](std::uint64_t id, const std::decay_t<P>&... arguments) {
+      auto& object = *static_cast<T*>(instance);
+      context.streams().add(id, std::make_shared<MethodStream<T, M>>(object, context, arguments...));
+    });
+    settle_with(out, *this, [] {});
+  }
+};
+
+/// Gives item `index` of stream `id`. The last argument is what opening it gave, so that no item comes before that.
+template <class T, auto M>
+class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::uint64_t, std::uint64_t, Void> {
+ public:
+  using Item = typename MethodStream<T, M>::Item;
+  using Results = ResultsOf<Item>;
+  using Result = typename Results::First;
+  static std::string name() { return function_name<M>(); }
+  void run(void*, Context& context, Cell& out) override {
+    this->with_arguments([&](std::uint64_t id, std::uint64_t index, const Void&) {
+      const auto stream = context.streams().find(id);
+      if (!stream) throw ActorUnavailable("its actor has been restarted, and the stream ended with the process that had it: open it anew");
+      settle_with(out, *this, [&] { return static_cast<MethodStream<T, M>*>(stream.get())->item(context, index); });
+    });
+  }
+};
+
+class StreamCloseRecord final : public RecordBase<StreamCloseRecord, std::uint64_t, Void> {
+ public:
+  using Results = ResultsOf<void>;
+  using Result = Void;
+  static std::string name() { return "the end of a stream"; }
+  void run(void* instance, Context& context, Cell& out) override;
+};
+
+std::uint64_t new_stream_id();
+/// Of a call that opens a stream. Throws InvalidArgument for what means nothing for one.
+void check_stream_options(const CallOptions& options);
+/// What was opened ends, behind the calls that were made. Never throws: an actor that is gone has ended it.
+void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept;
+
+}  // namespace manta::detail

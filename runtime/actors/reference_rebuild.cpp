@@ -1,0 +1,80 @@
+// A borrowed object whose bytes in the store are lost: who needs them asks the owner, who makes them again from their lineage.
+#include "runtime/actors/lineage.hpp"
+#include "runtime/actors/reference_keeper.hpp"
+
+namespace manta::detail {
+
+/// The owner's side: what was made again takes the lost object's place, then its borrower gets it.
+class ReferenceKeeper::RebuildWaiter final : public Cell::Waiter {
+ public:
+  RebuildWaiter(std::weak_ptr<ReferenceKeeper> keeper, ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell,
+                std::shared_ptr<StoredObject> lost, std::weak_ptr<Cell> made)
+      : keeper_(std::move(keeper)), to_(to), id_(id), cell_(std::move(cell)), lost_(std::move(lost)), made_(std::move(made)) {}
+  void settled() override {
+    const auto keeper = keeper_.lock();
+    const auto made = made_.lock();
+    if (!keeper || !made) return;
+    if (auto adopted = static_cast<RecoverableObject&>(*lost_).adopt(*made); !adopted)
+      return keeper->router_.send(to_, wire::ObjectSettled{{.id = {id_}, .result = adopted.error()}});
+    keeper->answer_when_encoded(to_, id_, cell_);
+  }
+
+ private:
+  std::weak_ptr<ReferenceKeeper> keeper_;
+  ProcessId to_;
+  core::ReferenceId id_;
+  std::shared_ptr<Cell> cell_;
+  std::shared_ptr<StoredObject> lost_;
+  std::weak_ptr<Cell> made_;
+};
+
+/// Waits for the owner's answer; a task's CPUs go to others meanwhile.
+Result<std::shared_ptr<Cell>> ReferenceKeeper::ask_to_rebuild(core::ReferenceId id, ObjectId lost) {
+  auto cell = std::make_shared<Cell>(type_ops<Void>());
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
+    rebuilds_.emplace(id, cell);
+    router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kRebuild, id, 0, static_cast<std::int64_t>(lost.value)}}});
+  }
+  if (const auto engine = router_.engine())
+    engine->wait(*cell, {});
+  else
+    cell->wait({});
+  if (cell->failed()) return *cell->error();
+  return cell;
+}
+
+void ReferenceKeeper::serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost) {
+  const auto refuse = [&](const ErrorInfo& error) { router_.send(to, wire::ObjectSettled{{.id = {id}, .result = error}}); };
+  std::shared_ptr<Cell> cell;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = lent_.find(id);
+    if (it != lent_.end() && it->second.kind == ReferenceKind::kObject) cell = std::static_pointer_cast<Cell>(it->second.target);
+  }
+  if (!cell || !cell->settled())
+    return refuse({.code = ErrorCode::kObjectLost, .message = "its copy was lost, and its owner does not know it any more"});
+  const auto stored = stored_in(*cell);
+  if (!stored || stored->id() != lost.value || cell->forget_stored(lost.value)) return answer_when_encoded(to, id, cell);
+  auto* object = dynamic_cast<RecoverableObject*>(stored.get());
+  if (!object)
+    return refuse({.code = ErrorCode::kObjectLost,
+                   .message = "its only copy was lost, and it cannot be made again: it is not the result of a task, or its lineage was dropped"});
+  auto made = object->rebuild(lost.value);
+  if (!made) return refuse(made.error());
+  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), to, id, cell, stored, *made));
+}
+
+std::vector<std::shared_ptr<Cell>> ReferenceKeeper::take_rebuilds(const std::function<bool(core::ReferenceId)>& which) {
+  std::vector<std::shared_ptr<Cell>> taken;
+  std::lock_guard lock(mutex_);
+  std::erase_if(rebuilds_, [&](auto& each) {
+    if (!which(each.first)) return false;
+    taken.push_back(std::move(each.second));
+    return true;
+  });
+  return taken;
+}
+
+}  // namespace manta::detail

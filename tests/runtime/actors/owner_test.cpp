@@ -1,0 +1,172 @@
+// The owner on CAF's test coordinator: events that come together are handled together, as on a busy machine.
+#include "runtime/actors/owner.hpp"
+
+#include <doctest/doctest.h>
+
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include "runtime/context.hpp"
+#include "tests/runtime/actors/quiet_process.hpp"
+
+namespace manta::detail {
+namespace {
+
+int twice(int x) { return 2 * x; }
+struct Clerk {
+  int one() { return 1; }
+};
+
+struct TestConfig : caf::actor_system_config {
+  TestConfig() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+constexpr ProcessId kSelf = 3;     // a worker process that submits
+constexpr ProcessId kWorker = 5;   // where its work goes
+constexpr ProcessId kOther = 7;    // an owner of actors
+constexpr ActorId kTheirs{(std::uint64_t{kOther} << 40) + 1};
+
+class Fixture {
+ public:
+  Fixture() {
+    environment.router = &router;
+    environment.store = &store;
+    environment.references = references.get();
+    environment.inline_bytes = 100'000;
+    Resources total;
+    total.set("CPU", Amount(8));
+    owner = std::make_shared<Owner>(system, ids, router, host, store, lane, *references, *lineage,
+                                    Owner::Options{.portable = true, .total = total, .inline_bytes = 100'000});
+  }
+  ~Fixture() {
+    owner->end();
+    owner.reset();
+    coordinator.run();
+  }
+  void run() { coordinator.run(); }
+
+  std::shared_ptr<Cell> submit(TaskOptions options = {}) {
+    auto record = make_record<FunctionRecord<&twice>>(4);
+    auto cell = record->result;
+    owner->submit(std::move(record), std::make_shared<const TaskOptions>(std::move(options)), false);
+    return cell;
+  }
+  std::shared_ptr<Cell> call(ActorId actor) {
+    auto record = make_record<MethodRecord<Clerk, &Clerk::one>>();
+    auto cell = record->result;
+    owner->call(actor, std::move(record), nullptr, true);
+    return cell;
+  }
+  std::shared_ptr<ActorLink> spawn(ActorId id) {
+    return owner->spawn(make_record<ConstructorRecord<Clerk>>(), std::make_shared<const ActorOptions>(), id);
+  }
+  void grant(core::Purpose purpose, std::uint64_t lease) {
+    owner->deliver(wire::LeaseGranted{.purpose = purpose, .lease = {.id = {lease}, .cpus = Amount(1)}, .worker = kWorker});
+  }
+
+  TestConfig config;
+  caf::actor_system system{config};
+  caf::scheduler::test_coordinator& coordinator = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
+  IdSource ids{kSelf};
+  WritingRouter router{kSelf};
+  EmptyStore store{kSelf};
+  Lane lane{1};
+  std::shared_ptr<ReferenceKeeper> references = std::make_shared<ReferenceKeeper>(kSelf, ids, router, store, lane, 100'000);
+  std::shared_ptr<Lineage> lineage = std::make_shared<Lineage>(0, Lineage::Hooks{});
+  HostEnvironment environment{};
+  WorkerHost host{system, environment};
+  std::shared_ptr<Owner> owner;
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/actors/owner") {
+  // A task that died in company goes on in a process of its own. It was made ready after the asking for leases was done, so
+  // that its lease was asked for only when something else happened.
+  TEST_CASE("a task that died in company asks for its process at once, with no other event") {
+    Fixture f;
+    auto cell = f.submit();
+    f.run();
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    CHECK(wants[0].retriable);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    CHECK(f.router.take<wire::RunTasks>(kWorker).size() == 1);
+    f.router.sent.clear();
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}, .shared = true});
+    f.run();
+    bool own = false;
+    for (const auto& want : f.router.take<wire::WantLeases>(kNodeProcess)) own |= want.own_process && want.count == 1;
+    CHECK(own);
+    CHECK_FALSE(cell->settled());
+  }
+
+  // An actor of another process has no options here, and was asked for its placement group.
+  TEST_CASE("the end of a placement group passes over actors that other processes own") {
+    Fixture f;
+    f.owner->borrow(kTheirs, "actor of theirs", std::make_shared<int>(1));
+    f.run();
+    f.owner->deliver(wire::GroupRemoved{.group = {9}, .error = {.code = ErrorCode::kCancelled, .message = "removed"}});
+    f.run();
+    auto waiting = f.call(kTheirs);
+    f.run();
+    CHECK_FALSE(waiting->settled());
+    f.owner->deliver(kOther, wire::ActorPlace{.actor = kTheirs, .state = core::ActorState::kAlive, .lease = {4}, .worker = kWorker});
+    f.run();
+    CHECK(f.router.take<wire::CallActor>(kWorker).size() == 1);
+  }
+
+  // The last handle goes and a new one comes in one group of events: the new one was taken for the old, which then went.
+  TEST_CASE("a handle that comes as the last one goes is a fresh one: its calls are sent") {
+    Fixture f;
+    f.owner->borrow(kTheirs, "actor of theirs", std::make_shared<int>(1));
+    f.run();
+    const auto alive = wire::ActorPlace{.actor = kTheirs, .state = core::ActorState::kAlive, .lease = {4}, .worker = kWorker};
+    f.owner->deliver(kOther, alive);
+    f.run();
+    f.router.sent.clear();
+    f.owner->dropped(kTheirs);
+    f.owner->borrow(kTheirs, "actor of theirs", std::make_shared<int>(2));
+    auto cell = f.call(kTheirs);
+    f.run();
+    CHECK(f.router.take<wire::ActorRequest>(kOther).size() == 1);  // follows it anew
+    f.owner->deliver(kOther, alive);
+    f.run();
+    CHECK(f.router.take<wire::CallActor>(kWorker).size() == 1);
+    CHECK_FALSE(cell->settled());
+  }
+
+  // What the stop had ended was forgotten while the request behind it was answered: it read what was gone.
+  TEST_CASE("who asks for an actor's place behind the stop of its owner hears that it is dead") {
+    Fixture f;
+    const auto id = f.ids.next<ActorId>();
+    auto link = f.spawn(id);
+    f.run();
+    f.router.sent.clear();
+    f.owner->stop();
+    f.owner->deliver(kOther, wire::ActorRequest{.actor = id, .operation = wire::ActorOperation::kFollow});
+    f.run();
+    const auto places = f.router.take<wire::ActorPlace>(kOther);
+    REQUIRE(places.size() == 1);
+    CHECK(places[0].state == core::ActorState::kDead);
+  }
+
+  TEST_CASE("a task whose worker was ended for memory fails with OutOfMemory when it may not run again") {
+    Fixture f;
+    auto cell = f.submit({.name = "big", .max_retries = 0});
+    f.run();
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    CHECK_FALSE(wants[0].retriable);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kOutOfMemory, .message = "was ended: all in use"}});
+    f.run();
+    REQUIRE(cell->failed());
+    CHECK(cell->error()->code == ErrorCode::kOutOfMemory);
+    CHECK(cell->error()->message.find("all in use") != std::string::npos);
+    CHECK(cell->error()->where.find("big") != std::string::npos);
+  }
+}
+
+}  // namespace manta::detail

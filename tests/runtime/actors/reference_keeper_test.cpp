@@ -1,0 +1,59 @@
+#include "runtime/actors/reference_keeper.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/runtime/actors/quiet_process.hpp"
+
+namespace manta::detail {
+namespace {
+
+constexpr ProcessId kSelf = 3, kPeer = 7;
+constexpr core::ReferenceId kTheirs = (std::uint64_t{kPeer} << 40) + 1;
+
+struct Fixture {
+  wire::Value with_reference(ReferenceKind kind) {
+    wire::Value value;
+    value.references = std::make_shared<wire::ValueReferences>();
+    value.references->list.push_back({.id = kTheirs, .kind = static_cast<std::uint8_t>(kind)});
+    keeper->incoming(value, kPeer);
+    return value;
+  }
+  IdSource ids{kSelf};
+  WritingRouter router{kSelf};
+  EmptyStore store{kSelf};
+  std::unique_ptr<Lane> lane = std::make_unique<Lane>(1);
+  std::shared_ptr<ReferenceKeeper> keeper = std::make_shared<ReferenceKeeper>(kSelf, ids, router, store, *lane, 100'000);
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/actors/reference_keeper") {
+  // A ref that came a second time under another kind made a handle to an actor out of a cell.
+  TEST_CASE("what is known here as an object stays one, whatever kind a sender says it is") {
+    Fixture f;
+    const auto first = f.with_reference(ReferenceKind::kObject);
+    const auto second = f.with_reference(ReferenceKind::kActor);
+    REQUIRE(ReferenceKeeper::of(second)->size() == 1);
+    CHECK(ReferenceKeeper::of(second)->at(0).kind == ReferenceKind::kObject);
+    CHECK(ReferenceKeeper::of(second)->at(0).target == ReferenceKeeper::of(first)->at(0).target);
+  }
+
+  // The value of a promise that was set after the end of the runtime was to be encoded by a lane that was gone.
+  TEST_CASE("a value that comes after the end is sent to nobody, and asks for no thread") {
+    Fixture f;
+    auto cell = std::make_shared<Cell>(type_ops<int>());
+    References references{{ReferenceKind::kObject, cell}};
+    EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
+    const auto sent = f.keeper->outgoing(value, kPeer);
+    REQUIRE(sent.references->list.size() == 1);
+    const auto id = sent.references->list[0].id;
+    f.keeper->deliver(kPeer, wire::ReferenceUpdates{{{core::ReferenceOperation::kFetch, id, 0, 0}}});
+    f.keeper->close();
+    f.lane.reset();
+    f.router.sent.clear();
+    cell->set_value(std::make_shared<const int>(5));
+    CHECK(f.router.sent.empty());
+  }
+}
+
+}  // namespace manta::detail

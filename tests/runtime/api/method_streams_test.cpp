@@ -1,0 +1,224 @@
+// Generators that are methods of actors.
+#include <unistd.h>
+
+#include <csignal>
+
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+/// Writes down that it has ended.
+struct Trace {
+  std::string file;
+  ~Trace() { append(file, "end;"); }
+};
+
+class Feed {
+ public:
+  explicit Feed(int base = 0) : base_(base) {}
+  Generator<int> count(int n) {
+    for (int i = 0; i < n; ++i) co_yield base_ + i;
+  }
+  Generator<int> traced(std::string file, int n) {
+    Trace trace{file};
+    for (int i = 0; i < n; ++i) {
+      append(file, std::to_string(i) + ";");
+      co_yield i;
+    }
+  }
+  Generator<std::vector<double>> blocks(int n, std::size_t size) const {
+    for (int i = 0; i < n; ++i) co_yield std::vector<double>(size, i);
+  }
+  Generator<std::string> words(Context& ctx, const std::vector<std::string>& words) {
+    for (const auto& word : words) co_yield ctx.name() + ":" + word;
+  }
+  Generator<int> fail_after(int n, const std::string& text) {
+    for (int i = 0; i < n; ++i) co_yield i;
+    throw std::runtime_error(text);
+  }
+  Generator<int> until_cancelled(Context& ctx, std::string file) {
+    Trace trace{file};
+    co_yield 1;
+    append(file, "running;");
+    eventually([&] { return ctx.cancelled(); }, 60s);
+    co_yield 2;
+  }
+  int set_base(int base) { return base_ = base; }
+  int pid() { return ::getpid(); }
+
+ private:
+  int base_;
+};
+
+std::vector<int> all_of(Runtime& rt, RefStream<int> stream) {
+  std::vector<int> items;
+  for (auto& item : stream) items.push_back(rt.get(item, 30s));
+  return items;
+}
+std::vector<int> read_in_task(Context& ctx, ActorHandle<Feed> feed, int n) {
+  std::vector<int> items;
+  for (auto& item : feed.call<&Feed::count>(n)) items.push_back(ctx.get(item));
+  return items;
+}
+int late(const std::string& gate, int n) { return pass(gate, n); }
+
+}  // namespace
+
+TEST_SUITE("runtime/api/method_streams") {
+  TEST_CASE("a method that is a generator gives a stream of its actor's state, large items too, none at all, and by its context") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const auto isolation : {Isolation::kShared, Isolation::kOwnProcess}) {
+      auto feed = rt.actor<Feed>({.label = "feed", .isolation = isolation}).spawn(10);
+      CHECK(all_of(rt, feed.call<&Feed::count>(5)) == std::vector{10, 11, 12, 13, 14});
+      CHECK(all_of(rt, feed.call<&Feed::count>(0)).empty());
+      int number = 0;
+      for (auto& block : feed.call<&Feed::blocks>(3, std::size_t{50'000})) {
+        const auto values = rt.get(block, 30s);
+        CHECK(values.size() == 50'000);
+        CHECK(values.back() == number++);
+      }
+      CHECK(number == 3);
+      std::string said;
+      for (auto& word : feed.call<&Feed::words>(std::vector<std::string>{"a", "b"})) said += rt.get(word, 30s) + " ";
+      CHECK(contains(said, ":a "));
+      CHECK(contains(said, ":b "));
+    }
+  }
+
+  TEST_CASE("other calls run between the items, and streams of one actor do not mix") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>().spawn(0);
+    const CallOptions one_ahead{.max_unread = 1};
+    auto first = feed.options(one_ahead).call<&Feed::count>(3);
+    auto second = feed.options(one_ahead).call<&Feed::count>(3);
+    CHECK(rt.get(*first.next(30s), 30s) == 0);
+    CHECK(rt.get(*second.next(30s), 30s) == 0);
+    CHECK(rt.get(feed.call<&Feed::set_base>(100), 30s) == 100);
+    CHECK(rt.get(*first.next(30s), 30s) == 1);  // one was made ahead
+    CHECK(rt.get(*first.next(30s), 30s) == 102);
+    CHECK(rt.get(*second.next(30s), 30s) == 1);
+    CHECK(rt.get(*second.next(30s), 30s) == 102);
+    CHECK_FALSE(first.next(30s));
+    CHECK_FALSE(second.next(30s));
+  }
+
+  TEST_CASE("it runs ahead of its reader by max_unread items, and dropping the stream ends it where it is") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string file = folder / "trace";
+    auto feed = rt.actor<Feed>({.isolation = own_process}).spawn();
+    {
+      auto stream = feed.options({.max_unread = 2}).call<&Feed::traced>(file, 1000);
+      CHECK(rt.get(*stream.next(30s), 30s) == 0);
+      CHECK(eventually([&] { return content(file) == "0;1;2;"; }, 30s));
+      CHECK(rt.get(feed.call<&Feed::pid>(), 30s) > 0);  // behind the items that were asked for
+      CHECK(content(file) == "0;1;2;");
+    }
+    CHECK(eventually([&] { return content(file) == "0;1;2;end;"; }, 30s));
+    CHECK(rt.get(feed.call<&Feed::pid>(), 30s) > 0);
+  }
+
+  TEST_CASE("a generator that runs when its stream is dropped sees that it is cancelled") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string file = folder / "trace";
+    auto feed = rt.actor<Feed>().spawn();
+    {
+      auto stream = feed.call<&Feed::until_cancelled>(file);
+      CHECK(rt.get(*stream.next(30s), 30s) == 1);
+      CHECK(eventually([&] { return content(file) == "running;"; }, 30s));
+    }
+    CHECK(eventually([&] { return content(file) == "running;end;"; }, 30s));
+    CHECK(rt.get(feed.call<&Feed::set_base>(3), 30s) == 3);
+  }
+
+  TEST_CASE("what it throws is its last item's error, and what fails before it begins its first one's") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>().spawn();
+    auto stream = feed.call<&Feed::fail_after>(2, "no more");
+    CHECK(rt.get(*stream.next(30s), 30s) == 0);
+    CHECK(rt.get(*stream.next(30s), 30s) == 1);
+    const auto last = stream.next(30s);
+    REQUIRE(last);
+    const auto error = error_of<TaskError>([&] { rt.get(*last, 30s); });
+    CHECK(error.message == "no more");
+    CHECK_FALSE(stream.next(30s));
+    auto doomed = feed.call<&Feed::count>(rt.remote<[](int x) -> int { throw std::runtime_error("bad " + std::to_string(x)); }>(1));
+    const auto first = doomed.next(30s);
+    REQUIRE(first);
+    const auto why = error_of<TaskError>([&] { rt.get(*first, 30s); });
+    CHECK(contains(why.to_string(), "bad 1"));
+    CHECK_FALSE(doomed.next(30s));
+    CHECK(all_of(rt, feed.call<&Feed::count>(2)).size() == 2);
+  }
+
+  TEST_CASE("an unordered actor and one of many threads give the items in order, also when an argument comes late") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::vector<int> expected(200);
+    for (int i = 0; i < 200; ++i) expected[static_cast<std::size_t>(i)] = i;
+    Gate gate;
+    auto unordered = rt.actor<Feed>({.unordered = true}).spawn(0);
+    auto stream = unordered.call<&Feed::count>(rt.remote<late>(gate.path(), 200));
+    CHECK(rt.get(unordered.call<&Feed::set_base>(0), 30s) == 0);
+    gate.open();
+    CHECK(all_of(rt, std::move(stream)) == expected);
+    auto threaded = rt.actor<Feed>({.max_concurrency = 4}).spawn(0);
+    CHECK(all_of(rt, threaded.call<&Feed::count>(200)) == expected);
+    auto grouped = rt.actor<Feed>({.concurrency_groups = {{"io", 2}}}).in_group<&Feed::count>("io").spawn(0);
+    CHECK(all_of(rt, grouped.call<&Feed::count>(200)) == expected);
+  }
+
+  TEST_CASE("a task that has a handle reads a stream too") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>({.isolation = own_process}).spawn(5);
+    CHECK(rt.get(rt.remote<read_in_task>(feed, 100), 60s).back() == 104);
+    CHECK(rt.get(rt.task<read_in_task>({.isolation = own_process}).remote(feed, 2), 60s) == std::vector{5, 6});
+  }
+
+  TEST_CASE("a stream ends with the process of its actor, and the restarted one has none") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    auto feed = rt.actor<Feed>({.max_restarts = 1, .max_task_retries = 3, .isolation = own_process}).spawn();
+    auto stream = feed.options({.max_unread = 1}).call<&Feed::traced>(folder / "trace", 100);
+    CHECK(rt.get(*stream.next(30s), 30s) == 0);
+    ::kill(rt.get(feed.call<&Feed::pid>(), 30s), SIGKILL);
+    std::string why;
+    for (auto& item : stream)
+      if (auto result = rt.try_get(item, 60s); !result.ok()) why = result.error().to_string();
+    CHECK_MESSAGE(contains(why, "restarted"), why);
+    CHECK(all_of(rt, feed.call<&Feed::count>(3)) == std::vector{0, 1, 2});
+  }
+
+  TEST_CASE("options that mean nothing for a stream are refused, and a full line of pending calls leaves nothing open") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>({.max_pending_calls = 4}).spawn();
+    CHECK_THROWS_AS(feed.options({.max_unread = 0}).call<&Feed::count>(1), InvalidArgument);
+    CHECK_THROWS_AS(feed.options({.deadline = 1s}).call<&Feed::count>(1), InvalidArgument);
+    CHECK_THROWS_AS(feed.options({.retry_on = retry_on_all}).call<&Feed::count>(1), InvalidArgument);
+    Folder folder;
+    Gate gate;
+    auto held = rt.remote<late>(gate.path(), 1000);  // so that none of its calls can end before the last is made
+    CHECK_THROWS_AS(feed.options({.max_unread = 8}).call<&Feed::traced>(folder / "trace", held), ResourceExhausted);
+    gate.open();
+    CHECK(eventually([&] {
+      try {
+        return all_of(rt, feed.options({.max_unread = 2}).call<&Feed::count>(9)).size() == 9;
+      } catch (const ResourceExhausted&) {  // what opened the first one is not done yet
+        return false;
+      }
+    }, 30s));
+    CHECK(eventually([&] { return !fs::exists(folder / "trace") || content(folder / "trace").ends_with("end;"); }, 30s));
+  }
+}
+
+}  // namespace manta_test

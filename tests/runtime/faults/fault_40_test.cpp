@@ -1,0 +1,118 @@
+// Fault 40: limits of the system reached while the program runs: descriptors, threads, folders that are not there. What needs more
+// is refused in words, what there is goes on, and when the limit is lifted all is as before.
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "../api/support.hpp"
+
+namespace {
+std::atomic<bool> g_refuse_threads{false};
+}
+
+#ifndef MANTA_SANITIZED  // which has a pthread_create of its own
+/// Stands before the C library's, so that a test can be at the limit of threads (root has none).
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*begin)(void*), void* argument) noexcept {
+  using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static const auto create = reinterpret_cast<Create>(::dlsym(RTLD_NEXT, "pthread_create"));
+  return g_refuse_threads ? EAGAIN : create(thread, attributes, begin, argument);
+}
+#endif
+
+namespace manta_test {
+namespace {
+
+int twice(int x) { return 2 * x; }
+int child_of(Context& ctx, int x) { return ctx.get(ctx.remote<twice>(x)); }
+struct Steady {
+  int calls = 0;
+  int call() { return ++calls; }
+};
+
+/// Lowers the limit of descriptors so that none is left, until it goes out of scope.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const int next = ::dup(0);  // the lowest that is free
+    ::close(next);
+    const rlimit none{static_cast<rlim_t>(next), before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+struct NoThreads {
+  NoThreads() { g_refuse_threads = true; }
+  ~NoThreads() { g_refuse_threads = false; }
+};
+
+}  // namespace
+
+TEST_SUITE("runtime/faults") {
+  TEST_CASE("fault 40: without a descriptor left a new process is refused with what to raise, what runs goes on") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const TaskOptions alone{.isolation = own_process};
+    auto steady = rt.actor<Steady>({.isolation = own_process}).spawn();
+    CHECK(rt.get(steady.call<&Steady::call>(), 30s) == 1);
+    CHECK(rt.get(rt.remote<child_of>(1), 30s) == 2);
+    {
+      NoDescriptors none;
+      const auto error = error_of<ResourceExhausted>([&] { rt.get(rt.task<twice>(alone).remote(2), 30s); });
+      CHECK_MESSAGE(contains(error.to_string(), "ulimit -n"), error.to_string());
+      CHECK(rt.get(steady.call<&Steady::call>(), 30s) == 2);
+      CHECK(rt.get(rt.remote<child_of>(3), 30s) == 6);
+    }
+    CHECK(rt.get(rt.task<twice>(alone).remote(4), 30s) == 8);
+  }
+
+#ifndef MANTA_SANITIZED
+  TEST_CASE("fault 40: without a thread left a runtime does not start, and says so") {
+    NoThreads none;
+    const auto error = error_of<ResourceExhausted>([&] { Runtime::start(small_machine()); });
+    CHECK_MESSAGE(contains(error.message, "ulimit -u"), error.message);
+  }
+
+  TEST_CASE("fault 40: without a thread left what runs goes on, back-off and deadlines too, and all is done when there are threads") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto steady = rt.actor<Steady>({.isolation = own_process}).spawn();
+    CHECK(rt.get(steady.call<&Steady::call>(), 30s) == 1);
+    CHECK(rt.get(rt.remote<child_of>(1), 30s) == 2);
+    std::vector<ObjectRef<int>> waiting;
+    {
+      NoThreads none;
+      for (int i = 0; i < 20; ++i) waiting.push_back(rt.task<child_of>({.deadline = 60s}).remote(i));
+      CHECK(rt.get(steady.call<&Steady::call>(), 30s) == 2);
+      CHECK(rt.get(rt.task<twice>({.num_cpus = 0, .isolation = own_process}).remote(4), 30s) == 8);  // the CPUs wait for threads
+    }
+    for (int i = 0; i < 20; ++i) CHECK(rt.get(waiting[static_cast<std::size_t>(i)], 60s) == 2 * i);
+  }
+#endif
+
+  TEST_CASE("fault 40: a folder for logs that cannot be is a warning, one for durable objects an error of what is put there") {
+    Folder folder;
+    const std::string file = folder / "file";
+    append(file, "no folder");
+    auto options = small_machine();
+    options.log_dir = file;
+    options.durable_dir = fs::path(file) / "durable";
+    Machine machine(options);
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.task<twice>({.isolation = own_process}).remote(1), 30s) == 2);
+    const auto error = error_of<Error>([&] { rt.put(1, {.durable_name = "x"}); });
+    CHECK_MESSAGE(error.code == ErrorCode::kIoError, error.to_string());
+    CHECK_MESSAGE(contains(error.to_string(), options.durable_dir.string()), error.to_string());
+    CHECK(rt.get(rt.put(2)) == 2);
+    CHECK(content(file) == "no folder");
+  }
+}
+
+}  // namespace manta_test
