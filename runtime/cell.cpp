@@ -40,23 +40,39 @@ class LogLimit {
 
 void Cell::log_unseen_failure() const noexcept {
   try {
-    if (was_wanted(*error_)) return;
+    if (was_wanted(*rare_->error)) return;
     static LogLimit limit;
     const int left_out = limit.admit();
     if (left_out < 0) return;
-    log(LogLevel::kWarning, "a failure that nobody has asked for: " + error_->to_string() +
+    log(LogLevel::kWarning, "a failure that nobody has asked for: " + rare_->error->to_string() +
                                 (left_out ? " (and " + std::to_string(left_out) + " more before it)" : ""));
   } catch (...) {  // it is the log's loss
   }
 }
 
+Cell::Cell(const TypeOps& ops, Fetch fetch) : to_fetch_(fetch != nullptr), ops_(&ops) {
+  if (fetch) rare().fetch = fetch;
+}
+
+void Cell::fetch() {
+  Fetch fetch = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    if (to_fetch_.exchange(false)) fetch = rare_->fetch;
+  }
+  if (fetch) fetch(*this);
+}
+
 void Cell::publish(std::uint32_t state) noexcept {
+  std::unique_ptr<Rare> unused;
   std::vector<std::shared_ptr<Waiter>> waiters;
   std::uint32_t before;
   {
     std::lock_guard lock(mutex_);
     before = state_.exchange(state, std::memory_order_acq_rel);
-    waiters.swap(waiters_);
+    to_fetch_ = false;
+    if (rare_) waiters.swap(rare_->waiters);
+    if (value_) unused = std::move(rare_);  // it held the waiters only
   }
   if (before == kSleepers) futex_wake_all(state_);
   for (auto& waiter : waiters) waiter->settled();
@@ -67,7 +83,7 @@ void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
   {
     std::lock_guard lock(mutex_);
     if (!settled()) {
-      waiters_.push_back(std::move(waiter));
+      rare().waiters.push_back(std::move(waiter));
       pending = true;
     }
   }
@@ -77,7 +93,7 @@ void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
 
 void Cell::forget(const Waiter* waiter) {
   std::lock_guard lock(mutex_);
-  std::erase_if(waiters_, [waiter](const auto& each) { return each.get() == waiter; });
+  if (rare_) std::erase_if(rare_->waiters, [waiter](const auto& each) { return each.get() == waiter; });
 }
 
 bool Cell::set_value(std::shared_ptr<const void> value) {
@@ -89,25 +105,53 @@ bool Cell::set_value(std::shared_ptr<const void> value) {
 
 bool Cell::set_bytes(Buffer bytes, SharedReferences references) {
   if (!claim()) return false;
-  bytes_ = std::move(bytes);
-  references_ = std::move(references);
-  has_bytes_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    rare().bytes = std::move(bytes);
+    rare().references = std::move(references);
+    rare().has_bytes = true;
+  }
   publish(kReady);
   return true;
 }
 
 bool Cell::set_stored(std::shared_ptr<StoredObject> stored, SharedReferences references) {
   if (!claim()) return false;
-  stored_ = std::move(stored);
-  references_ = std::move(references);
+  {
+    std::lock_guard lock(mutex_);
+    rare().stored = std::move(stored);
+    rare().references = std::move(references);
+  }
   publish(kReady);
   return true;
 }
 
 bool Cell::set_error(std::shared_ptr<const ErrorInfo> error) {
   if (!claim()) return false;
-  error_ = std::move(error);
+  {
+    std::lock_guard lock(mutex_);
+    rare().error = std::move(error);
+  }
   publish(kFailed);
+  return true;
+}
+
+const std::shared_ptr<const ErrorInfo>& Cell::error() const noexcept {
+  static const std::shared_ptr<const ErrorInfo> none;
+  return failed() ? rare_->error : none;  // a failed cell changes no more
+}
+
+bool Cell::needs_encoding(std::uint64_t inline_limit) {
+  std::lock_guard lock(mutex_);
+  if (!settled() || failed()) return false;
+  return !rare_ || (!rare_->stored && !(rare_->has_bytes && rare_->bytes.size() <= inline_limit));
+}
+
+bool Cell::forget_stored(std::uint64_t id) {
+  std::shared_ptr<StoredObject> lost;
+  std::lock_guard lock(mutex_);
+  if (!rare_ || !rare_->stored || rare_->stored->id() != id || (!value_ && !rare_->has_bytes)) return false;
+  lost.swap(rare_->stored);
   return true;
 }
 
@@ -125,17 +169,17 @@ bool Cell::wait(Deadline deadline) noexcept {
 
 std::shared_ptr<const void> Cell::value() {
   MANTA_CHECK(settled());
-  if (error()) throw_error(*error_);
+  if (failed()) throw_error(*error());
   std::unique_lock lock(mutex_);
   if (value_) return value_;
-  if (has_bytes_) return value_ = ops().decode(bytes_, references_);
-  if (auto alive = decoded_.lock()) return alive;
-  auto stored = stored_;
-  auto references = references_;
+  auto references = rare().references;
+  if (rare().has_bytes) return value_ = ops().decode(rare().bytes, references);
+  if (auto alive = rare().decoded.lock()) return alive;
+  auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
   auto decoded = ops().decode(stored->open().value(), references);
   lock.lock();
-  decoded_ = decoded;
+  rare().decoded = decoded;
   return decoded;
 }
 
@@ -143,8 +187,8 @@ void Cell::leave_to_store() {
   std::shared_ptr<const void> value;  // its destructor may be the user's: it runs without the lock
   {
     std::lock_guard lock(mutex_);
-    if (!stored_) return;
-    decoded_ = value_;
+    if (!rare_ || !rare_->stored) return;
+    rare_->decoded = value_;
     value.swap(value_);
   }
 }

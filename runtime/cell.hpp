@@ -13,6 +13,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/futex.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/base/small_mutex.hpp"
 #include "runtime/codec.hpp"
 
 namespace manta::detail {
@@ -57,7 +58,7 @@ class Cell {
  public:
   /// Asks for the value of a cell whose object belongs to another process.
   using Fetch = void (*)(Cell& cell);
-  explicit Cell(const TypeOps& ops, Fetch fetch = nullptr) noexcept : ops_(&ops), fetch_(fetch) {}
+  explicit Cell(const TypeOps& ops, Fetch fetch = nullptr);
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
   /// A failed task or call whose error nobody has asked for is logged.
@@ -83,8 +84,7 @@ class Cell {
   void need_not_be_seen() const noexcept { failure_known_.store(true, std::memory_order_relaxed); }
   /// Somebody looks: what belongs to another process is asked for, once.
   void demand() {
-    if (fetch_.load(std::memory_order_relaxed))
-      if (const Fetch fetch = fetch_.exchange(nullptr, std::memory_order_acq_rel)) fetch(*this);
+    if (to_fetch_.load(std::memory_order_relaxed)) fetch();
   }
 
   /// Blocks until settled or the deadline; false at the deadline. Spins for a few microseconds first.
@@ -107,10 +107,7 @@ class Cell {
   std::uint64_t producer() const noexcept { return producer_; }
 
   // After settling.
-  const std::shared_ptr<const ErrorInfo>& error() const noexcept {  ///< null unless failed()
-    if (error_) need_not_be_seen();
-    return error_;
-  }
+  const std::shared_ptr<const ErrorInfo>& error() const noexcept;  ///< null unless failed()
   /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
   std::shared_ptr<const void> value();
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
@@ -119,18 +116,9 @@ class Cell {
   /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there.
   void leave_to_store();
   /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
-  bool needs_encoding(std::uint64_t inline_limit) {
-    std::lock_guard lock(mutex_);
-    return settled() && !error_ && !stored_ && !(has_bytes_ && bytes_.size() <= inline_limit);
-  }
+  bool needs_encoding(std::uint64_t inline_limit);
   /// The copy in the store is lost: true when there is another one in this process, which then counts.
-  bool forget_stored(std::uint64_t id) {
-    std::shared_ptr<StoredObject> lost;
-    std::lock_guard lock(mutex_);
-    if (!stored_ || stored_->id() != id || (!value_ && !has_bytes_)) return false;
-    lost.swap(stored_);
-    return true;
-  }
+  bool forget_stored(std::uint64_t id);
   const TypeOps& ops() const noexcept { return *ops_.load(std::memory_order_relaxed); }
   /// For a cell made from bytes before its type was known.
   void use_ops(const TypeOps& ops) noexcept { ops_.store(&ops, std::memory_order_relaxed); }
@@ -140,37 +128,48 @@ class Cell {
   bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
   void publish(std::uint32_t state) noexcept;
   void log_unseen_failure() const noexcept;
+  void fetch();
+  /// What most cells never have: there are very many of them.
+  struct Rare {
+    std::vector<std::shared_ptr<Waiter>> waiters{};
+    Fetch fetch = nullptr;
+    std::weak_ptr<const void> decoded{};  // of a stored object: not kept alive, or memory would grow past the arena
+    Buffer bytes{};
+    bool has_bytes = false;
+    std::shared_ptr<StoredObject> stored{};
+    SharedReferences references{};  // in bytes or stored; kept alive with them
+    std::shared_ptr<const ErrorInfo> error{};
+  };
+  Rare& rare() {  // with mutex_ held
+    if (!rare_) rare_ = std::make_unique<Rare>();
+    return *rare_;
+  }
 
   std::atomic<std::uint32_t> state_{kPending};
+  SmallMutex mutex_{};  // guards rare_, and once settled the value too: they are caches of one another
   std::atomic<bool> claimed_{false};
+  std::atomic<bool> to_fetch_;
   mutable std::atomic<bool> failure_known_{false};  ///< somebody has seen it
   Producer producer_kind_{Producer::kNone};
   std::uint64_t producer_ = 0;
   std::atomic<const TypeOps*> ops_;
-  std::atomic<Fetch> fetch_;
-  std::mutex mutex_{};  // guards the waiters, and once settled the members below: they are caches of one another
-  std::vector<std::shared_ptr<Waiter>> waiters_{};
   std::shared_ptr<const void> value_{};
-  std::weak_ptr<const void> decoded_{};  // of a stored object: not kept alive, or memory would grow past the arena
-  Buffer bytes_{};
-  bool has_bytes_ = false;
-  std::shared_ptr<StoredObject> stored_{};
-  SharedReferences references_{};  // in bytes_ or stored_; kept alive with them
-  std::shared_ptr<const ErrorInfo> error_{};
+  std::unique_ptr<Rare> rare_{};
 };
 
 template <class Store>
 Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   std::lock_guard lock(mutex_);
-  if (stored_) return EncodedValue{.stored = stored_, .references = references_};
-  if (has_bytes_ && bytes_.size() <= inline_limit) return EncodedValue{.bytes = bytes_, .references = references_};
-  if (has_bytes_) {
-    Result<std::shared_ptr<StoredObject>> placed = store(bytes_.size(), [&](std::span<std::byte> target) {
-      std::memcpy(target.data(), bytes_.data(), bytes_.size());
+  auto& [waiters, fetch, decoded, bytes, has_bytes, stored, references, error] = rare();
+  if (stored) return EncodedValue{.stored = stored, .references = references};
+  if (has_bytes && bytes.size() <= inline_limit) return EncodedValue{.bytes = bytes, .references = references};
+  if (has_bytes) {
+    Result<std::shared_ptr<StoredObject>> placed = store(bytes.size(), [&from = bytes](std::span<std::byte> target) {
+      std::memcpy(target.data(), from.data(), from.size());
     });
     if (!placed) return placed.error();
-    stored_ = *placed;
-    return EncodedValue{.stored = stored_, .references = references_};
+    stored = *placed;
+    return EncodedValue{.stored = stored, .references = references};
   }
   OutputArchive count;
   ops().encode(value_.get(), count);
@@ -182,15 +181,15 @@ Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   if (count.size() <= inline_limit) {
     auto [buffer, target] = Buffer::allocate(count.size());
     write(target);
-    bytes_ = std::move(buffer);
-    has_bytes_ = true;
+    bytes = std::move(buffer);
+    has_bytes = true;
   } else {
     Result<std::shared_ptr<StoredObject>> placed = store(count.size(), write);
     if (!placed) return placed.error();
-    stored_ = *placed;
+    stored = *placed;
   }
-  if (!found.empty()) references_ = std::make_shared<const References>(std::move(found));
-  return EncodedValue{.bytes = bytes_, .stored = stored_, .references = references_};
+  if (!found.empty()) references = std::make_shared<const References>(std::move(found));
+  return EncodedValue{.bytes = bytes, .stored = stored, .references = references};
 }
 
 }  // namespace manta::detail

@@ -99,6 +99,7 @@ struct ActorOptions {
   std::filesystem::path log_file{};
   bool echo_output{true};
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
+  bool operator==(const ActorOptions&) const = default;
 };
 
 /// What one call wants: `handle.options({.retry_on = manta::retry_on<Busy>, .deadline = 1s}).call<&C::read>(…)`.

@@ -33,12 +33,12 @@ void print_machine(const Machine& machine, std::FILE* out) {
 }
 
 void print_header(std::FILE* out) {
-  fmt::print(out, "{:<24}{:>12} {:<9}{:>10}  {:<22}{:>12}{:>10}{:>8}\n", "bench", "value", "unit", "us each", "floor",
+  fmt::print(out, "{:<31}{:>12} {:<9}{:>10}  {:<22}{:>12}{:>10}{:>8}\n", "bench", "value", "unit", "us each", "floor",
              "floor value", "ratio", "spread");
 }
 
 void print_row(const Row& row, std::FILE* out) {
-  fmt::print(out, "{:<24}{:>12.0f} {:<9}{:>10.3f}  {:<22}{:>12.0f}{:>10.3f}{:>7.0f}%\n", row.name, row.value, row.unit,
+  fmt::print(out, "{:<31}{:>12.0f} {:<9}{:>10.3f}  {:<22}{:>12.0f}{:>10.3f}{:>7.0f}%\n", row.name, row.value, row.unit,
              1e6 / row.value, row.floor, row.floor_value, row.ratio, row.spread * 100);
   std::fflush(out);
 }

@@ -17,6 +17,10 @@ std::string list_groups(const ActorOptions& options) {
 
 }  // namespace
 
+std::string describe_actor(const std::string& name, ActorId id) {
+  return "actor " + name + " #" + std::to_string(id.value & 0xffffffffffull);
+}
+
 void check_actor(const ActorOptions& options, const std::string& what) {
   auto refuse = [&](const std::string& why) { throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what}); };
   auto check_limit = [&](const std::string& name, int limit, int most = kMaxConcurrency) {
@@ -68,9 +72,9 @@ void PendingCalls::admit(const std::shared_ptr<Cell>& call, const std::string& w
   calls_.push_back(call);
 }
 
-OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable,
+OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::shared_ptr<const std::string> name, bool portable,
                                std::shared_ptr<const ActorOptions> options)
-    : owner_(std::move(owner)), id_(id), description_(std::move(description)), portable_(portable), options_(std::move(options)) {
+    : owner_(std::move(owner)), id_(id), name_(std::move(name)), portable_(portable), options_(std::move(options)) {
   if (options_->max_pending_calls > 0) pending_ = std::make_unique<PendingCalls>(options_->max_pending_calls);
 }
 
@@ -80,21 +84,23 @@ OwnedActorLink::~OwnedActorLink() {
 
 void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
-  if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
   if (options && !options->concurrency_group.empty() && !options_->concurrency_groups.contains(options->concurrency_group))
     throw_error({.code = ErrorCode::kInvalidArgument,
                  .message = "no concurrency group " + options->concurrency_group + ": " + list_groups(*options_),
-                 .where = description_});
+                 .where = description()});
   if (options && options->deadline < std::chrono::nanoseconds(0))
     throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the call on, or 0 for none",
-                 .where = description_});
-  if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description_);
+                 .where = description()});
+  if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description());
   owner->call(id_, std::move(record), std::move(options), portable_);
 }
 
+std::string OwnedActorLink::description() const { return describe_actor(*name_, id_); }
+
 std::shared_ptr<Engine> OwnedActorLink::engine() const {
   const auto owner = owner_.lock();
-  if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
   return owner->engine();
 }
 

@@ -11,6 +11,8 @@ namespace manta::detail {
 
 class Owner;
 
+/// "actor Counter #12", for messages.
+std::string describe_actor(const std::string& name, ActorId id);
 /// Throws InvalidArgument for options, other than resources, that can never work. `what`: the actor, for the message.
 void check_actor(const ActorOptions& options, const std::string& what);
 wire::Concurrency concurrency_of(const ActorOptions& options);
@@ -31,19 +33,19 @@ class PendingCalls {
 /// The last one to go tells the owner.
 class OwnedActorLink final : public ActorLink {
  public:
-  OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::string description, bool portable,
+  OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::shared_ptr<const std::string> name, bool portable,
                  std::shared_ptr<const ActorOptions> options);
   ~OwnedActorLink() override;
   void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) override;
   void kill() override;
-  std::string description() const override { return description_; }
+  std::string description() const override;
   std::uint64_t id() const noexcept override { return id_.value; }
   std::shared_ptr<Engine> engine() const override;
 
  private:
   const std::weak_ptr<Owner> owner_;
   const ActorId id_;
-  const std::string description_;
+  const std::shared_ptr<const std::string> name_;
   const bool portable_;
   const std::shared_ptr<const ActorOptions> options_;
   std::unique_ptr<PendingCalls> pending_;  // null: no limit

@@ -69,6 +69,7 @@ class ControlActor {
 
  private:
   static constexpr std::size_t kMaxWaiting = 256;  ///< events that wait for the next one
+  static constexpr std::size_t kKept = 1024;       ///< places of an idle inbox
 
   /// True when the actor must be woken.
   template <class MayWait>
@@ -91,6 +92,7 @@ class ControlActor {
           handling = !events.empty() && !stopped;
           if (!handling) {
             awake = false;
+            if (events.capacity() > kKept) events = {};  // what a burst needed
             if (stopped) rested.notify_all();
             return;
           }

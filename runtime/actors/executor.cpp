@@ -77,15 +77,16 @@ void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire
 
 std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   if (work.record) return work.record;
-  const auto* function = find_function({work.encoded.module, work.encoded.offset});
+  MANTA_CHECK(work.encoded);
+  const auto* function = find_function({work.encoded->module, work.encoded->offset});
   if (!function || !function->decode)
-    throw FunctionNotFound("this worker's build does not know the function " + work.encoded.name +
+    throw FunctionNotFound("this worker's build does not know the function " + work.encoded->name +
                            ": driver and worker must run the same executable");
   auto bytes_of = [&](const wire::Value& value) {
     return value.stored ? environment_.store->open(value.stored).value() : value.bytes;
   };
   std::vector<std::shared_ptr<Cell>> refs;
-  for (const auto& value : work.encoded.refs) {
+  for (const auto& value : work.encoded->refs) {
     auto cell = std::make_shared<Cell>(type_ops<Void>());
     if (value.stored)
       cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size), ReferenceKeeper::of(value));
@@ -93,7 +94,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
       cell->set_bytes(value.bytes, ReferenceKeeper::of(value));
     refs.push_back(std::move(cell));
   }
-  InputArchive archive(bytes_of(work.encoded.arguments), ReferenceKeeper::of(work.encoded.arguments));
+  InputArchive archive(bytes_of(work.encoded->arguments), ReferenceKeeper::of(work.encoded->arguments));
   auto record = decode_arguments(*function, archive, std::move(refs));
   record->result = std::make_shared<Cell>(function->result_ops());
   if (function->make_more) record->more = std::make_unique<std::vector<std::shared_ptr<Cell>>>(function->make_more());
@@ -102,12 +103,13 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
 
 Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord& record) {
   HeldValues held;
-  for (std::size_t i = 0; i < work.encoded.refs.size(); ++i) {
-    if (!work.encoded.refs[i].stored) continue;
+  if (!work.encoded) return held;
+  for (std::size_t i = 0; i < work.encoded->refs.size(); ++i) {
+    if (!work.encoded->refs[i].stored) continue;
     try {
       held.push_back(record.refs[i]->value());
     } catch (const ObjectLost& lost) {
-      throw LostArgument{lost.info(), work.encoded.refs[i].stored};
+      throw LostArgument{lost.info(), work.encoded->refs[i].stored};
     }
   }
   return held;
@@ -142,7 +144,7 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
   }
   outcome.result = task_error(work);
   const auto* filter = work.retry_on;
-  if (!work.record && work.encoded.retry_module) filter = find_function({work.encoded.retry_module, work.encoded.retry_offset});
+  if (!work.record && work.encoded && work.encoded->retry_module) filter = find_function({work.encoded->retry_module, work.encoded->retry_offset});
   outcome.retry = filter && filter->matches && filter->matches();
 }
 

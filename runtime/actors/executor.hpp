@@ -1,7 +1,7 @@
 #pragma once
 // Executor: runs one piece of work after another and reports the outcomes in groups. The common part of TaskWorker
-// (tasks under a lease) and HostedActor (calls of one user actor). Each is a CAF actor: its mailbox says "there is work",
-// the work itself lies in a queue beside it, so that a batch costs one message.
+// (tasks under a lease) and HostedActor (calls of one user actor). Each is a job of the pool (PoolJob), scheduled when there is work;
+// the work itself lies in a queue of its own, so that a batch is scheduled once.
 //
 // Work runs on the pool's threads, one thread at a time. Outcomes go to the owner when the queue is empty, kMaxOutcomes
 // are there, or kReportTime has passed; before the running work blocks; and when it takes long (Watchdog), so that no
@@ -32,6 +32,7 @@ struct HostEnvironment {
   std::uint64_t inline_bytes = 0;
   std::atomic<bool> stopping{false};
   Watchdog* watchdog = nullptr;
+  ElasticScheduler* scheduler = nullptr;
 };
 
 /// A piece of work: typed by this process, or as it came over the wire and not yet decoded.
@@ -41,7 +42,7 @@ struct Work {
   int attempt = 1;
   ProcessId caller = 0;  ///< of a method: the process that gets the outcome
   std::shared_ptr<TaskRecord> record{};
-  wire::Task encoded{};
+  std::unique_ptr<wire::Task> encoded{};  ///< as it came; null for a typed one without a group
   const FunctionEntry* retry_on = nullptr;  ///< of a typed one
   std::shared_ptr<RunningCoroutine> coroutine{};  ///< not null: it has begun, and goes on
   Amount joined_cpus{};  ///< of a joined task (joined_task.hpp): what it asked for

@@ -5,19 +5,13 @@
 
 namespace manta::detail {
 
-void HostedActor::start(caf::actor_system& system, Work constructor) {
-  constructor_ = std::move(constructor);
-  auto body = [](caf::event_based_actor*, const std::weak_ptr<HostedActor>& weak) -> caf::behavior {
-    return {[weak](WakeAtom) {
-      if (auto self = weak.lock()) self->drain();
-    }};
-  };
-  actor_ = system.spawn(body, weak_from_this());
+void HostedActor::start(Work constructor) {
+  constructor_ = std::make_unique<Work>(std::move(constructor));
   wake_if(!std::exchange(awake_, true));
 }
 
 void HostedActor::wake_if(bool needed) {
-  if (needed) caf::anon_send(actor_, WakeAtom::value);
+  if (needed) schedule(*environment_.scheduler);
 }
 
 void HostedActor::call(std::vector<Work> calls) {
@@ -90,7 +84,6 @@ void HostedActor::end() {
     host_.actors_.erase(id_);
   }
   environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
-  caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
 }
 
 void HostedActor::lend_cpus(bool lend) {
@@ -119,10 +112,10 @@ void HostedActor::release(const std::shared_ptr<RunningCoroutine>& coroutine) {
 }
 
 void HostedActor::exit_wanted() {
-  std::deque<Work> dropped;  // user types: destroyed without the lock
+  Fifo<Work> dropped;  // user types: destroyed without the lock
   std::lock_guard lock(mutex_);
   exiting_ = destroying_ = true;
-  dropped.swap(queue_);
+  dropped = std::move(queue_);
 }
 
 /// The next work whose turn it is; false when there is none. With mutex_ held.
@@ -134,8 +127,7 @@ bool HostedActor::take(Work& work) {
     return true;
   }
   if (queue_.empty() || (coroutines_ && coroutines_->begun.size() >= max_coroutines_)) return false;
-  work = std::move(queue_.front());
-  queue_.pop_front();
+  work = queue_.pop_front();
   return true;
 }
 
@@ -155,7 +147,6 @@ void HostedActor::run(Work& work, bool behind) {
 }
 
 void HostedActor::drain() {
-  auto self = shared_from_this();
   lend_cpus(false);
   ++host_.busy_;
   reported_ = SteadyClock::now();

@@ -1,17 +1,19 @@
 #pragma once
 // HostedActor: a user's actor where it lives. Constructs the object, runs its calls in the order of arrival, destroys it.
-// An idle one is a CAF mailbox and a queue, no thread. See Executor for how it reports.
+// An idle one is a few hundred bytes, no thread. See Executor for how it reports.
 #include "runtime/actor_streams.hpp"
+#include "runtime/actors/pool_job.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "runtime/base/fifo.hpp"
 
 namespace manta::detail {
 
-class HostedActor final : public Executor, public Hosted, public std::enable_shared_from_this<HostedActor> {
+class HostedActor final : public Executor, public Hosted, public PoolJob, public std::enable_shared_from_this<HostedActor> {
  public:
   HostedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
               std::size_t max_coroutines)
       : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)), max_coroutines_(max_coroutines) {}
-  void start(caf::actor_system& system, Work constructor) override;
+  void start(Work constructor) override;
   void call(std::vector<Work> calls) override;
   void destroy(bool kill) override;
   ProcessId owner() const override { return owner_; }
@@ -32,7 +34,8 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   bool take(Work& work);
   void run(Work& work, bool behind);
   void wake_if(bool needed);
-  void drain();
+  void drain() override;
+  std::shared_ptr<PoolJob> shared_job() override { return shared_from_this(); }
   void construct();
   void end();
   void report();
@@ -43,14 +46,13 @@ class HostedActor final : public Executor, public Hosted, public std::enable_sha
   const ActorId id_;
   const wire::LeaseInfo lease_info_;
   const std::size_t max_coroutines_;
-  caf::actor actor_;
   std::shared_ptr<void> object_;          // the actor's own thread only
   ActorStreams open_streams_;             // likewise; its coroutines refer to the object
   bool constructed_ = false;
   bool lent_ = false;                     // the draining thread only: its CPUs serve others
-  std::mutex mutex_;
-  std::deque<Work> queue_;                // guarded by mutex_, like what follows
-  std::optional<Work> constructor_;
+  SmallMutex mutex_;
+  Fifo<Work> queue_;                      // guarded by mutex_, like what follows
+  std::unique_ptr<Work> constructor_;     // null once it has begun
   std::vector<wire::Outcome> outcomes_;   // all of calls from outcomes_to_
   ProcessId outcomes_to_ = 0;
   bool awake_ = false;

@@ -12,7 +12,7 @@ namespace manta::detail {
 template <class Key, class T>
 class IdTable {
   static constexpr std::size_t kPage = 64;
-  using Slot = std::pair<Key, std::shared_ptr<T>>;  // id 0: free
+  using Slot = std::shared_ptr<T>;  // null: free; its place says the id
   struct Page {
     std::array<Slot, kPage> slots{};
     std::size_t used = 0;
@@ -20,10 +20,16 @@ class IdTable {
   using Pages = std::unordered_map<std::uint64_t, Page>;
 
  public:
+  /// What an iterator points to.
+  struct Entry {
+    Key first;
+    std::shared_ptr<T>& second;
+    const Entry* operator->() const { return this; }
+  };
   class iterator {
    public:
-    Slot& operator*() const { return page_->second.slots[slot_]; }
-    Slot* operator->() const { return &**this; }
+    Entry operator*() const { return {Key{page_->first * kPage + slot_}, slot()}; }
+    Entry operator->() const { return **this; }
     iterator& operator++() { return ++slot_, skip(), *this; }
     bool operator==(const iterator& other) const { return page_ == other.page_ && slot_ == other.slot_; }
 
@@ -33,8 +39,9 @@ class IdTable {
     void skip() {
       for (; page_ != end_; ++page_, slot_ = 0)
         for (; slot_ < kPage; ++slot_)
-          if (page_->second.slots[slot_].first) return;
+          if (slot()) return;
     }
+    Slot& slot() const { return page_->second.slots[slot_]; }
     typename Pages::iterator page_;
     typename Pages::iterator end_;
     std::size_t slot_;
@@ -50,21 +57,21 @@ class IdTable {
   bool empty() const { return size_ == 0; }
   iterator find(Key key) {
     const auto page = pages_.find(key.value / kPage);
-    if (page == pages_.end() || !page->second.slots[key.value % kPage].first) return end();
+    if (page == pages_.end() || !page->second.slots[key.value % kPage]) return end();
     return {page, pages_.end(), key.value % kPage};
   }
   bool contains(Key key) { return find(key) != end(); }
-  /// Requires an id that is not 0. One that is there stays.
+  /// Requires a value. One that is there stays.
   void emplace(Key key, std::shared_ptr<T> value) {
     auto& page = pages_[key.value / kPage];
     auto& slot = page.slots[key.value % kPage];
-    if (slot.first) return;
-    slot = {key, std::move(value)};
+    if (slot) return;
+    slot = std::move(value);
     ++page.used;
     ++size_;
   }
   void erase(iterator it) {
-    *it = {};
+    it.slot().reset();
     --size_;
     if (--it.page_->second.used == 0) pages_.erase(it.page_);
   }

@@ -59,13 +59,15 @@ Result<void> RecoverableObject::adopt(Cell& cell) {
 }
 
 std::shared_ptr<Recipe> Lineage::remember(const OwnedTask& task) {
-  if (task.recipe) return task.recipe;  // made again by it
-  if (task.arguments.stored || task.arguments.references || task.record->more) return nullptr;
+  if (!task.encoded) return nullptr;
+  if (task.encoded->recipe) return task.encoded->recipe;  // made again by it
+  const auto& arguments = task.encoded->arguments;
+  if (arguments.stored || arguments.references || task.record->more) return nullptr;
   auto recipe = std::make_shared<Recipe>();
   recipe->function = task.record->function;
-  recipe->name = task.name;
+  recipe->name = task.name();
   recipe->options = task.options;
-  recipe->arguments = task.arguments.bytes;
+  recipe->arguments = arguments.bytes;
   recipe->bytes = kRecipeBytes + recipe->arguments.size();
   for (const auto& cell : task.record->refs) {
     const auto stored = stored_in(*cell);
@@ -132,10 +134,9 @@ Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recip
   InputArchive archive(recipe->arguments);
   task->record = recipe->function->decode(archive, std::move(refs));
   task->record->result = std::make_shared<Cell>(recipe->function->result_ops());
-  task->name = recipe->name;
   task->options = recipe->options;
-  task->arguments.bytes = recipe->arguments;
-  task->recipe = recipe;
+  task->need_encoded().arguments.bytes = recipe->arguments;
+  task->need_encoded().recipe = recipe;
   ++recipe->rebuilds;
   recipe->current = task->record->result;
   auto result = task->record->result;

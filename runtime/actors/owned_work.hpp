@@ -23,30 +23,47 @@ struct OwnedWork {
   virtual ~OwnedWork() = default;
   explicit OwnedWork(Kind k) : kind(k) {}
 
+  /// For messages: the one that its options give, else the function's.
+  virtual std::shared_ptr<const std::string> name() const = 0;
+  /// What only work that may run in another process has. There may be a million of them, so what few need is apart.
+  struct Portable {
+    EncodedValue arguments{};
+    std::shared_ptr<Recipe> recipe{};  ///< of a task that makes a lost object again: the one it does it by
+  };
+  Portable& need_encoded() {
+    if (!encoded) encoded = std::make_unique<Portable>();
+    return *encoded;
+  }
+
   Kind kind;
-  std::shared_ptr<TaskRecord> record{};
-  std::shared_ptr<const std::string> name{};
   bool portable = false;                      ///< may run in another process: encode what it takes
-  EncodedValue arguments{};                   ///< when portable
+  std::shared_ptr<TaskRecord> record{};
+  std::unique_ptr<Portable> encoded{};        ///< null unless portable
   TaskId parent{};                            ///< the work that submitted it
   SteadyClock::time_point sent_at{};          ///< to its worker, the last time
 };
 
 struct OwnedTask final : OwnedWork, core::TaskNode {
   OwnedTask() : OwnedWork(Kind::kTask) {}
+  std::shared_ptr<const std::string> name() const override {
+    if (options->name.empty()) return shared_name(*record->function);
+    return {options, &options->name};
+  }
   std::shared_ptr<const TaskOptions> options{};
   std::uint32_t charged_bytes = 0;  ///< of the owner's limit
-  std::shared_ptr<Recipe> recipe{};  ///< that makes a lost object again by this task; null else
 };
 
 struct OwnedCall final : OwnedWork, core::CallNode {
   OwnedCall() : OwnedWork(Kind::kCall) {}
+  std::shared_ptr<const std::string> name() const override { return shared_name(*record->function); }
   std::shared_ptr<const CallOptions> options{};  ///< null for the usual call
   int failures = 0;                              ///< times it threw what it may be retried on
 };
 
 struct OwnedConstructor final : OwnedWork {
   OwnedConstructor() : OwnedWork(Kind::kConstructor) {}
+  std::shared_ptr<const std::string> name() const override { return label; }
+  std::shared_ptr<const std::string> label{};
   TaskId id{};
   ActorId actor{};
   std::uint32_t unresolved = 0;

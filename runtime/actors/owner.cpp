@@ -21,7 +21,7 @@ std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size
   return std::make_shared<const ErrorInfo>(
       ErrorInfo{.code = cause->code,
                 .message = "it did not run: object argument " + std::to_string(index + 1) + " failed",
-                .where = *work.name,
+                .where = *work.name(),
                 .cause = std::move(cause)});
 }
 
@@ -166,6 +166,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
   if (!work->portable) return;
   OutputArchive count;
   work->record->encode_arguments(count);
+  auto& arguments = work->need_encoded().arguments;
   References found;
   auto write = [&](std::span<std::byte> target) {
     OutputArchive archive(target, &found);
@@ -174,11 +175,11 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
   if (count.size() <= options_.inline_bytes) {
     auto [buffer, target] = Buffer::allocate(count.size());
     write(target);
-    work->arguments.bytes = std::move(buffer);
+    arguments.bytes = std::move(buffer);
   } else {
-    work->arguments.stored = store_.place(count.size(), write, router_.self()).value();
+    arguments.stored = store_.place(count.size(), write, router_.self()).value();
   }
-  if (!found.empty()) work->arguments.references = std::make_shared<const References>(std::move(found));
+  if (!found.empty()) arguments.references = std::make_shared<const References>(std::move(found));
 }
 
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
@@ -186,18 +187,17 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
   auto task = std::make_shared<OwnedTask>();
   task->options = options ? std::move(options) : kDefaults;
-  task->name = name_or(task->options->name, *record->function);
   task->record = std::move(record);
   const bool own_process = task->options->isolation == Isolation::kOwnProcess;
   if (task->options != kDefaults || !defaults_fit_.load(std::memory_order_relaxed)) {
-    check(*task->options, *task->name);
+    check(*task->options, *task->name());
+    check_times(*task->options, *task->name());
     if (task->options == kDefaults) defaults_fit_ = true;
   }
   task->portable = options_.portable || own_process;
   task->id = ids_.next<TaskId>();
   task->nested = nested;
   task->max_retries = task->options->max_retries;
-  check_times(*task->options, *task->name);
   task->backs_off = task->options->backoff.initial > std::chrono::nanoseconds(0);
   if (const auto* slot = CancelSlot::current()) task->parent = slot->id();
   const bool alone = own_process || (options_.portable && task->options->num_gpus > Amount(0));
@@ -208,7 +208,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
   constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
-  task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + task->arguments.bytes.size(), UINT32_MAX));
+  task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + (task->encoded ? task->encoded->arguments.bytes.size() : 0), UINT32_MAX));
   queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
   actor_->tell_with_next(Submitted{task}, [this, &task] {
     return !task->nested && saturated_.load(std::memory_order_relaxed) == task->options.get();
@@ -221,13 +221,13 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
 std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
   if (stopped_) throw_error(*stopped_error());
   auto constructor = std::make_shared<OwnedConstructor>();
-  constructor->options = std::move(options);
+  constructor->options = share_options(std::move(options));
   const auto& label = constructor->options->label.empty() ? constructor->options->name : constructor->options->label;
-  constructor->name = name_or(label, *record->function);
+  constructor->label = name_or(label, *record->function);
   constructor->record = std::move(record);
   const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
-  check(*constructor->options, "actor " + *constructor->name);
-  check_actor(*constructor->options, "actor " + *constructor->name);
+  check(*constructor->options, "actor " + *constructor->label);
+  check_actor(*constructor->options, "actor " + *constructor->label);
   constructor->portable = options_.portable || own_process;
   constructor->id = ids_.next<TaskId>();
   constructor->actor = actor;
@@ -237,16 +237,22 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
   actor_count_.fetch_add(1, std::memory_order_acq_rel);
-  auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, describe(*constructor), constructor->portable,
+  auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, constructor->label, constructor->portable,
                                                constructor->options);
   actor_->tell(Spawned{constructor});
   watch_arguments(constructor, pending);
   return link;
 }
 
+/// Actors of the same options, say a hundred thousand, have them once.
+std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const ActorOptions> options) {
+  std::lock_guard lock(actor_options_mutex_);
+  if (!actor_options_ || *actor_options_ != *options) actor_options_ = std::move(options);
+  return actor_options_;
+}
+
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
   auto call = std::make_shared<OwnedCall>();
-  call->name = shared_name(*record->function);
   call->record = std::move(record);
   call->portable = portable;
   call->options = std::move(options);
@@ -301,8 +307,8 @@ void Owner::end() {
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }
 
 std::string Owner::describe(const OwnedConstructor& actor) const {
-  if (actor.borrow) return *actor.name;  // its owner's description
-  return "actor " + *actor.name + " #" + std::to_string(actor.actor.value & 0xffffffffffull);
+  if (actor.borrow) return *actor.label;  // its owner's description
+  return describe_actor(*actor.label, actor.actor);
 }
 
 }  // namespace manta::detail

@@ -115,6 +115,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
   Result<EncodedValue> encode_cell(Cell& cell);
   bool fail_at_once(OwnedWork& work);
+  std::shared_ptr<const ActorOptions> share_options(std::shared_ptr<const ActorOptions> options);
 
   // In the actor.
   void handle(std::vector<Event>& events);
@@ -220,6 +221,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<const TaskOptions*> saturated_{nullptr};  ///< last_options_ while one more such task would change nothing
   std::atomic<std::size_t> calls_waiting_{0};
   std::atomic<bool> defaults_fit_{false};
+  std::mutex actor_options_mutex_;
+  std::shared_ptr<const ActorOptions> actor_options_{};  ///< of the actor spawned last; guarded by it
   std::atomic<std::size_t> unfinished_{0};
   std::atomic<std::uint64_t> queued_bytes_{0};
   std::atomic<std::uint32_t> room_word_{0};

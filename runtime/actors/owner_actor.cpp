@@ -96,7 +96,7 @@ void Owner::on(ArgumentSettled& event) {
   auto error = [&] {
     return share({.code = event.error->code,
                   .message = "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
-                  .where = *work.name,
+                  .where = *work.name(),
                   .cause = event.error});
   };
   if (work.kind == OwnedWork::Kind::kTask) {
@@ -144,7 +144,7 @@ void Owner::on(Stop& event) {
   perform();  // its effects name tasks that are forgotten below
   const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
   std::vector<std::shared_ptr<OwnedTask>> tasks;
-  for (auto& [id, task] : tasks_)
+  for (const auto& [id, task] : tasks_)
     if (event.everything || !task->may_run()) tasks.push_back(task);
   for (auto& task : tasks) {
     const bool may_run = task->may_run();
@@ -162,7 +162,7 @@ void Owner::on(Stop& event) {
   }
   if (!event.everything) return;
   perform();
-  for (auto calls = std::exchange(calls_, {}); auto& [id, call] : calls) {
+  for (auto calls = std::exchange(calls_, {}); const auto& [id, call] : calls) {
     call->record->result->set_error(error);
     --unfinished_;
   }
@@ -291,7 +291,7 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
   calls_.erase(it);
   settle(*call, outcome);
   call->record->release_arguments();
-  call->arguments = {};
+  call->encoded.reset();
   actor_table_.finished(*call, actor_effects_);
   --unfinished_;
   settled_.push_back(std::move(call));
@@ -325,20 +325,20 @@ void Owner::forget_task(OwnedTask& task) {
     futex_wake_all(room_word_);
   }
   task.charged_bytes = 0;
-  task.arguments = {};
+  task.encoded.reset();
   if (tasks_.erase(task.id)) --unfinished_;
 }
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
-  Work typed{.id = id, .name = work.name, .attempt = attempt, .record = work.record};
+  Work typed{.id = id, .name = work.name(), .attempt = attempt, .record = work.record};
   typed.retry_on = filter_of(work);
   return typed;
 }
 
 wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to) {
   const auto key = function_key(*work.record->function);
-  wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name,
-                  .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.arguments, to)};
+  wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name(),
+                  .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.encoded->arguments, to)};
   for (auto& cell : work.record->refs) task.refs.push_back(references_.outgoing(encode_cell(*cell).value(), to));
   if (const auto* filter = filter_of(work)) {
     const auto filter_key = function_key(*filter);
@@ -350,7 +350,10 @@ wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId t
 Work Owner::typed_call(OwnedCall& call) {
   auto work = typed_work(call, call.id, call.crashes + call.failures + 1);
   work.caller = router_.self();
-  if (call.options) work.encoded.group = call.options->concurrency_group;
+  if (call.options && !call.options->concurrency_group.empty()) {
+    work.encoded = std::make_unique<wire::Task>();
+    work.encoded->group = call.options->concurrency_group;
+  }
   return work;
 }
 
@@ -421,7 +424,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
                wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
                                 .shape = request_of(o),
                                 .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
-                                .options = process_options(o, *it->second->name), .retriable = o.max_restarts != 0});
+                                .options = process_options(o, *it->second->label), .retriable = o.max_restarts != 0});
 }
 
 void Owner::perform() {

@@ -15,7 +15,7 @@ std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared
 void Owner::borrow(ActorId actor, std::string description, std::shared_ptr<void> borrow) {
   auto borrowed = std::make_shared<OwnedConstructor>();
   borrowed->actor = actor;
-  borrowed->name = std::make_shared<const std::string>(std::move(description));
+  borrowed->label = std::make_shared<const std::string>(std::move(description));
   borrowed->borrow = std::move(borrow);
   actor_->tell(Borrowed{std::move(borrowed)});
 }

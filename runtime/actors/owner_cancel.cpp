@@ -13,7 +13,7 @@ constexpr std::chrono::seconds kGrace{1};  // from "please stop" to SIGTERM, for
 std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
 
 std::string label(const OwnedWork& work, TaskId id) {
-  return *work.name + " #" + std::to_string(id.value & 0xffffffffffull);
+  return *work.name() + " #" + std::to_string(id.value & 0xffffffffffull);
 }
 
 ErrorInfo cancelled_error(bool running) {

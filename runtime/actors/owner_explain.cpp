@@ -49,7 +49,7 @@ void Owner::on(Asked& event) {
 }
 
 void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
-  report.name = "task " + *task.name;
+  report.name = "task " + *task.name();
   report.attempt = task.crashes + task.failures + 1;
   report.ahead = task_table_.ahead_of(task);
   add_needs(report, *task.options);
@@ -71,7 +71,7 @@ void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
 }
 
 void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
-  report.name = "call " + *call.name;
+  report.name = "call " + *call.name();
   report.attempt = call.crashes + call.failures + 1;
   report.since = call.sent_at;
   report.stage = call.unresolved ? Stage::kArguments : Stage::kCall;

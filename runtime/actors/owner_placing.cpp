@@ -27,7 +27,7 @@ void Owner::perform_actors() {
       host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt),
                    concurrency_of(*constructor.options));
     else
-      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.name,
+      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.label,
                                                   .constructor = wire_task(constructor, constructor.id, attempt, held.worker),
                                                   .concurrency = concurrency_of(*constructor.options)});
   }
@@ -74,7 +74,7 @@ void Owner::on(KillDue& event) {
 void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
   if (!calls_.contains(call.id)) return;  // its result came after all
   auto it = actors_.find(call.actor);
-  ErrorInfo error{.where = *call.name};
+  ErrorInfo error{.where = *call.name()};
   const std::string who = it == actors_.end() ? "the actor" : describe(*it->second);
   if (it != actors_.end()) error.cause = it->second->last_error;
   switch (why) {

@@ -9,8 +9,9 @@ namespace manta::detail {
 namespace {
 
 Work work_of(wire::Task task) {
-  return {.id = task.id, .name = std::make_shared<const std::string>(task.name), .attempt = static_cast<int>(task.attempt),
-          .encoded = std::move(task)};
+  Work work{.id = task.id, .name = std::make_shared<const std::string>(task.name), .attempt = static_cast<int>(task.attempt)};
+  work.encoded = std::make_unique<wire::Task>(std::move(task));
+  return work;
 }
 
 std::vector<Work> work_of(std::vector<wire::Task> tasks) {

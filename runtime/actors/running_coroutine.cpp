@@ -5,8 +5,8 @@ namespace manta::detail {
 namespace {
 
 const FunctionEntry* filter_of(const Work& work) {
-  if (work.record || work.encoded.retry_module == 0) return work.retry_on;
-  return find_function({work.encoded.retry_module, work.encoded.retry_offset});
+  if (work.record || !work.encoded || work.encoded->retry_module == 0) return work.retry_on;
+  return find_function({work.encoded->retry_module, work.encoded->retry_offset});
 }
 
 }  // namespace

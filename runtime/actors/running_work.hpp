@@ -12,6 +12,7 @@
 
 #include "runtime/base/futex.hpp"
 #include "runtime/base/ids.hpp"
+#include "runtime/base/small_mutex.hpp"
 
 namespace manta::detail {
 
@@ -54,7 +55,7 @@ class CancelSlot {
   std::atomic<std::uint64_t> id_{0};
   std::atomic<std::uint64_t> cancelled_id_{0};
   std::atomic<std::uint64_t> recursive_id_{0};
-  std::mutex mutex_;  // guards what follows
+  SmallMutex mutex_;  // guards what follows
   std::atomic<std::uint32_t>* word_ = nullptr;
   std::uint32_t value_ = 0;
 };
@@ -95,7 +96,7 @@ class RunningWork {
   Rare& rare();
 
   CancelSlot first_;                  // nearly always the only one
-  std::mutex mutex_;                  // guards what follows
+  SmallMutex mutex_;                  // guards what follows
   std::unique_ptr<Rare> rare_;        // null until it is needed: most actors never do
   std::atomic<bool> any_early_{false};
 };

@@ -5,17 +5,6 @@
 
 namespace manta::detail {
 
-void TaskWorker::start(caf::actor_system& system) {
-  auto body = [](caf::event_based_actor*, const std::weak_ptr<TaskWorker>& weak) -> caf::behavior {
-    return {[weak](WakeAtom) {
-      if (auto self = weak.lock()) self->drain();
-    }};
-  };
-  actor_ = system.spawn(body, weak_from_this());
-}
-
-void TaskWorker::stop() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }
-
 void TaskWorker::bind(ProcessId owner, const wire::LeaseInfo& lease) {
   std::lock_guard lock(mutex_);
   owner_ = owner;
@@ -41,8 +30,6 @@ void TaskWorker::drop_unstarted() {
   std::lock_guard lock(mutex_);
   queue_.clear();
 }
-
-void TaskWorker::wake() { caf::anon_send(actor_, WakeAtom::value); }
 
 bool TaskWorker::next(Work& work, bool& behind) {
   std::lock_guard lock(mutex_);

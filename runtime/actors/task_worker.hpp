@@ -1,16 +1,14 @@
 #pragma once
 // TaskWorker: runs the tasks that come under one lease, in order. While it has no work it belongs to no lease and waits in
 // the host's free list. See Executor for how it reports.
+#include "runtime/actors/pool_job.hpp"
 #include "runtime/actors/worker_host.hpp"
 
 namespace manta::detail {
 
-class TaskWorker final : public Executor, public std::enable_shared_from_this<TaskWorker> {
+class TaskWorker final : public Executor, public PoolJob, public std::enable_shared_from_this<TaskWorker> {
  public:
   TaskWorker(WorkerHost& host, HostEnvironment& environment) : Executor(environment), host_(host) {}
-  void start(caf::actor_system& system);
-  void stop();
-
   // Under the host's lock.
   void bind(ProcessId owner, const wire::LeaseInfo& lease);
   enum class Append { kWake, kQueued, kHeldUp };
@@ -20,7 +18,7 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   ProcessId owner() const { return owner_; }
   void drop_unstarted();
 
-  void wake();
+  void wake() { schedule(*environment_.scheduler); }
   /// Hands unstarted tasks back and sends the outcomes that are there.
   void relieve() override;
   void cancel(TaskId id, bool recursive) override;
@@ -31,12 +29,12 @@ class TaskWorker final : public Executor, public std::enable_shared_from_this<Ta
   void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override;
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override;
   void suspended(bool waits) override { set_blocked(waits); }
-  void drain();
+  void drain() override;
+  std::shared_ptr<PoolJob> shared_job() override { return shared_from_this(); }
   bool next(Work& work, bool& behind);  // `behind`: something waits for its end
   void report(bool held_up);
 
   WorkerHost& host_;
-  caf::actor actor_;
   ProcessId owner_ = 0;
   wire::LeaseInfo lease_info_{};
   std::mutex mutex_;

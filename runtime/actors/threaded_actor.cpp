@@ -2,26 +2,18 @@
 
 #include <algorithm>
 
+#include "runtime/actors/pool_job.hpp"
 #include "runtime/actors/running_coroutine.hpp"
 
 namespace manta::detail {
 
 /// One call of the actor at a time. Reports its outcomes as HostedActor does.
-class ThreadedActor::Lane final : public Executor, public std::enable_shared_from_this<Lane> {
+class ThreadedActor::Lane final : public Executor, public PoolJob, public std::enable_shared_from_this<Lane> {
  public:
   Lane(ThreadedActor& actor, Group& of)
       : Executor(actor.environment_), group(of), actor_(actor), id_(actor.id_) {}
 
-  void start(caf::actor_system& system) {
-    auto body = [](caf::event_based_actor*, const std::weak_ptr<Lane>& weak) -> caf::behavior {
-      return {[weak](WakeAtom) {
-        if (auto self = weak.lock()) self->drain();
-      }};
-    };
-    caf_actor_ = system.spawn(body, weak_from_this());
-  }
-  void wake() { caf::anon_send(caf_actor_, WakeAtom::value); }
-  void stop() { caf::anon_send_exit(caf_actor_, caf::exit_reason::user_shutdown); }
+  void wake() { schedule(*environment_.scheduler); }
 
   void relieve() override {  // also called by the watchdog, which may outlive the actor
     wire::ActorDone done{.actor = id_};
@@ -57,8 +49,8 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
   void suspended(bool waits) override { waits ? actor_.lend(1, 1) : actor_.lend(-1, -1); }
   void lend(bool blocked) override { actor_.lend(blocked ? 1 : -1, 0); }
 
-  void drain() {
-    auto self = shared_from_this();
+  std::shared_ptr<PoolJob> shared_job() override { return shared_from_this(); }
+  void drain() override {
     auto keep = actor_.shared_from_this();
     ++actor_.host_.busy_;
     reported_ = SteadyClock::now();
@@ -106,7 +98,6 @@ class ThreadedActor::Lane final : public Executor, public std::enable_shared_fro
 
   ThreadedActor& actor_;
   const ActorId id_;
-  caf::actor caf_actor_;
   std::mutex mutex_;
   std::vector<wire::Outcome> outcomes_;  // guarded by mutex_; all of calls from outcomes_to_
   ProcessId outcomes_to_ = 0;
@@ -124,9 +115,8 @@ ThreadedActor::ThreadedActor(WorkerHost& host, HostEnvironment& environment, Pro
 
 ThreadedActor::~ThreadedActor() = default;
 
-void ThreadedActor::start(caf::actor_system& system, Work constructor) {
+void ThreadedActor::start(Work constructor) {
   std::unique_lock lock(mutex_);
-  system_ = &system;
   constructor_ = std::move(constructor);
   auto lanes = staff_all();
   lock.unlock();
@@ -134,11 +124,12 @@ void ThreadedActor::start(caf::actor_system& system, Work constructor) {
 }
 
 ThreadedActor::Group* ThreadedActor::group_of(const Work& call) {
-  if (!call.encoded.group.empty()) {
-    auto named = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.name == call.encoded.group; });
+  if (call.encoded && !call.encoded->group.empty()) {
+    auto named = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.name == call.encoded->group; });
     return named == groups_.end() ? nullptr : &*named;
   }
-  wire::Concurrency::Method method{call.encoded.module, call.encoded.offset};
+  wire::Concurrency::Method method{};
+  if (call.encoded) method = {call.encoded->module, call.encoded->offset};
   for (std::size_t i = 1; i < groups_.size(); ++i) {
     if (groups_[i].methods.empty()) continue;
     if (call.record && method.module == 0) {
@@ -151,7 +142,7 @@ ThreadedActor::Group* ThreadedActor::group_of(const Work& call) {
 }
 
 void ThreadedActor::refuse(const Work& call) {
-  ErrorInfo error{.code = ErrorCode::kInvalidArgument, .message = "the actor has no concurrency group " + call.encoded.group, .where = *call.name};
+  ErrorInfo error{.code = ErrorCode::kInvalidArgument, .message = "the actor has no concurrency group " + call.encoded->group, .where = *call.name};
   environment_.router->send(call.caller, wire::ActorDone{.actor = id_, .outcomes = {{.id = call.id, .result = std::move(error)}}});
 }
 
@@ -208,7 +199,6 @@ std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
   while (group.running < wanted) {
     if (group.idle.empty()) {
       lanes_.push_back(std::make_shared<Lane>(*this, group));
-      lanes_.back()->start(*system_);
       group.idle.push_back(lanes_.back().get());
     }
     woken.push_back(group.idle.back());
@@ -262,8 +252,7 @@ bool ThreadedActor::take(Group& group, Work& work) {
     return true;
   }
   if (group.queue.empty() || begun_.size() >= max_coroutines_) return false;
-  work = std::move(group.queue.front());
-  group.queue.pop_front();
+  work = group.queue.pop_front();
   return true;
 }
 
@@ -277,7 +266,7 @@ void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> corou
 }
 
 void ThreadedActor::exit_wanted() {
-  std::vector<std::deque<Work>> dropped;  // user types: destroyed without the lock
+  std::vector<Fifo<Work>> dropped;  // user types: destroyed without the lock
   std::lock_guard lock(mutex_);
   exiting_ = destroying_ = true;
   for (auto& group : groups_) dropped.push_back(std::exchange(group.queue, {}));
@@ -306,7 +295,6 @@ void ThreadedActor::end() {
     host_.actors_.erase(id_);
   }
   environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
-  for (auto& lane : lanes_) lane->stop();
 }
 
 void ThreadedActor::lend(int blocked, int running) {

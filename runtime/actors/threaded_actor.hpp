@@ -9,6 +9,7 @@
 
 #include "runtime/actor_streams.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "runtime/base/fifo.hpp"
 
 namespace manta::detail {
 
@@ -17,7 +18,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   ThreadedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,
                 wire::Concurrency concurrency);
   ~ThreadedActor() override;
-  void start(caf::actor_system& system, Work constructor) override;
+  void start(Work constructor) override;
   void call(std::vector<Work> calls) override;
   void destroy(bool kill) override;
   void cancel(TaskId id, bool recursive) override;
@@ -29,7 +30,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::string name{};
     std::size_t limit = 1;
     std::set<wire::Concurrency::Method> methods{};
-    std::deque<Work> queue{};
+    Fifo<Work> queue{};
     std::deque<std::shared_ptr<RunningCoroutine>> due{};  // begun, and what they awaited is there
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
@@ -55,7 +56,6 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   const ProcessId owner_;
   const ActorId id_;
   const wire::LeaseInfo lease_info_;
-  caf::actor_system* system_ = nullptr;
   std::shared_ptr<void> object_;               // written before any call begins, and after the last
   ActorStreams open_streams_;                  // its coroutines refer to the object
   std::mutex mutex_;

@@ -62,14 +62,9 @@ void Watchdog::loop() {
 }
 
 WorkerHost::WorkerHost(caf::actor_system& system, HostEnvironment& environment)
-    : system_(system), environment_(environment) {
+    : environment_(environment) {
+  environment_.scheduler = &ElasticScheduler::of(system);
   environment_.watchdog = &watchdog_;
-}
-
-WorkerHost::~WorkerHost() {
-  std::lock_guard lock(mutex_);
-  for (auto& worker : free_workers_) worker->stop();
-  for (auto& [lease, worker] : workers_) worker->stop();
 }
 
 void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks) {
@@ -81,7 +76,6 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
     if (!slot) {
       if (free_workers_.empty()) {
         slot = std::make_shared<TaskWorker>(*this, environment_);
-        slot->start(system_);
       } else {
         slot = std::move(free_workers_.back());
         free_workers_.pop_back();
@@ -113,7 +107,7 @@ void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& l
     std::lock_guard lock(mutex_);
     if (!actors_.emplace(actor, hosted).second) return;
   }
-  hosted->start(system_, std::move(constructor));
+  hosted->start(std::move(constructor));
 }
 
 void WorkerHost::call(ActorId actor, std::vector<Work> calls) {

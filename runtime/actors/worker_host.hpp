@@ -17,7 +17,7 @@ class TaskWorker;
 class Hosted {
  public:
   virtual ~Hosted() = default;
-  virtual void start(caf::actor_system& system, Work constructor) = 0;
+  virtual void start(Work constructor) = 0;
   virtual void call(std::vector<Work> calls) = 0;
   virtual void destroy(bool kill) = 0;
   /// As Executor::cancel.
@@ -45,7 +45,6 @@ class Watchdog {
 class WorkerHost {
  public:
   WorkerHost(caf::actor_system& system, HostEnvironment& environment);
-  ~WorkerHost();
 
   /// Runs tasks one after another under a lease.
   void run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<Work> tasks);
@@ -67,7 +66,6 @@ class WorkerHost {
   friend class TaskWorker;
   friend class HostedActor;
   friend class ThreadedActor;
-  caf::actor_system& system_;
   HostEnvironment& environment_;
   Watchdog watchdog_;
   mutable std::mutex mutex_;  // guards the tables; never held while user code runs or a message is sent

@@ -42,6 +42,7 @@ struct Placement {
   Placement(const Placement&) noexcept;
   Placement& operator=(const Placement&) noexcept;
   ~Placement();
+  bool operator==(const Placement&) const = default;
 
   GroupId group{};
   std::int32_t bundle = kAnyBundle;

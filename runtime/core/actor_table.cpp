@@ -82,7 +82,7 @@ void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  std::erase(entry->waiting, &call);
+  entry->waiting.erase(&call);
   flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }
@@ -103,7 +103,7 @@ void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
     send(actor, entry, *call, effects);
   }
   if (!entry.limits.unordered || entry.waiting.empty()) return;
-  std::erase_if(entry.waiting, [&](CallNode* call) {
+  entry.waiting.erase_if([&](CallNode* call) {
     if (call->unresolved) return false;
     send(actor, entry, *call, effects);
     return true;
@@ -155,13 +155,13 @@ void ActorTable::finished(CallNode& call, ActorEffects& effects) {
   if (!calls.empty() && calls.front() == &call)
     calls.pop_front();
   else
-    std::erase(calls, &call);
+    calls.erase(&call);
   destroy_if_done(call.actor, *entry, effects);
 }
 
 bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
-  if (!entry || call.unwanted || entry->state == ActorState::kDead || !std::erase(entry->in_flight, &call)) return false;
+  if (!entry || call.unwanted || entry->state == ActorState::kDead || !entry->in_flight.erase(&call)) return false;
   entry->waiting.push_front(&call);
   flush(call.actor, *entry, effects);
   return true;
@@ -191,7 +191,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
   effects.moved.push_back(actor);
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
-  for (auto call = lost.rbegin(); call != lost.rend(); ++call) {
+  for (auto call = std::make_reverse_iterator(lost.end()); call != std::make_reverse_iterator(lost.begin()); ++call) {
     const bool again = entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
     if (again && !(*call)->unwanted) {
       ++(*call)->crashes;

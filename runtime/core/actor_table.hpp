@@ -6,10 +6,10 @@
 // Calls of this owner reach an actor in the order in which they were made: one whose arguments are late holds back those
 // behind it. In-flight calls are lost with the actor's process; each goes again, in order, as long as it has task
 // retries and the actor restarts left.
-#include <deque>
 #include <map>
 #include <vector>
 
+#include "runtime/base/fifo.hpp"
 #include "runtime/core/lease_table.hpp"
 
 namespace manta::core {
@@ -118,8 +118,8 @@ class ActorTable {
     bool destroying = false;
     bool creation_failed = false;
     LeaseId lease{};
-    std::deque<CallNode*> waiting{};
-    std::deque<CallNode*> in_flight{};
+    Fifo<CallNode*> waiting{};
+    Fifo<CallNode*> in_flight{};
   };
   Entry* find(ActorId actor);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);

@@ -34,6 +34,7 @@ struct TaskNode {
   TaskId id{};
   TaskState state{TaskState::kWaitingForArguments};
   bool nested = false;             ///< submitted by a running task
+  std::uint16_t failures = 0;      ///< errors of its own after which it ran again
   std::uint32_t unresolved = 0;    ///< arguments that are not there yet
   std::uint32_t shape = 0;
   int max_retries = 0;             ///< -1: without end
@@ -43,7 +44,6 @@ struct TaskNode {
   bool backs_off = false;          ///< waits before each retry, as the owner's clock says
   bool short_of_memory = false;    ///< its worker was ended to save memory: waits before it runs again
   std::uint8_t own_deaths = 0;     ///< workers that it ended by its own doing: a fault, abort, exit
-  std::uint16_t failures = 0;      ///< errors of its own after which it ran again
   LeaseId lease{};                 ///< that it runs under, or ran under last
   std::int64_t position = 0;       ///< in its ReadyQueue
   DurationEstimate* estimate = nullptr;

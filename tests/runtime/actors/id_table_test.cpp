@@ -38,7 +38,7 @@ TEST_SUITE("runtime/actors/id_table") {
     }
     REQUIRE_FALSE(model.empty());
     std::map<std::uint64_t, int> seen;
-    for (auto& [id, value] : table) seen.emplace(id.value, *value);
+    for (const auto& [id, value] : table) seen.emplace(id.value, *value);
     CHECK(seen == model);
   }
 

@@ -94,7 +94,8 @@ struct Fixture {
     const auto key = function_key(Registration<FunctionRecord<F>>::entry);
     (void)Registration<FunctionRecord<F>>::done;
     return {.id = {id}, .name = std::make_shared<const std::string>("test"),
-            .encoded = {.id = {id}, .module = key.module, .offset = key.offset, .name = "test", .arguments = {.bytes = Buffer::copy(arguments)}}};
+            .encoded = std::make_unique<wire::Task>(
+                wire::Task{.id = {id}, .module = key.module, .offset = key.offset, .name = "test", .arguments = {.bytes = Buffer::copy(arguments)}})};
   }
   static std::vector<std::byte> argument(int x) {
     FunctionRecord<twice> record;
@@ -135,7 +136,7 @@ TEST_SUITE("runtime/actors/worker_host") {
   TEST_CASE("fault 29: an unknown function is FunctionNotFound, wrong arguments are InvalidArgument, neither is retried, the worker lives") {
     Fixture f;
     auto unknown = f.work<twice>(1, Fixture::argument(4));
-    unknown.encoded.offset += 1;
+    unknown.encoded->offset += 1;
     f.run(std::move(unknown));
     f.run(f.work<twice>(2, {}));                                            // too short
     f.run(f.work<twice>(3, std::vector<std::byte>(64, std::byte{0xff})));   // an argument that refers to nothing, and more
@@ -154,7 +155,7 @@ TEST_SUITE("runtime/actors/worker_host") {
     Fixture f;
     auto filter = f.work<twice>(1, Fixture::argument(4));
     const auto key = function_key(*retry_on<std::bad_alloc>.filter());
-    filter.encoded.module = key.module, filter.encoded.offset = key.offset;
+    filter.encoded->module = key.module, filter.encoded->offset = key.offset;
     f.run(std::move(filter));
     CHECK(code_of(f.router.wait_for(1).at(0)) == ErrorCode::kFunctionNotFound);
   }
