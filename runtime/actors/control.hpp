@@ -92,7 +92,7 @@ class ControlActor {
           handling = !events.empty() && !stopped;
           if (!handling) {
             awake = false;
-            if (events.capacity() > kKept) events = {};  // what a burst needed
+            if (events.capacity() > kKept) events = std::vector<Event>();  // what a burst needed
             if (stopped) rested.notify_all();
             return;
           }
