@@ -48,6 +48,14 @@ Resources resources_of(const SimulatedCluster& cluster, const TrialResources& tr
   return total;
 }
 
+/// A thousandth of the shortest limit of time.
+double longest_step_s(const TuneOptions& options) {
+  double shortest = std::numeric_limits<double>::infinity();
+  for (const double limit : {options.time_budget_s, options.trial_time_limit_s})
+    if (limit > 0) shortest = std::min(shortest, limit);
+  return shortest / 1000;
+}
+
 void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
   if (!trainable.step) throw InvalidArgument("simulate: SimulatedTrainable::step is empty; it says what an iteration reports.");
   if (cluster.workers < 1) throw InvalidArgument("simulate: SimulatedCluster::workers is 0; it must be 1 or more.");
@@ -83,9 +91,13 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   const std::size_t concurrency = most == 0 ? cluster.workers : std::min(most, cluster.workers);
   const std::string name = options.name.empty() ? trainable.name : options.name;
   const ExperimentCreated header = describe(options, stand_in, name);
-  const auto checkpoints = std::make_shared<MemoryCheckpoints>();
+  const auto checkpoints = std::make_shared<MemoryCheckpoints>(!cluster.files.empty());
   SimulatedHost host(trainable, cluster, *checkpoints);
-  Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(), name, {},
+  host.set_longest_step(longest_step_s(options));
+  std::vector<std::unique_ptr<Logger>> loggers;
+  if (!cluster.files.empty()) loggers = make_loggers(options);
+  Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(),
+                        cluster.files / name, std::move(loggers),
                         [&host] { return static_cast<std::int64_t>(std::llround(host.now_s() * 1000)); }, checkpoints);
   experiment.begin(header, 0);
   Timeline timeline(host);

@@ -11,9 +11,11 @@
 //   done.seconds;  done.timeline;  done.grid.best();
 //
 // Stragglers and drops are those of Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
-// appendix A.1); the idea of a simulator backend is Syne Tune's. Nothing is read from or written to the disk. The same
-// options with the same seed give the same timeline. Values; `simulate` runs on the calling thread and starts no other.
+// appendix A.1); the idea of a simulator backend is Syne Tune's. Nothing is read from or written to the disk, but
+// for the loggers' files where they are asked for. The same options with the same seed give the same timeline. Values;
+// `simulate` runs on the calling thread and starts no other.
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -53,6 +55,7 @@ struct SimulatedCluster {
   double start_seconds{0};     ///< from the decision to start or resume a trial to its first step
   double straggler_sd{0};      ///< what a trial does between start and end, pause or failure takes 1 + |N(0, sd)| times as long
   double drop_probability{0};  ///< that a trial dies, for each second of its work; max_failures says what then
+  std::filesystem::path files{};  ///< the loggers' files go into a directory of the experiment's name in it; empty: none
 };
 
 /// A result, in the order of the clock.

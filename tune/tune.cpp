@@ -158,15 +158,20 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
           .callbacks = options.callbacks};
 }
 
+std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options) {
+  std::vector<std::unique_ptr<Logger>> loggers;
+  if (options.loggers.json) loggers.push_back(make_json_logger());
+  if (options.loggers.json) loggers.push_back(make_policy_logger());
+  if (options.loggers.csv) loggers.push_back(make_csv_logger());
+  if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
+  return loggers;
+}
+
 namespace {
 
 Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
                            ExperimentDir dir, const Resources& total, std::size_t concurrency) {
-  std::vector<std::unique_ptr<Logger>> loggers;
-  if (options.loggers.json) loggers.push_back(make_json_logger());
-  if (options.loggers.csv) loggers.push_back(make_csv_logger());
-  if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
-  return {make_machine(options, trainable, header, total, concurrency), std::move(dir.log), std::move(dir.path), std::move(loggers),
+  return {make_machine(options, trainable, header, total, concurrency), std::move(dir.log), std::move(dir.path), make_loggers(options),
           wall_clock_ms};
 }
 

@@ -99,6 +99,20 @@ TEST_SUITE("tune/simulation") {
     CHECK(has(done.grid[1].error, "row 5 of a table of 1 rows"));
   }
 
+  TEST_CASE("limits of time hold on the virtual clock: of a trial, and of the experiment") {
+    TuneOptions limited = options(3);
+    limited.trial_time_limit_s = 25;
+    const Simulation killed = simulate(limited, decaying(4, 10), {.workers = 3});
+    for (const TrialResult& trial : killed.grid.trials()) CHECK(trial.iterations == 2);
+    CHECK(killed.seconds == doctest::Approx(25).epsilon(0.01));
+    TuneOptions budget = options(8);
+    budget.time_budget_s = 45;
+    const Simulation ended = simulate(budget, decaying(4, 10), {.workers = 1});
+    CHECK(ended.timeline.size() == 4);
+    CHECK(ended.grid[0].iterations == 4);
+    CHECK(ended.grid.trials().back().state == TrialState::kTerminated);
+  }
+
   TEST_CASE("an endless trainable needs something that stops it, and options are checked as in a real run") {
     CHECK(has(error_of([] { simulate(options(1), decaying(0)); }), "nothing stops it"));
     CHECK(has(error_of([] { simulate(options(0), decaying(1)); }), "num_samples"));

@@ -1,7 +1,9 @@
 #pragma once
 // From TuneOptions to the parts of an experiment: what tune::run and a simulation have in common. Pure.
 #include <cstddef>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tune/core/experiment.hpp"
 #include "tune/core/runner.hpp"
@@ -22,6 +24,9 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
 
 /// `options` must outlive the runner; `total` is what the trials share.
 RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, const Resources& total, std::size_t concurrency);
+
+/// The loggers that TuneOptions::loggers asks for.
+std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options);
 
 /// What the experiment has found so far. `signal`: the one that ended it, or 0.
 ResultGrid collect(const Experiment& experiment, const std::string& name, int signal);

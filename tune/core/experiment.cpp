@@ -157,6 +157,9 @@ void Experiment::write_files(const Event& event, const Effects& effects) {
 
 void Experiment::write_trial_files(Logger& logger, const Event& event, const Effects& effects) {
   for (const TrialIndex other : effects.others_ended) logger.on_ended(machine_.trial(other));
+  for (const Exploited& copied : effects.exploits)
+    if (copied.donor != copied.trial)
+      logger.on_exploit(machine_.trial(copied.trial), trial_dir(machine_.trial(copied.trial)), machine_.trial(copied.donor), copied.from_iteration);
   const auto index = std::visit(TrialOf{}, event.body);
   if (!index) return;
   const Trial& trial = machine_.trial(*index);

@@ -104,8 +104,10 @@ void SimulatedHost::kill(TrialIndex trial) { leave(trial); }
 std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds) {
   while (!due_.empty()) {
     const Due due = due_.top();
+    const bool heard = runs_.contains(due.trial) && launches_.at(due.trial) == due.launch;
+    if (heard && due.time_s > now_s_ + longest_step_s_) return now_s_ += longest_step_s_, std::vector<HostEvent>{};
     due_.pop();
-    if (!runs_.contains(due.trial) || launches_.at(due.trial) != due.launch) continue;
+    if (!heard) continue;
     now_s_ = std::max(now_s_, due.time_s);
     if (due.event.gone()) leave(due.trial);
     return {due.event};

@@ -1,6 +1,7 @@
 #pragma once
 // SimulatedHost: trials as formulas on a virtual clock, and the checkpoints that they "write". Used by the driver's
 // thread only.
+#include <limits>
 #include <map>
 #include <queue>
 #include <unordered_map>
@@ -14,7 +15,12 @@ namespace manta::tune {
 /// The states of simulated trials, by the name that a directory would have.
 class MemoryCheckpoints final : public CheckpointStore {
  public:
-  void make_trial_dir(const std::filesystem::path&) override {}
+  /// `makes_dirs`: the trials' directories are made, for the loggers' files.
+  explicit MemoryCheckpoints(bool makes_dirs = false) : makes_dirs_(makes_dirs) {}
+
+  void make_trial_dir(const std::filesystem::path& trial_dir) override {
+    if (makes_dirs_) std::filesystem::create_directories(trial_dir);
+  }
   bool contains(const std::filesystem::path& checkpoint) const override { return states_.contains(key(checkpoint)); }
   void copy(const std::filesystem::path& source, const std::filesystem::path& trial_dir, const std::string& name) override;
   void remove(const std::filesystem::path& trial_dir, const std::string& name) override { states_.erase(key(trial_dir / name)); }
@@ -27,6 +33,7 @@ class MemoryCheckpoints final : public CheckpointStore {
  private:
   /// The driver names a checkpoint by an absolute path or one from here: the trial's directory and the name are enough.
   static std::string key(const std::filesystem::path& checkpoint);
+  bool makes_dirs_;
   std::unordered_map<std::string, std::vector<double>> states_;
 };
 
@@ -38,6 +45,8 @@ class SimulatedHost final : public TrialHost {
   void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
   void answer(TrialIndex trial, Decision decision) override;
   void kill(TrialIndex trial) override;
+  /// The clock goes no further at a time while nothing happens, so that limits of time are noticed as late at most.
+  void set_longest_step(double seconds) noexcept { longest_step_s_ = seconds; }
   /// The next thing that happens; the clock goes there. Never waits.
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
 
@@ -76,6 +85,7 @@ class SimulatedHost final : public TrialHost {
   std::map<TrialIndex, std::uint64_t> launches_;
   std::priority_queue<Due, std::vector<Due>, Later> due_;
   std::uint64_t order_{0};
+  double longest_step_s_{std::numeric_limits<double>::infinity()};
   double now_s_{0};
   double busy_s_{0};
 };

@@ -26,6 +26,8 @@ class Logger {
   virtual void on_result(const Trial&, const std::filesystem::path& /*dir*/, const TrialReported&, std::int64_t /*time_ms*/) {}
   /// The trial failed, perhaps to be tried again: trial.error says why.
   virtual void on_failure(const Trial&, const std::filesystem::path& /*dir*/, std::int64_t /*time_ms*/) {}
+  /// The trial goes on as a copy of the donor, from iteration trial.iteration with trial.config; it was at `from_iteration`.
+  virtual void on_exploit(const Trial&, const std::filesystem::path& /*dir*/, const Trial& /*donor*/, std::uint64_t /*from_iteration*/) {}
   /// The trial reached its last state.
   virtual void on_ended(const Trial&) {}
   /// What has been told is in the files when it returns.
@@ -40,6 +42,11 @@ std::unique_ptr<Logger> make_json_logger();
 /// progress.csv: one row a result. Columns are those of the first result; when a later one brings new names, the file is
 /// rewritten with columns for these at the end. NaN and infinities are written as nan, inf and -inf.
 std::unique_ptr<Logger> make_csv_logger();
+
+/// pbt_global.txt and pbt_policy_<trial id>.txt in the experiment's directory, one line of JSON for each exploit:
+/// [trial, donor, trial's step, donor's step, donor's configuration, new configuration, how often the trial was changed].
+/// tune::pbt_replay reads them. Nothing is written where nobody is copied.
+std::unique_ptr<Logger> make_policy_logger();
 
 /// events.out.tfevents.manta, for `tensorboard --logdir` on the experiment's directory: every metric as a scalar over the
 /// iterations, the parameters and how it ended for the hparams tab. Begun with the first result.

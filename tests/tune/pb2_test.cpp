@@ -1,0 +1,120 @@
+#include "tune/schedulers/pb2.hpp"
+
+#include <cmath>
+
+#include "runtime/errors.hpp"
+#include "scheduler_support.hpp"
+#include "tune/schedulers/time_varying_gp.hpp"
+#include "tune/simulation.hpp"
+
+using namespace manta;
+using namespace manta::tune;
+using namespace manta::tune::testing;
+
+namespace {
+
+Pb2Options usual(bool synch = false) {
+  return {.time_attr = "training_iteration", .perturbation_interval = 4,
+          .hyperparam_bounds = {{"lr", uniform(0, 1)}, {"width", randint(1, 9)}}, .synch = synch};
+}
+
+/// Each step gains 1 - (lr - 0.7)², whatever was before.
+double gain(double lr) { return 1 - (lr - 0.7) * (lr - 0.7); }
+
+Simulation population(SchedulerSpec scheduler, std::uint64_t seed) {
+  TuneOptions options{.metric = "score", .mode = Mode::kMax, .num_samples = 4, .space = {{"lr", uniform(0, 1)}, {"width", randint(1, 9)}},
+                      .scheduler = std::move(scheduler), .max_iterations = 60, .seed = seed};
+  return simulate(options, {.step = [](SimulatedStep& step) {
+                    step.state.resize(1);
+                    step.state[0] += gain(step.config.get<double>("lr"));
+                    return SimulatedResult{{{"score", step.state[0]}}};
+                  }}, {.workers = 4});
+}
+
+}  // namespace
+
+TEST_SUITE("tune/schedulers") {
+  TEST_CASE("the process of PB2 interpolates, is unsure far away, and forgets with time") {
+    Eigen::MatrixXd points(3, 2);
+    points << 0, 0.1, 0, 0.5, 0, 0.9;
+    const Eigen::Vector3d values(-1, 1, 0);
+    const TimeVaryingGp gp(points, values, {.scale = 1, .length = 0.05, .forgetting = 0.3, .noise = 1e-6});
+    const auto at = [](double time, double x) { return Eigen::VectorXd(Eigen::Vector2d(time, x)); };
+    CHECK(gp.mean(at(0, 0.5)) == doctest::Approx(1).epsilon(1e-3));
+    CHECK(gp.variance(at(0, 0.5)) < 1e-4);
+    CHECK(gp.variance(at(0, 0.3)) > 0.1);
+    CHECK(gp.mean(at(2, 0.5)) == doctest::Approx(0.7).epsilon(1e-2));
+    CHECK(gp.variance(at(2, 0.5)) > 0.4);
+  }
+
+  TEST_CASE("fitting finds what is signal and what is noise") {
+    Random random(5);
+    Eigen::MatrixXd points(60, 2);
+    Eigen::VectorXd smooth(60), noise(60);
+    for (Eigen::Index i = 0; i < 60; ++i) {
+      points(i, 0) = static_cast<double>(i) / 60;
+      points(i, 1) = random.uniform();
+      smooth(i) = 1.4 * std::sin(6 * points(i, 1));
+      noise(i) = random.uniform(-1.7, 1.7);
+    }
+    const auto of_smooth = TimeVaryingGp::fit(points, smooth), of_noise = TimeVaryingGp::fit(points, noise);
+    CHECK(of_smooth.noise < 0.05 * of_smooth.scale);
+    CHECK(of_noise.noise > 0.3);
+    CHECK(of_smooth.forgetting < 0.2);
+  }
+
+  TEST_CASE("copies try where the gain is large, closer than PBT's neighbours come") {
+    double of_pb2 = 0, of_fixed = 0;
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+      const Simulation found = population(pb2(usual()), seed);
+      of_pb2 += *found.grid.best().metrics.get("score") / 5;
+      of_fixed += *population(fifo(), seed).grid.best().metrics.get("score") / 5;
+      for (const TrialResult& trial : found.grid.trials()) {
+        CHECK(trial.config.get<double>("lr") >= 0);
+        CHECK(trial.config.get<double>("lr") <= 1);
+        CHECK(trial.config.get<int>("width") >= 1);
+        CHECK(trial.config.get<int>("width") <= 8);
+      }
+    }
+    CHECK(of_pb2 >= of_fixed);
+  }
+
+  TEST_CASE("NaN and infinities throw in PB2 neither, and alike scores do not divide by zero") {
+    for (const bool synch : {false, true}) {
+      Driven driven(pb2(usual(synch)));
+      driven.launch(4);
+      const double scores[] = {NAN, INFINITY, -INFINITY, 1};
+      for (int t = 4; t < 60; t += 4) {
+        while (const auto next = driven.next()) driven.start(*next);
+        for (TrialIndex i = 0; i < 4; ++i)
+          if (driven.running.contains(i)) driven.report(i, t, t < 30 ? 1 : scores[(i + static_cast<TrialIndex>(t)) % 4]);
+      }
+      CHECK(driven.as<PbtScheduler>().num_perturbations() > 0);
+    }
+  }
+
+  TEST_CASE("a saved PB2 goes on with the same decisions") {
+    Driven kept(pb2(usual())), reloaded(pb2(usual()));
+    for (Driven* driven : {&kept, &reloaded}) driven->launch(4);
+    double score = 0;
+    for (int t = 4; t < 60; t += 4) {
+      reloaded.reload();
+      while (const auto next = kept.next()) kept.start(*next), reloaded.start(*next);
+      for (TrialIndex i = 0; i < 4; ++i) {
+        score = std::fmod(score + 0.618, 1.0);
+        if (!kept.running.contains(i)) continue;
+        REQUIRE(kept.report(i, t, t + score) == reloaded.report(i, t, t + score));
+        REQUIRE(kept.configs == reloaded.configs);
+      }
+    }
+    CHECK(kept.as<PbtScheduler>().num_perturbations() > 3);
+    CHECK_THROWS_AS(kept.scheduler().restore("1 2"), StorageCorruption);
+  }
+
+  TEST_CASE("bounds that are none are refused by name") {
+    const auto make = [](Space bounds) { return [=] { pb2({.hyperparam_bounds = bounds}).make({"loss", Mode::kMin, 0}); }; };
+    CHECK(has(error_of(make({{"lr", loguniform(1e-4, 1)}})), "bounds of 'lr'"));
+    CHECK(has(error_of(make({{"name", choice({1, 2})}})), "bounds of 'name'"));
+    CHECK(has(error_of(make({})), "hyperparam"));
+  }
+}

@@ -1,0 +1,66 @@
+#pragma once
+// PB2, population based bandits: Parker-Holder et al., "Provably Efficient Online Hyperparameter Optimization with
+// Population-Based Bandits", NeurIPS 2020, as Ray's PB2. PBT whose copies do not try a random neighbour: a Gaussian process over
+// time, score and hyper-parameters learns how much a configuration gains in a unit of time, and the copy tries where its
+// upper confidence bound is largest. Works with as few as four trials.
+//
+//   .scheduler = tune::pb2({.time_attr = "training_iteration", .perturbation_interval = 5,
+//                           .hyperparam_bounds = {{"lr", tune::uniform(1e-4, 1e-1)}, {"batch_size", tune::randint(16, 257)}}})
+//
+// Only uniform and integer bounds, without logarithm or steps. Everything else is PBT's: see pbt.hpp.
+#include <map>
+#include <vector>
+
+#include "tune/schedulers/pbt.hpp"
+
+namespace manta::tune {
+
+struct Pb2Options {
+  std::string time_attr{"time_total_s"};
+  Number perturbation_interval{60};
+  Number burn_in_period{0};
+  Space hyperparam_bounds{};  ///< numbers, at the top of the configuration
+  Number quantile_fraction{0.25};
+  std::function<Config(Config)> custom_explore{};
+  bool synch{false};
+};
+
+/// The scheduler for TuneOptions. InvalidArgument, when the experiment starts, names an option that makes no sense.
+SchedulerSpec pb2(Pb2Options options);
+
+class Pb2Scheduler final : public PbtScheduler {
+ public:
+  Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context);
+
+  std::string save() const override;
+  void restore(std::string_view state) override;
+
+ protected:
+  void observe(TrialIndex trial, const State& state) override;
+  Config new_config(TrialIndex trial, TrialIndex donor, Random& random) override;
+
+ private:
+  /// Where a trial's gain is counted from.
+  struct Before {
+    double time{0};
+    double score{0};
+    std::vector<double> parameters{};
+  };
+  /// What a configuration gained in a unit of time, from that time and score on.
+  struct Gain {
+    TrialIndex trial{0};
+    double time{0};
+    double score_before{0};
+    std::vector<double> parameters{};
+    double gain{0};
+  };
+  class Scales;
+  std::vector<double> parameters_of(const Config& config) const;
+  void choose(Config& config, const Gain& donor, Random& random) const;
+
+  std::map<TrialIndex, Before> before_;
+  std::vector<Gain> gains_;                       ///< the newest 1000
+  std::vector<std::vector<double>> being_tried_;  ///< chosen since the last new gain, as the process is to know
+};
+
+}  // namespace manta::tune
