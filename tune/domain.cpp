@@ -17,6 +17,20 @@ std::string text(double number) { return number_text(number, 17); }
 
 double multiple(double x, double q) { return q > 0 ? std::round(x / q) * q + 0.0 : x; }  // + 0.0: no minus zero
 
+/// A value such that two that differ, or differ in type, have different texts.
+std::string exact_text(const Value& value) {
+  if (const auto* words = value.as<std::string>()) return '"' + *words + '"';
+  if (const auto* number = value.as<double>()) {
+    const std::string digits = text(*number);
+    return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
+  }
+  const auto* list = value.as<Value::List>();
+  if (!list) return value.to_text(17);
+  std::string joined;
+  for (const Value& item : *list) joined += (joined.empty() ? "" : ",") + exact_text(item);
+  return "[" + joined + "]";
+}
+
 /// The scale on which a numeric domain's draws are uniform: from `low` at 0 to `high` at 1.
 struct Scale {
   double low, high;
@@ -239,9 +253,9 @@ std::string Domain::describe() const {
     case Kind::kInteger:
       return prefix + "randint(" + std::to_string(int_low_) + ", " + std::to_string(int_high_) + step + ")";
     case Kind::kNormal: return prefix + "randn(" + text(low_) + ", " + text(high_) + step + ")";
-    case Kind::kChoice: return "choice(" + Value(options_).to_text(17) + ")";
-    case Kind::kOrdinal: return "ordinal(" + Value(options_).to_text(17) + ")";
-    case Kind::kGrid: return "grid_search(" + Value(options_).to_text(17) + ")";
+    case Kind::kChoice: return "choice(" + exact_text(options_) + ")";
+    case Kind::kOrdinal: return "ordinal(" + exact_text(options_) + ")";
+    case Kind::kGrid: return "grid_search(" + exact_text(options_) + ")";
     case Kind::kSampleFrom: return "sample_from(function)";
     case Kind::kConstant: return std::string(options_.front().type_name()) + " " + options_.front().to_text(17);
     case Kind::kNested: return nested_->describe();

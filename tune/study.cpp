@@ -1,10 +1,12 @@
 #include "tune/study.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
 #include "runtime/errors.hpp"
 #include "tune/core/value_json.hpp"
+#include "tune/searchers/pareto.hpp"
 
 namespace manta::tune {
 
@@ -36,13 +38,15 @@ StudyTrial trial_of(const Json& json, TrialIndex number) {
 Study::Study(StudyOptions options)
     : options_(std::move(options)), seed_(options_.seed ? *options_.seed : std::random_device{}()) {
   options_.space.check();
-  if (options_.metric.empty()) throw InvalidArgument("study: no metric. Say by which the trials are compared.");
+  if (options_.objectives.empty()) options_.objectives = {{options_.metric, options_.mode}};
+  for (const Objective& objective : options_.objectives)
+    if (objective.metric.empty()) throw InvalidArgument("study: no metric. Say by which the trials are compared.");
   searcher_ = make_searcher(seed_);
 }
 
 std::unique_ptr<Searcher> Study::make_searcher(std::uint64_t seed) const {
   return options_.searcher.make(
-      {.space = options_.space, .objectives = {{options_.metric, options_.mode}}, .num_samples = kEndless, .seed = seed});
+      {.space = options_.space, .objectives = options_.objectives, .num_samples = kEndless, .seed = seed});
 }
 
 StudyTrial Study::ask() {
@@ -75,8 +79,9 @@ void Study::end(const StudyTrial& told, StudyTrial::State state, std::uint64_t s
   if (told.number >= trials_.size()) throw NotFound(who + " was never asked for. There are " + std::to_string(trials_.size()) + ".");
   StudyTrial& trial = trials_[told.number];
   if (trial.state != StudyTrial::State::kRunning) throw InvalidArgument(who + " has been told already. Ask for a new one.");
-  if (metrics && !metrics->contains(options_.metric))
-    throw InvalidArgument(who + " was told without the metric '" + options_.metric + "'. Told were: " + metrics->names() + ".");
+  for (const Objective& objective : options_.objectives)
+    if (metrics && !metrics->contains(objective.metric))
+      throw InvalidArgument(who + " was told without the metric '" + objective.metric + "'. Told were: " + metrics->names() + ".");
   trial.state = state;
   trial.step = step;
   if (metrics) trial.metrics = *metrics;
@@ -85,22 +90,44 @@ void Study::end(const StudyTrial& told, StudyTrial::State state, std::uint64_t s
                          state == StudyTrial::State::kPruned ? std::max(1.0, static_cast<double>(step)) : 0);
 }
 
+double Study::loss_of(const StudyTrial& trial, const Objective& objective) const {
+  return *trial.metrics.get(objective.metric) * (objective.mode == Mode::kMin ? 1 : -1);
+}
+
+bool Study::is_finite(const StudyTrial& trial) const {
+  return trial.state == StudyTrial::State::kComplete &&
+         std::all_of(options_.objectives.begin(), options_.objectives.end(),
+                     [&](const Objective& objective) { return std::isfinite(loss_of(trial, objective)); });
+}
+
 const StudyTrial& Study::best() const {
+  const Objective& objective = options_.objectives.front();
   const StudyTrial* best = nullptr;
-  double least = 0;
-  for (const StudyTrial& trial : trials_) {
-    if (trial.state != StudyTrial::State::kComplete) continue;
-    const double loss = *trial.metrics.get(options_.metric) * (options_.mode == Mode::kMin ? 1 : -1);
-    if (std::isfinite(loss) && (!best || loss < least)) best = &trial, least = loss;
-  }
+  for (const StudyTrial& trial : trials_)
+    if (is_finite(trial) && (!best || loss_of(trial, objective) < loss_of(*best, objective))) best = &trial;
   if (best) return *best;
   throw NotFound("study: none of the " + std::to_string(trials_.size()) + " trials has completed with a finite '" +
-                 options_.metric + "'.");
+                 objective.metric + "'.");
+}
+
+std::vector<TrialIndex> Study::pareto_front() const {
+  std::vector<TrialIndex> numbers;
+  std::vector<Losses> losses;
+  for (const StudyTrial& trial : trials_) {
+    if (!is_finite(trial)) continue;
+    numbers.push_back(trial.number);
+    Losses& of_trial = losses.emplace_back();
+    for (const Objective& objective : options_.objectives) of_trial.push_back(loss_of(trial, objective));
+  }
+  std::vector<TrialIndex> front;
+  for (const std::size_t place : tune::pareto_front(losses)) front.push_back(numbers[place]);
+  return front;
 }
 
 std::string Study::describe() const {
-  return options_.metric + (options_.mode == Mode::kMin ? " min " : " max ") + options_.space.describe() + " " +
-         options_.searcher.description;
+  std::string text;
+  for (const auto& [metric, mode] : options_.objectives) text += metric + (mode == Mode::kMin ? " min " : " max ");
+  return text + options_.space.describe() + " " + options_.searcher.description;
 }
 
 std::string Study::save() const {

@@ -28,6 +28,7 @@ struct StudyOptions {
   Space space{};
   std::string metric{"loss"};
   Mode mode{Mode::kMin};
+  std::vector<Objective> objectives{};  ///< several, instead of `metric` and `mode`; with a searcher for several, as nsga2
   SearcherSpec searcher{tpe()};
   std::optional<std::uint64_t> seed{};  ///< none: a random one
 };
@@ -62,8 +63,10 @@ class Study {
 
   /// All trials in the order in which they were asked for.
   const std::vector<StudyTrial>& trials() const noexcept { return trials_; }
-  /// The completed trial with the best finite metric. NotFound when there is none.
+  /// The completed trial with the best finite metric, the first of several. NotFound when there is none.
   const StudyTrial& best() const;
+  /// The numbers of the completed trials that no other one beats in every objective (ties: nowhere worse, somewhere better).
+  std::vector<TrialIndex> pareto_front() const;
 
   std::string save() const;
   /// Takes over what another study with the same options saved. InvalidArgument when it had others, or the text is damaged;
@@ -74,8 +77,10 @@ class Study {
   std::unique_ptr<Searcher> make_searcher(std::uint64_t seed) const;
   void end(const StudyTrial& trial, StudyTrial::State state, std::uint64_t step, const Metrics* metrics);
   std::string describe() const;
+  bool is_finite(const StudyTrial& trial) const;
+  double loss_of(const StudyTrial& trial, const Objective& objective) const;
 
-  StudyOptions options_;
+  StudyOptions options_;  ///< with `objectives` filled
   std::uint64_t seed_;
   std::unique_ptr<Searcher> searcher_;
   std::vector<StudyTrial> trials_;

@@ -3,11 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
 #include "support.hpp"
+#include "tune/searchers/random.hpp"
 #include "tune/searchers/tpe.hpp"
 
 using namespace manta;
@@ -76,6 +78,21 @@ TEST_SUITE("tune/searchers") {
     };
     CHECK(has(error({{"z", 1}}), "'z'"));
     CHECK(has(error({{"x", 11}}), "not of uniform(-10, 10)"));
+  }
+
+  TEST_CASE("random search tries the points that it is given, then random ones, and needs no metric") {
+    SearcherContext context = context_of(conditional());
+    context.objectives.clear();
+    const auto searcher = random_search({.points_to_evaluate = {{{"x", 1.25}}}}).make(context);
+    CHECK(searcher->suggest(0).config.get<double>("x") == 1.25);
+    double smallest = 10, largest = -10;
+    for (TrialIndex i = 1; i < 60; ++i) {
+      const double x = searcher->suggest(i).config.get<double>("x");
+      smallest = std::min(smallest, x), largest = std::max(largest, x);
+      searcher->on_complete(i, nullptr, 0);
+    }
+    CHECK(smallest < -8);
+    CHECK(largest > 8);
   }
 
   TEST_CASE("29: AddEvaluatedPoint: what was evaluated beforehand is learned from, and no start-up trial is needed for it") {

@@ -39,7 +39,7 @@ TEST_SUITE("tune/space") {
   TEST_CASE("a condition that names nothing, never holds or depends on itself is refused") {
     const auto error = [](const Space& space) { return error_of([&] { space.check(); }); };
     CHECK(has(error({{"m", 1, when("optimiser", "sgd")}, {"optimizer", choice({"sgd"})}}), "There are: m, optimizer"));
-    CHECK(has(error({{"o", choice({"sgd"})}, {"m", 1, when("o", "sdg")}}), "'o = sdg', which never is: 'o' is choice([sgd])"));
+    CHECK(has(error({{"o", choice({"sgd"})}, {"m", 1, when("o", "sdg")}}), "'o = sdg', which never is: 'o' is choice([\"sgd\"])"));
     CHECK(has(error({{"n", randint(1, 4)}, {"m", 1, when("n", 4)}}), "never is"));
     CHECK(has(error({{"n", randint(1, 4)}, {"m", 1, when_at_least("n", 4)}}), "never is"));
     CHECK(has(error({{"x", uniform(0, 1)}, {"m", 1, when("x", 0.5)}}), "continuous"));
@@ -96,6 +96,9 @@ TEST_SUITE("tune/space") {
     CHECK(Space{{"a", 1}, {"b", 1, when("a", 1)}}.describe() != Space{{"a", 1}, {"b", 1}}.describe());
     CHECK(Space{{"a", 1}, forbid({{"a", 1}})}.describe() != Space{{"a", 1}}.describe());
     CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", ordinal({1})}}.describe());
+    CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", choice({"1"})}}.describe());
+    CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", choice({1.0})}}.describe());
+    CHECK(Space{{"a", choice({"x,y"})}}.describe() != Space{{"a", choice({"x", "y"})}}.describe());
     CHECK(Space{{"a", quniform(0, 1, 0.5)}}.describe() == "{a: quniform(0, 1, 0.5)}");
     CHECK(Space{{"a", true}}.describe() != Space{{"a", "true"}}.describe());
   }

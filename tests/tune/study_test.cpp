@@ -7,7 +7,7 @@
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
 #include "support.hpp"
-#include "tune/searchers/wrappers.hpp"
+#include "tune/searchers.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -87,6 +87,30 @@ TEST_SUITE("tune/study") {
     CHECK(has(error_of([&] { (void)study.ask(); }), "Tell that of trial 0"));
     study.tell_failed(first);
     CHECK(study.try_ask());
+  }
+
+  TEST_CASE("of several objectives there is a front of trials that none beats in all") {
+    Study study({.space = {{"x", uniform(0, 1)}},
+                 .objectives = {{"cost", Mode::kMin}, {"gain", Mode::kMax}},
+                 .searcher = random_search(),
+                 .seed = 1});
+    const std::pair<double, double> told[] = {{1, 1}, {2, 3}, {2, 2}, {NAN, 9}, {3, 3}, {0.5, 0.5}};
+    for (const auto& [cost, gain] : told) study.tell(study.ask(), {{"cost", cost}, {"gain", gain}});
+    study.tell_failed(study.ask());
+    CHECK(study.pareto_front() == std::vector<TrialIndex>{0, 1, 5});
+    CHECK(study.best().number == 5);
+    CHECK(has(error_of([&] { study.tell(study.ask(), {{"cost", 1}}); }), "without the metric 'gain'"));
+    CHECK_THROWS_AS(Study({.space = square(), .objectives = {{"a", Mode::kMin}, {"b", Mode::kMin}}}), InvalidArgument);  // TPE
+    Study nsga({.space = {{"x", uniform(-1, 2)}, {"y", uniform(-1, 1)}},
+                .objectives = {{"x", Mode::kMin}, {"y", Mode::kMin}},
+                .searcher = nsga2(),
+                .seed = 1});
+    for (int i = 0; i < 100; ++i) {
+      const StudyTrial trial = nsga.ask();
+      const double x = trial.config.get<double>("x"), y = trial.config.get<double>("y");
+      nsga.tell(trial, {{"x", x * x + y * y}, {"y", (x - 1) * (x - 1) + y * y}});
+    }
+    CHECK(nsga.pareto_front().size() > 3);
   }
 
   TEST_CASE("a random study goes round its grid") {
