@@ -16,6 +16,7 @@
 #include "tune/searchers/evolution.hpp"
 #include "tune/searchers/gp.hpp"
 #include "tune/searchers/nsga2.hpp"
+#include "tune/searchers/pareto.hpp"
 #include "tune/searchers/random.hpp"
 #include "tune/searchers/searcher.hpp"
 #include "tune/searchers/sobol.hpp"

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <limits>
 #include <random>
+#include <set>
 
 #include "tune/core/assembly.hpp"
 #include "tune/core/experiment.hpp"
@@ -49,7 +50,9 @@ SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t see
 SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
   constexpr std::uint64_t kEndless = std::numeric_limits<TrialIndex>::max();
   const auto samples = options.num_samples < 0 ? kEndless : static_cast<std::uint64_t>(options.num_samples);
-  return {options.space, {{options.metric, options.mode}}, samples, seed, concurrency};
+  std::vector<Objective> objectives{{options.metric, options.mode}};
+  objectives.insert(objectives.end(), options.further_objectives.begin(), options.further_objectives.end());
+  return {options.space, std::move(objectives), samples, seed, concurrency};
 }
 
 void check_limits(const TuneOptions& options) {
@@ -62,6 +65,10 @@ void check_limits(const TuneOptions& options) {
   if (!(options.time_budget_s >= 0)) refuse("time_budget_s is " + number_text(options.time_budget_s, 6) + "; 0 means no limit.");
   if (!(options.trial_time_limit_s >= 0))
     refuse("trial_time_limit_s is " + number_text(options.trial_time_limit_s, 6) + "; 0 means no limit.");
+  std::set<std::string> metrics{options.metric};
+  for (const Objective& objective : options.further_objectives)
+    if (objective.metric.empty() || !metrics.insert(objective.metric).second)
+      refuse("further_objectives has the metric '" + objective.metric + "', which is empty or there twice; `metric` is the first.");
   if (options.buffer_results < 1) refuse("buffer_results is 0; 1 means that each result is told at once.");
 }
 
@@ -78,6 +85,8 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
                         {"scheduler", options.scheduler.description},
                         {"stop", options.stop.description},
                         {"max_iterations", std::to_string(options.max_iterations)}};
+  for (const auto& [metric, mode] : options.further_objectives)
+    header.description.emplace_back("and metric " + metric, mode == Mode::kMin ? "min" : "max");
   return header;
 }
 

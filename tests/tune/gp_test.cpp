@@ -7,6 +7,7 @@
 #include "tune/searchers/gaussian_process.hpp"
 #include "tune/searchers/log_ei.hpp"
 #include "tune/searchers/normal.hpp"
+#include "tune/searchers/output_warp.hpp"
 
 using namespace manta::tune;
 using Eigen::MatrixXd;
@@ -194,5 +195,24 @@ TEST_SUITE("tune/searchers") {
     CHECK(improvement.value(found) == doctest::Approx(best));
     const MixedDomain nothing{{true, false}, {{0, 1, 2}, steps}, [](VectorXd&, std::vector<bool>&) { return false; }};
     CHECK_FALSE(maximise(improvement, nothing, MatrixXd(0, 2), random).has_value());
+  }
+
+  TEST_CASE("the power transform is Yeo and Johnson's, draws a long tail together and keeps the order") {
+    CHECK(yeo_johnson(2, 1) == doctest::Approx(2));
+    CHECK(yeo_johnson(-2, 1) == doctest::Approx(-2));
+    CHECK(yeo_johnson(3, 0) == doctest::Approx(std::log(4)));
+    CHECK(yeo_johnson(3, 0.5) == doctest::Approx(2));
+    CHECK(yeo_johnson(-3, 2) == doctest::Approx(-std::log(4)));
+    CHECK(yeo_johnson(-3, -1) == doctest::Approx(-21));  // -(4^3 - 1) / 3
+    std::vector<double> tail;
+    for (int i = 0; i < 40; ++i) tail.push_back(std::exp(0.4 * i));
+    const auto plain = standardised(tail), drawn = warped(tail);
+    for (std::size_t i = 1; i < tail.size(); ++i) CHECK(drawn[i] > drawn[i - 1]);
+    CHECK(drawn[10] - drawn[0] > 3 * (plain[10] - plain[0]));
+    const std::vector<double> even{1, 2, 3, 4, 5, 6, 7};
+    for (std::size_t i = 0; i < even.size(); ++i) CHECK(warped(even)[i] == doctest::Approx(standardised(even)[i]).epsilon(1e-9));
+    for (double sign : {-1.0, 1.0}) CHECK(std::isfinite(warped({sign * 1e308, 0, -sign * 1e308, 1})[0]));
+    CHECK(warped({3, 3, 3}) == std::vector<double>{0, 0, 0});
+    CHECK(warped({}).empty());
   }
 }

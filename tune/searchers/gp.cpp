@@ -9,6 +9,7 @@
 #include "runtime/errors.hpp"
 #include "tune/searchers/acquisition.hpp"
 #include "tune/searchers/model_searcher.hpp"
+#include "tune/searchers/output_warp.hpp"
 #include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
@@ -117,15 +118,10 @@ class GpSearcher final : public ModelSearcher {
       if (std::isfinite(loss)) least = std::min(least, loss), most = std::max(most, loss);
     }
     if (least > most) least = most = 0;  // no finite one
-    Eigen::VectorXd values(static_cast<Eigen::Index>(places.size()));
-    for (std::size_t i = 0; i < places.size(); ++i)
-      values[static_cast<Eigen::Index>(i)] = -std::clamp(history()[places[i]].loss(), least, most);
-    const double middle = 0.5 * least + 0.5 * most;  // halves first: sums of the largest doubles overflow
-    values.array() += middle;
-    values /= std::max(values.cwiseAbs().maxCoeff(), std::numeric_limits<double>::min());
-    values.array() -= values.mean();
-    const double deviation = std::sqrt(values.squaredNorm() / static_cast<double>(values.size()));
-    return deviation > 1e-10 ? Eigen::VectorXd(values / deviation) : Eigen::VectorXd::Zero(values.size());
+    std::vector<double> losses;
+    for (std::size_t i : places) losses.push_back(std::clamp(history()[i].loss(), least, most));
+    losses = options_.warp_losses ? warped(std::move(losses)) : standardised(std::move(losses));
+    return -Eigen::Map<const Eigen::VectorXd>(losses.data(), static_cast<Eigen::Index>(losses.size()));
   }
 
   Eigen::MatrixXd matrix(const std::vector<std::size_t>& places) const {
@@ -148,7 +144,8 @@ class GpSearcher final : public ModelSearcher {
 SearcherSpec gp(GpOptions options) {
   const std::string text = "gp(" + describe(options.common) + ", preliminary_samples=" + std::to_string(options.preliminary_samples) +
                            ", local_searches=" + std::to_string(options.local_searches) +
-                           ", max_results=" + std::to_string(options.max_results) + ")";
+                           ", max_results=" + std::to_string(options.max_results) +
+                           ", warp_losses=" + (options.warp_losses ? "true" : "false") + ")";
   return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }};
 }
 

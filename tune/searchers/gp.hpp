@@ -23,6 +23,8 @@ struct GpOptions {
   std::uint32_t local_searches{10};         ///< that climb from the best of them; at least 2
   /// Fitting costs the cube of the number of results: beyond so many, the better half of these and the newest are used.
   std::uint32_t max_results{400};
+  /// Losses with a long tail of bad ones are drawn together before the fit (output_warp.hpp); Optuna does not do this.
+  bool warp_losses{true};
 };
 
 /// A searcher of one metric. InvalidArgument, when the search starts, for several, or an option that makes no sense.

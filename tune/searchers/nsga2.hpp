@@ -1,7 +1,7 @@
 #pragma once
 // nsga2(): several objectives by NSGA-II (Deb, Pratap, Agarwal and Meyarivan, 2002), with the defaults of Optuna's sampler.
 //
-//   tune::TuneOptions options{.objectives = {{"accuracy", tune::Mode::kMax}, {"seconds", tune::Mode::kMin}},
+//   tune::TuneOptions options{.metric = "accuracy", .mode = tune::Mode::kMax, .further_objectives = {{"seconds", tune::Mode::kMin}},
 //                             .num_samples = 400, .space = …, .searcher = tune::nsga2()};
 //
 // A generation is `population` trials that ended with all metrics; the first is random. The parents of the next are the best
