@@ -33,6 +33,10 @@ class HistoryFold {
     history_.description = event.description;
     history_.metric = history_.about("metric");
     history_.mode = history_.about("mode") == "max" ? Mode::kMax : Mode::kMin;
+    constexpr std::string_view kFurther = "and metric ";
+    for (const auto& [key, text] : event.description)
+      if (key.starts_with(kFurther))
+        history_.further_objectives.push_back({key.substr(kFurther.size()), text == "max" ? Mode::kMax : Mode::kMin});
     history_.begun_ms = now_ms_;
     prefix_ = trial_id_prefix(event);
     trainable_ = history_.about("trainable");

@@ -33,6 +33,7 @@ struct ExperimentHistory {
   std::vector<std::pair<std::string, std::string>> description{};  ///< "space", "scheduler", …: texts
   std::string metric{};
   Mode mode{Mode::kMin};
+  std::vector<Objective> further_objectives{};  ///< as in TuneOptions
   std::vector<Trial> trials{};  ///< checkpoints: all that were ever recorded, whether still kept or not
   std::vector<std::vector<ResultRow>> results{};  ///< of each trial, in the order in which they came
   std::vector<TrialTimes> times{};

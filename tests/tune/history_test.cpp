@@ -19,7 +19,7 @@ namespace {
 Life asha_life() {
   Life life;
   life.machine = {.metric = "loss", .max_failures = 1};
-  life.header.description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", "min"}};
+  life.header.description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", "min"}, {"and metric seconds", "max"}};
   life.space = Space{{"x", uniform(0, 1)}};
   life.samples = 8;
   life.scheduler = asha({.max_t = 8, .reduction_factor = 2});
@@ -79,6 +79,7 @@ TEST_SUITE("tune/history") {
     CHECK(history.name == "exp");
     CHECK(history.metric == "loss");
     CHECK(history.sessions == 1);
+    CHECK(history.further_objectives == std::vector<Objective>{{"seconds", Mode::kMax}});
     CHECK_FALSE(history.running);
     std::size_t stopped = 0;
     for (std::size_t i = 0; i < history.trials.size(); ++i) {

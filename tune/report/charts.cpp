@@ -184,7 +184,7 @@ std::string parallel_chart(const ReportModel& model) {
     lines += "<path" + attribute("class", trial == model.by_rank.front() ? "line bestline" : "line") +
              attribute("stroke", colour_of(model.goodness[trial])) + attribute("d", path_through(points)) + of_trial(trial) + "/>";
   }
-  return figure("Parallel coordinates", svg(kWidth, box.bottom() + 20, "Parallel coordinates", lines + frame + colour_key(box.right() - 90, 8)),
+  return figure("Parallel coordinates", svg(kWidth, box.bottom() + 20, "Parallel coordinates", lines + frame + colour_key(box.right() - 120, 8)),
                 "A line is a trial: through each parameter's value to its last " + model.objective().metric +
                     ". Point at a line to follow it; a parameter that a trial has not is passed over." +
                     (axes.size() < model.parameters.size() ? " The " + std::to_string(kMostAxes) + " most important parameters." : "") +

@@ -162,7 +162,10 @@ std::vector<std::size_t> ReportModel::shown(std::size_t count) const {
 }
 
 ReportModel make_model(const ExperimentHistory& history, std::vector<Objective> objectives) {
-  if (objectives.empty()) objectives.push_back({history.metric, history.mode});
+  if (objectives.empty()) {
+    objectives.push_back({history.metric, history.mode});
+    objectives.insert(objectives.end(), history.further_objectives.begin(), history.further_objectives.end());
+  }
   if (objectives.front().metric.empty())
     throw InvalidArgument("the experiment '" + history.name + "' has no metric; say which one with --objective NAME:min or NAME:max.");
   ReportModel model{.history = history, .objectives = std::move(objectives)};
