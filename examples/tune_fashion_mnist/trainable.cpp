@@ -53,6 +53,12 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const Setting& setting, 
   return std::make_unique<torch::optim::Adam>(net->parameters(), torch::optim::AdamOptions(setting.lr));
 }
 
+/// A checkpoint brings the rate that it was trained with; the configuration's counts, which population based training changes.
+void load(const std::string& dir, const Setting& setting, train::ConvNet& net, torch::optim::Optimizer& optimizer) {
+  train::load_checkpoint(dir, *net, &optimizer);
+  for (auto& group : optimizer.param_groups()) group.options().set_lr(setting.lr);
+}
+
 /// The training files, cut into what to train on and what to choose by.
 struct Data {
   explicit Data(const Setting& setting) : Data(setting, load_dataset(setting.dataset, setting.data_dir).train) {}
@@ -109,7 +115,7 @@ class TrialWorker {
   void save(const std::string& dir, std::uint64_t epochs) {
     train::save_checkpoint(dir, *net_, optimizer_.get(), {.epoch = static_cast<std::int64_t>(epochs)});
   }
-  void load(const std::string& dir) { train::load_checkpoint(dir, *net_, optimizer_.get()); }
+  void load(const std::string& dir) { ::load(dir, setting_, net_, *optimizer_); }
 
  private:
   std::vector<double> evaluate_together() {
@@ -199,7 +205,7 @@ void train_cifar(tune::TrialContext& ctx, const tune::Config& config, const std:
   net->to(device);
   const auto optimizer = make_optimizer(setting, net);
   const auto sampler = make_sampler(setting, data.fit.size());
-  if (auto dir = ctx.checkpoint()) train::load_checkpoint(*dir, *net, optimizer.get());
+  if (auto dir = ctx.checkpoint()) load(dir->string(), setting, net, *optimizer);
 
   const auto epochs = config.get_or<std::uint64_t>("max_epochs", kMaxEpochs);
   for (std::uint64_t epoch = ctx.iteration(); epoch < epochs; ++epoch) {
