@@ -50,8 +50,8 @@ def rows(ours, theirs):
                 differences = {seed: mine[seed] - rival[seed] for seed in both}
                 for seed, difference in differences.items():
                     pooled[seed].append(difference)
-                yield (searcher, function, at, math.exp(statistics.median(mine.values())),
-                       math.exp(statistics.median(rival.values())), *map(math.exp, bound(differences.values())))
+                yield (searcher, function, at, math.exp(statistics.median(mine[seed] for seed in both)),
+                       math.exp(statistics.median(rival[seed] for seed in both)), *map(math.exp, bound(differences.values())))
             if pooled:
                 yield (searcher, "all", at, None, None,
                        *map(math.exp, bound([statistics.fmean(values) for values in pooled.values()])))
