@@ -91,7 +91,7 @@ class Includes(Tree):
         self.assert_found("examples may not include runtime/core", "includes")
 
     def test_unknown_third_parties_and_folders_are_found(self):
-        self.write("runtime/wire/codec.cpp", "#include <boost/asio.hpp>\n")
+        self.write("runtime/wire/codec.cpp", "#include <folly/Function.h>\n")
         self.assert_found("belongs to no third party", "includes")
         self.write("runtime/misc/thing.cpp", '#include "runtime/base/error.hpp"\n')
         self.assert_found("folder runtime/misc is not in the table", "includes")

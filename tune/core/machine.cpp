@@ -51,6 +51,7 @@ std::optional<TrialCreated> ExperimentMachine::propose(std::size_t free_workers)
 }
 
 std::optional<TrialIndex> ExperimentMachine::next_to_run(const std::function<bool(TrialIndex)>& leaving) const {
+  if (unfinished_ == 0) return std::nullopt;  // a stopper has ended them all, and the scheduler was not asked
   Candidates candidates{{ready_.begin(), ready_.end()}, [&](TrialIndex trial) { return !leaving || !leaving(trial); }};
   std::erase_if(candidates.ready, [&](TrialIndex trial) { return !candidates.startable(trial); });
   const auto next = scheduler_->choose_trial_to_run(candidates);
