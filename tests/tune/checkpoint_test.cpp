@@ -64,4 +64,27 @@ TEST_SUITE("tune/core") {
     CHECK(entries(dir.path()) == std::vector<std::string>{"checkpoint_000002", "mine"});
     remove_leftovers(dir.path() / "absent", {});
   }
+
+  TEST_CASE("a copy is whole, also on another file system, and outlives the original") {
+    TempDir near;
+    const fs::path far = fs::temp_directory_path() / ("manta_copy_" + std::to_string(::getpid()));
+    write_checkpoint(near.path(), 3, [](const fs::path& dir) {
+      fs::create_directory(dir / "sub");
+      write_text(dir / "weights", "1 2 3");
+      write_text(dir / "sub" / "state", "4");
+    });
+    for (const fs::path& target : {near.path() / "other", far}) {
+      fs::create_directories(target);
+      copy_checkpoint(near.path() / "checkpoint_000003", target, "checkpoint_000003_clone1");
+    }
+    remove_checkpoint(near.path(), "checkpoint_000003");
+    for (const fs::path& target : {near.path() / "other", far}) {
+      CHECK(entries(target) == std::vector<std::string>{"checkpoint_000003_clone1"});
+      CHECK(text_of(target / "checkpoint_000003_clone1" / "weights") == "1 2 3");
+      CHECK(text_of(target / "checkpoint_000003_clone1" / "sub" / "state") == "4");
+    }
+    fs::remove_all(far);
+    CHECK_THROWS_AS(copy_checkpoint(near.path() / "absent", near.path(), "checkpoint_000009_clone1"), IoError);
+    CHECK(entries(near.path()) == std::vector<std::string>{"other"});
+  }
 }

@@ -87,12 +87,13 @@ void publish(const fs::path& trial_dir, const std::string& name, const SaveFunct
   }
 }
 
-/// A copy that shares the files' contents: a checkpoint is never written to again.
+/// A copy that shares the files' contents, since a checkpoint is never written to again; where links are refused, one of its own.
 void link_tree(const fs::path& source, const fs::path& target) {
   std::error_code error;
   fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::create_hard_links, error);
   if (!error) return;
-  fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  fs::remove_all(target);  // what is linked already is the source itself: it must not be copied onto
+  fs::copy(source, target, fs::copy_options::recursive);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& e
   add_checkpoint(trial, copy, effects);
   trial.cloned = ClonedCheckpoint{donor.index, donor_name, name};
   trial.iteration = copy.iteration;
-  trial.time_total_s = donor.time_total_s;  // so that its time goes on from the donor\'s too, as in Ray
+  trial.time_total_s = donor.time_total_s;  // so that its time goes on from the donor's too, as in Ray
   return true;
 }
 

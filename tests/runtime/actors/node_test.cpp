@@ -6,26 +6,10 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <future>
 
+#include "tests/runtime/actors/quiet_process.hpp"
+
 namespace manta::detail {
 namespace {
-
-class RecordingRouter final : public Router {
- public:
-  ProcessId self() const override { return kNodeProcess; }
-  void send(ProcessId to, wire::Message message) override { sent.emplace_back(to, std::move(message)); }
-  /// Takes out all messages of one kind to one process.
-  template <class M>
-  std::vector<M> take(ProcessId to) {
-    std::vector<M> found;
-    std::erase_if(sent, [&](auto& each) {
-      auto* message = each.first == to ? std::get_if<M>(&each.second) : nullptr;
-      if (message) found.push_back(std::move(*message));
-      return message != nullptr;
-    });
-    return found;
-  }
-  std::vector<std::pair<ProcessId, wire::Message>> sent{};
-};
 
 class FakeLauncher final : public ProcessLauncher {
  public:
@@ -95,7 +79,7 @@ class Fixture {
   caf::actor_system system{config};
   caf::scheduler::test_coordinator& coordinator = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
   IdSource ids{0};
-  RecordingRouter router;
+  WritingRouter router{kNodeProcess};
   FakeLauncher launcher;
   Lane lane{1};
   std::vector<ProcessId> gone;
