@@ -50,6 +50,15 @@ std::uint64_t results_of(const tune::ResultGrid& grid) {
   return results;
 }
 
+/// Every result of every trial, or an exception that says what went wrong: a signal, a trial, or the journal.
+void expect_results(const tune::ResultGrid& grid, std::uint64_t wanted, const std::string& when) {
+  if (grid.interrupted()) throw std::runtime_error("ended by signal " + std::to_string(grid.signal()) + " " + when);
+  if (!grid.errors().empty()) throw std::runtime_error("a trial failed " + when + ": " + grid.errors().front()->error);
+  const std::uint64_t found = results_of(grid);
+  if (found != wanted)
+    throw std::runtime_error(when + " there are " + std::to_string(found) + " results of " + std::to_string(wanted));
+}
+
 /// Runs 32 trials at a time and counts what a new driver finds in the journal.
 double results_per_second(Client& client, const RunEffort& effort, tune::TuneOptions options, std::uint64_t each) {
   options.metric = "loss";
@@ -59,8 +68,8 @@ double results_per_second(Client& client, const RunEffort& effort, tune::TuneOpt
   const double seconds = seconds_since(start);
   const std::uint64_t wanted = each * static_cast<std::uint64_t>(options.num_samples);
   options.resume = true;
-  if (results_of(grid) != wanted || results_of(tune::run<report_many>(client, options, each)) != wanted)
-    throw std::runtime_error("not every result was found again");
+  expect_results(grid, wanted, "in the run");
+  expect_results(tune::run<report_many>(client, options, each), wanted, "on reopening");
   fs::remove_all(effort.dir / "bench");
   return static_cast<double>(wanted) / seconds;
 }
@@ -139,13 +148,12 @@ std::vector<Figure> many_trials(Client& client, const RunEffort& effort) {
   options.max_concurrent = 16;
   const auto watch = std::make_shared<Watch>();
   options.callbacks = {watch};
-  (void)tune::run<report_many>(client, options, std::uint64_t{1});
+  expect_results(tune::run<report_many>(client, options, std::uint64_t{1}), static_cast<std::uint64_t>(trials), "in the run");
   const double journal = bytes_on_disk(effort.dir / "bench" / "journal") + bytes_on_disk(effort.dir / "bench" / "history");
   options.callbacks.clear();
   options.resume = true;
   const auto start = Clock::now();
-  if (results_of(tune::run<report_many>(client, options, std::uint64_t{1})) != static_cast<std::uint64_t>(trials))
-    throw std::runtime_error("not every result was found again");
+  expect_results(tune::run<report_many>(client, options, std::uint64_t{1}), static_cast<std::uint64_t>(trials), "on reopening");
   const double resume = seconds_since(start);
   fs::remove_all(effort.dir / "bench");
   const auto count = static_cast<double>(trials);

@@ -22,6 +22,19 @@ struct Flags {
   std::filesystem::path dir = std::filesystem::temp_directory_path();
 };
 
+/// A folder of its own for the experiments, gone whatever happens.
+struct ExperimentsDir {
+  std::string path;
+
+  explicit ExperimentsDir(const std::filesystem::path& parent) : path((parent / "manta_tune_bench_XXXXXX").string()) {
+    if (!::mkdtemp(path.data())) throw std::runtime_error("cannot make a folder in " + parent.string());
+  }
+  ~ExperimentsDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
 Row row_of(const std::vector<Figure>& runs) {
   std::vector<double> values;
   for (const Figure& figure : runs) values.push_back(figure.value);
@@ -65,10 +78,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     print_machine(describe_machine(two_cores()));
     print_header();
-    std::string pattern = (flags.dir / "manta_tune_bench_XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make a folder in " + flags.dir.string());
-    const auto rows = run(flags, {pattern, flags.quick});
-    std::filesystem::remove_all(pattern);
+    const ExperimentsDir dir(flags.dir);
+    const auto rows = run(flags, {dir.path, flags.quick});
     std::printf("%s\n", write_csv(flags.out, rows).c_str());
     return 0;
   } catch (const CLI::Error& e) {

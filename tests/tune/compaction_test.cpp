@@ -116,7 +116,7 @@ TEST_SUITE("tune/core") {
     MemoryEventLog plain, compacted;
     const TempDir a, b;
     int asked = 0;
-    const auto interrupted = [&] { return ++asked > 45; };
+    const auto interrupted = [&] { return ++asked > 22; };
     (void)life.run(over(plain), a.path(), interrupted);
     asked = 0;
     life.compact_bytes = 1;  // at each commit

@@ -55,6 +55,21 @@ std::vector<std::string> checkpoints_on_disk(const std::filesystem::path& dir) {
   return names;
 }
 
+/// What three trials say at the moment of a signal, in one batch: the first died of it, the second reports, the third has finished.
+struct SignalledHost final : TrialHost {
+  bool signalled = false;
+  void launch(const TrialSpec&, const std::filesystem::path&) override {}
+  void answer(TrialIndex, Decision) override {}
+  void kill(TrialIndex) override {}
+  std::vector<HostEvent> wait(std::chrono::milliseconds) override {
+    signalled = true;
+    const TrialReply first{.kind = TrialReply::kReported, .iteration = 1, .metrics = {{"loss", 1}}};
+    return {{0, {.kind = TrialReply::kFailed, .error = "signal 15", .earlier = {first}}, true},
+            {1, first, false},
+            {2, {.kind = TrialReply::kFinished, .iteration = 1, .earlier = {first}}, false}};
+  }
+};
+
 void check_files(const Life::Outcome& outcome, const std::filesystem::path& dir) {
   for (const Trial& trial : outcome.trials) {
     const auto rows = lines_of(dir / trial.dir_name() / "result.jsonl");
@@ -209,11 +224,31 @@ TEST_SUITE("tune/core") {
     TempDir dir;
     MemoryEventLog records;
     int asked = 0;
-    const auto outcome = life.run(over(records), dir.path(), [&] { return ++asked > 20; });
+    const auto outcome = life.run(over(records), dir.path(), [&] { return ++asked > 10; });
     CHECK(outcome.killed.size() == 1);
     CHECK(outcome.trials[*outcome.killed.begin()].state == TrialState::kRunning);
     const auto resumed = life.run(over(records), dir.path());
     for (const Trial& trial : resumed.trials) CHECK(trial.state == TrialState::kTerminated);
+  }
+
+  // The rest of a batch was dropped when the first of it had died of the signal: its results came again only with a resume, and
+  // what had finished ran once more.
+  TEST_CASE("what trials said before an interruption is journaled, whoever died of the signal") {
+    TempDir dir;
+    ExperimentMachine machine({.metric = "loss", .trial_prefix = "abcde", .trainable = "f"},
+                              std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, 3, 1), fifo().make({"loss", Mode::kMin, 1}));
+    Experiment experiment(std::move(machine), std::make_unique<MemoryEventLog>(), dir.path(), {}, [] { return std::int64_t{1}; });
+    experiment.begin({.name = "exp", .seed = 1}, 1);
+    SignalledHost host;
+    Reporter silent;
+    Runner(experiment, host, silent, {.concurrency = 3}, [&] { return host.signalled; }).run();
+    const auto& trials = experiment.machine().trials();
+    REQUIRE(trials.size() == 3);
+    for (const Trial& trial : trials) CHECK(trial.iteration == 1);
+    CHECK(trials[0].state == TrialState::kRunning);
+    CHECK(trials[0].failures == 0);
+    CHECK(trials[1].state == TrialState::kRunning);
+    CHECK(trials[2].state == TrialState::kTerminated);
   }
 
   TEST_CASE("a checkpoint that somebody deleted is told of and the trial begins again") {

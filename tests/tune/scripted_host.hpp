@@ -126,9 +126,9 @@ class ScriptedHost final : public TrialHost {
     say(trial, std::move(reply));
   }
   TrialReply report(Run& run) {
-    TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .names = {"loss"}, .pid = 1};
-    reply.values = {script_.loss ? script_.loss(run.config, run.iteration) : static_cast<double>(run.iteration)};
-    if (script_.random_walk) reply.values = {run.walked += run.random.uniform(-1, 1)};
+    TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .pid = 1};
+    reply.metrics.set("loss", script_.loss ? script_.loss(run.config, run.iteration) : static_cast<double>(run.iteration));
+    if (script_.random_walk) reply.metrics.set("loss", run.walked += run.random.uniform(-1, 1));
     if (script_.checkpoint_every && run.iteration % script_.checkpoint_every == 0) save(run, reply);
     return reply;
   }

@@ -40,7 +40,7 @@ TEST_SUITE("tune/core") {
       const TrialReply reply = session.next(Decision::kContinue);
       REQUIRE(reply.kind == TrialReply::kReported);
       CHECK(reply.iteration == i);
-      CHECK(reply.metrics() == Metrics{{"loss", 1 + i}});
+      CHECK(reply.metrics == Metrics{{"loss", 1 + i}});
     }
     CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
     CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
@@ -146,7 +146,7 @@ TEST_SUITE("tune/core") {
     const auto body = [&](TrialContext& ctx, const Config& config) { run_steps<Stepper>(kept, ctx, config, {.checkpoint_frequency = 2}, 10); };
     {
       TrialSession session(spec(dir.path()), body, {});
-      CHECK(session.next(Decision::kContinue).metrics() == Metrics{{"value", 21}});
+      CHECK(session.next(Decision::kContinue).metrics == Metrics{{"value", 21}});
       CHECK(session.next(Decision::kContinue).checkpoint == "checkpoint_000002");
       CHECK(session.next(Decision::kContinue).checkpoint.empty());
     }
@@ -155,7 +155,7 @@ TEST_SUITE("tune/core") {
     again.iteration = 2;
     TrialSession session(again, body, {});
     const TrialReply reply = session.next(Decision::kContinue);
-    CHECK(reply.metrics() == Metrics{{"value", 23}});
+    CHECK(reply.metrics == Metrics{{"value", 23}});
     CHECK(reply.iteration == 3);
   }
 

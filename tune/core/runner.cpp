@@ -47,10 +47,7 @@ void Runner::loop() {
 }
 
 void Runner::turn() {
-  for (const HostEvent& event : host_.wait(kPoll)) {
-    if (interrupted_() && event.gone()) break;  // it died of the same Ctrl-C: no failure of its own
-    handle(event);
-  }
+  for (HostEvent& event : host_.wait(kPoll)) handle(std::move(event));
   commit();
   kill_overdue();
   pass_warnings_on();
@@ -146,31 +143,33 @@ TrialSpec Runner::spec_of(const Trial& trial, const std::filesystem::path& dir) 
   return spec;
 }
 
-void Runner::handle(const HostEvent& event) {
+void Runner::handle(HostEvent event) {
   const auto found = active_.find(event.trial);
   if (found == active_.end()) return;
   const bool leaving = found->second.kill_at.has_value();
   const Decision decision = leaving ? Decision::kStop : take_results(event.trial, event.reply);
-  if (event.gone())
+  if (!event.gone())
+    answers_.emplace_back(event.trial, decision);
+  else if (event.reply.kind == TrialReply::kFinished || !interrupted_())
     on_gone(event);
   else
-    answers_.emplace_back(event.trial, decision);
+    forget(event.trial);  // the signal may have been for it too: no failure of its own
 }
 
 /// All results of a word. After one that ends the trial's run the later ones do not count.
-Decision Runner::take_results(TrialIndex trial, const TrialReply& reply) {
-  for (const TrialReply& earlier : reply.earlier) {
+Decision Runner::take_results(TrialIndex trial, TrialReply& reply) {
+  for (TrialReply& earlier : reply.earlier) {
     const Decision decision = take_result(trial, earlier);
     if (decision != Decision::kContinue) return decision;
   }
   return reply.kind == TrialReply::kReported ? take_result(trial, reply) : Decision::kContinue;
 }
 
-Decision Runner::take_result(TrialIndex trial, const TrialReply& reply) {
+Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {
   const ExperimentMachine& machine = experiment_.machine();
   last_effects_ = {};
   if (!machine.recorded(trial, reply.iteration))
-    apply(TrialReported{trial, reply.iteration, reply.metrics(), reply.time_this_iter_s, reply.checkpoint, reply.pid,
+    apply(TrialReported{trial, reply.iteration, std::move(reply.metrics), reply.time_this_iter_s, reply.checkpoint, reply.pid,
                         reply.checkpoint_bytes});
   else if (!reply.checkpoint.empty())
     apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});

@@ -65,9 +65,9 @@ class Runner {
   std::optional<TrialResources> resources_of(const Trial& trial);
   void fail_unstarted(TrialIndex index, std::string error);
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
-  void handle(const HostEvent& event);
-  Decision take_results(TrialIndex trial, const TrialReply& reply);
-  Decision take_result(TrialIndex trial, const TrialReply& reply);
+  void handle(HostEvent event);
+  Decision take_results(TrialIndex trial, TrialReply& reply);
+  Decision take_result(TrialIndex trial, TrialReply& reply);
   void on_gone(const HostEvent& event);
   void take_leaving_checkpoint(const TrialReply& reply, TrialIndex trial);
   void apply(EventBody body);

@@ -1,41 +1,16 @@
 #include "tune/core/runtime_host.hpp"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 
 #include "runtime/errors.hpp"
 
 namespace manta::tune {
 
-/// Trials whose word has come. Thread-safe; callbacks of the runtime share it, so it may outlive the host.
-class RuntimeTrialHost::Inbox {
- public:
-  void put(TrialIndex trial) {
-    {
-      const std::lock_guard lock(mutex_);
-      arrived_.push_back(trial);
-      if (arrived_.size() > 1) return;  // whoever waits has been woken
-    }
-    changed_.notify_one();
-  }
-  std::vector<TrialIndex> take(std::chrono::milliseconds timeout) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, timeout, [&] { return !arrived_.empty(); });
-    return std::exchange(arrived_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<TrialIndex> arrived_;
-};
-
 RuntimeTrialHost::RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options)
-    : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<Inbox>()) {}
+    : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<HostInbox>()) {}
 
 RuntimeTrialHost::~RuntimeTrialHost() {
-  for (auto& [trial, running] : running_) end(running.seat);
+  for (auto& [trial, running] : running_) running.slot->close(), end(running.seat);
   for (Seat& seat : free_seats_) end(seat);
 }
 
@@ -99,9 +74,10 @@ void RuntimeTrialHost::leave_seat(Seat seat, bool reusable) {
 
 void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path& log_file) {
   try {
-    Running running{take_seat(spec, log_file), {}};
+    Running running{.seat = take_seat(spec, log_file), .slot = ReportSlot::open(inbox_, spec.index)};
     TrialSpec sent = spec;
     sent.group = running.seat.group;
+    sent.ticket = running.slot->ticket();
     running.word = running.seat.handle->begin(sent);
     listen(spec.index, running_[spec.index] = std::move(running));
   } catch (const Error& error) {
@@ -112,17 +88,20 @@ void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path
 void RuntimeTrialHost::answer(TrialIndex trial, Decision decision) {
   const auto found = running_.find(trial);
   if (found == running_.end()) return;
+  if (found->second.asks_itself) return found->second.slot->answer(decision);
   found->second.word = found->second.seat.handle->next(decision);
   listen(trial, found->second);
 }
 
 void RuntimeTrialHost::listen(TrialIndex trial, Running& running) {
-  client_.on_ready(running.word, [inbox = inbox_, trial](const ObjectRef<TrialReply>&) { inbox->put(trial); });
+  const std::uint64_t ticket = running.slot->ticket();
+  client_.on_ready(running.word, [inbox = inbox_, trial, ticket](const ObjectRef<TrialReply>&) { inbox->put({trial, ticket, {}}); });
 }
 
 void RuntimeTrialHost::kill(TrialIndex trial) {
   const auto found = running_.find(trial);
   if (found == running_.end()) return;
+  found->second.slot->close();
   end(found->second.seat);
   running_.erase(found);
 }
@@ -130,16 +109,23 @@ void RuntimeTrialHost::kill(TrialIndex trial) {
 std::vector<HostEvent> RuntimeTrialHost::wait(std::chrono::milliseconds timeout) {
   std::vector<HostEvent> events = std::exchange(failed_launches_, {});
   if (!events.empty()) return events;
-  for (const TrialIndex trial : inbox_->take(timeout)) take(trial, events);
+  for (HostInbox::Item& item : inbox_->take(timeout)) take(std::move(item), events);
   return events;
 }
 
-/// A trial that was killed, or launched again since, has no word that is ready.
-void RuntimeTrialHost::take(TrialIndex trial, std::vector<HostEvent>& events) {
-  const auto found = running_.find(trial);
-  if (found == running_.end() || !found->second.word || !found->second.word.ready()) return;
+/// A trial that was killed, or launched again since, is not heard.
+void RuntimeTrialHost::take(HostInbox::Item item, std::vector<HostEvent>& events) {
+  const auto found = running_.find(item.trial);
+  if (found == running_.end() || found->second.slot->ticket() != item.ticket) return;
+  Running& running = found->second;
+  running.asks_itself = item.reply.has_value();
+  if (item.reply) return events.push_back({item.trial, std::move(*item.reply), false});
+  if (running.word && running.word.ready()) take_word(item.trial, running, events);
+}
+
+void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector<HostEvent>& events) {
   HostEvent event{trial, {}, false};
-  Result<TrialReply> word = client_.try_get(std::exchange(found->second.word, {}));
+  Result<TrialReply> word = client_.try_get(std::exchange(running.word, {}));
   if (word) {
     event.reply = std::move(*word);
   } else {
@@ -148,8 +134,8 @@ void RuntimeTrialHost::take(TrialIndex trial, std::vector<HostEvent>& events) {
     event.reply.error = word.error().to_string();
   }
   if (event.gone()) {
-    Seat seat = std::move(found->second.seat);
-    running_.erase(found);
+    Seat seat = std::move(running.seat);
+    running_.erase(trial);
     leave_seat(std::move(seat), event.reply.kind == TrialReply::kFinished);
   }
   events.push_back(std::move(event));

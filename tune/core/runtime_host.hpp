@@ -1,10 +1,12 @@
 #pragma once
 // RuntimeTrialHost: trials as actors of the runtime. One reference is outstanding for each trial that is at work; when its value
-// comes, a callback of the runtime puts the trial into an inbox, so that a turn costs what has come and not what runs.
+// comes, a callback of the runtime puts the trial into an inbox, so that a turn costs what has come and not what runs. A trial in
+// this process puts its results there itself, and its reference gives only its end.
 // With reuse_actors an actor whose trial came to its end waits for the next one of the same resources.
 #include <map>
 #include <memory>
 
+#include "tune/core/report_slot.hpp"
 #include "tune/core/trial_actor.hpp"
 #include "tune/core/trial_host.hpp"
 #include "tune/options.hpp"
@@ -23,7 +25,6 @@ class RuntimeTrialHost final : public TrialHost {
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
 
  private:
-  class Inbox;
   /// An actor and what it holds.
   struct Seat {
     std::unique_ptr<TrialHandle> handle{};
@@ -32,7 +33,9 @@ class RuntimeTrialHost final : public TrialHost {
   };
   struct Running {
     Seat seat{};
-    ObjectRef<TrialReply> word{};  ///< empty while the trial waits for an answer
+    ObjectRef<TrialReply> word{};  ///< empty while the trial waits for an answer by its actor's method
+    std::shared_ptr<ReportSlot> slot{};
+    bool asks_itself{false};  ///< its last report came by the slot
   };
 
   ActorOptions actor_options(const TrialSpec& spec, const Seat& seat, const std::filesystem::path& log_file) const;
@@ -41,7 +44,8 @@ class RuntimeTrialHost final : public TrialHost {
   void leave_seat(Seat seat, bool reusable);
   void end(Seat& seat);
   void listen(TrialIndex trial, Running& running);
-  void take(TrialIndex trial, std::vector<HostEvent>& events);
+  void take(HostInbox::Item item, std::vector<HostEvent>& events);
+  void take_word(TrialIndex trial, Running& running, std::vector<HostEvent>& events);
 
   Client& client_;
   const Trainable& trainable_;
@@ -49,7 +53,7 @@ class RuntimeTrialHost final : public TrialHost {
   std::map<TrialIndex, Running> running_;
   std::vector<Seat> free_seats_;
   std::vector<HostEvent> failed_launches_;
-  std::shared_ptr<Inbox> inbox_;
+  std::shared_ptr<HostInbox> inbox_;
 };
 
 }  // namespace manta::tune

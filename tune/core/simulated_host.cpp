@@ -74,8 +74,7 @@ void SimulatedHost::go_on(TrialIndex trial, double delay_s) {
   if (run.drop_s < seconds)
     return say(trial, delay_s + run.drop_s, {.kind = TrialReply::kFailed, .error = "dropped by the simulation"}, true);
   run.drop_s -= seconds;
-  TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .time_this_iter_s = seconds, .pid = 1};
-  for (const auto& [name, value] : result->metrics) reply.names.push_back(name), reply.values.push_back(value);
+  TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .metrics = result->metrics, .time_this_iter_s = seconds, .pid = 1};
   if (result->checkpoint) {
     reply.checkpoint = checkpoint_name(run.iteration);
     checkpoints_.save(std::filesystem::path(run.spec.dir) / reply.checkpoint, run.state);

@@ -5,7 +5,7 @@ namespace manta::tune {
 TrialReply TrialActor::begin(Context& context, const TrialSpec& spec) {
   session_.reset();
   SessionRuntime runtime{std::make_shared<Client>(context), context.gpu_ids(), context.num_cpus()};
-  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime));
+  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime), ReportSlot::find(spec.ticket));
   return session_->next(Decision::kContinue);
 }
 

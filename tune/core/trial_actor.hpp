@@ -16,7 +16,7 @@ namespace manta::tune {
 /// Owned by the runtime; its methods run on the actor's thread. Ends with the trial, or with the last one that it is given.
 class TrialActor {
  public:
-  /// Begins a trial; the former one must have ended. Gives its first word.
+  /// Begins a trial; the former one must have ended. Gives its first word, and in the driver's own process its last.
   TrialReply begin(Context& context, const TrialSpec& spec);
   /// TrialSession::next, `decision` being a Decision.
   TrialReply next(std::uint8_t decision);

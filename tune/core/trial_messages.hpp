@@ -12,6 +12,23 @@
 
 namespace manta::tune {
 
+template <class Archive>
+void save(Archive& archive, const Metrics& metrics) {
+  archive(static_cast<std::uint64_t>(metrics.size()));
+  for (const auto& [name, value] : metrics) archive(name, value);
+}
+template <class Archive>
+void load(Archive& archive, Metrics& metrics) {
+  std::uint64_t size = 0;
+  archive(size);
+  for (; size > 0; --size) {
+    std::string name;
+    double value = 0;
+    archive(name, value);
+    metrics.set(name, value);
+  }
+}
+
 /// All that an actor must know to run one attempt of a trial.
 struct TrialSpec {
   TrialIndex index{0};
@@ -27,12 +44,13 @@ struct TrialSpec {
   bool keep_trainable{false};       ///< the actor may get another trial: a class that can reset_config stays
   std::uint32_t buffer_results{1};  ///< so many results may come in one reply
   PlacementGroup group{};           ///< the trial's bundles, if it has any
+  std::uint64_t ticket{0};          ///< of its ReportSlot in the driver's process
   TrialResources resources{};       ///< for the host; not sent
 
   template <class Archive>
   void serialize(Archive& archive) {
     archive(index, id, name, dir, config, checkpoint, iteration, seed, checkpoint_frequency, checkpoint_at_end, keep_trainable,
-            buffer_results, group);
+            buffer_results, group, ticket);
   }
 };
 
@@ -42,8 +60,7 @@ struct TrialReply {
   enum Kind : std::uint8_t { kReported, kFinished, kFailed };
   std::uint8_t kind{kFinished};
   std::uint64_t iteration{0};
-  std::vector<std::string> names{};
-  std::vector<double> values{};
+  Metrics metrics{};
   double time_this_iter_s{0};
   std::string checkpoint{};  ///< the directory's name; empty: none
   std::string error{};
@@ -53,12 +70,7 @@ struct TrialReply {
 
   template <class Archive>
   void serialize(Archive& archive) {
-    archive(kind, iteration, names, values, time_this_iter_s, checkpoint, error, pid, checkpoint_bytes, earlier);
-  }
-  Metrics metrics() const {
-    Metrics metrics;
-    for (std::size_t i = 0; i < names.size() && i < values.size(); ++i) metrics.set(names[i], values[i]);
-    return metrics;
+    archive(kind, iteration, metrics, time_this_iter_s, checkpoint, error, pid, checkpoint_bytes, earlier);
   }
 };
 

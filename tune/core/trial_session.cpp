@@ -9,11 +9,12 @@
 
 namespace manta::tune {
 
-TrialSession::TrialSession(TrialSpec spec, Body body, SessionRuntime runtime)
+TrialSession::TrialSession(TrialSpec spec, Body body, SessionRuntime runtime, std::shared_ptr<ReportSlot> slot)
     : spec_(std::move(spec)),
       dir_(spec_.dir),
       body_(std::move(body)),
       runtime_(std::move(runtime)),
+      slot_(std::move(slot)),
       iteration_(spec_.iteration) {}
 
 TrialSession::~TrialSession() {
@@ -24,6 +25,7 @@ TrialSession::~TrialSession() {
     decision_ = Decision::kStop;
   }
   changed_.notify_all();
+  if (slot_) slot_->close();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -79,10 +81,7 @@ void TrialSession::say(TrialReply reply) {
 void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFunction* save) {
   if (stopping()) throw TrialStopped{};
   TrialReply reply{.kind = TrialReply::kReported, .iteration = iteration_ + 1, .pid = ::getpid()};
-  for (const auto& [name, value] : metrics) {
-    reply.names.push_back(name);
-    reply.values.push_back(value);
-  }
+  reply.metrics = metrics;
   if (save) {
     reply.checkpoint = write_checkpoint(dir_, reply.iteration, *save);
     reply.checkpoint_bytes = checkpoint_bytes(dir_ / reply.checkpoint);
@@ -110,17 +109,22 @@ bool TrialSession::hold_back(TrialReply& reply) {
 
 Decision TrialSession::ask(TrialReply reply) {
   reply.earlier = std::exchange(held_back_, {});
+  const auto decision = slot_ ? slot_->ask(std::move(reply)) : take_turns(std::move(reply));
+  if (!decision || *decision != Decision::kContinue) stopping_ = true;
+  if (!decision) throw TrialStopped{};
+  told_at_ = Clock::now();
+  return *decision;
+}
+
+/// None when nobody asks any more.
+std::optional<Decision> TrialSession::take_turns(TrialReply reply) {
   std::unique_lock lock(mutex_);
-  if (stopping_) throw TrialStopped{};
+  if (abandoned_) return std::nullopt;
   word_ = std::move(reply);
   changed_.notify_all();
   changed_.wait(lock, [&] { return decision_.has_value(); });
-  const Decision decision = *decision_;
-  decision_.reset();
-  if (decision != Decision::kContinue) stopping_ = true;
-  if (abandoned_) throw TrialStopped{};
-  told_at_ = Clock::now();
-  return stopping_ && decision == Decision::kContinue ? Decision::kStop : decision;
+  const auto decision = std::exchange(decision_, std::nullopt);
+  return abandoned_ ? std::nullopt : decision;
 }
 
 /// A trial that is paused saves itself, if it said how, so that it loses nothing.
