@@ -94,6 +94,7 @@ class HistoryFold {
       trial.config = event.config;
       trial.exploit_tag = event.tag;
       trial.iteration = event.iteration;
+      if (event.time_total_s > 0) trial.time_total_s = event.time_total_s;
       if (!event.tag.empty()) ++trial.exploits;
     }
     if (!event.error.empty()) {

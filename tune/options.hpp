@@ -83,7 +83,8 @@ struct TuneOptions {
   TrialResources resources{};              ///< of each trial
   std::function<TrialResources(const Config&)> resources_of{};  ///< instead, by the trial's configuration
   std::int64_t max_concurrent{0};    ///< trials at a time; 0: as many as the resources allow
-  std::int64_t max_failures{0};      ///< a trial that fails is run again this often, from its last checkpoint; -1: no end
+  std::int64_t max_failures{0};      ///< a trial that fails is run again this often, from its last checkpoint; -1: no end.
+                                     ///< May differ when the experiment is resumed: it holds for failures from then on
   FailFast fail_fast{FailFast::kOff};
   std::uint64_t max_iterations{0};   ///< a trial is stopped after so many results; 0: no limit
   double time_budget_s{0};       ///< the experiment ends after so long, all its sessions together; trials that run are told to
@@ -102,7 +103,8 @@ struct TuneOptions {
                              ///< process goes into the log of its first trial
   std::uint32_t buffer_results{1};  ///< above 1, a trial goes on while up to so many of its results, none older than 0.1 s,
                                     ///< wait to be told together: for reports every few microseconds. What it has
-                                    ///< reported beyond a decision to stop does not count
+                                    ///< reported beyond a decision to stop does not count. With a scheduler that pauses
+                                    ///< trials nothing waits: a trial has to pause where it was told to
   std::vector<std::shared_ptr<Callback>> callbacks{};
   Isolation isolation{own_process};  ///< kShared: on the runtime's workers; a crash then costs more than one trial
   std::map<std::string, std::string> env{};  ///< environment of each trial's process; needs own_process

@@ -61,14 +61,29 @@ Json numeric_json(const Domain& domain) {
   return {{text.substr(0, text.find('(')), arguments}};
 }
 
+bool holds_word(const Json& json) {
+  if (json.is_object() && word_of(json)) return true;
+  return json.is_structured() && std::any_of(json.begin(), json.end(), holds_word);
+}
+
+/// An option that could be taken for a domain is written as a constant.
+Json options_json(const std::vector<Value>& options) {
+  Json array = Json::array();
+  for (const Value& option : options) {
+    Json json = value_json(option);
+    array.push_back(holds_word(json) ? Json{{"constant", std::move(json)}} : std::move(json));
+  }
+  return array;
+}
+
 Json domain_json(const Domain& domain, const std::string& path) {
   switch (domain.kind()) {
     case Kind::kFloat:
     case Kind::kInteger:
     case Kind::kNormal: return numeric_json(domain);
-    case Kind::kChoice: return {{"choice", value_json(Value(domain.values()))}};
-    case Kind::kOrdinal: return {{"ordinal", value_json(Value(domain.values()))}};
-    case Kind::kGrid: return {{"grid_search", value_json(Value(domain.values()))}};
+    case Kind::kChoice: return {{"choice", options_json(domain.values())}};
+    case Kind::kOrdinal: return {{"ordinal", options_json(domain.values())}};
+    case Kind::kGrid: return {{"grid_search", options_json(domain.values())}};
     case Kind::kSampleFrom:
       refuse(path, "is a sample_from function, which cannot be written. Use a domain, or keep the space in the program.");
     case Kind::kConstant: {
@@ -156,14 +171,55 @@ Domain read_list(const Json& items, const std::string& path) {
   return list(std::move(elements));
 }
 
+/// What an option of a grid stands for: itself, or with grids inside each of their combinations, the first grid varying
+/// fastest. Ray resolves a grid in an option once the option is chosen, which gives the same configurations.
+std::vector<Json> expanded(const Json& option, const std::string& path) {
+  if (!holds_object(option)) return {option};
+  std::vector<Json> all;
+  if (option.is_object() && !option.contains(kWhen)) {
+    if (const auto word = word_of(option)) {
+      if (word == "constant") return {option.at(*word)};
+      if (word != "grid_search" || !option.at(*word).is_array())
+        refuse(path, "has an option with a domain inside, " + option.dump() + "; only a grid_search can be there, in an option of a "
+               "grid_search. Make it a parameter of its own, with a condition (\"when\") on '" + path + "'.");
+      for (const Json& inner : option.at(*word))
+        for (Json& each : expanded(inner, path)) all.push_back(std::move(each));
+      return all;
+    }
+  }
+  all.push_back(option);
+  for (auto entry = option.begin(); entry != option.end(); ++entry) {
+    const std::vector<Json> choices = expanded(*entry, path);
+    std::vector<Json> crossed;
+    for (const Json& choice : choices)
+      for (Json combination : all) {
+        (option.is_object() ? combination[entry.key()] : combination[static_cast<std::size_t>(entry - option.begin())]) = choice;
+        crossed.push_back(std::move(combination));
+      }
+    all = std::move(crossed);
+  }
+  return all;
+}
+
+Domain read_options(const std::string& word, const Json& arguments, const std::string& path) {
+  const Kind kind = word == "choice" ? Kind::kChoice : word == "ordinal" ? Kind::kOrdinal : Kind::kGrid;
+  Json options = Json::array();
+  for (const Json& argument : arguments) {
+    std::vector<Json> all = expanded(argument, path);
+    if (kind != Kind::kGrid && all.size() > 1)
+      refuse(path, "is a " + word + " with a grid_search in an option, " + argument.dump() + ". Make it a grid_search too, or list the options.");
+    for (Json& each : all) options.push_back(std::move(each));
+  }
+  return Domain::options(kind, *json_value(options).as<Value::List>());
+}
+
 Domain read_word(const std::string& word, const Json& arguments, const std::string& path) {
   if (word == "constant") return json_value(arguments);
   if (word == "space") return read_space(arguments, path + "/");
   if (word != "choice" && word != "ordinal" && word != "grid_search" && word != "list") return read_numeric(word, arguments, path);
   if (!arguments.is_array()) refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes a list.");
   if (word == "list") return read_list(arguments, path);
-  const Kind kind = word == "choice" ? Kind::kChoice : word == "ordinal" ? Kind::kOrdinal : Kind::kGrid;
-  return Domain::options(kind, *json_value(arguments).as<Value::List>());
+  return read_options(word, arguments, path);
 }
 
 Domain read_domain(const Json& json, const std::string& path) {

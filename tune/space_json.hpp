@@ -11,7 +11,8 @@
 //
 // An object with one of the words of tune/domain.hpp as its only key, "when" apart, is that domain with its arguments; any
 // other object is a nested table, any other value a constant. Where a table could be taken for a domain it is
-// {"space": {…}}, a constant {"constant": …}. Ray's {"grid_search": […]} reads as it is. Functions; thread-safe.
+// {"space": {…}}, a constant {"constant": …}. Ray's {"grid_search": […]} reads as it is, also with grids inside its options:
+// {"grid_search": [{"layers": {"grid_search": [1, 2]}}, "none"]} has three. Functions; thread-safe.
 #include <string>
 #include <string_view>
 

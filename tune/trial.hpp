@@ -60,7 +60,7 @@ struct Trial {
   Metrics last{};
   std::vector<MetricRange> ranges{};
   std::vector<CheckpointRef> checkpoints{};  ///< those that are kept, oldest first
-  std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until a checkpoint of its own follows
+  std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until the trial starts again
   std::uint32_t exploits{0};                 ///< how often it went on as a copy of another trial
   std::optional<TrialResources> resources{};  ///< when the scheduler has changed them
   std::string error{};                       ///< of the last failure, or that the trial was killed at its time limit

@@ -184,6 +184,7 @@ TrialResult result_of(const Experiment& experiment, const Trial& trial) {
   for (const CheckpointRef& checkpoint : trial.checkpoints) {
     if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
     if (best && !(smaller ? *checkpoint.score < *best : *checkpoint.score > *best)) continue;
+    if (!experiment.has_checkpoint(trial, checkpoint)) continue;
     best = checkpoint.score;
     result.best_checkpoint_dir = dir / checkpoint.name;
   }
@@ -208,6 +209,12 @@ std::size_t concurrency_of(const TuneOptions& options, const Resources& total) {
   return options.max_concurrent ? static_cast<std::size_t>(options.max_concurrent) : kManyAtATime;
 }
 
+/// Memory is left out: it is never the same twice.
+std::string shared_out(Resources total) {
+  total.set("memory", 0);
+  return total.to_string();
+}
+
 void raise_first_error(const ResultGrid& grid) {
   const auto failed = grid.errors();
   if (failed.empty()) return;
@@ -226,6 +233,7 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
   const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;
   ExperimentDir dir = open_experiment_dir(options.results_dir, name, options.resume);
   ExperimentCreated header = describe(options, trainable, name);
+  if (options.scheduler.shares_out) header.description.emplace_back("CPUs, GPUs and the like", shared_out(total));
   if (dir.header) {
     check_same_experiment(dir.path, *dir.header, header, options.seed.has_value());
     header = *dir.header;

@@ -32,6 +32,8 @@ TEST_SUITE("tune/core") {
     CHECK(round_trip(TrialCheckpointed{4, 9, "c"}).checkpoint == "c");
     CHECK(round_trip(TrialFinished{5}).trial == 5);
     CHECK(round_trip(TrialFailed{5, "line\nline"}).error == "line\nline");
+    for (const std::optional<bool> again : {std::optional<bool>(), std::optional(true), std::optional(false)})
+      CHECK(round_trip(TrialFailed{5, "boom", false, again}).again == again);
     const auto reported = round_trip(TrialReported{1, 2, Metrics{{"loss", -0.0}, {"a", 0.1}}, 1.5, "checkpoint_000002", 9});
     CHECK(std::signbit(*reported.metrics.get("loss")));
     CHECK(*reported.metrics.get("a") == 0.1);

@@ -38,6 +38,9 @@ TEST_SUITE("tune/core") {
     open_experiment_dir(tmp.path(), "exp", false);
     CHECK_FALSE(open_experiment_dir(tmp.path(), "exp", false).header);
     CHECK_FALSE(open_experiment_dir(tmp.path(), "exp", true).header);
+    fs::create_directories(tmp.path() / "probed");
+    write_text(tmp.path() / "probed/.writable", "");  // killed while it looked whether it may write
+    CHECK_FALSE(open_experiment_dir(tmp.path(), "probed", true).header);
     fs::create_directories(tmp.path() / "empty");
     CHECK_FALSE(open_experiment_dir(tmp.path(), "empty", true).header);
   }

@@ -159,7 +159,7 @@ TEST_SUITE("tune/history") {
     const TempDir dir;
     Life life = asha_life();
     life.samples = 2, life.concurrency = 2;
-    life.script = {.iterations = 4, .checkpoint_every = 1};
+    life.script = {.iterations = 4, .checkpoint_every = 1, .seconds = 0.5};
     life.scheduler = {"told", "told", [](const SchedulerContext&) {
                         return std::make_unique<ToldScheduler>([taken = false](TrialIndex trial, const ResultView& result) mutable {
                           if (trial != 1 || result.iteration != 2 || std::exchange(taken, true)) return Verdict();
@@ -176,6 +176,7 @@ TEST_SUITE("tune/history") {
     CHECK(history.trials[0].config.get<int>("filled") == 0);
     CHECK(history.trials[1].config.get<double>("x") == 0.25);
     CHECK(history.trials[1].exploits == 1);
+    CHECK(history.trials[1].time_total_s == outcome.trials[1].time_total_s);
     CHECK(history.results[1].at(1).rung == 2);
   }
 

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <thread>
@@ -47,6 +48,24 @@ void reap_orphans() {
   CHECK(gone == -1);
 }
 
+/// Starts the driver and kills it at a random moment; false when it had ended by itself.
+bool kill_one(const fs::path& dir, Random& random) {
+  const pid_t driver = start_driver(dir, 60);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(random.randint(0, 300));
+  int status = 0;
+  pid_t ended = 0;
+  while ((ended = ::waitpid(driver, &status, WNOHANG)) == 0 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(1ms);
+  if (ended == 0) {
+    ::kill(driver, SIGKILL);
+    status = wait_for(driver);
+  }
+  reap_orphans();
+  CAPTURE(text_of(dir / "driver.out"));
+  if (WIFEXITED(status)) REQUIRE(WEXITSTATUS(status) == 0);
+  return WIFSIGNALED(status);
+}
+
 struct Journaled {
   std::map<TrialIndex, std::vector<std::uint64_t>> iterations;
   std::map<TrialIndex, int> finished, failed;
@@ -78,36 +97,21 @@ void check_complete(const fs::path& dir) {
 }  // namespace
 
 TEST_SUITE("tune/run") {
-  TEST_CASE("kill -9 of the driver at random moments, resumed each time: every result once, nothing run twice, nobody left") {
-    TempDir tmp;
+  TEST_CASE("kill -9 of the driver at a hundred random moments, resumed each time: every result once, nothing run twice, nobody left") {
+    constexpr int kKills = 100, kMostOfOne = 25;
     Random random(20261124);
-    int killed = 0;
-    for (int life = 0; life < 40; ++life) {
-      const pid_t driver = start_driver(tmp.path(), 60);
-      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(random.randint(0, 300));
-      int status = 0;
-      pid_t ended = 0;
-      while ((ended = ::waitpid(driver, &status, WNOHANG)) == 0 && std::chrono::steady_clock::now() < until)
-        std::this_thread::sleep_for(1ms);
-      if (ended == 0) {
-        ::kill(driver, SIGKILL);
-        status = wait_for(driver);
-      }
-      reap_orphans();
+    int killed = 0, experiments = 0;
+    for (; killed < kKills; ++experiments) {
+      const TempDir tmp;
+      for (const int most = std::min(kKills, killed + kMostOfOne); killed < most && kill_one(tmp.path(), random);) ++killed;
+      const int last = wait_for(start_driver(tmp.path(), 1));
       CAPTURE(text_of(tmp.path() / "driver.out"));
-      if (WIFEXITED(status)) {
-        REQUIRE(WEXITSTATUS(status) == 0);
-        break;
-      }
-      ++killed;
+      REQUIRE(WIFEXITED(last));
+      CHECK(WEXITSTATUS(last) == 0);
+      check_complete(tmp.path());
+      reap_orphans();
     }
-    CHECK(killed >= 3);
-    const int last = wait_for(start_driver(tmp.path(), 1));
-    CAPTURE(text_of(tmp.path() / "driver.out"));
-    REQUIRE(WIFEXITED(last));
-    CHECK(WEXITSTATUS(last) == 0);
-    check_complete(tmp.path());
-    reap_orphans();
+    CHECK(experiments >= kKills / kMostOfOne);
   }
 
   TEST_CASE("Ctrl-C and SIGTERM: what is known is printed, the code is that of the signal, and a resume goes on") {

@@ -128,6 +128,19 @@ TEST_SUITE("tune/core") {
     CHECK(outcome.trials[0].iteration == 1);
   }
 
+  TEST_CASE("where resources and not a number limit what runs, a searcher that learns is not asked for more than can start") {
+    const TempDir dir;
+    std::vector<std::size_t> seen;
+    Life life = life_of(40);
+    life.concurrency = 1024;
+    life.runner.room = ResourceLedger(Resources{{"CPU", 4}});
+    life.runner.resources_of = [](const Trial&) { return TrialResources{.num_cpus = 2}; };
+    life.searcher = [&] { return std::make_unique<LearningSearcher>(40, seen); };
+    CHECK(life.run(memory(), dir.path()).peak == 2);
+    REQUIRE(seen.size() == 40);
+    for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] + 3 >= i);  // two run, and one waits for its turn
+  }
+
   TEST_CASE("a trial that runs longer than it may is killed; its last result counts and its end says why") {
     const TempDir dir;
     Life life = life_of(3);

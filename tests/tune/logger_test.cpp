@@ -181,6 +181,28 @@ TEST_SUITE("tune/loggers") {
     CHECK_FALSE(std::filesystem::exists(dir.path() / "events.out.tfevents.manta"));
   }
 
+  TEST_CASE("a trial that ends right after its experiment was resumed has the time of its last result as its end") {
+    TempDir dir;
+    Trial trial = make_trial();
+    {
+      auto logger = make_tensorboard_logger();
+      logger->on_created(trial, dir.path());
+      log_result(*logger, trial, dir.path(), {{"loss", 0.5}});
+      log_result(*logger, trial, dir.path(), {{"loss", 0.25}});
+      log_result(*logger, trial, dir.path(), {{"loss", 0.1}});
+    }
+    trial.results = 2;  // at the snapshot: the third is cut off
+    auto logger = make_tensorboard_logger();
+    REQUIRE(logger->on_restored(trial, dir.path()));
+    trial.state = TrialState::kTerminated;
+    logger->on_ended(trial);
+    const auto records = tf_records(text_of(dir.path() / "events.out.tfevents.manta"));
+    REQUIRE(records.size() == 5);
+    CHECK(Fields(records[3]).numbers.at(1) == 1.0);
+    CHECK(Fields(records[4]).numbers.at(1) == 1.0);
+    CHECK(Fields(records[4]).inside(5).inside(1).inside(9).inside(1).inside(2).inside(4).numbers.at(2) == 1.0);
+  }
+
   TEST_CASE("files of an earlier life are begun anew") {
     TempDir dir;
     Trial trial = make_trial();

@@ -137,6 +137,24 @@ TEST_SUITE("tune/searchers") {
     CHECK(waits->suggest(3).kind == Suggestion::Kind::kConfig);
   }
 
+  TEST_CASE("a paused start-up trial is not waited for: its scheduler may wait for more trials") {
+    const auto waits = tpe({.common = {.startup_trials = 2, .wait_for_startup = true}}).make(context_of(square()));
+    (void)waits->suggest(0), (void)waits->suggest(1);
+    waits->on_pause(0);
+    CHECK(waits->suggest(2).kind == Suggestion::Kind::kWait);
+    waits->on_pause(1);
+    const auto restored = tpe({.common = {.startup_trials = 2, .wait_for_startup = true}}).make(context_of(square()));
+    restored->restore(waits->save());
+    for (Searcher* searcher : {waits.get(), restored.get()}) {
+      CHECK(searcher->suggest(2).kind == Suggestion::Kind::kConfig);
+      searcher->on_complete(0, nullptr, 0);  // ends while it is paused
+      CHECK(searcher->suggest(3).kind == Suggestion::Kind::kWait);
+      searcher->on_resume(1);
+      finish(*searcher, 2, 1);
+      CHECK(searcher->suggest(3).kind == Suggestion::Kind::kWait);
+    }
+  }
+
   TEST_CASE("there are num_samples trials") {
     const auto searcher = tpe().make(context_of(square(), 1, 2));
     CHECK(*searcher->total() == 2);

@@ -85,6 +85,7 @@ TEST_SUITE("tune/schedulers") {
       driven.launch(4);
       const double scores[] = {NAN, INFINITY, -INFINITY, 1};
       for (int t = 4; t < 60; t += 4) {
+        if (driven.running.empty()) driven.idle();
         while (const auto next = driven.next()) driven.start(*next);
         for (TrialIndex i = 0; i < 4; ++i)
           if (driven.running.contains(i)) driven.report(i, t, t < 30 ? 1 : scores[(i + static_cast<TrialIndex>(t)) % 4]);

@@ -1,6 +1,7 @@
 // The names that begin with "test" are Ray's: test_trial_scheduler.py and test_trial_scheduler_pbt.py.
 #include "tune/schedulers/pbt.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/errors.hpp"
@@ -58,12 +59,13 @@ Config just(Value value) {
   return config;
 }
 
-/// a = 10, 20, 40; each iteration adds one to what the checkpoint holds and reports that + a.
-Simulation synch_pass(bool synch, std::size_t workers, std::uint64_t iterations, std::int64_t interval = 1) {
-  TuneOptions options{.metric = "score", .mode = Mode::kMax, .space = {{"a", grid_search({10, 20, 40})}}, .max_iterations = iterations, .seed = 4};
+/// Each iteration adds one to what the checkpoint holds and reports that + a.
+Simulation synch_pass(bool synch, std::size_t workers, std::uint64_t iterations, std::int64_t interval = 1, std::vector<Value> as = {10, 20, 40}) {
+  TuneOptions options{.metric = "score", .mode = Mode::kMax, .space = {{"a", grid_search(as)}}, .max_iterations = iterations, .seed = 4};
+  const Value best = *std::max_element(as.begin(), as.end(), [](const Value& a, const Value& b) { return *a.as<std::int64_t>() < *b.as<std::int64_t>(); });
   options.scheduler = pbt({.time_attr = "training_iteration", .perturbation_interval = interval,
-                           .hyperparam_mutations = {{"a", choice({10, 20, 40})}}, .resample_probability = 0,
-                           .custom_explore = [](Config config) { config.set("a", 40); return config; }, .synch = synch});
+                           .hyperparam_mutations = {{"a", choice(as)}}, .resample_probability = 0,
+                           .custom_explore = [best](Config config) { config.set("a", best); return config; }, .synch = synch});
   return simulate(options, {.step = [](SimulatedStep& step) {
                     step.state.resize(1);
                     ++step.state[0];
@@ -104,6 +106,8 @@ TEST_SUITE("tune/schedulers") {
       CHECK(driven.exploits.empty());
     }
     CHECK(driven.report(4, 10, scores[4]) == P);
+    CHECK_FALSE(driven.next());
+    driven.idle();  // all have left their workers
     REQUIRE(driven.exploits.size() == 2);
     for (const TrialIndex i : {3u, 4u}) CHECK(driven.exploits.at(i).donor <= 1);
     CHECK(driven.next() == 0);  // all may run to the next interval's end
@@ -211,11 +215,35 @@ TEST_SUITE("tune/schedulers") {
     CHECK(driven.exploits.empty());
   }
 
+  TEST_CASE("of the best those that have a checkpoint are copied, however often the choice is made anew") {
+    Driven driven(pbt(usual()));
+    for (TrialIndex i = 0; i < 8; ++i) driven.start(driven.add(config_of(i)));
+    for (TrialIndex i = 0; i < 8; ++i) driven.report(i, 10, 50 * i, i == 6);  // 6 and 7 are the best quarter
+    for (TrialIndex i : {0u, 1u}) {
+      CHECK(driven.report(i, 20, -100, false) == P);
+      CHECK(driven.exploits.at(i).donor == 6);
+    }
+  }
+
+  TEST_CASE("a trial that paused and saved nothing is no donor") {
+    Driven driven(pbt(usual()));
+    for (TrialIndex i = 0; i < 5; ++i) driven.start(driven.add(config_of(i)));
+    driven.add(config_of(5));  // it waits, so the others make way
+    for (TrialIndex i = 1; i < 5; ++i) CHECK(driven.report(i, 10, 50 * i, false) == P);
+    CHECK(driven.report(0, 10, -100, false) == P);
+    CHECK(driven.exploits.empty());
+    driven.scheduler().on_checkpoint(4);  // saved while it left
+    driven.start(0), driven.start(1);
+    CHECK(driven.report(0, 20, -200, false) == P);
+    CHECK(driven.exploits.at(0).donor == 4);
+  }
+
   TEST_CASE("testTrialNanInf of PBT: NaN scores are worst, and nothing throws") {
     for (const bool synch : {false, true}) {
       Driven driven = five(usual(0.5, synch));
       const double scores[] = {NAN, INFINITY, -INFINITY, NAN, 3};
       for (TrialIndex i = 0; i < 5; ++i) driven.report(i, synch ? 10 : 20, scores[i]);
+      if (synch) driven.idle();
       REQUIRE(driven.exploits.contains(0));
       const TrialIndex donor = driven.exploits.at(0).donor;
       CHECK((synch ? donor == 1 || donor == 4 : donor >= 3));
@@ -236,7 +264,12 @@ TEST_SUITE("tune/schedulers") {
     }
   }
 
-  TEST_CASE("testSynchPassLast: what is changed at the very end shows in the configuration alone") {
+  TEST_CASE("testSynchPassLast: so do they when the best is the first trial and the last to be done") {
+    const Simulation done = synch_pass(true, 3, 3, 1, {30, 20, 10});
+    for (const TrialResult& trial : done.grid.trials()) CHECK(trial.metrics.get("score") == 33);
+  }
+
+  TEST_CASE("with synch what is changed at the very end shows in the configuration alone") {
     const Simulation done = synch_pass(true, 3, 3, 3);
     std::multiset<double> scores;
     for (const TrialResult& trial : done.grid.trials()) scores.insert(*trial.metrics.get("score"));
@@ -255,6 +288,7 @@ TEST_SUITE("tune/schedulers") {
     for (TrialIndex i = 0; i < 4; ++i) driven.report(i, 10, i);
     CHECK_FALSE(driven.next());
     driven.fail(4);
+    driven.idle();
     CHECK(driven.exploits.size() == 1);
     CHECK(driven.next() == 0);
   }
@@ -280,6 +314,7 @@ TEST_SUITE("tune/schedulers") {
       Driven kept = five(options), reloaded = five(options);
       double score = 0;
       for (int t = 2; t < 30; ++t) {
+        if (kept.running.empty()) kept.idle(), reloaded.idle();
         while (const auto chosen = kept.next()) {
           REQUIRE(reloaded.next() == chosen);
           kept.start(*chosen), reloaded.start(*chosen);

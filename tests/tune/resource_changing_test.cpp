@@ -108,6 +108,20 @@ TEST_SUITE("tune/schedulers") {
     CHECK_THROWS_AS(driven.scheduler().restore("0"), StorageCorruption);
   }
 
+  TEST_CASE("a trial with bundles gets a larger first one, or more of them, and a save keeps them") {
+    const TrialResources base{.bundles = {{.num_cpus = 1}, {.num_cpus = 1}}};
+    for (const bool add : {false, true}) {
+      Driven driven = four(distribute_resources({.add_bundles = add}), fifo(), base, {{"CPU", 16}});
+      const auto held = given(driven, 0);  // 16 CPUs: 2 of each trial, and 2 more for each
+      REQUIRE(held);
+      REQUIRE(held->bundles.size() == (add ? 4 : 2));
+      CHECK(held->bundles.front().num_cpus == Amount(add ? 1 : 3));
+      CHECK(held->all()["CPU"] == Amount(4));
+      driven.reload();
+      CHECK_FALSE(given(driven, 0));  // it has what it shall have
+    }
+  }
+
   TEST_CASE("NaN is no best result") {
     Driven driven = four(distribute_resources_to_top_job());
     CHECK_FALSE(given(driven, 0, std::numeric_limits<double>::quiet_NaN()));

@@ -5,6 +5,7 @@
 
 #include "support.hpp"
 #include "trainables.hpp"
+#include "tune/schedulers/resource_changing.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -107,6 +108,35 @@ TEST_SUITE("tune/run") {
     for (const TrialResult& trial : grid.trials()) {
       CAPTURE(trial.error);
       CHECK(lines_of(trial.dir / "seen") == std::vector<std::string>{"cpus 1 gpus", "cpus 2 gpus"});
+    }
+  }
+
+  TEST_CASE("an experiment whose scheduler shares the machine out is not resumed where there is more or less of it") {
+    const TempDir dir;
+    const auto run_on = [&](int cpus, bool resume) {
+      Fixture fixture(cpus);
+      TuneOptions options = fixture.options();
+      options.results_dir = dir.path();
+      options.resume = resume;
+      options.scheduler = resource_changing();
+      return error_of([&] { (void)run<train_curve>(fixture.rt, options); });
+    };
+    CHECK(run_on(2, false).empty());
+    CHECK(has(run_on(3, true), "CPUs, GPUs"));
+    CHECK(run_on(2, true).empty());
+  }
+
+  TEST_CASE("the best checkpoint of a resumed experiment is one that is there, also when more shall be kept than before") {
+    Fixture fixture;
+    TuneOptions options = fixture.options();
+    options.num_samples = 1;
+    options.checkpoints.score_attribute = "t";  // the first is the best, and only the last is kept
+    for (const bool resume : {false, true}) {
+      options.resume = resume;
+      options.checkpoints.num_to_keep = resume ? 9 : 1;
+      const ResultGrid grid = run<train_curve>(fixture.rt, options);
+      CHECK(grid[0].best_checkpoint_dir == grid[0].checkpoint_dir);
+      CHECK(std::filesystem::is_directory(grid[0].best_checkpoint_dir.value()));
     }
   }
 

@@ -192,6 +192,31 @@ TEST_SUITE("tune/core") {
     check_files(outcome, dir.path());
   }
 
+  TEST_CASE("a resume may have another max_failures; what was decided of earlier failures stands") {
+    Life life = asha_life();
+    life.scheduler = fifo();
+    life.samples = 2;
+    life.script.iterations = 6;
+    life.script.crash = [](TrialIndex, std::uint64_t t, std::uint32_t) { return t == 4; };  // always, with a checkpoint of 2
+    for (const std::int64_t later : {0, 1, 5}) {
+      const TempDir dir;
+      MemoryEventLog records;
+      life.machine.max_failures = 2;
+      const auto failed = [&] {
+        std::size_t count = 0;
+        records.for_each([&](std::span<const std::byte> record) { count += std::holds_alternative<TrialFailed>(decode_event(record).body); });
+        return count;
+      };
+      (void)life.run(over(records), dir.path(), [&] { return failed() == 5; });  // trial 0 for good, trial 1 twice
+      life.machine.max_failures = later;
+      const auto outcome = life.run(over(records), dir.path());
+      for (const Trial& trial : outcome.trials) CHECK(trial.state == TrialState::kError);
+      CHECK(outcome.trials[0].failures == 3);
+      CHECK(outcome.trials[1].failures == (later == 5 ? 6 : 3));
+      CHECK(outcome.trials[1].iteration == 3);
+    }
+  }
+
   TEST_CASE("a trial that always crashes is an error, and the others go on") {
     Life life = asha_life();
     life.scheduler = fifo();
@@ -264,6 +289,8 @@ TEST_SUITE("tune/core") {
     const auto outcome = life.run(over(records), dir.path());
     CHECK(reported(records).size() == 4);
     CHECK(outcome.trials[0].state == TrialState::kTerminated);
+    REQUIRE(outcome.warnings.size() == 1);
+    CHECK(has(outcome.warnings[0], "'checkpoint_000002' is gone"));
   }
 
   TEST_CASE("concurrency is what the resources allow, at most max_concurrent") {

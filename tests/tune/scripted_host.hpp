@@ -50,6 +50,7 @@ struct Script {
   bool saves_when_paused{false};
   std::function<bool(TrialIndex, std::uint64_t iteration)> hangs{};  ///< never says anything any more
   std::uint32_t results_per_word{1};
+  double seconds{0};  ///< of each iteration
   bool random_walk{false};  ///< the loss is a walk whose generator is in each checkpoint
 };
 
@@ -69,6 +70,7 @@ class ScriptedHost final : public TrialHost {
     if (!spec.checkpoint.empty() && text_of(spec.checkpoint + "/iteration") != std::to_string(spec.iteration))
       throw std::logic_error("the checkpoint given is not that of its iteration");
     peak = std::max(peak, runs_.size());
+    most_buffered = std::max(most_buffered, spec.buffer_results);
     go_on(spec.index);
   }
   void answer(TrialIndex trial, Decision decision) override {
@@ -91,6 +93,7 @@ class ScriptedHost final : public TrialHost {
   std::map<TrialIndex, std::uint32_t> launches;
   std::set<TrialIndex> stopped, killed;
   std::size_t peak{0};
+  std::uint32_t most_buffered{0};
 
  private:
   struct Run {
@@ -128,6 +131,7 @@ class ScriptedHost final : public TrialHost {
   TrialReply report(Run& run) {
     TrialReply reply{.kind = TrialReply::kReported, .iteration = ++run.iteration, .pid = 1};
     reply.metrics.set("loss", script_.loss ? script_.loss(run.config, run.iteration) : static_cast<double>(run.iteration));
+    reply.time_this_iter_s = script_.seconds;
     if (script_.random_walk) reply.metrics.set("loss", run.walked += run.random.uniform(-1, 1));
     if (script_.checkpoint_every && run.iteration % script_.checkpoint_every == 0) save(run, reply);
     return reply;
@@ -136,6 +140,12 @@ class ScriptedHost final : public TrialHost {
   Script script_;
   std::map<TrialIndex, Run> runs_;
   std::deque<HostEvent> events_;
+};
+
+/// Keeps the warnings and says nothing else.
+struct NotingReporter final : Reporter {
+  std::vector<std::string> warnings;
+  void warning(const std::string& text) override { warnings.push_back(text); }
 };
 
 /// Everything but the records and the directory: made anew for each life of the driver.
@@ -160,6 +170,8 @@ struct Life {
     std::set<TrialIndex> stopped{}, killed{};
     std::size_t peak{0};
     std::string stopped_by{};
+    std::uint32_t most_buffered{0};
+    std::vector<std::string> warnings{};
   };
 
   Outcome run(std::unique_ptr<EventLog> log, const std::filesystem::path& dir,
@@ -177,12 +189,13 @@ struct Life {
     experiment.compact_after(compact_bytes);
     experiment.begin(header, 1);
     ScriptedHost host(script);
-    Reporter silent;
+    NotingReporter reporter;
     RunnerOptions run = runner;
     run.concurrency = concurrency, run.seed = 1, run.stop_grace = grace;
-    Runner loop(experiment, host, silent, run, interrupted);
+    Runner loop(experiment, host, reporter, run, interrupted);
     loop.run();
-    return {experiment.machine().trials(), host.launches, host.stopped, host.killed, host.peak, experiment.machine().stopped_by()};
+    return {experiment.machine().trials(), host.launches, host.stopped, host.killed, host.peak, experiment.machine().stopped_by(),
+            host.most_buffered, reporter.warnings};
   }
 };
 

@@ -27,6 +27,7 @@ TEST_SUITE("tune/space_json") {
                 {"width", ordinal({16, 32}), when("optimizer", {"sgd", "adam"}) && when_at_least("f", 3)},
                 {"twice", 1, when("width", 16) && when_at_least("width", 16)},
                 {"grid", grid_search({true, false})},
+                {"tables", choice({Value(Value::Dict{{"uniform", 1}}), Value(Value::Dict{{"size", Value::List{1}}})})},
                 {"nothing", Value()},
                 {"text", "x\"y\n"},
                 {"nan", std::nan("")},
@@ -64,6 +65,22 @@ TEST_SUITE("tune/space_json") {
                        {"sizes", Value(Value::List{1, 2, Value(Value::List{3})})},
                        forbid({{"optimizer", "adam"}, {"layers", 3}})};
     CHECK(space.describe() == wanted.describe());
+  }
+
+  TEST_CASE("a grid inside a grid's options stands for each of its values, as in Ray") {
+    const auto values = [](const char* options) {
+      return space_from_json("{\"x\": {\"grid_search\": " + std::string(options) + "}}").parameters().front().domain.describe();
+    };
+    CHECK(values(R"([{"a": {"grid_search": [1, 2]}}, 3])") ==
+          grid_search({Value(Value::Dict{{"a", 1}}), Value(Value::Dict{{"a", 2}}), 3}).describe());
+    CHECK(values(R"([{"grid_search": [1, {"grid_search": [2, 3]}]}, 4])") == grid_search({1, 2, 3, 4}).describe());
+    CHECK(values(R"([{"a": {"grid_search": [1, 2]}, "b": 0, "c": [5, {"grid_search": [6, 7]}]}])") ==
+          grid_search({Value(Value::Dict{{"a", 1}, {"b", 0}, {"c", Value::List{5, 6}}}), Value(Value::Dict{{"a", 2}, {"b", 0}, {"c", Value::List{5, 6}}}),
+                       Value(Value::Dict{{"a", 1}, {"b", 0}, {"c", Value::List{5, 7}}}), Value(Value::Dict{{"a", 2}, {"b", 0}, {"c", Value::List{5, 7}}})})
+              .describe());
+    const auto error = [](const char* text) { return error_of([&] { space_from_json(text); }); };
+    CHECK(has(error(R"({"x": {"grid_search": [{"lr": {"uniform": [0, 1]}}, 3]}})"), "condition"));
+    CHECK(has(error(R"({"x": {"choice": [{"lr": {"grid_search": [0, 1]}}, 3]}})"), "Make it a grid_search too"));
   }
 
   TEST_CASE("a function cannot be written, and says whose it is") {

@@ -3,6 +3,7 @@
 
 #include "runtime/errors.hpp"
 #include "scripted_host.hpp"
+#include "tune/schedulers/asha.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -202,6 +203,42 @@ TEST_SUITE("tune/core") {
     CHECK(outcome.trials[0].resources->num_cpus == Amount(3));
     CHECK(outcome.trials[0].iteration == 4);
     CHECK(outcome.trials[0].attempts == 2);
+  }
+
+  TEST_CASE("a checkpoint saved beyond the result at which a trial was paused is not gone on from, and does not stay") {
+    for (const std::uint64_t every : {0u, 1u}) {
+      const TempDir dir;
+      Life life = told(pause_at_2, {}, true);
+      life.script = {.iterations = 6, .checkpoint_every = every, .saves_when_paused = true, .results_per_word = 3};
+      const auto outcome = life.run(memory(), dir.path());
+      for (const Trial& trial : outcome.trials) {
+        CHECK(trial.iteration == 6);
+        CHECK(lines_of(dir.path() / trial.dir_name() / "result.jsonl").size() == 6);
+        for (const CheckpointRef& kept : trial.checkpoints) CHECK(kept.iteration <= 6);
+      }
+    }
+  }
+
+  TEST_CASE("that paused trials begin again for want of a checkpoint is said, once") {
+    for (const bool saves : {false, true}) {
+      const TempDir dir;
+      Life life = told(pause_at_2, {}, true);
+      life.script = {.iterations = 4, .checkpoint_every = 0, .saves_when_paused = saves};
+      const auto outcome = life.run(memory(), dir.path());
+      for (const Trial& trial : outcome.trials) CHECK(trial.iteration == 4);
+      REQUIRE(outcome.warnings.size() == (saves ? 0 : 1));
+      if (!saves) CHECK(has(outcome.warnings[0], "saved nothing"));
+    }
+  }
+
+  TEST_CASE("with a scheduler that pauses trials no result is held back") {
+    for (const bool pauses : {false, true}) {
+      const TempDir dir;
+      Life life = told(pause_at_2);
+      life.scheduler = asha({.type = pauses ? AshaType::kPromotion : AshaType::kStopping, .max_t = 4});
+      life.runner.buffer_results = 50;
+      CHECK(life.run(memory(), dir.path()).most_buffered == (pauses ? 1 : 50));
+    }
   }
 
   TEST_CASE("a verdict ends trials that wait and trials that run") {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
@@ -82,6 +83,18 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK(limiter->suggest(4).kind == Kind::kConfig);
     finish(*limiter, 3, 3), finish(*limiter, 4, 4);  // the last batch is not full, and is told of all the same
     CHECK(notes.size() == 5);
+  }
+
+  TEST_CASE("a batch limiter hands on what a searcher waits for though the batch is not full") {
+    const auto limiter = limit_concurrency(tpe({.common = {.startup_trials = 10, .wait_for_startup = true}}), 4, {.batch = true}).make(context_of(square(), 1, 20));
+    std::set<TrialIndex> running;
+    TrialIndex made = 0;
+    for (int turn = 0; turn < 100 && made < 20; ++turn) {
+      while (limiter->suggest(made).kind == Kind::kConfig) running.insert(made++);
+      REQUIRE_FALSE(running.empty());  // else nobody would ever go on
+      for (const TrialIndex trial : std::exchange(running, {})) finish(*limiter, trial, trial);
+    }
+    CHECK(made == 20);
   }
 
   TEST_CASE("29: a limiter's state survives save and restore") {

@@ -43,10 +43,15 @@ void show(const Arguments& arguments) {
   std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-/// "loss", "loss:min" or "accuracy:max".
-tune::Objective parse_objective(const std::string& text) {
+/// "loss", "loss:min" or "accuracy:max". Without a mode, that of the experiment's own objective of the name.
+tune::Objective parse_objective(const tune::ExperimentHistory& history, const std::string& text) {
   const auto colon = text.rfind(':');
-  const std::string mode = colon == std::string::npos ? "min" : text.substr(colon + 1);
+  if (colon == std::string::npos) {
+    for (const tune::Objective& known : history.further_objectives)
+      if (known.metric == text) return known;
+    return {text, text == history.metric ? history.mode : tune::Mode::kMin};
+  }
+  const std::string mode = text.substr(colon + 1);
   if (mode != "min" && mode != "max")
     throw InvalidArgument("--objective " + text + ": after the colon comes min or max.");
   return {text.substr(0, colon), mode == "max" ? tune::Mode::kMax : tune::Mode::kMin};
@@ -55,7 +60,7 @@ tune::Objective parse_objective(const std::string& text) {
 void report(const Arguments& arguments) {
   const tune::ExperimentHistory history = tune::read_history(arguments.dir);
   std::vector<tune::Objective> objectives;
-  for (const std::string& text : arguments.objectives) objectives.push_back(parse_objective(text));
+  for (const std::string& text : arguments.objectives) objectives.push_back(parse_objective(history, text));
   const std::string page = tune::report_page(history, objectives);
   const std::filesystem::path path = arguments.output.empty() ? history.dir / "report.html" : std::filesystem::path(arguments.output);
   std::ofstream out(path, std::ios::binary);
@@ -89,7 +94,7 @@ int main(int argc, char** argv) {
   report_app.add_option("DIR", arguments.dir, about_dir)->required();
   report_app.add_option("--output,-o", arguments.output, "the file; default: report.html in the experiment's directory");
   report_app.add_option("--objective", arguments.objectives,
-                        "a metric to compare by, NAME:min or NAME:max; two of them give a Pareto front");
+                        "a metric to compare by, NAME:min or NAME:max; the mode may be left out where the experiment has one. Two of them give a Pareto front");
   report_app.callback([&] { report(arguments); });
 
   try {

@@ -4,6 +4,7 @@
 // experiment's state at that moment instead: an ExperimentCreated, an ExperimentSnapshot, and a TrialSnapshot for each trial.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -61,6 +62,8 @@ struct TrialFailed {
   TrialIndex trial{0};
   std::string error{};
   bool for_good{false};  ///< another attempt would fail too: max_failures does not count
+  /// Whether it runs again, as it was decided when it failed: a later session may have another max_failures.
+  std::optional<bool> again{};
 };
 /// The trial ran longer than it may and was killed.
 struct TrialTimedOut {
@@ -80,6 +83,7 @@ struct TrialDecided {
   double rung{0};               ///< above 0: the result filled a rung of that resource
   bool changed{false};          ///< its configuration is another from now on: an exploit, or the scheduler filled it in
   std::uint64_t iteration{0};
+  double time_total_s{0};       ///< with `changed`: its donor's
   Config config{};
   std::string tag{};
   std::string error{};          ///< a failure that the event does not tell of itself: no result, or one without the metric

@@ -51,6 +51,7 @@ class Experiment {
   std::filesystem::path trial_dir(const Trial& trial) const { return dir_ / trial.dir_name(); }
   /// Throws IoError.
   void make_trial_dir(const Trial& trial) { checkpoints_->make_trial_dir(trial_dir(trial)); }
+  bool has_checkpoint(const Trial& trial, const CheckpointRef& checkpoint) const { return checkpoints_->contains(trial_dir(trial) / checkpoint.name); }
   /// The newest kept checkpoint that is really there, or null.
   const CheckpointRef* usable_checkpoint(const Trial& trial) const;
   /// Waits until the journal is on the disk; the derived files are written.

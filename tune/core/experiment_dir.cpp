@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kJournal = "journal";
+constexpr const char* kProbe = ".writable";
 
 void check_name(const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
@@ -35,16 +36,18 @@ void make_writable(const fs::path& dir) {
   std::error_code error;
   fs::create_directories(dir, error);
   if (error) refuse_dir(dir, error.message());
-  const fs::path probe = dir / ".writable";
+  const fs::path probe = dir / kProbe;
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) refuse_dir(dir, std::strerror(errno));
   ::close(fd);
   fs::remove(probe, error);
 }
 
+/// Anything but what a driver that was killed at its first step leaves.
 bool holds_anything(const fs::path& dir) {
   std::error_code error;
-  return fs::directory_iterator(dir, error) != fs::directory_iterator();
+  const fs::directory_iterator entries(dir, error);
+  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) { return entry.path().filename() != kProbe; });
 }
 
 }  // namespace

@@ -95,6 +95,7 @@ struct TrialFailed {
   trial @0 :UInt32;
   error @1 :Text;
   forGood @2 :Bool;
+  retries @3 :UInt8;   # 0: follows from max_failures, as older versions had it; 1: runs again; 2: does not
 }
 
 struct TrialTimedOut {
@@ -194,4 +195,5 @@ struct TrialDecided {
   config @5 :List(Entry);
   tag @6 :Text;
   error @7 :Text;
+  timeTotalS @8 :Float64;
 }

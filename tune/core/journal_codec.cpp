@@ -131,6 +131,7 @@ void write(schema::Record::Builder out, const TrialFailed& event) {
   body.setTrial(event.trial);
   body.setError(event.error);
   body.setForGood(event.for_good);
+  body.setRetries(!event.again ? 0 : *event.again ? 1 : 2);
 }
 
 void write(schema::Record::Builder out, const TrialTimedOut& event) {
@@ -297,6 +298,7 @@ void write(schema::Record::Builder out, const TrialDecided& event) {
   if (!event.changed) return;
   body.setChanged(true);
   body.setIteration(event.iteration);
+  body.setTimeTotalS(event.time_total_s);
   body.setTag(event.tag);
   write_entries(body.initConfig(static_cast<unsigned>(event.config.entries().size())), event.config.entries());
 }
@@ -305,7 +307,7 @@ TrialDecided read(schema::TrialDecided::Reader in) {
   if (in.getState() > static_cast<std::uint8_t>(TrialState::kError))
     throw StorageCorruption("the experiment's journal: a trial's state that is unknown. A newer version wrote it.");
   return {in.getTrial(),     static_cast<TrialState>(in.getState()),   in.getRung(),        in.getChanged(),
-          in.getIteration(), Config(read_entries(in.getConfig())), text(in.getTag()),     text(in.getError())};
+          in.getIteration(), in.getTimeTotalS(), Config(read_entries(in.getConfig())), text(in.getTag()), text(in.getError())};
 }
 
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
@@ -342,7 +344,8 @@ EventBody read_body(schema::Record::Reader in) {
     case schema::Record::TRIAL_FINISHED: return TrialFinished{in.getTrialFinished().getTrial()};
     case schema::Record::TRIAL_FAILED: {
       auto body = in.getTrialFailed();
-      return TrialFailed{body.getTrial(), text(body.getError()), body.getForGood()};
+      const std::optional<bool> again = body.getRetries() == 0 ? std::nullopt : std::optional(body.getRetries() == 1);
+      return TrialFailed{body.getTrial(), text(body.getError()), body.getForGood(), again};
     }
     case schema::Record::SCHEDULER_IDLE: return SchedulerIdle{};
     case schema::Record::TRIAL_TIMED_OUT: {

@@ -61,6 +61,10 @@ std::optional<TrialIndex> ExperimentMachine::next_to_run(const std::function<boo
   return next;
 }
 
+bool ExperimentMachine::may_retry(TrialIndex index) const {
+  return options_.max_failures < 0 || trial(index).failures < static_cast<std::uint64_t>(options_.max_failures);
+}
+
 const Trial* ExperimentMachine::best() const noexcept {
   const Trial* best = nullptr;
   double best_value = 0;
@@ -132,6 +136,7 @@ void ExperimentMachine::on(const TrialStarted& event, Effects&) {
                      : expect(event.trial, TrialState::kPending, "started");
   if (trial.state == TrialState::kPaused) resume(trial);
   ++trial.attempts;
+  trial.cloned.reset();  // its copy was made before this was journaled; what it saves from here on is its own
   set_state(trial, TrialState::kRunning);
   scheduler_->on_start(event.trial);
 }
@@ -217,7 +222,10 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
 void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
   const bool made = event.trial < trials_.size();
   Trial& trial = expect(event.trial, made ? trials_[event.trial].state : TrialState::kRunning, "checkpointed");
-  if (trial.state != TrialState::kRunning && trial.cloned)  // saved when it paused, before it became another one's copy
+  if (trial.cloned)  // saved when it paused, before it became another one's copy
+    return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
+  // What it saved beyond its last result that counts: going on from there would leave iterations out.
+  if (event.iteration > trial.iteration)
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
   const bool latest = event.iteration == trial.iteration;
   add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial.last) : std::nullopt, event.checkpoint_bytes},
@@ -234,10 +242,10 @@ void ExperimentMachine::on(const TrialFinished& event, Effects& effects) {
 
 void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
   Trial& trial = expect(event.trial, TrialState::kRunning, "failed");
+  const bool again = event.again.value_or(!event.for_good && may_retry(event.trial));
   ++trial.failures;
   trial.error = event.error;
-  const bool again = options_.max_failures < 0 || trial.failures <= static_cast<std::uint64_t>(options_.max_failures);
-  if (again && !event.for_good) return set_state(trial, TrialState::kPending);
+  if (again) return set_state(trial, TrialState::kPending);
   fail(trial, effects);
 }
 

@@ -96,6 +96,9 @@ class ExperimentMachine {
   /// Why the experiment should end now although no event says so, when its stopper has had enough.
   bool stopper_ends_all(std::int64_t now_ms) const { return stopper_ && stopper_->stop_all(time_since_start_s(now_ms)); }
   bool has_stopper() const noexcept { return stopper_ != nullptr; }
+  /// Whether a trial that fails now would run again.
+  bool may_retry(TrialIndex index) const;
+  bool may_pause() const { return scheduler_->may_pause(); }
   /// What ended the experiment before its time; empty: nothing.
   const std::string& stopped_by() const noexcept { return stopped_by_; }
 

@@ -34,6 +34,7 @@ void ExperimentMachine::add_checkpoint(Trial& trial, CheckpointRef checkpoint, E
   }
   trial.checkpoints.push_back(std::move(checkpoint));
   trial.cloned.reset();
+  scheduler_->on_checkpoint(trial.index);
   keep_some(trial, effects);
   shrink_to_budget(effects);
 }

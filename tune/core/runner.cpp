@@ -1,5 +1,7 @@
 #include "tune/core/runner.hpp"
 
+#include <utility>
+
 #include "runtime/errors.hpp"
 #include "tune/core/journal_codec.hpp"
 
@@ -70,9 +72,11 @@ void Runner::fill() {
   while (make_trials());
 }
 
+/// One for a free worker, which is then started before the next one is asked for: whether there are resources for another
+/// shows only then, and a searcher that learns must not be asked for trials that would wait for room.
 bool Runner::make_trials() {
   bool made = false;
-  const std::size_t free = options_.concurrency - std::min(active_.size(), options_.concurrency);
+  const std::size_t free = active_.size() < options_.concurrency ? 1 : 0;
   while (auto created = experiment_.machine().propose(free)) {
     apply(std::move(*created));
     made = true;
@@ -123,14 +127,22 @@ std::optional<TrialResources> Runner::resources_of(const Trial& trial) {
 
 void Runner::fail_unstarted(TrialIndex index, std::string error) {
   apply(TrialStarted{index, 0});
-  apply(TrialFailed{index, std::move(error), true});
+  apply(TrialFailed{index, std::move(error), true, false});
+}
+
+void Runner::warn_of_lost_work(const Trial& trial) {
+  if (!trial.checkpoints.empty())
+    reporter_.warning("trial " + trial.name + ": its checkpoint '" + trial.checkpoints.back().name +
+                      "' is gone; it begins again.");
+  else if (trial.iteration > 0 && !std::exchange(told_of_no_checkpoints_, true))
+    reporter_.warning("trial " + trial.name + " has come to iteration " + std::to_string(trial.iteration) +
+                      " and saved nothing, so it begins again; others may too. Report with a checkpoint, or say with "
+                      "save_when_leaving how a trial that is paused is saved.");
 }
 
 TrialSpec Runner::spec_of(const Trial& trial, const std::filesystem::path& dir) {
   const CheckpointRef* checkpoint = experiment_.usable_checkpoint(trial);
-  if (!checkpoint && !trial.checkpoints.empty())
-    reporter_.warning("trial " + trial.name + ": its checkpoint '" + trial.checkpoints.back().name +
-                      "' is gone; it begins again.");
+  if (!checkpoint) warn_of_lost_work(trial);
   TrialSpec spec{.index = trial.index, .id = trial.id, .name = trial.name, .dir = dir.string()};
   spec.config = encode_config(trial.config);
   spec.checkpoint = checkpoint ? (dir / checkpoint->name).string() : "";
@@ -139,7 +151,7 @@ TrialSpec Runner::spec_of(const Trial& trial, const std::filesystem::path& dir) 
   spec.checkpoint_frequency = options_.checkpoint_frequency;
   spec.checkpoint_at_end = options_.checkpoint_at_end;
   spec.keep_trainable = options_.reuse_actors;
-  spec.buffer_results = options_.buffer_results;
+  spec.buffer_results = experiment_.machine().may_pause() ? 1 : options_.buffer_results;
   return spec;
 }
 
@@ -186,7 +198,7 @@ void Runner::on_gone(const HostEvent& event) {
   if (was_leaving)  // its last state is journaled already
     take_leaving_checkpoint(event.reply, event.trial);
   else if (event.crashed || event.reply.kind == TrialReply::kFailed)
-    apply(TrialFailed{event.trial, event.reply.error});
+    apply(TrialFailed{event.trial, event.reply.error, false, experiment_.machine().may_retry(event.trial)});
   else
     apply(TrialFinished{event.trial});
 }

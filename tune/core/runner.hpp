@@ -65,6 +65,7 @@ class Runner {
   std::optional<TrialResources> resources_of(const Trial& trial);
   void fail_unstarted(TrialIndex index, std::string error);
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
+  void warn_of_lost_work(const Trial& trial);
   void handle(HostEvent event);
   Decision take_results(TrialIndex trial, TrialReply& reply);
   Decision take_result(TrialIndex trial, TrialReply& reply);
@@ -92,6 +93,7 @@ class Runner {
   CallbackCaller callbacks_;
   std::map<TrialIndex, Active> active_;
   Effects last_effects_;
+  bool told_of_no_checkpoints_{false};
   // What waits for the journal.
   std::vector<std::pair<TrialIndex, Decision>> answers_;
   std::vector<TrialIndex> kills_;

@@ -2,6 +2,7 @@
 // plugin's plugin_data.proto and protobuf's struct.proto. Written with protozero: LibTorch exports protobuf's symbols, so
 // nothing in its process may link libprotobuf.
 #include <map>
+#include <protozero/pbf_reader.hpp>
 #include <protozero/pbf_writer.hpp>
 #include <string>
 
@@ -124,6 +125,18 @@ std::string session_end(double time_s, bool failed) {
   });
 }
 
+/// Of an event; 0 when there is none.
+double wall_time(std::string_view data) {
+  try {
+    for (protozero::pbf_reader reader(data.data(), data.size()); reader.next();) {
+      if (reader.tag() == event::kWallTime) return reader.get_double();
+      reader.skip();
+    }
+  } catch (const protozero::exception&) {  // not written by us
+  }
+  return 0;
+}
+
 class TensorboardLogger final : public Logger {
  public:
   void on_created(const Trial& trial, const std::filesystem::path& dir) override {
@@ -138,9 +151,10 @@ class TensorboardLogger final : public Logger {
       return true;
     }
     constexpr std::uint64_t kHead = 2;  // the version and the session's start
-    const std::size_t end = tf_records_end(read_file(dir / kFile), trial.results + kHead);
+    const std::string file = read_file(dir / kFile);
+    const std::size_t last = tf_records_end(file, trial.results + kHead - 1), end = tf_records_end(file, trial.results + kHead);
     if (end == std::string_view::npos) return false;
-    open_[trial.index] = OpenFile{dir / kFile, 0};
+    open_[trial.index] = OpenFile{dir / kFile, wall_time(tf_record_data(std::string_view(file).substr(last, end - last)))};
     return cut_file(dir / kFile, end);
   }
   void flush() override { files_.flush(); }

@@ -41,6 +41,11 @@ std::string tf_record(std::string_view data) {
   return out;
 }
 
+std::string_view tf_record_data(std::string_view record) noexcept {
+  constexpr std::size_t kBefore = 12, kAfter = 4;
+  return record.substr(kBefore, record.size() - kBefore - kAfter);
+}
+
 std::size_t tf_records_end(std::string_view file, std::uint64_t records) noexcept {
   constexpr std::size_t kFrame = 16;
   std::size_t end = 0;

@@ -11,6 +11,8 @@ namespace manta::tune {
 std::uint32_t masked_crc32c(std::string_view bytes) noexcept;
 /// One record with its frame.
 std::string tf_record(std::string_view data);
+/// The data of a record that `tf_records_end` found whole.
+std::string_view tf_record_data(std::string_view record) noexcept;
 /// Where the first so many records end; npos when there are not so many whole ones.
 std::size_t tf_records_end(std::string_view file, std::uint64_t records) noexcept;
 

@@ -39,6 +39,7 @@ class MedianStoppingScheduler final : public Scheduler {
   Verdict on_error(TrialIndex trial) override;
   /// The ready ones, then those that paused, the longest first.
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
+  bool may_pause() const override { return true; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <optional>
 
@@ -156,12 +157,13 @@ Verdict PbtScheduler::on_result(TrialIndex trial, const ResultView& result) {
   state.score = std::isnan(*value) ? -std::numeric_limits<double>::infinity() : sign_ * *value;
   state.train_time = *time;
   observe(trial, state);
-  const Verdict verdict = options_.synch ? on_synch_interval(trial) : on_interval(trial, *time);
-  if (verdict.decision == Decision::kPause) {
-    waiting_.insert(trial);
-    if (!verdict.exploit) state.checkpoint = true;
-  }
+  const Verdict verdict = options_.synch ? Verdict(Decision::kPause) : on_interval(trial, *time);
+  if (verdict.decision == Decision::kPause) waiting_.insert(trial);
   return verdict;
+}
+
+void PbtScheduler::on_checkpoint(TrialIndex trial) {
+  if (const auto found = states_.find(trial); found != states_.end()) found->second.checkpoint = true;
 }
 
 Verdict PbtScheduler::on_interval(TrialIndex trial, double time) {
@@ -178,30 +180,21 @@ bool PbtScheduler::all_there() const {
   return std::all_of(states_.begin(), states_.end(), [&](const auto& item) { return item.second.train_time >= next_synch_; });
 }
 
-Verdict PbtScheduler::on_synch_interval(TrialIndex trial) {
-  Verdict verdict(Decision::kPause);
-  states_.at(trial).checkpoint = true;
-  if (all_there()) step_together(trial, verdict);
-  return verdict;
-}
-
 /// All trials are at the interval's end: the worst become copies of the best.
-void PbtScheduler::step_together(std::optional<TrialIndex> reporter, Verdict& verdict) {
+Verdict PbtScheduler::step_together() {
+  Verdict verdict;
   const Quantiles split = quantiles();
   double time = 0;
   for (const auto& [trial, state] : states_) time = std::max(time, state.train_time);
   for (auto& [trial, state] : states_) state.perturbation_time = state.train_time;
   for (const TrialIndex trial : split.lower) {
-    auto copied = exploit(trial, split.upper);
-    if (!copied) continue;
-    if (trial == reporter)
-      verdict.exploit = std::move(copied);
-    else
-      verdict.exploit_others.emplace_back(trial, std::move(*copied));
+    if (auto copied = exploit(trial, split.upper)) verdict.exploit_others.emplace_back(trial, std::move(*copied));
   }
   // Ray takes the larger of the first and `time`; where results are further apart than the interval, that lets nobody go on.
   next_synch_ += options_.perturbation_interval;
   if (next_synch_ <= time) next_synch_ = time + options_.perturbation_interval;
+  verdict.resume.assign(waiting_.begin(), waiting_.end());
+  return verdict;
 }
 
 PbtScheduler::Quantiles PbtScheduler::quantiles() const {
@@ -221,11 +214,12 @@ PbtScheduler::Quantiles PbtScheduler::quantiles() const {
 }
 
 std::optional<Exploit> PbtScheduler::exploit(TrialIndex trial, const std::vector<TrialIndex>& upper) {
-  Random random = Random::stream(seed_, perturbations_, "pbt exploit");
-  const TrialIndex donor = upper[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(upper.size())))];
+  std::vector<TrialIndex> donors;
+  std::copy_if(upper.begin(), upper.end(), std::back_inserter(donors), [&](TrialIndex each) { return states_.at(each).checkpoint; });
+  if (donors.empty()) return std::nullopt;
+  Random random = Random::stream(seed_, perturbations_++, "pbt exploit");
+  const TrialIndex donor = donors[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(donors.size())))];
   const State& copied = states_.at(donor);
-  if (!copied.checkpoint) return std::nullopt;
-  ++perturbations_;
   State& state = states_.at(trial);
   state.config = new_config(trial, donor, random);
   state.perturbation_time = copied.perturbation_time;
@@ -248,22 +242,15 @@ std::string PbtScheduler::tag(const Config& config) const {
 
 Verdict PbtScheduler::on_complete(TrialIndex trial, const ResultView*) { return on_error(trial); }
 
-/// The others may have waited for this one alone.
 Verdict PbtScheduler::on_error(TrialIndex trial) {
-  Verdict verdict;
   states_.erase(trial);
   waiting_.erase(trial);
-  if (options_.synch && !states_.empty() && all_there()) step_together(std::nullopt, verdict);
-  return verdict;
+  return {};
 }
 
+/// With synch only here: all are off their workers, so what they save when they leave is there to be copied.
 Verdict PbtScheduler::on_idle() {
-  Verdict verdict;
-  if (options_.synch && !states_.empty() && all_there()) {
-    step_together(std::nullopt, verdict);
-    verdict.resume.assign(waiting_.begin(), waiting_.end());
-  }
-  return verdict;
+  return options_.synch && !states_.empty() && all_there() ? step_together() : Verdict();
 }
 
 std::optional<TrialIndex> PbtScheduler::choose_trial_to_run(const Candidates& candidates) const {

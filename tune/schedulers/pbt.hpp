@@ -53,12 +53,14 @@ class PbtScheduler : public Scheduler {
   void fill_config(TrialIndex trial, Config& config) const override;
   void on_trial_add(TrialIndex trial, const Config& config) override;
   void on_start(TrialIndex trial) override { waiting_.erase(trial); }
+  void on_checkpoint(TrialIndex trial) override;
   Verdict on_result(TrialIndex trial, const ResultView& result) override;
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
   Verdict on_error(TrialIndex trial) override;
   Verdict on_idle() override;
   /// The one that has trained least.
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
+  bool may_pause() const override { return true; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;
@@ -91,9 +93,8 @@ class PbtScheduler : public Scheduler {
   Quantiles quantiles() const;
   std::optional<Exploit> exploit(TrialIndex trial, const std::vector<TrialIndex>& upper);
   Verdict on_interval(TrialIndex trial, double time);
-  Verdict on_synch_interval(TrialIndex trial);
   bool all_there() const;
-  void step_together(std::optional<TrialIndex> reporter, Verdict& verdict);
+  Verdict step_together();
   std::string tag(const Config& config) const;
 
   PbtOptions options_;

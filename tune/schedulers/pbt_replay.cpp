@@ -56,6 +56,7 @@ class PbtReplay final : public Scheduler {
     ++next_;
     return verdict;
   }
+  bool may_pause() const override { return true; }
   std::string debug_text() const override {
     return "PopulationBasedTraining replay: " + std::to_string(next_) + " of " + std::to_string(policy_.changes.size()) + " changes made";
   }

@@ -10,14 +10,6 @@ namespace manta::tune {
 
 namespace {
 
-Resources all_of(const TrialResources& trial) {
-  Resources sum = trial.workers;
-  sum.set("CPU", sum["CPU"] + trial.num_cpus);
-  sum.set("GPU", sum["GPU"] + trial.num_gpus);
-  for (const auto& [name, amount] : trial.custom) sum.set(name, sum[name] + amount);
-  return sum;
-}
-
 void take(Resources& from, const Resources& what) {
   for (const auto& [name, amount] : what) from.set(name, from[name] - amount);
 }
@@ -32,12 +24,34 @@ std::int64_t steps_in(const Resources& free, const Resources& step) {
 
 Resources step_of(const DistributeOptions& options, const TrialResources& base) {
   if (!options.increase_by.empty()) return options.increase_by;
-  return base.num_gpus > Amount(0) ? Resources{{"GPU", 1}} : Resources{{"CPU", 1}};
+  return base.all()["GPU"] > Amount(0) ? Resources{{"GPU", 1}} : Resources{{"CPU", 1}};
+}
+
+void add(Bundle& bundle, const std::string& name, Amount amount) {
+  if (name == "CPU")
+    bundle.num_cpus += amount;
+  else if (name == "GPU")
+    bundle.num_gpus += amount;
+  else
+    bundle.resources.set(name, bundle.resources[name] + amount);
+}
+
+/// The trial's own bundle grows, or it gets one more for each step.
+TrialResources grown_bundles(const DistributeOptions& options, TrialResources more, std::int64_t steps) {
+  const Resources step = step_of(options, more);
+  const std::size_t first = more.bundles.size();
+  if (options.add_bundles) more.bundles.resize(first + static_cast<std::size_t>(steps));
+  for (const auto& [name, amount] : step) {
+    if (!options.add_bundles) add(more.bundles.front(), name, Amount::from_raw(amount.raw() * steps));
+    for (std::size_t i = first; i < more.bundles.size(); ++i) add(more.bundles[i], name, amount);
+  }
+  return more;
 }
 
 TrialResources grown(const DistributeOptions& options, const TrialResources& base, std::int64_t steps) {
   TrialResources more = base;
   if (steps == 0) return more;
+  if (!base.bundles.empty()) return grown_bundles(options, base, steps);
   for (const auto& [name, amount] : step_of(options, base)) {
     const Amount added = Amount::from_raw(amount.raw() * steps);
     if (options.add_bundles)
@@ -56,7 +70,7 @@ TrialResources grown(const DistributeOptions& options, const TrialResources& bas
 Resources free_beside_others(const DistributeOptions& options, const AllocationRequest& request) {
   Resources free = request.total;
   take(free, options.reserve);
-  for (const auto& [trial, held] : request.live) take(free, all_of(trial == request.trial ? request.base : held));
+  for (const auto& [trial, held] : request.live) take(free, (trial == request.trial ? request.base : held).all());
   return free;
 }
 
@@ -70,8 +84,8 @@ std::int64_t fair_share(const DistributeOptions& options, const AllocationReques
   take(free, options.reserve);
   std::vector<std::pair<std::int64_t, TrialIndex>> order;
   for (const auto& [trial, held] : request.live) {
-    take(free, all_of(request.base));
-    order.emplace_back(-all_of(held)["CPU"].raw() - all_of(held)["GPU"].raw(), trial);
+    take(free, request.base.all());
+    order.emplace_back(-held.all()["CPU"].raw() - held.all()["GPU"].raw(), trial);
   }
   std::sort(order.begin(), order.end());
   const std::int64_t steps = steps_in(free, step_of(options, request.base));
@@ -102,6 +116,7 @@ class ResourceChangingScheduler final : public Scheduler {
     inner_->on_trial_add(trial, config);
   }
   void on_start(TrialIndex trial) override { inner_->on_start(trial); }
+  void on_checkpoint(TrialIndex trial) override { inner_->on_checkpoint(trial); }
   Verdict on_result(TrialIndex trial, const ResultView& result) override {
     if (const auto value = result.get(metric_); value && !std::isnan(*value)) scores_[trial] = sign_ * *value;
     Verdict verdict = gone(inner_->on_result(trial, result));
@@ -127,6 +142,7 @@ class ResourceChangingScheduler final : public Scheduler {
     return inner_->choose_trial_to_run(candidates);
   }
   bool stops_every_trial() const override { return inner_->stops_every_trial(); }
+  bool may_pause() const override { return true; }
   std::string debug_text() const override { return inner_->debug_text(); }
   std::string save() const override;
   void restore(std::string_view state) override;
@@ -169,6 +185,12 @@ std::string ResourceChangingScheduler::save() const {
     out.put(trial).put(static_cast<std::uint64_t>(held.num_cpus.raw())).put(static_cast<std::uint64_t>(held.num_gpus.raw()));
     put(out, held.custom);
     put(out, held.workers);
+    out.put(static_cast<std::uint64_t>(held.strategy)).put(held.bundles.size());
+    for (const Bundle& bundle : held.bundles) {
+      out.put(static_cast<std::uint64_t>(bundle.num_cpus.raw())).put(static_cast<std::uint64_t>(bundle.num_gpus.raw()));
+      out.put(static_cast<std::uint64_t>(bundle.memory_bytes));
+      put(out, bundle.resources);
+    }
   }
   out.put(scores_.size());
   for (const auto& [trial, score] : scores_) out.put(trial).put(score);
@@ -185,6 +207,14 @@ void ResourceChangingScheduler::restore(std::string_view state) {
     held.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
     held.custom = read_resources(in);
     held.workers = read_resources(in);
+    held.strategy = static_cast<decltype(held.strategy)>(in.integer());
+    held.bundles.resize(in.count());
+    for (Bundle& bundle : held.bundles) {
+      bundle.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+      bundle.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+      bundle.memory_bytes = in.integer();
+      bundle.resources = read_resources(in);
+    }
   }
   for (std::size_t left = in.count(); left > 0; --left) {
     const TrialIndex trial = in.index();
@@ -219,7 +249,8 @@ SchedulerSpec resource_changing(ResourceChangingOptions options) {
             if (!options.scheduler.make) throw InvalidArgument("resource_changing: there is no scheduler; tune::fifo() makes one.");
             if (!options.allocation.decide) throw InvalidArgument("resource_changing: the allocation is empty; tune::distribute_resources() makes one.");
             return std::make_unique<ResourceChangingScheduler>(options, context);
-          }};
+          },
+          true};
 }
 
 }  // namespace manta::tune

@@ -32,7 +32,8 @@ struct Allocation {
 };
 
 struct DistributeOptions {
-  bool add_bundles{false};    ///< to TrialResources::workers instead of the trial itself
+  bool add_bundles{false};    ///< to TrialResources::workers instead of the trial itself; of a trial that has bundles, one
+                              ///< more bundle a step instead of a larger first one
   Resources increase_by{};    ///< in one step; default: 1 GPU where a trial has any, else 1 CPU
   std::int64_t increase_by_times{-1};  ///< at most so many steps; -1: no end
   Resources reserve{};        ///< left alone

@@ -62,6 +62,8 @@ class Scheduler {
   virtual Verdict on_error(TrialIndex) { return {}; }
   /// The trial got a worker, for the first time or again.
   virtual void on_start(TrialIndex) {}
+  /// The trial has a new checkpoint: with a result (told before it), made while it left its worker, or taken over.
+  virtual void on_checkpoint(TrialIndex) {}
   /// Nothing runs and nothing may be started. A verdict that moves nobody ends all paused trials.
   virtual Verdict on_idle() { return {}; }
   /// Which trial runs next: one of `ready`, a paused one (it is resumed), or none for now. Changes nothing: `on_start`
@@ -72,6 +74,8 @@ class Scheduler {
 
   /// True when every trial that reports is stopped at some time, so that a trainable without an end is safe.
   virtual bool stops_every_trial() const { return false; }
+  /// True when a trial may be paused. It has to stop at the very result that it is paused at, so none may be held back.
+  virtual bool may_pause() const { return false; }
   /// Lines for the reporter's header: rungs and their cutoffs.
   virtual std::string debug_text() const { return {}; }
 
@@ -95,6 +99,7 @@ struct SchedulerSpec {
   std::string name{};
   std::string description{};
   std::function<std::unique_ptr<Scheduler>(const SchedulerContext&)> make{};
+  bool shares_out{false};  ///< decides by SchedulerContext::total, so the experiment cannot go on where that is another
 };
 
 /// Trials run to their end, in the order in which they were made.

@@ -40,6 +40,10 @@ class ConcurrencyLimiter final : public Searcher {
   Suggestion suggest(TrialIndex index) override {
     if (live_.size() >= limit_) return {inner_->total() && index >= *inner_->total() ? Suggestion::Kind::kDone : Suggestion::Kind::kWait};
     Suggestion suggestion = inner_->suggest(index);
+    if (suggestion.kind == Suggestion::Kind::kWait && !ended_.empty() && ended_.size() == live_.size()) {
+      hand_on();  // it waits for the very results that are held back until a batch is full
+      suggestion = inner_->suggest(index);
+    }
     if (suggestion.kind == Suggestion::Kind::kConfig) live_.insert(index);
     return suggestion;
   }

@@ -93,9 +93,10 @@ Observation& ModelSearcher::observation_of(TrialIndex trial) {
   return history_[place];
 }
 
-/// Only while something runs: else nothing would ever wake the search.
+/// Only while something runs: else nothing would ever wake the search. A paused trial does not run: its scheduler may be
+/// waiting for more trials before it lets any go on.
 bool ModelSearcher::must_wait(TrialIndex index) const {
-  return options_.wait_for_startup && index >= options_.startup_trials && results_ < options_.startup_trials && running_ > 0;
+  return options_.wait_for_startup && index >= options_.startup_trials && results_ < options_.startup_trials && running_ > paused_.size();
 }
 
 Suggestion ModelSearcher::suggest(TrialIndex index) {
@@ -165,6 +166,7 @@ void ModelSearcher::on_complete(TrialIndex trial, const ResultView* last, double
     observation.state = Observation::State::kFailed;
   }
   --running_;
+  paused_.erase(trial);
   results_ += observation.state != Observation::State::kFailed;
   learn(observation);
 }
@@ -173,7 +175,7 @@ std::string ModelSearcher::save() const {
   Json trials = Json::array();
   for (const Observation& o : history_)
     trials.push_back({numbers_json(o.point), numbers_json(o.losses), static_cast<int>(o.state), value_json(o.step)});
-  return Json{{"searcher", name_}, {"trials", trials}, {"model", save_model()}}.dump();
+  return Json{{"searcher", name_}, {"trials", trials}, {"paused", paused_}, {"model", save_model()}}.dump();
 }
 
 void ModelSearcher::restore(std::string_view state) {
@@ -190,6 +192,7 @@ void ModelSearcher::restore(std::string_view state) {
       history.push_back(std::move(observation));
     }
     history_ = std::move(history);
+    paused_ = json.value("paused", std::set<TrialIndex>());
     restore_model(json.at("model").get<std::string>());
   } catch (const std::exception& error) {
     throw InvalidArgument("the saved state of the searcher '" + name_ + "' cannot be restored: " + error.what() +

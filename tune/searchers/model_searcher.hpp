@@ -5,6 +5,7 @@
 //
 // Trial i is drawn from a generator of its own (seed, i): so the same results in the same order give the same suggestions.
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,8 @@ class ModelSearcher : public Searcher {
   Suggestion suggest(TrialIndex index) final;
   void on_result(TrialIndex trial, const ResultView& result, double rung) override;
   void on_complete(TrialIndex trial, const ResultView* last, double rung) final;
+  void on_pause(TrialIndex trial) final { paused_.insert(trial); }
+  void on_resume(TrialIndex trial) final { paused_.erase(trial); }
   std::optional<std::uint64_t> total() const override { return context_.num_samples; }
 
   std::string save() const final;
@@ -84,7 +87,8 @@ class ModelSearcher : public Searcher {
   ParameterEncoding encoding_;
   std::vector<Observation> history_;
   std::size_t results_{0};
-  std::size_t running_{0};
+  std::size_t running_{0};         // trials that have not ended, the paused ones among them
+  std::set<TrialIndex> paused_{};
 };
 
 }  // namespace manta::tune
