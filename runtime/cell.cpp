@@ -64,18 +64,30 @@ void Cell::fetch() {
 }
 
 void Cell::publish(std::uint32_t state) noexcept {
-  std::unique_ptr<Rare> unused;
+  const auto before = state_.exchange(state, std::memory_order_acq_rel);
+  if (to_fetch_.load(std::memory_order_relaxed)) to_fetch_.store(false, std::memory_order_relaxed);
+  if (before & kSleepers) futex_wake_all(state_);
+  if (before & kWaiters) call_waiters(state == kKept);
+}
+
+/// `unused`: the waiters are all that is in rare_.
+void Cell::call_waiters(bool unused) noexcept {
+  std::unique_ptr<Rare> rare;
   std::vector<std::shared_ptr<Waiter>> waiters;
-  std::uint32_t before;
   {
     std::lock_guard lock(mutex_);
-    before = state_.exchange(state, std::memory_order_acq_rel);
-    to_fetch_ = false;
-    if (rare_) waiters.swap(rare_->waiters);
-    if (value_) unused = std::move(rare_);  // it held the waiters only
+    waiters.swap(rare_->waiters);
+    if (unused && !rare_->fetch && !rare_->has_bytes && !rare_->stored) rare = std::move(rare_);
   }
-  if (before == kSleepers) futex_wake_all(state_);
   for (auto& waiter : waiters) waiter->settled();
+}
+
+/// False when it is settled.
+bool Cell::announce(std::uint32_t bit) noexcept {
+  auto seen = state_.load(std::memory_order_acquire);
+  while (seen < kReady)
+    if ((seen & bit) || state_.compare_exchange_weak(seen, seen | bit, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+  return false;
 }
 
 void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
@@ -83,8 +95,9 @@ void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
   {
     std::lock_guard lock(mutex_);
     if (!settled()) {
-      rare().waiters.push_back(std::move(waiter));
-      pending = true;
+      rare().waiters.push_back(waiter);
+      pending = announce(kWaiters);
+      if (!pending) rare_->waiters.pop_back();  // settled just now
     }
   }
   if (pending) return demand();
@@ -99,7 +112,7 @@ void Cell::forget(const Waiter* waiter) {
 bool Cell::set_value(std::shared_ptr<const void> value) {
   if (!claim()) return false;
   value_ = std::move(value);
-  publish(kReady);
+  publish(kKept);
   return true;
 }
 
@@ -160,16 +173,16 @@ bool Cell::wait(Deadline deadline) noexcept {
   demand();
   if (spin_until([this] { return settled(); })) return true;
   while (true) {
-    std::uint32_t seen = state_.load(std::memory_order_acquire);
-    if (seen >= kReady) return true;
-    if (seen == kPending && !state_.compare_exchange_weak(seen, kSleepers, std::memory_order_acq_rel)) continue;
-    if (!futex_wait(state_, kSleepers, deadline)) return settled();
+    if (!announce(kSleepers)) return true;
+    const auto seen = state_.load(std::memory_order_acquire);
+    if (seen < kReady && !futex_wait(state_, seen, deadline)) return settled();
   }
 }
 
 std::shared_ptr<const void> Cell::value() {
   MANTA_CHECK(settled());
   if (failed()) throw_error(*error());
+  if (kept_value()) return value_;
   std::unique_lock lock(mutex_);
   if (value_) return value_;
   auto references = rare().references;
@@ -190,6 +203,7 @@ void Cell::leave_to_store() {
     if (!rare_ || !rare_->stored) return;
     rare_->decoded = value_;
     value.swap(value_);
+    state_.store(kReady, std::memory_order_release);
   }
 }
 

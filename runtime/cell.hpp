@@ -6,12 +6,14 @@
 // set_* wins, later ones return false. A value set by this process is kept as it is and serialised only when it leaves
 // the process; one that arrived as bytes is turned into a T at the first look. Thread-safe.
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/futex.hpp"
+#include "runtime/base/object_pool.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/base/small_mutex.hpp"
 #include "runtime/codec.hpp"
@@ -31,7 +33,7 @@ const TypeOps& type_ops() {
       .name = [] { return demangle(typeid(T).name()); },
       .encode = [](const void* value, OutputArchive& archive) { archive(*static_cast<const T*>(value)); },
       .decode = [](const Buffer& bytes, const SharedReferences& references) -> std::shared_ptr<const void> {
-        return std::make_shared<const T>(manta::decode<T>(bytes, references));
+        return make_pooled<const T>(manta::decode<T>(bytes, references));
       },
   };
   return ops;
@@ -110,10 +112,13 @@ class Cell {
   const std::shared_ptr<const ErrorInfo>& error() const noexcept;  ///< null unless failed()
   /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
   std::shared_ptr<const void> value();
+  /// The value where it stays as long as the cell does; null when it may move, or has to be made of bytes.
+  const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
-  /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there.
+  /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there. Before
+  /// the cell is shared.
   void leave_to_store();
   /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
   bool needs_encoding(std::uint64_t inline_limit);
@@ -124,9 +129,12 @@ class Cell {
   void use_ops(const TypeOps& ops) noexcept { ops_.store(&ops, std::memory_order_relaxed); }
 
  private:
-  static constexpr std::uint32_t kPending = 0, kSleepers = 1, kReady = 2, kFailed = 3;
+  // While it is pending, bits: threads sleep on the word; there are waiters. Then how it was settled; kKept: by a value that never moves.
+  static constexpr std::uint32_t kPending = 0, kSleepers = 1, kWaiters = 2, kReady = 4, kFailed = 8, kKept = 16;
   bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
   void publish(std::uint32_t state) noexcept;
+  void call_waiters(bool unused) noexcept;
+  bool announce(std::uint32_t bit) noexcept;
   void log_unseen_failure() const noexcept;
   void fetch();
   /// What most cells never have: there are very many of them.
@@ -146,7 +154,7 @@ class Cell {
   }
 
   std::atomic<std::uint32_t> state_{kPending};
-  SmallMutex mutex_{};  // guards rare_, and once settled the value too: they are caches of one another
+  SmallMutex mutex_{};  // guards rare_, and once settled, but for kKept, the value too: they are caches of one another
   std::atomic<bool> claimed_{false};
   std::atomic<bool> to_fetch_;
   mutable std::atomic<bool> failure_known_{false};  ///< somebody has seen it

@@ -62,8 +62,8 @@ class Client {
   ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options = {}) {
     using Value = std::decay_t<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
-    auto cell = std::make_shared<detail::Cell>(detail::type_ops<Value>());
-    cell->set_value(std::make_shared<const Value>(std::forward<T>(value)));
+    auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
+    cell->set_value(make_pooled<const Value>(std::forward<T>(value)));
     engine_->put(*cell, options, std::string(TypeTag<Value>::value));
     return ObjectRef<Value>(std::move(cell));
   }
@@ -206,11 +206,13 @@ class Client {
   }
   template <class T>
   T take(const ObjectRef<T>& ref, Deadline deadline) {
-    auto value = settled(ref, deadline);
+    await(ref, deadline);
     if constexpr (!std::is_void_v<T>) {
       static_assert(std::is_copy_constructible_v<T>, "manta: get copies; for a move-only type use get_shared.");
-      return *static_cast<const T*>(value.get());
+      if (const void* kept = ref.cell()->kept_value()) return *static_cast<const T*>(kept);
     }
+    const auto value = ref.cell()->value();
+    if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(value.get());
   }
   template <class T>
   static std::vector<detail::Cell*> cells_of(const std::vector<ObjectRef<T>>& refs) {

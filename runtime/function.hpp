@@ -80,7 +80,7 @@ class RecordBase : public TaskRecord {
 
   static std::shared_ptr<TaskRecord> decode(InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs) {
     (void)Registration<Derived>::done;
-    auto record = std::make_shared<Derived>();
+    auto record = make_pooled<Derived>();
     record->function = &Registration<Derived>::entry;
     record->refs = std::move(refs);
     std::apply([&](auto&... slot) { (slot.decode(archive, record->refs), ...); }, record->slots_);
@@ -131,7 +131,7 @@ void settle_with(Cell& out, TaskRecord& record, Call&& call) {
   } else if constexpr (ResultsOf<R>::kMany) {
     ResultsOf<R>::settle(out, *record.more, call());
   } else {
-    out.set_value(std::make_shared<const std::decay_t<R>>(call()));
+    out.set_value(make_pooled<const std::decay_t<R>>(call()));
   }
 }
 
@@ -281,9 +281,9 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
 template <class Record, class... Args>
 std::shared_ptr<TaskRecord> make_record(Args&&... args) {
   (void)Registration<Record>::done;
-  auto record = std::make_shared<Record>();
+  auto record = make_pooled<Record>();
   record->fill(std::forward<Args>(args)...);
-  record->result = std::make_shared<Cell>(type_ops<typename Record::Result>());
+  record->result = make_pooled<Cell>(type_ops<typename Record::Result>());
   Record::Results::prepare(*record);
   return record;
 }

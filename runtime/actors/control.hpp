@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/actors/scheduler.hpp"
+#include "runtime/base/small_mutex.hpp"
 
 namespace manta::detail {
 
@@ -84,7 +85,6 @@ class ControlActor {
 
   struct State {
     void drain() noexcept {  // an exception here is a bug: better an end that is seen than a runtime that hangs
-      std::vector<Event> group;
       while (true) {
         group.clear();
         {
@@ -92,7 +92,8 @@ class ControlActor {
           handling = !events.empty() && !stopped;
           if (!handling) {
             awake = false;
-            if (events.capacity() > kKept) events = std::vector<Event>();  // what a burst needed
+            for (auto* each : {&events, &group})
+              if (each->capacity() > kKept) *each = std::vector<Event>();  // what a burst needed
             if (stopped) rested.notify_all();
             return;
           }
@@ -101,9 +102,10 @@ class ControlActor {
         handler(group);
       }
     }
-    std::mutex mutex;
+    SmallMutex mutex;
     std::vector<Event> events;
-    std::condition_variable rested;
+    std::vector<Event> group;  // of the thread that drains; the two take turns, so a burst allocates once
+    std::condition_variable_any rested;
     bool awake = false;
     bool handling = false;
     bool stopped = false;

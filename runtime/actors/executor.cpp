@@ -76,7 +76,6 @@ void Executor::set_blocked(bool blocked) {
 void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_->id, .blocked = blocked}); }
 
 std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
-  if (work.record) return work.record;
   MANTA_CHECK(work.encoded);
   const auto* function = find_function({work.encoded->module, work.encoded->offset});
   if (!function || !function->decode)
@@ -87,7 +86,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   };
   std::vector<std::shared_ptr<Cell>> refs;
   for (const auto& value : work.encoded->refs) {
-    auto cell = std::make_shared<Cell>(type_ops<Void>());
+    auto cell = make_pooled<Cell>(type_ops<Void>());
     if (value.stored)
       cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size), ReferenceKeeper::of(value));
     else
@@ -96,7 +95,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   }
   InputArchive archive(bytes_of(work.encoded->arguments), ReferenceKeeper::of(work.encoded->arguments));
   auto record = decode_arguments(*function, archive, std::move(refs));
-  record->result = std::make_shared<Cell>(function->result_ops());
+  record->result = make_pooled<Cell>(function->result_ops());
   if (function->make_more) record->more = std::make_unique<std::vector<std::shared_ptr<Cell>>>(function->make_more());
   return record;
 }
@@ -135,6 +134,13 @@ void Executor::add_more_results(TaskRecord& record, ProcessId owner, wire::Outco
   }
 }
 
+/// It may wait for others before it is sent. A ref that came with the arguments and goes home with the value must not be given back first.
+void Executor::keep_references(const TaskRecord& record, wire::Outcome& outcome) {
+  if (const auto* value = std::get_if<wire::Value>(&outcome.result); value && value->references) outcome.keep.push_back(record.result);
+  for (std::size_t i = 0; i < outcome.more.size(); ++i)
+    if (outcome.more[i].references) outcome.keep.push_back((*record.more)[i]);
+}
+
 void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome) {
   if (!began) {
     auto error = current_exception_info();
@@ -148,26 +154,31 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
   outcome.retry = filter && filter->matches && filter->matches();
 }
 
-/// The record whose cells hold the results; null for a coroutine that waits. `began`: what is thrown is the task's own doing.
-std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began) {
+Invocation Executor::invocation_of(const Work& work, const wire::LeaseInfo& lease, const CancelSlot& slot) const {
+  return {.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus, .gpu_ids = lease.gpu_ids,
+          .stopping = &environment_.stopping, .cancelled_id = &slot.cancelled_id(), .of_actor = in_actor_, .streams = streams_};
+}
+
+/// The record whose cells hold the results; null for a coroutine that waits. `record`: keeps one that was made of bytes. `began`: what is
+/// thrown is the task's own doing.
+TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record,
+                          bool& began) {
   if (!work.coroutine) CancelSlot::check();  // one that has begun hears it at its co_await
-  auto engine = environment_.engine.lock();
-  if (!engine) throw RuntimeStopped("the runtime has been shut down");
+  auto& context = draining_->context();
   if (work.coroutine && work.coroutine->interrupted()) running_work_.cancel(work.id, false);
   if (!work.coroutine) {
-    auto record = decoded(work);
-    const auto held = read_arguments(work, *record);
-    Invocation invocation{.id = work.id.value, .name = work.name.get(), .attempt = work.attempt, .num_cpus = lease.cpus,
-                          .gpu_ids = lease.gpu_ids, .stopping = &environment_.stopping, .cancelled_id = &slot.cancelled_id(),
-                          .of_actor = in_actor_, .streams = streams_};
-    began = true;
-    if (!record->asynchronous()) {
-      Context context(std::move(engine), invocation);
+    if (!work.record) record = decoded(work);
+    const auto& its_record = work.record ? work.record : record;
+    const auto held = read_arguments(work, *its_record);
+    if (!its_record->asynchronous()) {
+      auto& invocation = draining_->invocation_ = invocation_of(work, lease, slot);
+      began = true;
       const ExitCheck check([&] { if (invocation.exit) exit_wanted(); });
-      record->run(instance, context, *record->result);
-      return record;
+      its_record->run(instance, context, *its_record->result);
+      return its_record.get();
     }
-    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, std::move(record), std::move(engine), std::move(invocation));
+    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, its_record, draining_->engine_, invocation_of(work, lease, slot));
+    began = true;
     hold(work.coroutine);
     work.coroutine->begin(instance);
   }
@@ -175,27 +186,49 @@ std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire
   bool waits = false;
   const ExitCheck check([&] { if (!waits && work.coroutine->wants_exit()) exit_wanted(); });
   waits = !work.coroutine->advance(slot.cancelled_id(), [this](bool stops) { suspended(stops); });
-  return waits ? nullptr : work.coroutine->record();
+  return waits ? nullptr : work.coroutine->record().get();
 }
 
-std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
-                                               const std::shared_ptr<Executor>& behind) {
+Executor::Draining::Draining(Executor& executor) : executor_(executor) {
+  executor.draining_ = this;
+  executor.since_.store(executor.look_at_clock(), std::memory_order_seq_cst);
+}
+
+Executor::Draining::~Draining() {
+  executor_.since_.store(0, std::memory_order_seq_cst);
+  executor_.draining_ = nullptr;
+}
+
+Context& Executor::Draining::context() {
+  if (context_) return *context_;
+  engine_ = executor_.environment_.engine.lock();
+  if (!engine_) throw RuntimeStopped("the runtime has been shut down");
+  return context_.emplace(engine_, invocation_);
+}
+
+std::int64_t Executor::look_at_clock() noexcept { return last_end_ = now_ns(); }
+
+std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind) {
   wire::Outcome outcome{.id = work.id};
   lease_ = &lease;
   joined_ = 0;
-  const auto start = now_ns();
+  const auto start = last_end_;
   since_.store(start, std::memory_order_release);
-  if (behind) environment_.watchdog->watch(behind);
+  if (behind && !watched_.load(std::memory_order_seq_cst)) environment_.watchdog->watch(self().lock());
   running_name_ = work.name;
   bool began = false;  // else what is thrown is not the task's own doing
   bool waits = false;
   {
+    std::shared_ptr<TaskRecord> made;
     Running running(this);
     RunningWork::Scope scope(running_work_, work.id);
     try {
-      if (auto record = run(work, instance, lease, scope.slot(), began)) {
+      if (auto* record = run(work, instance, lease, scope.slot(), made, began)) {
         outcome.result = value_for(*record->result, owner);
-        if (record->more && owner != environment_.router->self()) add_more_results(*record, owner, outcome);
+        if (!is_local(owner)) {
+          if (record->more) add_more_results(*record, owner, outcome);
+          keep_references(*record, outcome);
+        }
       } else {
         waits = true;
       }
@@ -209,8 +242,7 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
     work.coroutine.reset();
     work.record.reset();
   }
-  since_.store(0, std::memory_order_release);
-  outcome.nanoseconds = now_ns() - start;
+  outcome.nanoseconds = look_at_clock() - start;
   outcome.joined_nanoseconds = joined_;
   if (waits) return std::nullopt;
   return outcome;

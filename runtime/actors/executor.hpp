@@ -48,6 +48,30 @@ struct Work {
   Amount joined_cpus{};  ///< of a joined task (joined_task.hpp): what it asked for
 };
 
+/// What came of work that has ended and is not reported yet.
+class Outcomes {
+ public:
+  /// `local`: the owner is in this process.
+  void add(wire::Outcome outcome, bool local) {
+    if (!local || !std::holds_alternative<wire::Value>(outcome.result)) return outcomes_.push_back(std::move(outcome));
+    constexpr std::size_t kFew = 8;
+    if (ended_.capacity() == 0) ended_.reserve(kFew);
+    ended_.push_back({outcome.id, outcome.nanoseconds, outcome.joined_nanoseconds});
+  }
+  std::size_t size() const { return ended_.size() + outcomes_.size(); }
+  bool empty() const { return size() == 0; }
+  /// Message: wire::TasksDone or wire::ActorDone.
+  template <class Message>
+  void move_to(Message& done) {
+    done.ended.swap(ended_);
+    done.outcomes.swap(outcomes_);
+  }
+
+ private:
+  std::vector<wire::Ended> ended_{};
+  std::vector<wire::Outcome> outcomes_{};
+};
+
 /// Of work that was cancelled before it began.
 inline wire::Outcome cancelled_outcome(TaskId id) {
   return {.id = id, .result = ErrorInfo{.code = ErrorCode::kCancelled, .message = "it was cancelled before it began"}};
@@ -56,7 +80,7 @@ inline wire::Outcome cancelled_outcome(TaskId id) {
 class Executor {
  public:
   static constexpr std::size_t kMaxOutcomes = 64;
-  static constexpr std::chrono::microseconds kReportTime{200};
+  static constexpr std::int64_t kReportTime = 200'000;  ///< nanoseconds
   static constexpr std::chrono::milliseconds kLongTime{2};
 
   explicit Executor(HostEnvironment& environment) : environment_(environment) {}
@@ -80,18 +104,37 @@ class Executor {
   void joined(std::int64_t nanoseconds) { joined_ += nanoseconds; }
   /// The work in hand, for messages; on its own thread.
   std::string running_name() const { return running_name_ ? *running_name_ : std::string(); }
-  /// Since when the running work runs; 0: none.
-  std::int64_t running_since() const noexcept { return since_.load(std::memory_order_acquire); }
+  /// Since when the running work runs, or between two pieces the last one did; 0: its thread has nothing to do.
+  std::int64_t running_since() const noexcept { return since_.load(std::memory_order_seq_cst); }
 
  protected:
   friend class Watchdog;
   /// The lease's CPUs go to others, or are wanted again. Called only for a lease that has CPUs.
   virtual void lend(bool blocked);
+  /// While it lives its thread runs work, one piece after another: what each needs is made once. There must be one around execute().
+  class Draining {
+   public:
+    explicit Draining(Executor& executor);
+    ~Draining();
+    Draining(const Draining&) = delete;
+
+   private:
+    friend class Executor;
+    Context& context();  // throws RuntimeStopped
+    Executor& executor_;
+    std::shared_ptr<Engine> engine_{};
+    Invocation invocation_{};  // of the running work, unless that is a coroutine
+    std::optional<Context> context_{};
+  };
   /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
   /// the outcome. A coroutine that waits has none yet: resume_later brings it back.
   /// `behind`: others wait for it, so it is watched.
-  std::optional<wire::Outcome> execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease,
-                                       const std::shared_ptr<Executor>& behind);
+  std::optional<wire::Outcome> execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind);
+  bool is_local(ProcessId owner) const { return owner == environment_.router->self(); }
+  /// The time when the last work ended.
+  std::int64_t last_end() const noexcept { return last_end_; }
+  /// Something else was done since: the next work's time begins now.
+  std::int64_t look_at_clock() noexcept;
 
   virtual std::weak_ptr<Executor> self() = 0;
   /// A coroutine begins, and is to be kept until it has ended.
@@ -111,8 +154,10 @@ class Executor {
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);
   void add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
+  static void keep_references(const TaskRecord& record, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
-  std::shared_ptr<TaskRecord> run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began);
+  TaskRecord* run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record, bool& began);
+  Invocation invocation_of(const Work& work, const wire::LeaseInfo& lease, const CancelSlot& slot) const;
   using HeldValues = std::vector<std::shared_ptr<const void>>;
   /// Reads the stored arguments of work that came over the wire, for the call; throws LostArgument.
   static HeldValues read_arguments(const Work& work, const TaskRecord& record);
@@ -121,6 +166,8 @@ class Executor {
   std::shared_ptr<const std::string> running_name_{};
   const wire::LeaseInfo* lease_ = nullptr;  ///< of the running work
   std::int64_t joined_ = 0;                 ///< nanoseconds of it
+  std::int64_t last_end_ = 0;
+  Draining* draining_ = nullptr;
 };
 
 }  // namespace manta::detail

@@ -16,7 +16,7 @@ void HostedActor::wake_if(bool needed) {
 
 void HostedActor::call(std::vector<Work> calls) {
   std::unique_lock lock(mutex_);
-  for (auto& call : calls) queue_.push_back(std::move(call));
+  queue_.append(std::move(calls));
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
   wake_if(needed);
@@ -37,10 +37,10 @@ void HostedActor::report() {
   ProcessId to;
   {
     std::lock_guard lock(mutex_);
-    done.outcomes.swap(outcomes_);
+    outcomes_.move_to(done);
     to = outcomes_to_;
   }
-  if (!done.outcomes.empty()) environment_.router->send(to, std::move(done));
+  if (!done.outcomes.empty() || !done.ended.empty()) environment_.router->send(to, std::move(done));
 }
 
 void HostedActor::relieve() { report(); }
@@ -101,7 +101,7 @@ void HostedActor::end_streams(bool last) {
 void HostedActor::construct() {
   Work work = std::move(*constructor_);
   constructor_.reset();
-  auto outcome = *execute(work, &object_, owner_, lease_info_, nullptr);
+  auto outcome = *execute(work, &object_, owner_, lease_info_, false);
   in_actor_ = true;
   streams_ = &open_streams_;
   constructed_ = std::holds_alternative<wire::Value>(outcome.result);
@@ -174,21 +174,28 @@ void HostedActor::run(Work& work, bool behind) {
   lend_cpus(false);
   const auto caller = work.caller;
   if (behind && caller != outcomes_to_) report(), behind = false;
-  auto outcome = execute(work, object_.get(), caller, lease_info_, behind ? shared_from_this() : nullptr);
+  auto outcome = execute(work, object_.get(), caller, lease_info_, behind);
   std::unique_lock lock(mutex_);
   outcomes_to_ = caller;
-  if (outcome) outcomes_.push_back(std::move(*outcome));  // of a killed actor too: whoever gets it lets go of what it holds
+  if (outcome) outcomes_.add(std::move(*outcome), is_local(caller));  // of a killed actor too: whoever gets it lets go of what it holds
   const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
   lock.unlock();
-  if (!full && SteadyClock::now() - reported_ <= kReportTime) return;
+  if (!full && last_end() - reported_ <= kReportTime) return;
   report();
-  reported_ = SteadyClock::now();
+  reported_ = look_at_clock();
 }
 
 void HostedActor::drain() {
   lend_cpus(false);
   ++host_.busy_;
-  reported_ = SteadyClock::now();
+  run_all();
+  --host_.busy_;
+}
+
+void HostedActor::run_all() {
+  const Draining draining(*this);
+  reported_ = last_end();
+  Work work;
   while (true) {
     std::unique_lock lock(mutex_);
     if (constructor_ && !killed_) {
@@ -197,10 +204,11 @@ void HostedActor::drain() {
     } else if (gone_ && gone_->fresh) {
       lock.unlock();
       end_streams(false);
-    } else if (Work work; take(work)) {
+    } else if (take(work)) {
       const bool behind = !outcomes_.empty();
       lock.unlock();
       run(work, behind);
+      work.encoded.reset();  // gives back what it refers to: not with the lock held
     } else if (destroying_) {
       lock.unlock();
       end();
@@ -219,7 +227,6 @@ void HostedActor::drain() {
       report();
     }
   }
-  --host_.busy_;
 }
 
 }  // namespace manta::detail

@@ -39,6 +39,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   void exit_wanted() override;
   bool take(Work& work);
   void run(Work& work, bool behind);
+  void run_all();
   void wake_if(bool needed);
   void drain() override;
   std::shared_ptr<PoolJob> shared_job() override { return shared_from_this(); }
@@ -60,7 +61,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   SmallMutex mutex_;
   Fifo<Work> queue_;                      // guarded by mutex_, like what follows
   std::unique_ptr<Work> constructor_;     // null once it has begun
-  std::vector<wire::Outcome> outcomes_;   // all of calls from outcomes_to_
+  Outcomes outcomes_;                     // all of calls from outcomes_to_
   ProcessId outcomes_to_ = 0;
   bool awake_ = false;
   bool destroying_ = false;
@@ -68,7 +69,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   bool exiting_ = false;                  // by ctx.exit_actor()
   std::unique_ptr<Coroutines> coroutines_;  // null: none has begun
   std::unique_ptr<GoneCallers> gone_;       // null: none
-  SteadyClock::time_point reported_{};    // the draining thread only
+  std::int64_t reported_ = 0;             // when; the draining thread only
 };
 
 }  // namespace manta::detail

@@ -3,6 +3,7 @@
 // pages: adding, finding and erasing one takes a page's look-up, and memory is allocated once for kPage of them. Used
 // like std::unordered_map; an erase ends iterators. One thread.
 #include <array>
+#include <iterator>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -18,6 +19,7 @@ class IdTable {
     std::size_t used = 0;
   };
   using Pages = std::unordered_map<std::uint64_t, Page>;
+  using NumberedPage = typename Pages::value_type;
 
  public:
   /// What an iterator points to.
@@ -35,45 +37,54 @@ class IdTable {
 
    private:
     friend class IdTable;
-    iterator(typename Pages::iterator page, typename Pages::iterator end, std::size_t slot) : page_(page), end_(end), slot_(slot) {}
+    iterator(Pages* pages, NumberedPage* page, std::size_t slot) : pages_(pages), page_(page), slot_(slot) {}
     void skip() {
-      for (; page_ != end_; ++page_, slot_ = 0)
+      while (page_) {
         for (; slot_ < kPage; ++slot_)
           if (slot()) return;
+        const auto next = std::next(pages_->find(page_->first));
+        page_ = next == pages_->end() ? nullptr : &*next;
+        slot_ = 0;
+      }
     }
     Slot& slot() const { return page_->second.slots[slot_]; }
-    typename Pages::iterator page_;
-    typename Pages::iterator end_;
+    Pages* pages_;
+    NumberedPage* page_;  // null: the end
     std::size_t slot_;
   };
 
   iterator begin() {
-    iterator first(pages_.begin(), pages_.end(), 0);
+    iterator first(&pages_, pages_.empty() ? nullptr : &*pages_.begin(), 0);
     first.skip();
     return first;
   }
-  iterator end() { return {pages_.end(), pages_.end(), 0}; }
+  iterator end() { return {&pages_, nullptr, 0}; }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   iterator find(Key key) {
-    const auto page = pages_.find(key.value / kPage);
-    if (page == pages_.end() || !page->second.slots[key.value % kPage]) return end();
-    return {page, pages_.end(), key.value % kPage};
+    auto* page = page_of(key);
+    if (!page || !page->second.slots[key.value % kPage]) return end();
+    return {&pages_, page, key.value % kPage};
   }
   bool contains(Key key) { return find(key) != end(); }
   /// Requires a value. One that is there stays.
   void emplace(Key key, std::shared_ptr<T> value) {
-    auto& page = pages_[key.value / kPage];
+    auto* found = page_of(key);
+    if (!found) found = last_ = &*pages_.try_emplace(key.value / kPage).first;
+    auto& page = found->second;
     auto& slot = page.slots[key.value % kPage];
     if (slot) return;
     slot = std::move(value);
     ++page.used;
     ++size_;
   }
+  /// The value may have been moved out.
   void erase(iterator it) {
     it.slot().reset();
     --size_;
-    if (--it.page_->second.used == 0) pages_.erase(it.page_);
+    if (--it.page_->second.used > 0) return;
+    if (last_ == it.page_) last_ = nullptr;
+    pages_.erase(it.page_->first);
   }
   std::size_t erase(Key key) {
     const auto it = find(key);
@@ -83,7 +94,15 @@ class IdTable {
   }
 
  private:
+  NumberedPage* page_of(Key key) {
+    const auto number = key.value / kPage;
+    if (last_ && last_->first == number) return last_;
+    const auto page = pages_.find(number);
+    if (page != pages_.end()) last_ = &*page;
+    return page == pages_.end() ? nullptr : last_;
+  }
   Pages pages_{};
+  NumberedPage* last_ = nullptr;  // looked at last; the next one wanted is mostly it
   std::size_t size_ = 0;
 };
 

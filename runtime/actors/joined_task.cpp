@@ -49,7 +49,8 @@ bool JoinedTask::granted() {
 }
 
 wire::Outcome JoinedTask::run() {
-  return *execute(work_, nullptr, environment_.router->self(), {.cpus = work_.joined_cpus}, nullptr);
+  const Draining draining(*this);
+  return *execute(work_, nullptr, environment_.router->self(), {.cpus = work_.joined_cpus}, false);
 }
 
 }  // namespace manta::detail

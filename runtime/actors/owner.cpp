@@ -185,7 +185,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
   static const TaskOptions kDefaultValues;
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
-  auto task = std::make_shared<OwnedTask>();
+  auto task = make_pooled<OwnedTask>();
   task->options = options ? std::move(options) : kDefaults;
   task->record = std::move(record);
   const bool own_process = task->options->isolation == Isolation::kOwnProcess;
@@ -210,13 +210,18 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
   task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + (task->encoded ? task->encoded->arguments.bytes.size() : 0), UINT32_MAX));
   queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
-  actor_->tell_with_next(Submitted{task}, [this, &task] {
-    return !task->nested && saturated_.load(std::memory_order_relaxed) == task->options.get();
+  const auto its_options = task->options;
+  const auto id = task->id;
+  auto watched = pending.empty() ? nullptr : task;
+  std::weak_ptr<const OwnedWork> limited;
+  if (its_options->deadline > std::chrono::nanoseconds(0)) limited = task;
+  actor_->tell_with_next(Submitted{std::move(task)}, [this, nested, &its_options] {
+    return !nested && saturated_.load(std::memory_order_relaxed) == its_options.get();
   });
-  if (task->options->deadline > std::chrono::nanoseconds(0))
-    if (const auto deadline = deadline_in(task->options->deadline))
-      timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); }, until_done(task));
-  watch_arguments(task, pending);
+  if (its_options->deadline > std::chrono::nanoseconds(0))
+    if (const auto deadline = deadline_in(its_options->deadline))
+      timer_.at(*deadline, [this, id] { actor_->tell(DeadlinePassed{id}); }, until_done(std::move(limited)));
+  if (watched) watch_arguments(watched, pending);
 }
 
 std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
@@ -253,7 +258,7 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
 }
 
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
-  auto call = std::make_shared<OwnedCall>();
+  auto call = make_pooled<OwnedCall>();
   call->record = std::move(record);
   call->portable = portable;
   call->options = std::move(options);
@@ -267,9 +272,16 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   const auto pending = pending_arguments(*call);
   call->unresolved = static_cast<std::uint32_t>(pending.size());
   unfinished_.fetch_add(1, std::memory_order_acq_rel);
-  // One of many in a row: they go to the actor in groups while this thread makes more.
-  calls_waiting_.load(std::memory_order_relaxed) < kManyCalls ? actor_->tell(Called{call}) : actor_->tell_in_background(Called{call});
-  watch_arguments(call, pending);
+  const bool usual = !call->options && !call->interleaves && pending.empty();
+  auto watched = pending.empty() ? nullptr : call;
+  // One of many in a row: they go to the actor in groups while this thread makes more, by the actor's thread when that is busy.
+  if (calls_waiting_.load(std::memory_order_relaxed) < kManyCalls)
+    actor_->tell(Called{std::move(call)});
+  else if (usual && busy_actor_.load(std::memory_order_relaxed) == actor.value)
+    actor_->tell_with_next(Called{std::move(call)}, [this, actor] { return busy_actor_.load(std::memory_order_relaxed) == actor.value; });
+  else
+    actor_->tell_in_background(Called{std::move(call)});
+  if (watched) watch_arguments(watched, pending);
 }
 
 std::uint32_t Owner::shape_index(const OwnedTask& task) {
@@ -280,9 +292,20 @@ std::uint32_t Owner::shape_index(const OwnedTask& task) {
   return last_shape_;
 }
 
+/// A serial actor of this process with enough calls in hand, none of which lets the next one begin before it has ended: a further
+/// call can only begin when one of them ends, which is told.
+bool Owner::keeps_its_thread_busy(ActorId actor) const {
+  if (!actor_table_.has_calls_in_a_row(actor, kManyCalls)) return false;
+  const auto it = actors_.find(actor);
+  const auto lease = leases_.find(actor_table_.lease_of(actor));
+  if (it == actors_.end() || it->second->borrow || lease == leases_.end() || lease->second.worker != router_.self()) return false;
+  return it->second->options->max_concurrency <= 1 && it->second->options->concurrency_groups.empty();
+}
+
 void Owner::tell_submitters() {
   saturated_.store(last_options_ && task_table_.saturated(last_shape_) ? last_options_.get() : nullptr, std::memory_order_relaxed);
   calls_waiting_.store(calls_.size(), std::memory_order_relaxed);
+  busy_actor_.store(last_called_ && keeps_its_thread_busy(last_called_) ? last_called_.value : 0, std::memory_order_relaxed);
 }
 
 void Owner::drop_result(const wire::Outcome& outcome) {
@@ -293,7 +316,14 @@ void Owner::drop_result(const wire::Outcome& outcome) {
 
 void Owner::dropped(ActorId actor) { actor_->tell(Dropped{actor}); }
 void Owner::kill(ActorId actor) { actor_->tell(Killed{actor}); }
-void Owner::deliver(wire::Message message) { actor_->tell(std::move(message)); }
+void Owner::deliver(wire::Message message) {
+  if (auto* tasks = std::get_if<wire::TasksDone>(&message))
+    actor_->tell(std::move(*tasks));
+  else if (auto* calls = std::get_if<wire::ActorDone>(&message))
+    actor_->tell(std::move(*calls));
+  else
+    actor_->tell(std::make_unique<wire::Message>(std::move(message)));
+}
 
 void Owner::stop() {
   stopped_ = true;

@@ -89,14 +89,15 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Overdue { TaskId id; LeaseId lease; };  ///< still runs a while after it was asked to stop
   struct Borrowed { std::shared_ptr<OwnedConstructor> actor; };
   struct Requested { ProcessId from; wire::ActorRequest request; };
-  struct Placed { ProcessId from; wire::ActorPlace place; };
+  struct Placed { ProcessId from; std::unique_ptr<wire::ActorPlace> place; };
   struct Gone { ProcessId process; };
   struct KillDue { ActorId actor; LeaseId lease; };
   struct JoinAsked { TaskId task; JoinQuestion question; };
   struct Asked { TaskId work; std::shared_ptr<ReportQuestion> question; };
+  using Delivered = std::unique_ptr<wire::Message>;  ///< large; what comes often is an event of its own
   struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
-                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::Message>;
+                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::TasksDone, wire::ActorDone, Delivered>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -149,11 +150,15 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_orphan(ActorId actor);
   void leave_borrowed_to_owner(core::ActorEffects& effects);
   void release_name(OwnedConstructor& actor);
-  void on(wire::Message& message);
+  void on(wire::TasksDone& done);
+  void on(wire::ActorDone& done);
+  void on(Delivered& delivered);
   void on_granted(const wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
   void on_lost(const wire::LeaseLost& lost);
   void end_group(GroupId group, const ErrorInfo& error);
+  void on_task_ended(const wire::Ended& ended);
+  void on_call_ended(const wire::Ended& ended);
   void on_task_outcome(wire::Outcome& outcome);
   void on_call_outcome(wire::Outcome& outcome);
   void drop_result(const wire::Outcome& outcome);
@@ -188,9 +193,14 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::shared_ptr<StoredObject> stored_result(OwnedWork& work, const wire::Value& value);
   void fail_call(OwnedCall& call, core::CallFailure why);
   void forget_task(OwnedTask& task);
+  void forget_unwanted(OwnedTask& task);
+  void end_call(OwnedCall& call);
+  void release(OwnedTask& task);
+  void count_ends();
   core::TaskShape shape_of(const OwnedTask& task) const;
   std::uint32_t shape_index(const OwnedTask& task);
   void tell_submitters();  ///< whether what they submit next may wait
+  bool keeps_its_thread_busy(ActorId actor) const;
   std::string describe(const OwnedConstructor& actor) const;
 
   IdSource& ids_;
@@ -212,14 +222,20 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<LeaseId, HeldLease> leases_{};
   std::unordered_map<LeaseId, std::shared_ptr<const ErrorInfo>> lost_{};
   std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
+  const FunctionEntry* last_function_ = nullptr;  ///< of the task submitted last, and its estimate: mostly the next one's
+  core::DurationEstimate* last_estimate_ = nullptr;
+  std::size_t ends_ = 0;          ///< of what has ended in this group of events, not taken off unfinished_ yet
+  std::uint64_t freed_bytes_ = 0;  ///< likewise of queued_bytes_
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
   std::unordered_map<TaskId, std::shared_ptr<JoinedTask>> joined_{};  ///< tasks that whoever waits for them runs
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
   static constexpr std::size_t kManyCalls = 32;
+  ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's
   std::uint32_t last_shape_ = 0;
   // For the submitting threads.
   std::atomic<const TaskOptions*> saturated_{nullptr};  ///< last_options_ while one more such task would change nothing
+  std::atomic<std::uint64_t> busy_actor_{0};  ///< last_called_ while one more usual call to it would change nothing
   std::atomic<std::size_t> calls_waiting_{0};
   std::atomic<bool> defaults_fit_{false};
   std::mutex actor_options_mutex_;

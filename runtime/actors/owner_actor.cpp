@@ -61,9 +61,13 @@ core::TaskShape Owner::shape_of(const OwnedTask& task) const {
 
 void Owner::on(Submitted& event) {
   auto& task = *event.task;
-  task.estimate = &estimates_[task.record->function];
+  if (task.record->function != last_function_) {
+    last_function_ = task.record->function;
+    last_estimate_ = &estimates_[last_function_];
+  }
+  task.estimate = last_estimate_;
   task.shape = shape_index(task);
-  tasks_.emplace(task.id, event.task);
+  tasks_.emplace(task.id, std::move(event.task));
   if (task.parent) note_parent(task);
   if (stopped_) {
     task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
@@ -83,11 +87,13 @@ void Owner::on(Spawned& event) {
 }
 
 void Owner::on(Called& event) {
-  calls_.emplace(event.call->id, event.call);
-  if (event.call->options && event.call->options->deadline > std::chrono::nanoseconds(0))
-    if (const auto deadline = deadline_in(event.call->options->deadline))
-      timer_.at(*deadline, [this, id = event.call->id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
-  actor_table_.call(*event.call, actor_effects_);
+  auto& call = *event.call;
+  last_called_ = call.actor;
+  if (call.options && call.options->deadline > std::chrono::nanoseconds(0))
+    if (const auto deadline = deadline_in(call.options->deadline))
+      timer_.at(*deadline, [this, id = call.id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
+  calls_.emplace(call.id, std::move(event.call));
+  actor_table_.call(call, actor_effects_);
 }
 
 void Owner::on(ArgumentSettled& event) {
@@ -168,13 +174,20 @@ void Owner::on(Stop& event) {
   }
 }
 
-void Owner::on(wire::Message& message) {
-  if (auto* done = std::get_if<wire::TasksDone>(&message)) {
-    for (auto& outcome : done->outcomes) on_task_outcome(outcome);
-    if (done->held_up) task_table_.held_up(done->lease);
-  } else if (auto* calls = std::get_if<wire::ActorDone>(&message)) {
-    for (auto& outcome : calls->outcomes) on_call_outcome(outcome);
-  } else if (auto* granted = std::get_if<wire::LeaseGranted>(&message)) {
+void Owner::on(wire::TasksDone& done) {
+  for (const auto& ended : done.ended) on_task_ended(ended);
+  for (auto& outcome : done.outcomes) on_task_outcome(outcome);
+  if (done.held_up) task_table_.held_up(done.lease);
+}
+
+void Owner::on(wire::ActorDone& done) {
+  for (const auto& ended : done.ended) on_call_ended(ended);
+  for (auto& outcome : done.outcomes) on_call_outcome(outcome);
+}
+
+void Owner::on(Delivered& delivered) {
+  auto& message = *delivered;
+  if (auto* granted = std::get_if<wire::LeaseGranted>(&message)) {
     on_granted(*granted);
   } else if (auto* refused = std::get_if<wire::LeaseRefused>(&message)) {
     on_refused(*refused);
@@ -243,59 +256,6 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   actor_table_.lease_lost(lost.lease, actor_effects_);
 }
 
-void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
-  auto& cell = *work.record->result;
-  if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
-    cell.set_error(share(std::move(*error)));
-  } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
-    auto set = [this, &cell, &work](Cell& target, wire::Value& from) {
-      if (from.stored)
-        target.set_stored(&target == &cell ? stored_result(work, from) : store_.owned(from.stored, from.stored_size), ReferenceKeeper::of(from));
-      else
-        target.set_bytes(std::move(from.bytes), ReferenceKeeper::of(from));  // of no effect where this process ran it: the value is there already
-    };
-    if (work.record->more)
-      for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i]);
-    set(cell, *value);
-  }
-}
-
-void Owner::on_task_outcome(wire::Outcome& outcome) {
-  auto it = tasks_.find(outcome.id);
-  if (it == tasks_.end()) return drop_result(outcome);
-  auto task = it->second;
-  if (task->state == core::TaskState::kJoined) joined_.erase(task->id);
-  if (task->unwanted) {
-    drop_result(outcome);
-    task_table_.withdraw(*task);
-    forget_task(*task);
-    settled_.push_back(std::move(task));
-    return;
-  }
-  if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
-  if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
-  if (outcome.lost && recover(task, outcome)) return;
-  settle(*task, outcome);
-  task_table_.finished(*task, outcome.nanoseconds, task_effects_, outcome.joined_nanoseconds);
-  forget_task(*task);
-  settled_.push_back(std::move(task));
-}
-
-void Owner::on_call_outcome(wire::Outcome& outcome) {
-  auto it = calls_.find(outcome.id);
-  if (it == calls_.end()) return drop_result(outcome);
-  auto call = it->second;
-  if (outcome.retry && retry(*call)) return;
-  if (outcome.lost && recover(call, outcome)) return;
-  calls_.erase(it);
-  settle(*call, outcome);
-  call->record->release_arguments();
-  call->encoded.reset();
-  actor_table_.finished(*call, actor_effects_);
-  --unfinished_;
-  settled_.push_back(std::move(call));
-}
-
 void Owner::on_created(wire::ActorCreated& created) {
   auto it = actors_.find(created.actor);
   if (it == actors_.end()) return;
@@ -314,18 +274,6 @@ void Owner::on_exited(ActorId actor) {
   if (auto it = actors_.find(actor); it != actors_.end() && !it->second->last_error)
     it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it ended itself by exit_actor()"});
   actor_table_.exited(actor, actor_effects_);
-}
-
-void Owner::forget_task(OwnedTask& task) {
-  task.record->release_arguments();
-  const auto before = queued_bytes_.fetch_sub(task.charged_bytes, std::memory_order_relaxed);
-  if (options_.max_queued_bytes && before >= options_.max_queued_bytes && before - task.charged_bytes < options_.max_queued_bytes) {
-    room_word_.fetch_add(1, std::memory_order_release);
-    futex_wake_all(room_word_);
-  }
-  task.charged_bytes = 0;
-  task.encoded.reset();
-  if (tasks_.erase(task.id)) --unfinished_;
 }
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
@@ -431,6 +379,7 @@ void Owner::perform() {
   perform_tasks();
   perform_actors();
   settled_.clear();
+  count_ends();
   tell_submitters();
 }
 

@@ -26,7 +26,7 @@ void Owner::kill_elsewhere(ActorId actor) {
 
 void Owner::deliver(ProcessId from, wire::ActorRequest request) { actor_->tell(Requested{from, request}); }
 
-void Owner::deliver(ProcessId from, wire::ActorPlace place) { actor_->tell(Placed{from, std::move(place)}); }
+void Owner::deliver(ProcessId from, wire::ActorPlace place) { actor_->tell(Placed{from, std::make_unique<wire::ActorPlace>(std::move(place))}); }
 
 void Owner::process_gone(ProcessId process) { actor_->tell(Gone{process}); }
 
@@ -96,7 +96,7 @@ void Owner::tell_followers(const std::vector<ActorId>& moved) {
 }
 
 void Owner::on(Placed& event) {
-  const auto& place = event.place;
+  const auto& place = *event.place;
   if (maker_of(place.actor.value) != event.from) return;
   perform();  // what was decided before still goes to the old place; afterwards nothing may
   const auto it = actors_.find(place.actor);

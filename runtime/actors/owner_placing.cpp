@@ -64,7 +64,7 @@ void Owner::perform_actors() {
 
 void Owner::end_process_of(ActorId actor, LeaseId lease) {
   router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease, .kill = true});
-  actor_->tell(wire::Message(wire::ActorDestroyed{.actor = actor}));
+  deliver(wire::ActorDestroyed{.actor = actor});
 }
 
 void Owner::on(KillDue& event) {

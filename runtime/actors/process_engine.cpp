@@ -319,8 +319,11 @@ bool ProcessEngine::run_awaited(Executor& waiter, Cell& cell) {
     owner_->join(TaskId{cell.producer()}, joined);
     if (!joined->granted()) break;
     wire::TasksDone done{.lease = waiter.held().id};
-    done.outcomes.push_back(joined->run());
-    waiter.joined(done.outcomes.front().nanoseconds);
+    auto outcome = joined->run();
+    waiter.joined(outcome.nanoseconds);
+    Outcomes outcomes;
+    outcomes.add(std::move(outcome), true);
+    outcomes.move_to(done);
     owner_->deliver(std::move(done));  // an error is in the cell after that, or the task is ready once more
     CancelSlot::check();
   }

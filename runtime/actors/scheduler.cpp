@@ -29,7 +29,7 @@ thread_local ElasticScheduler* t_pool = nullptr;  // set on the pool's threads
 thread_local bool t_inline_next = false;
 thread_local bool t_inline_running = false;
 thread_local caf::resumable** t_kept = nullptr;
-thread_local std::deque<caf::resumable*>* t_inline_waiting = nullptr;
+thread_local std::vector<caf::resumable*>* t_inline_waiting = nullptr;
 
 }  // namespace
 
@@ -91,17 +91,15 @@ void ElasticScheduler::run_inline(caf::resumable* job) {
     t_inline_waiting->push_back(job);
     return;
   }
-  std::deque<caf::resumable*> waiting{job};
+  std::vector<caf::resumable*> waiting;  // takes no memory unless there is more than one
   t_inline_waiting = &waiting;
   t_inline_running = true;
   Unit unit(*this);
-  while (!waiting.empty()) {
-    auto* next = waiting.front();
-    waiting.pop_front();
-    if (next->resume(&unit, kThroughput) == caf::resumable::resume_later)
-      waiting.push_back(next);
+  for (std::size_t next = 0; job; job = next < waiting.size() ? waiting[next++] : nullptr) {
+    if (job->resume(&unit, kThroughput) == caf::resumable::resume_later)
+      waiting.push_back(job);
     else
-      caf::intrusive_ptr_release(next);
+      caf::intrusive_ptr_release(job);
   }
   t_inline_running = false;
   t_inline_waiting = nullptr;

@@ -13,7 +13,7 @@ void TaskWorker::bind(ProcessId owner, const wire::LeaseInfo& lease) {
 
 TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
   std::lock_guard lock(mutex_);
-  for (auto& task : tasks) queue_.push_back(std::move(task));
+  queue_.append(std::move(tasks));
   if (held_up_) return Append::kHeldUp;
   return std::exchange(awake_, true) ? Append::kQueued : Append::kWake;
 }
@@ -27,30 +27,42 @@ bool TaskWorker::take_back(TaskId task) {
 }
 
 TaskId TaskWorker::abandon() {
-  std::deque<Work> dropped;  // user types: destroyed without the lock
+  Fifo<Work> dropped;  // user types: destroyed without the lock
   TaskId current;
   {
     std::lock_guard lock(mutex_);
-    dropped.swap(queue_);
+    dropped = std::exchange(queue_, {});
     current = current_;
   }
   if (current) cancel(current, true);
   return current;
 }
 
-bool TaskWorker::next(Work& work, bool& behind) {
-  std::lock_guard lock(mutex_);
+TaskWorker::Next TaskWorker::next(Work& work) {
   if (due_) {
     work = std::exchange(due_, nullptr)->work();
-    return true;
+    return Next::kWork;
   }
-  if (queue_.empty() || coroutine_) return false;
-  work = std::move(queue_.front());
-  queue_.pop_front();
+  if (queue_.empty() || coroutine_) return Next::kNothing;
+  work = queue_.pop_front();
   running_ = true;
   current_ = work.id;
-  behind = !queue_.empty() || !outcomes_.empty();
-  return true;
+  return queue_.empty() && outcomes_.empty() ? Next::kWork : Next::kWorkBehind;
+}
+
+/// Reports when it is time.
+TaskWorker::Next TaskWorker::end_and_next(Work& work, wire::Outcome outcome) {
+  const bool local = is_local(owner_);
+  std::unique_lock lock(mutex_);
+  outcomes_.add(std::move(outcome), local);
+  running_ = held_up_ = false;
+  current_ = {};
+  if (outcomes_.size() < kMaxOutcomes && !queue_.empty() && last_end() - reported_ <= kReportTime) return next(work);
+  lock.unlock();
+  report(false);
+  reported_ = look_at_clock();
+  lock.lock();
+  return next(work);
 }
 
 void TaskWorker::report(bool held_up) {
@@ -60,14 +72,14 @@ void TaskWorker::report(bool held_up) {
     std::lock_guard lock(mutex_);
     done.lease = lease_info_.id;
     owner = owner_;
-    done.outcomes.swap(outcomes_);
+    outcomes_.move_to(done);
     const bool told = held_up_;
     held_up_ = held_up && running_;
     done.held_up = held_up_ && !told;
     if (held_up_)
       for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
   }
-  if (!done.outcomes.empty() || done.held_up) environment_.router->send(owner, std::move(done));
+  if (!done.outcomes.empty() || !done.ended.empty() || done.held_up) environment_.router->send(owner, std::move(done));
 }
 
 void TaskWorker::relieve() { report(true); }
@@ -79,7 +91,7 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
     if (queued != queue_.end()) {
       queue_.erase(queued);
-      outcomes_.push_back(cancelled_outcome(id));
+      outcomes_.add(cancelled_outcome(id), is_local(owner_));
       return;  // reported behind what runs
     }
     if (coroutine_ && coroutine_->id() == id) waiting = coroutine_;
@@ -110,24 +122,23 @@ void TaskWorker::release(const std::shared_ptr<RunningCoroutine>&) {
 void TaskWorker::drain() {
   auto self = shared_from_this();
   ++host_.busy_;
-  reported_ = SteadyClock::now();
+  run_all();
+  --host_.busy_;
+}
+
+void TaskWorker::run_all() {
+  const Draining draining(*this);
+  reported_ = last_end();
   Work work;
+  auto locked_next = [&] {
+    std::lock_guard lock(mutex_);
+    return next(work);
+  };
   while (true) {
-    bool behind = false;
-    if (next(work, behind)) {
-      auto outcome = execute(work, nullptr, owner_, lease_info_, behind ? self : nullptr);
-      if (!outcome) continue;  // a coroutine that waits
-      std::unique_lock lock(mutex_);
-      outcomes_.push_back(std::move(*outcome));
-      running_ = held_up_ = false;
-      current_ = {};
-      const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
-      lock.unlock();
-      if (full || SteadyClock::now() - reported_ > kReportTime) {
-        report(false);
-        reported_ = SteadyClock::now();
-      }
-      continue;
+    for (auto found = locked_next(); found != Next::kNothing;) {
+      auto outcome = execute(work, nullptr, owner_, lease_info_, found == Next::kWorkBehind);
+      work.encoded.reset();  // gives back what it refers to: not with the lock held
+      found = outcome ? end_and_next(work, std::move(*outcome)) : locked_next();  // none: a coroutine that waits
     }
     report(true);  // held up when a coroutine waits
     std::lock_guard host_lock(host_.mutex_);
@@ -140,10 +151,9 @@ void TaskWorker::drain() {
     if (!queue_.empty() || !outcomes_.empty()) continue;
     awake_ = false;
     host_.workers_.erase(lease_info_.id);
-    host_.free_workers_.push_back(std::move(self));
+    host_.free_workers_.push_back(shared_from_this());
     break;
   }
-  --host_.busy_;
 }
 
 }  // namespace manta::detail

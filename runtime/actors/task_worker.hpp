@@ -3,6 +3,7 @@
 // the host's free list. See Executor for how it reports.
 #include "runtime/actors/pool_job.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "runtime/base/fifo.hpp"
 
 namespace manta::detail {
 
@@ -31,23 +32,26 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override;
   void suspended(bool waits) override { set_blocked(waits); }
   void drain() override;
+  void run_all();
   std::shared_ptr<PoolJob> shared_job() override { return shared_from_this(); }
-  bool next(Work& work, bool& behind);  // `behind`: something waits for its end
+  enum class Next : std::uint8_t { kNothing, kWork, kWorkBehind };  // kWorkBehind: something waits for its end
+  Next next(Work& work);                // with mutex_ held
+  Next end_and_next(Work& work, wire::Outcome outcome);
   void report(bool held_up);
 
   WorkerHost& host_;
   ProcessId owner_ = 0;
   wire::LeaseInfo lease_info_{};
-  std::mutex mutex_;
-  std::deque<Work> queue_;                // guarded by mutex_
-  std::vector<wire::Outcome> outcomes_;   // guarded by mutex_
+  SmallMutex mutex_;
+  Fifo<Work> queue_;                      // guarded by mutex_
+  Outcomes outcomes_;                     // guarded by mutex_
   bool awake_ = false;                    // guarded by mutex_
   bool running_ = false;                  // guarded by mutex_
   TaskId current_{};                      // guarded by mutex_: the task that runs, or is about to
   bool held_up_ = false;                  // guarded by mutex_: the running task waits or takes long
   std::shared_ptr<RunningCoroutine> coroutine_;  // guarded by mutex_: has begun under this lease; nothing else runs till its end
   std::shared_ptr<RunningCoroutine> due_;        // guarded by mutex_: the same, when it can go on
-  SteadyClock::time_point reported_{};    // the draining thread only
+  std::int64_t reported_ = 0;             // when; the draining thread only
 };
 
 }  // namespace manta::detail

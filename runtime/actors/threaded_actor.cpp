@@ -20,10 +20,10 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     ProcessId to;
     {
       std::lock_guard lock(mutex_);
-      done.outcomes.swap(outcomes_);
+      outcomes_.move_to(done);
       to = outcomes_to_;
     }
-    if (!done.outcomes.empty()) environment_.router->send(to, std::move(done));
+    if (!done.outcomes.empty() || !done.ended.empty()) environment_.router->send(to, std::move(done));
   }
   void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
@@ -57,24 +57,26 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   void drain() override {
     auto keep = actor_.shared_from_this();
     ++actor_.host_.busy_;
-    reported_ = SteadyClock::now();
+    run_all();
+    --actor_.host_.busy_;
+  }
+
+  void run_all() {
+    const Draining draining(*this);
+    reported_ = last_end();
     Work work;
     for (auto step = actor_.next(*this, work); step != Step::kRest; step = actor_.next(*this, work)) {
-      if (step == Step::kEnd) {
-        actor_.end();
-        break;
-      }
+      if (step == Step::kEnd) return actor_.end();
       if (step == Step::kConstruct) construct(work);
       if (step == Step::kCall) run(work);
       if (step == Step::kReport) relieve();
       if (step == Step::kForget) actor_.end_streams();
       work = {};
     }
-    --actor_.host_.busy_;
   }
 
   void construct(Work& work) {
-    auto outcome = *execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, nullptr);
+    auto outcome = *execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, false);
     const bool ok = std::holds_alternative<wire::Value>(outcome.result);
     environment_.router->send(actor_.owner_, wire::ActorCreated{.actor = actor_.id_, .lease = actor_.lease_info_.id, .outcome = std::move(outcome)});
     actor_.constructed(ok);
@@ -87,26 +89,26 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     in_actor_ = true;
     streams_ = &actor_.open_streams_;
     actor_.lend(0, 1);
-    auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind ? shared_from_this() : nullptr);
+    auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind);
     actor_.lend(0, -1);
     bool full;
     {
       std::scoped_lock lock(actor_.mutex_, mutex_);
       outcomes_to_ = caller;
-      if (outcome) outcomes_.push_back(std::move(*outcome));  // of a killed actor too: whoever gets it lets go of what it holds
+      if (outcome) outcomes_.add(std::move(*outcome), is_local(caller));  // of a killed actor too: whoever gets it lets go of what it holds
       full = outcomes_.size() >= kMaxOutcomes;
     }
-    if (!full && SteadyClock::now() - reported_ < kReportTime) return;
+    if (!full && last_end() - reported_ < kReportTime) return;
     relieve();
-    reported_ = SteadyClock::now();
+    reported_ = look_at_clock();
   }
 
   ThreadedActor& actor_;
   const ActorId id_;
   std::mutex mutex_;
-  std::vector<wire::Outcome> outcomes_;  // guarded by mutex_; all of calls from outcomes_to_
+  Outcomes outcomes_;                    // guarded by mutex_; all of calls from outcomes_to_
   ProcessId outcomes_to_ = 0;
-  SteadyClock::time_point reported_{};
+  std::int64_t reported_ = 0;
 };
 
 ThreadedActor::ThreadedActor(WorkerHost& host, HostEnvironment& environment, ProcessId owner, ActorId id, wire::LeaseInfo lease,

@@ -49,10 +49,10 @@ void Watchdog::loop() {
     for (auto& executor : looked_at) {
       const auto since = executor->running_since();
       const bool overdue = since != 0 && now - since > limit;
-      if (since == 0 || overdue)
-        executor->watched_ = false;
-      else
-        stay.push_back(executor);
+      if (since == 0 || overdue) executor->watched_ = false;
+      // One that has begun meanwhile may have found itself watched still: it looks after it has said that it begins.
+      const bool begun = since == 0 && executor->running_since() != 0 && !executor->watched_.exchange(true);
+      if (begun || (since != 0 && !overdue)) stay.push_back(executor);
       if (overdue) executor->relieve();
     }
     looked_at.clear();

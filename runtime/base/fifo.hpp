@@ -7,6 +7,7 @@
 //   while (!queue.empty()) use(queue.pop_front());
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,14 @@ class Fifo {
   const T& front() const { return items_[first_]; }
 
   void push_back(T item) { items_.push_back(std::move(item)); }
+  void append(std::vector<T> items) {
+    if (empty()) {
+      items_ = std::move(items);
+      first_ = 0;
+    } else {
+      items_.insert(items_.end(), std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
+    }
+  }
   /// Takes time in proportion when nothing has been taken from the front.
   void push_front(T item) {
     if (first_ > 0)
@@ -44,7 +53,7 @@ class Fifo {
   }
   /// Requires an item.
   T pop_front() {
-    T item = std::exchange(items_[first_], T{});
+    T item = std::move(items_[first_]);
     ++first_;
     tidy();
     return item;

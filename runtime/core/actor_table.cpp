@@ -43,6 +43,13 @@ ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
   return place;
 }
 
+bool ActorTable::has_calls_in_a_row(ActorId actor, std::size_t count) const {
+  const auto it = actors_.find(actor);
+  if (it == actors_.end() || it->second.in_flight.size() < count) return false;
+  const auto first = it->second.in_flight.begin();
+  return std::none_of(first, first + static_cast<std::ptrdiff_t>(count), [](const CallNode* call) { return call->interleaves; });
+}
+
 void ActorTable::create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects) {
   auto [it, fresh] = actors_.try_emplace(actor, Entry{.limits = limits, .unresolved = unresolved});
   if (!fresh || unresolved) return;

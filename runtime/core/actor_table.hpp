@@ -107,6 +107,8 @@ class ActorTable {
   };
   CallPlace place_of(const CallNode& call) const;
   ActorId actor_of(LeaseId lease) const;  ///< 0 when none lives under it
+  /// Whether so many calls or more are in flight, and of the first that many none is a coroutine.
+  bool has_calls_in_a_row(ActorId actor, std::size_t count) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
 
  private:

@@ -79,9 +79,10 @@ void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects&) 
 }
 
 void TaskTable::unassign(TaskNode& task) {
-  auto it = leases_.find(task.lease);
-  if (it == leases_.end()) return;
-  auto& held = it->second;
+  if (const auto it = leases_.find(task.lease); it != leases_.end()) take_off(it->second, task);
+}
+
+void TaskTable::take_off(HeldLease& held, TaskNode& task) {
   if (!held.assigned.empty() && held.assigned.front() == &task)
     held.assigned.pop_front(), held.spawns = false;
   else
@@ -107,8 +108,10 @@ bool TaskTable::join(TaskNode& task, LeaseId lease) {
 /// It ran. The time of a joined one is part of the time of whoever waits for it.
 void TaskTable::leave(TaskNode& task, std::int64_t nanoseconds) {
   if (task.state != TaskState::kAssigned) return;
-  if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.served += std::max<std::int64_t>(nanoseconds, 0);
-  unassign(task);
+  const auto it = leases_.find(task.lease);
+  if (it == leases_.end()) return;
+  it->second.served += std::max<std::int64_t>(nanoseconds, 0);
+  take_off(it->second, task);
 }
 
 void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&, std::int64_t joined) {

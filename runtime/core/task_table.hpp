@@ -176,6 +176,7 @@ class TaskTable {
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
+  void take_off(HeldLease& held, TaskNode& task);
   void leave(TaskNode& task, std::int64_t nanoseconds);
   void finish(TaskNode& task);
   static bool may_retry(const TaskNode& task) { return task.max_retries < 0 || task.crashes + task.failures < task.max_retries; }

@@ -81,6 +81,14 @@ struct Outcome {
   std::vector<Value> more{};  ///< results beyond the first
   bool retry = false;  ///< an error of the task's own, after which it may run again
   ObjectId lost{};  ///< with an error: the stored argument that could not be read
+  std::vector<std::shared_ptr<const void>> keep{};  ///< what its values refer to lives at least until it is sent; never sent
+};
+
+/// What came of work whose value is in its owner's cell already, as owner and worker are in one process. Not sent.
+struct Ended {
+  TaskId id{};
+  std::int64_t nanoseconds = 0;
+  std::int64_t joined_nanoseconds = 0;
 };
 
 // Node and worker get to know each other.
@@ -113,11 +121,11 @@ struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 
 // Owner and worker.
 struct RunTasks { ProcessId owner = 0; LeaseInfo lease{}; std::vector<Task> tasks{}; };
-struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; bool held_up = false; };  // held_up: no more, please, until the running one is done
+struct TasksDone { LeaseId lease{}; std::vector<Outcome> outcomes{}; bool held_up = false; std::vector<Ended> ended{}; };  // held_up: no more, please, until the running one is done
 struct CreateActor { ProcessId owner = 0; ActorId actor{}; LeaseInfo lease{}; std::string name{}; Task constructor{}; Concurrency concurrency{}; };
 struct ActorCreated { ActorId actor{}; LeaseId lease{}; Outcome outcome{}; };
 struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
-struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; };
+struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; std::vector<Ended> ended{}; };
 struct DestroyActor { ActorId actor{}; bool kill = false; };
 struct ActorDestroyed { ActorId actor{}; bool exited = false; };  // exited: by itself
 /// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted.
