@@ -83,7 +83,7 @@ Journal Journal::open(const std::string& path, JournalOptions options) {
   state->sync_each = options.sync_each_append ? Sync::kYes : Sync::kNo;
   if (!state->store->last_key().value()) {
     const auto header = encode(JournalHeader{.version = kVersion});
-    state->store->put(kHeaderKey, as_byte_view(header), Sync::kYes).value();
+    state->store->put(kHeaderKey, as_byte_view(header), Sync::kNo).value();
     state->store->flush().value();  // out of the log, so that a log cut short still belongs to a journal
   }
   state->load_header(path);

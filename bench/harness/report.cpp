@@ -37,9 +37,13 @@ void print_header(std::FILE* out) {
              "floor value", "ratio", "spread");
 }
 
+namespace {
+std::string shown(double value) { return value < 100 ? fmt::format("{:.2f}", value) : fmt::format("{:.0f}", value); }
+}  // namespace
+
 void print_row(const Row& row, std::FILE* out) {
-  fmt::print(out, "{:<31}{:>12.0f} {:<9}{:>10.3f}  {:<22}{:>12.0f}{:>10.3f}{:>7.0f}%\n", row.name, row.value, row.unit,
-             1e6 / row.value, row.floor, row.floor_value, row.ratio, row.spread * 100);
+  fmt::print(out, "{:<31}{:>12} {:<9}{:>10.3f}  {:<22}{:>12}{:>10.3f}{:>7.0f}%\n", row.name, shown(row.value), row.unit,
+             1e6 / row.value, row.floor, shown(row.floor_value), row.ratio, row.spread * 100);
   std::fflush(out);
 }
 

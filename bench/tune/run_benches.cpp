@@ -7,8 +7,8 @@
 #include <fstream>
 #include <memory>
 #include <stdexcept>
-#include <thread>
 
+#include "tune/history.hpp"
 #include "tune/tune.hpp"
 
 namespace manta::bench {
@@ -22,13 +22,6 @@ void report_many(tune::TrialContext& ctx, const tune::Config&, std::uint64_t cou
 }
 
 void nothing(tune::TrialContext&, const tune::Config&) {}
-
-void one_second(tune::TrialContext& ctx, const tune::Config&) {
-  while (ctx.iteration() < 10) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    ctx.report({{"loss", 1}});
-  }
-}
 
 tune::TuneOptions options_in(const RunEffort& effort, std::int64_t trials) {
   return {.name = "bench",
@@ -76,12 +69,23 @@ double results_per_second(Client& client, const RunEffort& effort, tune::TuneOpt
 
 std::vector<Figure> results(Client& client, const RunEffort& effort) {
   const std::uint64_t each = effort.quick ? 50 : 5000;
-  tune::TuneOptions plain = options_in(effort, 32), buffered = plain, logged = plain;
-  buffered.buffer_results = 64;
-  logged.loggers = {.json = true, .csv = true, .tensorboard = false};
-  return {{"tune_results", "results/s", results_per_second(client, effort, plain, each), 50'000},
-          {"tune_results_buffered", "results/s", results_per_second(client, effort, buffered, each * 4), 50'000},
-          {"tune_results_csv_json", "results/s", results_per_second(client, effort, logged, each), 10'000}};
+  tune::TuneOptions options = options_in(effort, 32);
+  const double plain = results_per_second(client, effort, options, each);
+  const auto with_files = [&](bool json, bool csv, bool tensorboard) {
+    options.loggers = {.json = json, .csv = csv, .tensorboard = tensorboard};
+    return results_per_second(client, effort, options, each);
+  };
+  std::vector<Figure> figures{
+      {"tune_results", "results/s", plain, 50'000},
+      {"tune_results_csv_json", "results/s", with_files(true, true, false), 10'000},
+      {"tune_results_csv", "results/s", with_files(false, true, false), plain, false, "no files"},
+      {"tune_results_json", "results/s", with_files(true, false, false), plain, false, "no files"},
+      {"tune_results_tensorboard", "results/s", with_files(false, false, true), plain, false, "no files"},
+      {"tune_results_all_files", "results/s", with_files(true, true, true), plain, false, "no files"}};
+  options = options_in(effort, 32);
+  options.buffer_results = 64;
+  figures.push_back({"tune_results_buffered", "results/s", results_per_second(client, effort, options, each * 4), 50'000});
+  return figures;
 }
 
 double trials_per_second(Client& client, const RunEffort& effort, const tune::TuneOptions& options) {
@@ -155,26 +159,18 @@ std::vector<Figure> many_trials(Client& client, const RunEffort& effort) {
   const auto start = Clock::now();
   expect_results(tune::run<report_many>(client, options, std::uint64_t{1}), static_cast<std::uint64_t>(trials), "on reopening");
   const double resume = seconds_since(start);
+  const auto opened = Clock::now();
+  const auto history = tune::read_history(effort.dir / "bench");
+  const double reading = seconds_since(opened);
+  if (history.results.size() != static_cast<std::size_t>(trials)) throw std::runtime_error("the history lacks trials");
   fs::remove_all(effort.dir / "bench");
   const auto count = static_cast<double>(trials);
   const double flat = watch->thousand(watch->marks.size() - 2) / watch->thousand(0);
   return {{"tune_100k_last_to_first_thousand", "times", flat, 1.2, true},
           {"tune_100k_memory", "bytes a trial", (watch->after - watch->before) / (count - 1000), 1024, true},
           {"tune_100k_journal", "bytes a trial", journal / count, 2048, true},
-          {"tune_100k_resume", "s", resume, 5, true}};
-}
-
-std::vector<Figure> overhead(Client& client, const RunEffort& effort) {
-  tune::TuneOptions options = options_in(effort, effort.quick ? 2 : 10);
-  options.metric = "loss";
-  options.max_concurrent = 2;
-  options.loggers = {};
-  const auto start = Clock::now();
-  (void)tune::run<one_second>(client, options);
-  const double ideal = static_cast<double>(options.num_samples) / 2;
-  const double added = (seconds_since(start) / ideal - 1) * 100;
-  fs::remove_all(effort.dir / "bench");
-  return {{"tune_added_to_1s", "percent", added, 1, true}};
+          {"tune_100k_resume", "s", resume, 5, true},
+          {"tune_100k_read_history", "s", reading, resume, true, "resume"}};
 }
 
 }  // namespace

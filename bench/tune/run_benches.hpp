@@ -11,13 +11,15 @@
 
 namespace manta::bench {
 
-/// A figure and its bar. `less_is_better`: the ratio is bar / value then, so that 1 or more always meets the bar.
+/// A figure and its bar, or what stands beside it. `less_is_better`: the ratio is bar / value then, so that 1 or more always meets
+/// the bar.
 struct Figure {
   std::string name;
   std::string unit;
   double value;
   double bar;
   bool less_is_better{false};
+  std::string beside{"bar"};
 };
 
 struct RunEffort {
@@ -31,5 +33,8 @@ struct RunBench {
 };
 
 const std::vector<RunBench>& run_benches();
+
+/// What the tuner adds to a trial of a second on a thread and in a process, and an experiment of one empty trial.
+std::vector<Figure> overhead(Client& client, const RunEffort& effort);
 
 }  // namespace manta::bench

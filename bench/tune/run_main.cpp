@@ -40,7 +40,10 @@ Row row_of(const std::vector<Figure>& runs) {
   for (const Figure& figure : runs) values.push_back(figure.value);
   const double value = median(values);
   const Figure& first = runs.front();
-  return {first.name, value, first.unit, "bar", first.bar, first.less_is_better ? first.bar / value : value / first.bar, spread(values)};
+  std::vector<double> beside;
+  for (const Figure& figure : runs) beside.push_back(figure.bar);
+  const double bar = median(beside);
+  return {first.name, value, first.unit, first.beside, bar, first.less_is_better ? bar / value : value / bar, spread(values)};
 }
 
 /// Each bench three times; one runtime for each bench.

@@ -67,6 +67,9 @@ TEST_SUITE("tune/searchers") {
       }
     CHECK(pareto_front({}).empty());
     CHECK(pareto_front({{NAN}, {NAN}}) == std::vector<std::size_t>{0, 1});
+    std::vector<Losses> traded;  // by the definition these would be five billion comparisons
+    for (int i = 0; i < 100'000; ++i) traded.push_back({static_cast<double>(i), static_cast<double>(-i)});
+    CHECK(pareto_front(traded).size() == traded.size());
   }
 
   TEST_CASE("crowding distances are the paper's: infinite at the ends, else the neighbours' distance in ranges") {

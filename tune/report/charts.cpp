@@ -36,19 +36,22 @@ std::vector<T> thinned(const std::vector<T>& all, std::size_t count) {
   return kept;
 }
 
+constexpr std::size_t kMostPoints = 200;  // of one curve
+
 struct Curve {
   std::size_t trial{0};
+  bool thinned{false};
   std::vector<std::pair<double, double>> points{};  ///< iteration, value
 };
 
 std::vector<Curve> curves_of(const ReportModel& model, const std::vector<std::size_t>& trials) {
-  constexpr std::size_t kMostPoints = 200;
   std::vector<Curve> curves;
   for (const std::size_t trial : trials) {
-    Curve curve{trial, {}};
+    Curve curve{.trial = trial};
     for (const ResultRow& row : model.history.results[trial])
       if (const auto value = row.metrics.get(model.objective().metric); value && std::isfinite(*value))
         curve.points.emplace_back(static_cast<double>(row.iteration), *value);
+    curve.thinned = curve.points.size() > kMostPoints;
     curve.points = thinned(curve.points, kMostPoints);
     if (!curve.points.empty()) curves.push_back(std::move(curve));
   }
@@ -145,6 +148,8 @@ std::string curves_chart(const ReportModel& model) {
   content += colour_key(box.right() - 220, 6);
   std::string caption = "A line is a trial, darker the better its last result; a dot is where it ended or is now.";
   if (!rungs.empty()) caption += " Dashed: the scheduler's rungs, with the number of results that filled each.";
+  if (std::any_of(curves.begin(), curves.end(), [](const Curve& curve) { return curve.thinned; }))
+    caption += " Of a trial with more than " + std::to_string(kMostPoints) + " results so many are drawn, evenly, the last among them.";
   return figure("Learning curves", svg(kWidth, box.bottom() + 44, "Learning curves", content),
                 caption + edge_note(beyond(values, y)) + left_out(curves.size(), model.by_rank.size()));
 }

@@ -78,9 +78,12 @@ std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
     return nan_a || nan_b ? nan_a < nan_b : points[a] < points[b];
   });
   std::vector<std::size_t> front;
-  for (std::size_t i : order)
-    if (std::none_of(front.begin(), front.end(), [&](std::size_t j) { return dominates(points[j], points[i]); }))
+  for (std::size_t i : order) {
+    // Of two objectives the newest of the front has the smallest second: who is not dominated by it is by none.
+    const auto first = points[i].size() == 2 && !front.empty() ? front.end() - 1 : front.begin();
+    if (std::none_of(first, front.end(), [&](std::size_t j) { return dominates(points[j], points[i]); }))
       front.push_back(i);
+  }
   std::sort(front.begin(), front.end());
   return front;
 }

@@ -139,6 +139,15 @@ TEST_SUITE("tune/report") {
     CHECK(report_page(history).size() < 1'500'000);
   }
 
+  TEST_CASE("of a trial with very many results so many are drawn that the page stays small, and the caption says so") {
+    ExperimentHistory history = history_of(40);
+    CHECK_FALSE(has(curves_chart(make_model(history, {})), "so many are drawn"));
+    for (auto& rows : history.results)
+      for (std::uint64_t t = rows.size() + 1; t <= 5000; ++t) rows.push_back({t, 0, 1, 0, {{"loss", 1.0 / static_cast<double>(t)}}});
+    CHECK(has(curves_chart(make_model(history, {})), "Of a trial with more than 200 results so many are drawn"));
+    CHECK(report_page(history).size() < 500'000);
+  }
+
   TEST_CASE("axes have round numbers") {
     CHECK(tick_labels(Scale::linear(0, 1)) == std::vector<std::string>{"0", "0.2", "0.4", "0.6", "0.8", "1"});
     CHECK(tick_labels(Scale::linear(-3, 12)) == std::vector<std::string>{"0", "5", "10"});
