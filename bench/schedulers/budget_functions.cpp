@@ -68,7 +68,9 @@ double observe_hartmann(const tune::Config& config, double budget, tune::Random&
   return value_of(config, 0.5 * short_of) + 0.1 * short_of * std::fabs(normal);
 }
 
-double regret_of_hartmann(const tune::Config& config) { return value_of(config, 0) - (config.contains("x5") ? -3.32237 : -3.86278); }
+constexpr double kMinimum3 = -3.86278, kMinimum6 = -3.32237;
+
+double regret_of_hartmann(const tune::Config& config) { return value_of(config, 0) - (config.contains("x5") ? kMinimum6 : kMinimum3); }
 
 std::vector<double> thirds(double largest) {
   std::vector<double> budgets;
@@ -83,13 +85,14 @@ BudgetFunction counting_ones(int pairs) {
   for (int i = 0; i < pairs; ++i) space.add("cat" + std::to_string(i), tune::choice({0, 1}));
   for (int i = 0; i < pairs; ++i) space.add("cont" + std::to_string(i), tune::uniform(0, 1));
   const std::string size = std::to_string(pairs);
-  return {"counting_ones_" + size + "+" + size, std::move(space), thirds(kLargestCount), observe_ones, regret_of_ones};
+  return {"counting_ones_" + size + "+" + size, std::move(space), thirds(kLargestCount), observe_ones, regret_of_ones, 0};
 }
 
 BudgetFunction multi_fidelity_hartmann(int dimensions) {
   tune::Space space;
   for (int i = 0; i < dimensions; ++i) space.add("x" + std::to_string(i), tune::uniform(0, 1));
-  return {"mfh" + std::to_string(dimensions), std::move(space), thirds(100), observe_hartmann, regret_of_hartmann};
+  return {"mfh" + std::to_string(dimensions), std::move(space), thirds(100), observe_hartmann, regret_of_hartmann,
+          dimensions == 6 ? kMinimum6 : kMinimum3};
 }
 
 }  // namespace manta::bench

@@ -17,6 +17,7 @@ struct BudgetFunction {
   double (*observe)(const tune::Config& config, double budget, tune::Random& random);
   /// How far the configuration is from the best at the full budget, without noise.
   double (*regret)(const tune::Config& config);
+  double minimum;  ///< of the function itself, at the full budget
 };
 
 /// Stochastic counting ones (Falkner, Klein and Hutter, "BOHB", ICML 2018) with as many categorical as continuous parameters:
