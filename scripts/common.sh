@@ -28,9 +28,10 @@ export HOME
 MANTA_DEPS="$(realpath -ms -- "${MANTA_DEPS:-$HOME/.cache/manta}")"
 export MANTA_DEPS
 
-# Two clones of one commit share compiled files: paths below the clone are hashed relative to it.
+# Two clones of one commit share compiled files: paths below the clone are hashed relative to it, and the
+# language of messages (LANG, by default a part of ccache's hash) is left out.
 export CCACHE_BASEDIR="$manta_root" CCACHE_NOHASHDIR=1
-export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros}"
+export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros,locale}"
 
 # A file that includes LibTorch takes 1.5 GB to compile, so memory bounds the jobs as well as cores do.
 default_jobs() {

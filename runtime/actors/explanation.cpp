@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "runtime/engine.hpp"
+
 namespace manta::detail {
 
 namespace {
@@ -20,22 +22,8 @@ std::string count_of(std::size_t count, const std::string& what) {
 
 std::string attempt_in_words(int attempt) { return attempt > 1 ? " (attempt " + std::to_string(attempt) + ")" : ""; }
 
-/// What is needed, beside what there is of it.
-std::string resources_in_words(const WorkReport& report, const ReportScene& scene) {
-  const auto needs = report.request.all();
-  if (!report.group.empty()) {
-    const auto needed = "needs " + report.request.to_string() + " of " + report.group;
-    if (scene.bundles.empty()) return needed + ", which is not placed yet";
-    std::string bundles;
-    for (std::size_t i = 0; i < scene.bundles.size(); ++i) {
-      if (report.request.bundle >= 0 && static_cast<std::size_t>(report.request.bundle) != i) continue;
-      Resources free;
-      for (const auto& [name, amount] : needs)
-        if (amount > Amount(0)) free.set(name, scene.bundles[i][name]);
-      bundles += (bundles.empty() ? "; free " : ", ") + free.to_string() + " in bundle " + std::to_string(i);
-    }
-    return needed + bundles;
-  }
+/// What is needed of the machine, beside what there is of it.
+std::string machine_in_words(const Resources& needs, const std::string& needed, const ReportScene& scene) {
   bool fits = true;
   std::string free, total;
   for (const auto& [name, amount] : needs) {
@@ -47,9 +35,27 @@ std::string resources_in_words(const WorkReport& report, const ReportScene& scen
     add(free, scene.free), add(total, scene.total);
   }
   if (!fits)
-    return "needs " + report.request.to_string() + ", and this machine has {" + total +
-           "} in all: it waits for ever, unless the runtime is started with more";
-  return "needs " + report.request.to_string() + "; free {" + free + "}";
+    return "needs " + needed + ", and this machine has {" + total + "} in all: it waits for ever, unless the runtime is started with more";
+  return "needs " + needed + "; free {" + free + "}";
+}
+
+/// What is needed, beside what there is of it.
+std::string resources_in_words(const WorkReport& report, const ReportScene& scene) {
+  const auto needs = report.request.all();
+  if (!report.group.empty()) {
+    const auto needed = "needs " + report.request.to_string() + " of " + report.group;
+    if (scene.bundles.empty()) return needed + ", which is not placed yet" + (scene.group_wait.empty() ? "" : ": " + scene.group_wait);
+    std::string bundles;
+    for (std::size_t i = 0; i < scene.bundles.size(); ++i) {
+      if (report.request.bundle >= 0 && static_cast<std::size_t>(report.request.bundle) != i) continue;
+      Resources free;
+      for (const auto& [name, amount] : needs)
+        if (amount > Amount(0)) free.set(name, scene.bundles[i][name]);
+      bundles += (bundles.empty() ? "; free " : ", ") + free.to_string() + " in bundle " + std::to_string(i);
+    }
+    return needed + bundles;
+  }
+  return machine_in_words(needs, report.request.to_string(), scene);
 }
 
 std::string arguments_in_words(const WorkReport& report, const std::string& of, const std::function<std::string(Cell&)>& deeper) {
@@ -111,6 +117,19 @@ std::string state_in_words(const WorkReport& report, const ReportScene& scene, c
 std::string process_in_words(ProcessId process, ProcessId self) {
   if (process == self) return "this process";
   return process == kNodeProcess ? "the driver" : "worker process " + std::to_string(process);
+}
+
+std::string in_words(const core::PlacementSpec& waiting, const std::vector<std::string>& holders, const ReportScene& scene) {
+  core::ResourceRequest sum;
+  for (const auto& bundle : waiting.bundles) {
+    sum.cpus += bundle.cpus, sum.gpus += bundle.gpus;
+    for (const auto& [name, amount] : bundle.custom) sum.custom.set(name, sum.custom[name] + amount);
+  }
+  const auto count = waiting.bundles.size();
+  auto text = describe_group(waiting.id, waiting.name) + ": waits for its " + std::to_string(count) +
+              (count == 1 ? " bundle: " : " bundles at once: ") + machine_in_words(sum.all(), sum.to_string(), scene);
+  for (std::size_t i = 0; i < holders.size(); ++i) text += (i ? ", " : "; placed: ") + holders[i];
+  return text;
 }
 
 std::string in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {

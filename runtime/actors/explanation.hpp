@@ -6,6 +6,7 @@
 #include "runtime/base/futex.hpp"
 #include "runtime/cell.hpp"
 #include "runtime/core/actor_table.hpp"
+#include "runtime/core/placement_table.hpp"
 
 namespace manta::detail {
 
@@ -39,12 +40,15 @@ struct ReportScene {
   ProcessId self = 0;
   Resources free{};
   std::vector<Resources> bundles{};     ///< what is free in the placement group that it takes from; empty: it is not placed
+  std::string group_wait{};             ///< then: what the group waits for, by in_words
   Resources total{};
   SteadyClock::time_point now{};
 };
 
 /// `deeper` explains another object, in lines of its own. A pure function.
 std::string in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper);
+/// What a group that is not placed waits for; `holders` describe the groups that are placed.
+std::string in_words(const core::PlacementSpec& waiting, const std::vector<std::string>& holders, const ReportScene& scene);
 std::string process_in_words(ProcessId process, ProcessId self);
 
 /// Where a thread waits for a report. It is `done` also when the question is dropped unanswered.

@@ -149,6 +149,13 @@ void PlacementClient::deliver(wire::Groups groups) {
   futex_wake_all(question->answered);
 }
 
+std::optional<GroupId> PlacementClient::group_of(const Cell& cell) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [group, waiting] : waiting_)
+    if (waiting.get() == &cell) return group;
+  return std::nullopt;
+}
+
 void PlacementClient::stop() {
   decltype(waiting_) waiting;
   decltype(questions_) questions;

@@ -28,6 +28,8 @@ class PlacementClient {
 
   void deliver(const wire::GroupPlaced& placed);
   void deliver(wire::Groups groups);
+  /// The group that `place` or `watch` gave this cell for, while it is not settled.
+  std::optional<GroupId> group_of(const Cell& cell);
   /// Fails what waits.
   void stop();
 

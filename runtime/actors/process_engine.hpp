@@ -86,6 +86,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool sleep_and_explain(std::span<Cell* const> cells, Deadline deadline, Sleep&& sleep);
   void log_wait(std::span<Cell* const> cells);
   std::string explain(Cell& cell, int depth, int& left);
+  std::string explain_group(GroupId wanted);
   static std::chrono::milliseconds long_wait();  ///< after which a wait is explained in the log
   struct System;
   std::unique_ptr<System> system_;

@@ -34,17 +34,33 @@ std::string ProcessEngine::explain(Cell& cell, int depth, int& left) {
   if (cell.producer_kind() == Cell::Producer::kNone) {
     const auto owner = references_->owner_of(cell);
     if (owner != self_) return "not ready: " + process_in_words(owner, self_) + " owns it: ask there";
-    return "not ready: this process owns it, and no task or call makes it (a promise, an item of a stream, a placement group)";
+    if (const auto group = placements_.group_of(cell)) return explain_group(*group);
+    return "not ready: this process owns it, and no task or call makes it (a promise, an item of a stream)";
   }
   const auto report = owner_->report_on(TaskId{cell.producer()});
   if (cell.settled()) return settled();
   using Stage = WorkReport::Stage;
   const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
   ReportScene scene{.self = self_, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};
-  if (needs && report.request.group)
+  if (needs && report.request.group) {
     for (auto& group : placements_.ask({}))
       if (group.spec.id == report.request.group) scene.bundles = std::move(group.free);
+    if (scene.bundles.empty()) scene.group_wait = explain_group(report.request.group);
+  }
   return in_words(report, scene, [this, depth, &left](Cell& next) { return explain(next, depth + 1, left); });
+}
+
+std::string ProcessEngine::explain_group(GroupId wanted) {
+  const core::PlacementSpec* waiting = nullptr;
+  std::vector<std::string> holders;
+  const auto groups = placements_.ask({});
+  for (const auto& group : groups)
+    if (group.placed)
+      holders.push_back(describe_group(group.spec.id, group.spec.name));
+    else if (group.spec.id == wanted)
+      waiting = &group.spec;
+  if (!waiting) return "not ready: its placement group has just been placed or removed";
+  return in_words(*waiting, holders, {.self = self_, .free = available_resources(), .total = total_resources(), .now = SteadyClock::now()});
 }
 
 void ProcessEngine::log_wait(std::span<Cell* const> cells) {

@@ -155,7 +155,8 @@ TEST_SUITE("tune/searchers") {
       cma.tell(a, sphere(a.x), random);
       restored.tell(b, sphere(b.x), other);
     }
-    StateReader damaged(out.text().substr(0, out.text().size() / 2), "cmaes");
+    const std::string half = out.text().substr(0, out.text().size() / 2);
+    StateReader damaged(half, "cmaes");
     CHECK_THROWS_AS(restored.restore(damaged), manta::StorageCorruption);
   }
 }

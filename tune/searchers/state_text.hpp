@@ -31,10 +31,12 @@ class StateWriter {
 };
 
 /// Reads what a StateWriter wrote, in the same order. StorageCorruption, naming `what`, when the text ends early or holds
-/// something else.
+/// something else. The texts must outlive the reader.
 class StateReader {
  public:
   StateReader(std::string_view text, std::string_view what) : rest_(text), what_(what) {}
+  template <std::same_as<std::string> Temporary>
+  StateReader(Temporary&& text, std::string_view what) = delete;
 
   std::uint64_t integer();
   double number();

