@@ -139,7 +139,8 @@ void Reactor::wake() noexcept {
 }
 
 void Reactor::loop() {
-  while (baton_.try_take() || baton_.stand_by()) lead();
+  // Laid down, it is not taken up again at once: that is how whoever asked for it gets it.
+  for (bool mine = baton_.try_take(); mine || baton_.stand_by(); mine = false) lead();
 }
 
 /// With the loop, until it is laid down or the reactor stops.
