@@ -105,6 +105,9 @@ TEST_SUITE("tune/schedulers") {
     CHECK(driven.next() == 3);
     driven.start(3);
     CHECK(driven.next() == 2);
+    driven.start(2);
+    driven.reload();
+    for (int time = 3; time < 6; ++time) CHECK(driven.report(2, time, 0) == C);  // it has made way once, and runs to its end
   }
 
   TEST_CASE("testMedianStoppingGracePeriod: nobody stops before it") {

@@ -84,7 +84,7 @@ Verdict MedianStoppingScheduler::too_few(TrialIndex trial, Curve& curve, double 
 Verdict MedianStoppingScheduler::on_result(TrialIndex trial, const ResultView& result) {
   const auto time = result.get(options_.time_attr);
   const auto value = result.get(metric_);
-  if (!time || !value || std::isnan(*time)) return {};
+  if (!time || !value || std::isnan(*time) || let_off_.contains(trial)) return {};
   Curve& curve = curves_[trial];
   curve.add(*time, sign_ * *value);
   if (*time < options_.grace_period) return {};
@@ -94,9 +94,10 @@ Verdict MedianStoppingScheduler::on_result(TrialIndex trial, const ResultView& r
   const auto best = curve.best();
   const double median = nan_percentile(std::move(means), 50);
   if (!best || !(*best < median)) return {};
-  if (!options_.hard_stop) return pause(trial);
   ++stopped_;
-  return Decision::kStop;
+  if (options_.hard_stop) return Decision::kStop;
+  let_off_.insert(trial);
+  return pause(trial);
 }
 
 Verdict MedianStoppingScheduler::on_complete(TrialIndex trial, const ResultView* last) {
@@ -110,7 +111,11 @@ Verdict MedianStoppingScheduler::on_complete(TrialIndex trial, const ResultView*
 }
 
 /// What it reported still counts for the others.
-Verdict MedianStoppingScheduler::on_error(TrialIndex trial) { return on_start(trial), Verdict{}; }
+Verdict MedianStoppingScheduler::on_error(TrialIndex trial) {
+  on_start(trial);
+  let_off_.erase(trial);
+  return {};
+}
 
 std::optional<TrialIndex> MedianStoppingScheduler::choose_trial_to_run(const Candidates& candidates) const {
   if (!candidates.ready.empty()) return candidates.ready.front();
@@ -128,6 +133,8 @@ std::string MedianStoppingScheduler::save() const {
   for (const TrialIndex trial : pending_) out.put(trial);
   out.put(paused_.size());
   for (const TrialIndex trial : paused_) out.put(trial);
+  out.put(let_off_.size());
+  for (const TrialIndex trial : let_off_) out.put(trial);
   out.put(curves_.size());
   for (const auto& [trial, curve] : curves_) out.put(trial).put(curve.last_pause).put(curve.times).put(curve.values);
   return out.text();
@@ -135,10 +142,11 @@ std::string MedianStoppingScheduler::save() const {
 
 void MedianStoppingScheduler::restore(std::string_view state) {
   StateReader in(state, "median_stopping");
-  pending_.clear(), paused_.clear(), curves_.clear();
+  pending_.clear(), paused_.clear(), let_off_.clear(), curves_.clear();
   stopped_ = in.integer();
   for (std::size_t left = in.count(); left > 0; --left) pending_.insert(in.index());
   for (std::size_t left = in.count(); left > 0; --left) paused_.push_back(in.index());
+  for (std::size_t left = in.count(); left > 0; --left) let_off_.insert(in.index());
   for (std::size_t left = in.count(); left > 0; --left) {
     Curve& curve = curves_[in.index()];
     curve.last_pause = in.number();

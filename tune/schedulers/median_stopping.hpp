@@ -22,7 +22,7 @@ struct MedianStoppingOptions {
   Number grace_period{60};                ///< no trial stops earlier; results before are not looked at
   std::uint64_t min_samples_required{3};  ///< other trials that have come as far
   Number min_time_slice{0};  ///< with fewer, a trial makes way for those that wait, after running for more than so long
-  bool hard_stop{true};      ///< false: it pauses instead, and goes on when nothing else is to be run
+  bool hard_stop{true};      ///< false: it pauses instead, goes on when nothing else is to be run, and is not judged again
 };
 
 /// The scheduler for TuneOptions.
@@ -67,6 +67,7 @@ class MedianStoppingScheduler final : public Scheduler {
   std::map<TrialIndex, Curve> curves_;
   std::set<TrialIndex> pending_;    ///< made and never started
   std::deque<TrialIndex> paused_;
+  std::set<TrialIndex> let_off_;    ///< paused where hard_stop would have stopped them
   std::uint64_t stopped_{0};
 };
 
