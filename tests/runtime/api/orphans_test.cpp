@@ -120,7 +120,12 @@ TEST_SUITE("runtime/api/orphans") {
     CHECK(rt.get(used.counter.call<&Counter::add>(1)) == 1);
     for (const auto& each : {used, unused}) ::kill(each.pid, SIGKILL);
     CHECK(eventually([&] { return !alive(used.pid) && !alive(unused.pid); }));
-    for (const auto& each : {used, unused}) {  // once a call of the first has failed, this process knows of both deaths
+    CHECK(eventually([&] {  // this process hears of the deaths a moment later
+      const auto call = used.counter.call<&Counter::add>(1);
+      rt.wait(std::vector{call});
+      return call.failed();
+    }));
+    for (const auto& each : {used, unused}) {
       const auto error = error_of<ActorDied>([&] { rt.get(each.counter.call<&Counter::add>(1), 30s); });
       REQUIRE(error.cause);
       CHECK(error.cause->code == ErrorCode::kOwnerDied);

@@ -43,7 +43,7 @@ TEST_SUITE("runtime/faults") {
     REQUIRE(eventually([&] { return content(log) == "GPU-0;"; }, 60s));
     std::vector<ObjectRef<int>> queued;
     for (int i = 0; i < 5; ++i) queued.push_back(rt.task<use_both>({.num_gpus = 2}).remote());
-    auto group = rt.placement_group({.bundles = {{.num_gpus = 1}, {.num_gpus = 1}}});
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1, .num_gpus = 1}, {.num_cpus = 1, .num_gpus = 1}}});
     auto in_group = rt.task<use_both>({.num_gpus = 1, .placement = group.bundle(0)}).remote();
     CHECK(rt.get(rt.remote<gpus_in_all>(), 60s) == 2);
     append(lost, "0");
@@ -60,7 +60,7 @@ TEST_SUITE("runtime/faults") {
     CHECK(rt.get(rt.task<gpus_in_all>({.isolation = own_process}).remote(), 60s) == 1);
     CHECK_THROWS_AS(rt.get(rt.ready(group), 60s), InfeasibleResources);
     CHECK_THROWS_AS(rt.get(in_group, 60s), InfeasibleResources);
-    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_gpus = 1}, {.num_gpus = 1}}, .name = "both"}), InfeasibleResources);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_cpus = 1, .num_gpus = 1}, {.num_cpus = 1, .num_gpus = 1}}, .name = "both"}), InfeasibleResources);
   }
 }
 
