@@ -29,15 +29,19 @@ class ActorStreams {
   ActorStreams() = default;
   ActorStreams(const ActorStreams&) = delete;
   ~ActorStreams() { clear(); }
-  void add(std::uint64_t id, std::shared_ptr<void> stream);
+  /// `opener`: the process that reads it.
+  void add(std::uint64_t id, std::shared_ptr<void> stream, ProcessId opener);
   std::shared_ptr<void> find(std::uint64_t id) const;  ///< null when there is none
   void remove(std::uint64_t id);
+  bool has_of(ProcessId opener) const;
+  /// Those of processes that have ended.
+  void remove_of(const std::vector<ProcessId>& openers);
   void clear();
 
  private:
   struct State {
     std::mutex mutex{};
-    std::map<std::uint64_t, std::shared_ptr<void>> streams{};
+    std::map<std::uint64_t, std::pair<std::shared_ptr<void>, ProcessId>> streams{};
   };
   State& state();
   std::atomic<State*> state_{nullptr};  // made at first use: most actors have no stream
@@ -108,7 +112,7 @@ class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpe
   void run(void* instance, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, const std::decay_t<P>&... arguments) {
       auto& object = *static_cast<T*>(instance);
-      context.streams().add(id, std::make_shared<MethodStream<T, M>>(object, context, arguments...));
+      context.streams().add(id, std::make_shared<MethodStream<T, M>>(object, context, arguments...), maker_of(context.task_id()));
     });
     settle_with(out, *this, [] {});
   }

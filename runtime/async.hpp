@@ -9,7 +9,8 @@
 // A caller sees an ObjectRef<T>, as if the function returned T. `co_await ref` gives the value, or throws the ref's error
 // there; an Async of another function can be awaited too. The coroutine goes on where it began: in its actor, never beside
 // another call of an actor that runs one at a time; what a method reads before a co_await may differ after it. Parameters,
-// also `const T&` and Context&, live until its end. At kill its frame is destroyed where it waits.
+// also `const T&` and Context&, live until its end. When it is cancelled, or its caller's process has died, a
+// co_await of what is not there throws Cancelled. At kill its frame is destroyed where it waits.
 //
 // `co_await rt.task<f>({…}).remote(1)` is refused: g++ 12 destroys the temporaries of such an expression twice.
 #include <coroutine>
@@ -41,6 +42,7 @@ struct RefAwaiter {
     resumer->resume_when_settled(std::shared_ptr<Cell>(cell), coroutine);  // a copy: this frame may go on before it returns
   }
   T await_resume() const {
+    if (!cell->settled()) throw Cancelled("the coroutine that waits here has been cancelled, or its deadline has passed: let this exception pass");
     auto value = cell->value();
     if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(value.get());
   }

@@ -8,12 +8,13 @@
 //   bool fits = queue.try_put(rt, 7);                     // does not wait for room
 //
 // `client` is the Runtime, or the Context of the calling task. Each value goes to one getter; who waited longest is served
-// first. A value that is handed to a process that dies at that moment goes with it. Thread-safe.
+// first. Who is cancelled, or whose process dies, leaves the line. A value that is on its way to a process that dies at that moment
+// goes with it. Thread-safe.
 #include <deque>
 #include <optional>
 #include <random>
 
-#include "runtime/client.hpp"
+#include "runtime/context.hpp"
 #include "runtime/promise.hpp"
 
 namespace manta {
@@ -30,13 +31,25 @@ class QueueActor {
     if (try_put(value)) co_return true;
     putters_.push_back({ticket, std::move(value)});
     auto turn = putters_.back().done.ref();
-    co_return co_await turn;
+    try {
+      co_return co_await turn;
+    } catch (...) {  // cancelled, or the process that waits has died: it leaves the line
+      withdraw(ticket);
+      throw;
+    }
   }
-  Async<std::optional<T>> get(std::uint64_t ticket) {
+  Async<std::optional<T>> get(Context& ctx, std::uint64_t ticket) {
     if (auto value = try_get()) co_return std::move(value);
     getters_.push_back({ticket});
     auto turn = getters_.back().value.ref();
-    co_return co_await turn;
+    try {
+      auto value = co_await turn;
+      if (value && ctx.cancelled()) give_again(std::move(*value));  // nobody takes it any more
+      co_return std::move(value);
+    } catch (...) {
+      withdraw(ticket);
+      throw;
+    }
   }
   bool try_put(T value) {
     if (!getters_.empty()) {
@@ -68,6 +81,11 @@ class QueueActor {
   std::uint64_t size() const { return items_.size(); }
 
  private:
+  void give_again(T value) {
+    if (getters_.empty()) return items_.push_front(std::move(value));
+    getters_.front().value.set(std::move(value));
+    getters_.pop_front();
+  }
   struct Putter {
     std::uint64_t ticket;
     T value;
@@ -103,7 +121,7 @@ class Queue {
   std::uint64_t size(Client& client) const { return client.get(actor_.template call<&Actor::size>()); }
 
   /// Waits for room.
-  void put(Client& client, T value) const { client.get(put_async(std::move(value))); }
+  void put(Client& client, T value) const { waited(client, put_async(std::move(value))); }
   /// False when there was no room in time: the value is not in the queue then.
   template <class Rep, class Period>
   bool put(Client& client, T value, std::chrono::duration<Rep, Period> timeout) const {
@@ -113,7 +131,7 @@ class Queue {
   bool try_put(Client& client, T value) const { return client.get(actor_.template call<&Actor::try_put>(std::move(value))); }
 
   /// Waits for a value.
-  T get(Client& client) const { return *client.get(get_async()); }
+  T get(Client& client) const { return *waited(client, get_async()); }
   /// Nothing when none came in time.
   template <class Rep, class Period>
   std::optional<T> get(Client& client, std::chrono::duration<Rep, Period> timeout) const {
@@ -136,14 +154,24 @@ class Queue {
     static thread_local std::mt19937_64 random{(std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}()};
     return random();
   }
+  /// A caller that is cancelled leaves the line.
+  template <class R, class... Limit>
+  static R waited(Client& client, const ObjectRef<R>& ref, Limit... limit) {
+    try {
+      return client.get(ref, limit...);
+    } catch (const Cancelled&) {
+      if (!ref.ready()) client.cancel(ref);
+      throw;
+    }
+  }
   template <class R, class Duration>
   R in_time(Client& client, std::uint64_t ticket, const ObjectRef<R>& ref, Duration timeout) const {
     try {
-      return client.get(ref, timeout);
+      return waited(client, ref, timeout);
     } catch (const Timeout&) {
       actor_.template call<&Actor::withdraw>(ticket);
     }
-    return client.get(ref);  // it may have come through before the withdrawal
+    return waited(client, ref);  // it may have come through before the withdrawal
   }
 
   ActorHandle<Actor> actor_{};

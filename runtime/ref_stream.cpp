@@ -1,5 +1,6 @@
 #include "runtime/ref_stream.hpp"
 
+#include <algorithm>
 #include <random>
 
 namespace manta::detail {
@@ -12,10 +13,12 @@ ActorStreams::State& ActorStreams::state() {
   return *fresh.release();
 }
 
-void ActorStreams::add(std::uint64_t id, std::shared_ptr<void> stream) {
+void ActorStreams::add(std::uint64_t id, std::shared_ptr<void> stream, ProcessId opener) {
   auto& all = state();
   std::lock_guard lock(all.mutex);
-  all.streams[id].swap(stream);
+  auto& place = all.streams[id];
+  place.first.swap(stream);
+  place.second = opener;
 }
 
 std::shared_ptr<void> ActorStreams::find(std::uint64_t id) const {
@@ -23,7 +26,7 @@ std::shared_ptr<void> ActorStreams::find(std::uint64_t id) const {
   if (!all) return nullptr;
   std::lock_guard lock(all->mutex);
   const auto it = all->streams.find(id);
-  return it == all->streams.end() ? nullptr : it->second;
+  return it == all->streams.end() ? nullptr : it->second.first;
 }
 
 void ActorStreams::remove(std::uint64_t id) {
@@ -32,9 +35,28 @@ void ActorStreams::remove(std::uint64_t id) {
   std::shared_ptr<void> stream;  // the user's code: it ends without the lock
   std::lock_guard lock(all->mutex);
   if (const auto it = all->streams.find(id); it != all->streams.end()) {
-    stream = std::move(it->second);
+    stream = std::move(it->second.first);
     all->streams.erase(it);
   }
+}
+
+bool ActorStreams::has_of(ProcessId opener) const {
+  auto* all = state_.load(std::memory_order_acquire);
+  if (!all) return false;
+  std::lock_guard lock(all->mutex);
+  return std::any_of(all->streams.begin(), all->streams.end(), [opener](const auto& each) { return each.second.second == opener; });
+}
+
+void ActorStreams::remove_of(const std::vector<ProcessId>& openers) {
+  auto* all = state_.load(std::memory_order_acquire);
+  if (!all) return;
+  std::vector<std::shared_ptr<void>> ended;  // the user's code: it ends without the lock
+  std::lock_guard lock(all->mutex);
+  std::erase_if(all->streams, [&](auto& each) {
+    if (std::find(openers.begin(), openers.end(), each.second.second) == openers.end()) return false;
+    ended.push_back(std::move(each.second.first));
+    return true;
+  });
 }
 
 void ActorStreams::clear() { delete state_.exchange(nullptr, std::memory_order_acq_rel); }

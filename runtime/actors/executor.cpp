@@ -150,9 +150,10 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
 
 /// The record whose cells hold the results; null for a coroutine that waits. `began`: what is thrown is the task's own doing.
 std::shared_ptr<TaskRecord> Executor::run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, bool& began) {
-  CancelSlot::check();
+  if (!work.coroutine) CancelSlot::check();  // one that has begun hears it at its co_await
   auto engine = environment_.engine.lock();
   if (!engine) throw RuntimeStopped("the runtime has been shut down");
+  if (work.coroutine && work.coroutine->interrupted()) running_work_.cancel(work.id, false);
   if (!work.coroutine) {
     auto record = decoded(work);
     const auto held = read_arguments(work, *record);

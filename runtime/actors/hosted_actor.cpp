@@ -46,6 +46,7 @@ void HostedActor::report() {
 void HostedActor::relieve() { report(); }
 
 void HostedActor::cancel(TaskId id, bool recursive) {
+  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::unique_lock lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
@@ -55,8 +56,46 @@ void HostedActor::cancel(TaskId id, bool recursive) {
       lock.unlock();
       return environment_.router->send(dropped.caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
     }
+    if (coroutines_) {
+      const auto begun = std::find_if(coroutines_->begun.begin(), coroutines_->begun.end(), [id](const auto& each) { return each->id() == id; });
+      if (begun != coroutines_->begun.end()) waiting = *begun;
+    }
   }
+  if (waiting) waiting->interrupt();
   running_work_.cancel(id, recursive);
+}
+
+void HostedActor::caller_gone(ProcessId caller) {
+  const auto from_it = [caller](const Work& work) { return work.caller == caller; };
+  std::vector<std::shared_ptr<RunningCoroutine>> waiting;
+  bool needed = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (coroutines_)
+      std::copy_if(coroutines_->begun.begin(), coroutines_->begun.end(), std::back_inserter(waiting),
+                   [caller](const auto& each) { return each->caller() == caller; });
+    // The call that runs may be the one that opens a stream.
+    if (open_streams_.has_of(caller) || running_since() != 0 || std::any_of(queue_.begin(), queue_.end(), from_it)) {
+      if (!gone_) gone_ = std::make_unique<GoneCallers>();
+      gone_->processes.push_back(caller);
+      gone_->fresh = true;
+      needed = !std::exchange(awake_, true);
+    }
+  }
+  for (const auto& each : waiting) each->interrupt();
+  wake_if(needed);
+}
+
+/// Ends the streams of callers that are gone, in the actor's turn. `last`: none of their calls is left.
+void HostedActor::end_streams(bool last) {
+  std::vector<ProcessId> gone;
+  {
+    std::lock_guard lock(mutex_);
+    gone = gone_->processes;
+    gone_->fresh = false;
+    if (last) gone_.reset();
+  }
+  open_streams_.remove_of(gone);
 }
 
 void HostedActor::construct() {
@@ -138,7 +177,7 @@ void HostedActor::run(Work& work, bool behind) {
   auto outcome = execute(work, object_.get(), caller, lease_info_, behind ? shared_from_this() : nullptr);
   std::unique_lock lock(mutex_);
   outcomes_to_ = caller;
-  if (outcome && !killed_) outcomes_.push_back(std::move(*outcome));
+  if (outcome) outcomes_.push_back(std::move(*outcome));  // of a killed actor too: whoever gets it lets go of what it holds
   const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
   lock.unlock();
   if (!full && SteadyClock::now() - reported_ <= kReportTime) return;
@@ -155,6 +194,9 @@ void HostedActor::drain() {
     if (constructor_ && !killed_) {
       lock.unlock();
       construct();
+    } else if (gone_ && gone_->fresh) {
+      lock.unlock();
+      end_streams(false);
     } else if (Work work; take(work)) {
       const bool behind = !outcomes_.empty();
       lock.unlock();
@@ -163,6 +205,9 @@ void HostedActor::drain() {
       lock.unlock();
       end();
       break;
+    } else if (gone_ && queue_.empty()) {
+      lock.unlock();
+      end_streams(true);
     } else if (outcomes_.empty()) {
       const bool all_wait = coroutines_ && !coroutines_->begun.empty();
       awake_ = false;

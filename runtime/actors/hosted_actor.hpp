@@ -20,12 +20,18 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   void relieve() override;
   ActorId serial_actor() const noexcept override { return id_; }
   void cancel(TaskId id, bool recursive) override;
+  void caller_gone(ProcessId caller) override;
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override;
 
  private:
   struct Coroutines {
     std::unordered_set<std::shared_ptr<RunningCoroutine>> begun{};
     std::deque<std::shared_ptr<RunningCoroutine>> due{};  ///< what they awaited is there
+  };
+  /// Callers whose processes have ended, until their streams have.
+  struct GoneCallers {
+    std::vector<ProcessId> processes{};
+    bool fresh = false;  ///< there are streams to end now; once the queue is empty, those that it opened
   };
   std::weak_ptr<Executor> self() override { return weak_from_this(); }
   void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override;
@@ -40,6 +46,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   void end();
   void report();
   void lend_cpus(bool lend);
+  void end_streams(bool last);
 
   WorkerHost& host_;
   const ProcessId owner_;
@@ -60,6 +67,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   bool killed_ = false;
   bool exiting_ = false;                  // by ctx.exit_actor()
   std::unique_ptr<Coroutines> coroutines_;  // null: none has begun
+  std::unique_ptr<GoneCallers> gone_;       // null: none
   SteadyClock::time_point reported_{};    // the draining thread only
 };
 

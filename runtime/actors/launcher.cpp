@@ -117,12 +117,17 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   std::span<const std::byte> message;
   if (!split_message(frame, route, message)) return log(LogLevel::kWarning, "a worker process sent a frame that is no message");
   std::shared_ptr<Link> link;
+  bool gone = false;
   {
     std::lock_guard lock(mutex_);
     if (auto sender = entries_.find(from); sender != entries_.end()) sender->second.ready = true;
-    if (auto it = entries_.find(route.to); it != entries_.end()) link = it->second.link;
+    if (auto it = entries_.find(route.to); it != entries_.end())
+      link = it->second.link;
+    else
+      gone = route.to != kNodeProcess;
   }
   if (route.to == kNodeProcess) return handlers_.on_message(from, Buffer::copy(message));
+  if (gone) return send(from, wire::encode(wire::OwnerGone{route.to}));  // it may have come into being after all others were told
   if (link) end_unless_sent(route.to, send_message(*link, {.from = from, .to = route.to}, message));
 }
 

@@ -18,7 +18,8 @@ struct Route {
   ProcessId to = 0;
 };
 inline constexpr std::uint16_t kMessageFrame = 1;
-/// Both ends are the user's own program on an inherited socket, so the limit guards against damage, not against strangers.
+/// Both ends are the user's own program on an inherited socket, so the limit guards against damage, not against strangers. Values of
+/// more than inline_bytes travel by the arena; what may be large in a frame is the list of refs in one value, 24 bytes and more for each.
 inline constexpr std::uint32_t kMaxFrameBytes = 256u << 20;
 
 Result<void> send_message(Link& link, Route route, std::span<const std::byte> message, std::span<const int> fds = {});

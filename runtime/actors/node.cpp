@@ -55,7 +55,7 @@ void Node::handle(std::vector<Event>& events) {
 }
 
 void Node::perform() {
-  while (!effects_.granted.empty() || !effects_.refused.empty() || !effects_.placed.empty()) {
+  while (!effects_.granted.empty() || !effects_.refused.empty() || !effects_.placed.empty() || !effects_.unplaceable.empty()) {
     const auto effects = std::exchange(effects_, {});
     for (const auto& lease : effects.granted) place(lease);
     tell(effects);
@@ -120,7 +120,7 @@ ProcessId Node::shared_process() {
   ProcessId best = 0;
   std::size_t count = 0;
   for (const auto& [id, process] : processes_) {
-    if (process.own || process.leaving || process.ended) continue;
+    if (process.own || process.leaving || process.ended || process.ended_for) continue;
     ++count;
     if (!best || process.leases.size() < processes_[best].leases.size()) best = id;
   }
@@ -175,6 +175,7 @@ void Node::on(Launched& event) {
     launcher_.kill(event.process);
     if (process.leaving) return;
   }
+  if (!gpus_missing_.empty()) tell_total(event.process);
   for (const auto& lease : waiting)
     if (table_.find(lease.id)) tell_granted(lease, event.process);
 }

@@ -90,10 +90,11 @@ class Node {
   void on(GpusSeen& event);
   void watch_gpus();
   void lose_gpu(std::size_t id);
+  void tell_total(ProcessId process);
   void on(const wire::PlaceGroup& message, ProcessId from);
   void on(const wire::WatchGroup& message, ProcessId from);
   void on(const wire::FindGroups& message, ProcessId from);
-  void remove_group(GroupId group);
+  void remove_group(GroupId group, std::optional<ErrorInfo> why = {});
   void tell_watchers(GroupId group, const std::optional<ErrorInfo>& error);
   void tell(const core::LeaseEffects& effects);
   void perform();

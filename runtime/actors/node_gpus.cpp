@@ -44,6 +44,8 @@ void Node::lose_gpu(std::size_t id) {
   const auto holders = table_.lose_gpu(static_cast<int>(id), effects_);
   log(LogLevel::kError, "GPU " + name + " has vanished: it is used no more, and what had it (" + std::to_string(holders.size()) +
                             (holders.size() == 1 ? " task or actor" : " tasks and actors") + ") is ended");
+  for (const auto& [process, entry] : processes_)
+    if (entry.running && !entry.ended) tell_total(process);
   for (const auto lease : holders) {
     const auto place = places_.find(lease);
     if (place == places_.end()) continue;
@@ -54,5 +56,8 @@ void Node::lose_gpu(std::size_t id) {
     if (it->second.running) launcher_.kill(place->second);
   }
 }
+
+/// What a worker process has heard in its hello may be less by now.
+void Node::tell_total(ProcessId process) { router_.send(process, wire::ResourcesReport{.total = table_.ledger().total()}); }
 
 }  // namespace manta::detail

@@ -12,6 +12,10 @@ ErrorInfo gone(GroupId group, const std::string& name) {
           .where = describe_group(group, name)};
 }
 
+ErrorInfo vanished(const std::string& why) {
+  return {.code = ErrorCode::kInfeasibleResources, .message = "a GPU of this machine has vanished: " + why};
+}
+
 }  // namespace
 
 void Node::on(const wire::PlaceGroup& message, ProcessId from) {
@@ -21,6 +25,7 @@ void Node::on(const wire::PlaceGroup& message, ProcessId from) {
   for (const auto& bundle : spec.bundles)
     for (const auto& [name, amount] : bundle.all())
       if (amount < Amount(0)) return;
+  if (const auto why = table_.why_lost(spec); !why.empty()) return router_.send(from, wire::GroupPlaced{spec.id, vanished(why)});
   if (table_.add_group(spec, effects_)) return group_watchers_[spec.id].push_back(from);
   router_.send(from, wire::GroupPlaced{spec.id, ErrorInfo{.code = ErrorCode::kInvalidArgument,
                                                           .message = "there is a placement group of the name " + spec.name + " already"}});
@@ -51,10 +56,11 @@ void Node::on(const wire::FindGroups& message, ProcessId from) {
   router_.send(from, std::move(found));
 }
 
-void Node::remove_group(GroupId group) {
+void Node::remove_group(GroupId group, std::optional<ErrorInfo> why) {
   const auto* spec = table_.groups().find(group);
   if (!spec) return;
-  const auto error = gone(group, spec->name);
+  if (why) why->where = describe_group(group, spec->name);
+  const auto error = why ? *why : gone(group, spec->name);
   std::set<ProcessId> concerned{spec->owner};
   for (auto lease : table_.remove_group(group, effects_)) concerned.insert(table_.find(lease)->owner);
   for (auto process : concerned) router_.send(process, wire::GroupRemoved{group, error});
@@ -75,9 +81,8 @@ void Node::tell(const core::LeaseEffects& effects) {
   for (const auto& refused : effects.refused)
     router_.send(refused.owner,
                  wire::LeaseRefused{.purpose = refused.purpose,
-                                    .error = refused.why.empty() ? gone(refused.group, {})
-                                                                 : ErrorInfo{.code = ErrorCode::kInfeasibleResources,
-                                                                             .message = "a GPU of this machine has vanished: " + refused.why}});
+                                    .error = refused.why.empty() ? gone(refused.group, {}) : vanished(refused.why)});
+  for (const auto& each : effects.unplaceable) remove_group(each.group, vanished(each.why));
 }
 
 }  // namespace manta::detail

@@ -111,6 +111,18 @@ std::string NodeStore::holders() const {
 Result<void> NodeStore::seal(ObjectId id) { return store_->seal(id.value); }
 void NodeStore::abort(ObjectId id) { static_cast<void>(store_->abort(id.value)); }
 
+/// What a process keeps mapped after its end costs page tables, and a service makes extents for ever.
+void NodeStore::name_retired(Client& client, wire::StoreReply& reply) {
+  const auto releases = store_->arena().releases();
+  if (std::exchange(client.releases, releases) == releases) return;
+  const auto live = store_->arena().extents();
+  std::erase_if(client.extents, [&](const auto& each) {
+    if (std::binary_search(live.begin(), live.end(), each.first)) return false;
+    if (reply.retired.empty() || reply.retired.back() != each.first) reply.retired.push_back(each.first);
+    return true;
+  });
+}
+
 void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable) {
   wire::StoreReply reply{.request = request, .id = id};
   if (!block) {
@@ -123,6 +135,7 @@ void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const R
   // Sent under the lock: no answer that relies on the descriptor may overtake the one that carries it.
   std::unique_lock lock(mutex_);
   auto& client = clients_[to];
+  name_retired(client, reply);
   if (client.extents.contains({block->extent, writable})) return reply_(to, reply, {});
   auto fd = store_->arena().extent_fd(block->extent, writable);
   if (!fd) {

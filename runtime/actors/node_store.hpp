@@ -45,6 +45,7 @@ class NodeStore final : public StoreAccess {
  private:
   struct Client {
     std::set<std::pair<std::uint32_t, bool>> extents{};  ///< (extent, writable) it has been sent
+    std::uint64_t releases = 0;                          ///< of the arena, up to which it knows which of these are gone
     std::set<ObjectId> creating{};
     std::set<ObjectId> owned{};
     std::map<ObjectId, ProcessId> made_for{};  ///< objects of other owners that it made, until they are freed
@@ -53,6 +54,7 @@ class NodeStore final : public StoreAccess {
   };
   void create_for(ProcessId from, const wire::StoreRequest& request);
   void pin_for(ProcessId from, const wire::StoreRequest& request);
+  void name_retired(Client& client, wire::StoreReply& reply);
   void forget_maker(ObjectId id);
   Result<Block> create_block(ObjectId id, std::uint64_t size);
   std::string holders() const;

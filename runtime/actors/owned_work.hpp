@@ -43,6 +43,11 @@ struct OwnedWork {
   SteadyClock::time_point sent_at{};          ///< to its worker, the last time
 };
 
+/// For a Timer: what is to happen to the work is over when it is at its end.
+inline std::function<bool()> until_done(std::weak_ptr<const OwnedWork> work) {
+  return [work = std::move(work)] { return work.expired(); };
+}
+
 struct OwnedTask final : OwnedWork, core::TaskNode {
   OwnedTask() : OwnedWork(Kind::kTask) {}
   std::shared_ptr<const std::string> name() const override {

@@ -214,7 +214,8 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
     return !task->nested && saturated_.load(std::memory_order_relaxed) == task->options.get();
   });
   if (task->options->deadline > std::chrono::nanoseconds(0))
-    if (const auto deadline = deadline_in(task->options->deadline)) timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); });
+    if (const auto deadline = deadline_in(task->options->deadline))
+      timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); }, until_done(task));
   watch_arguments(task, pending);
 }
 

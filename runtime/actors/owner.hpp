@@ -146,6 +146,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_process_of(ActorId actor, LeaseId lease);
   wire::ActorPlace place_of(ActorId actor) const;
   void tell_followers(const std::vector<ActorId>& moved);
+  void end_orphan(ActorId actor);
   void leave_borrowed_to_owner(core::ActorEffects& effects);
   void release_name(OwnedConstructor& actor);
   void on(wire::Message& message);

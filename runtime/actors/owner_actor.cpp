@@ -86,7 +86,7 @@ void Owner::on(Called& event) {
   calls_.emplace(event.call->id, event.call);
   if (event.call->options && event.call->options->deadline > std::chrono::nanoseconds(0))
     if (const auto deadline = deadline_in(event.call->options->deadline))
-      timer_.at(*deadline, [this, id = event.call->id] { actor_->tell(DeadlinePassed{id}); });
+      timer_.at(*deadline, [this, id = event.call->id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
   actor_table_.call(*event.call, actor_effects_);
 }
 
@@ -238,8 +238,7 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   if (!leases_.erase(lost.lease)) return;
   const auto error = share(lost.error);
   lost_[lost.lease] = error;
-  for (auto& [id, actor] : actors_)
-    if (actor_table_.lease_of(id) == lost.lease) actor->last_error = error;
+  if (auto it = actors_.find(actor_table_.actor_of(lost.lease)); it != actors_.end()) it->second->last_error = error;
   task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = lost.error.code == ErrorCode::kOutOfMemory}, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_);
 }

@@ -49,6 +49,7 @@ void Owner::on(Borrowed& event) {
   ++unfinished_, ++actor_count_;
   actors_.emplace(actor, std::move(event.actor));
   actor_table_.create(actor, {.max_restarts = -1}, 0, actor_effects_);
+  if (references_.is_gone(maker_of(actor.value))) return end_orphan(actor);  // nobody would answer
   router_.send(maker_of(actor.value), wire::ActorRequest{.actor = actor, .operation = wire::ActorOperation::kFollow});
 }
 
@@ -121,11 +122,14 @@ void Owner::on(Placed& event) {
 void Owner::on(Gone& event) {
   for (auto& [id, actor] : actors_) {
     std::erase(actor->followers, event.process);
-    if (!actor->borrow || maker_of(id.value) != event.process) continue;
-    actor->last_error = share({.code = ErrorCode::kOwnerDied, .message = "the process that spawned it has ended, and the actor with it"});
-    leases_.erase(actor_table_.lease_of(id));
-    actor_table_.ended(id, core::CallFailure::kActorDied, actor_effects_);
+    if (actor->borrow && maker_of(id.value) == event.process) end_orphan(id);
   }
+}
+
+void Owner::end_orphan(ActorId actor) {
+  actors_.at(actor)->last_error = share({.code = ErrorCode::kOwnerDied, .message = "the process that spawned it has ended, and the actor with it"});
+  leases_.erase(actor_table_.lease_of(actor));
+  actor_table_.ended(actor, core::CallFailure::kActorDied, actor_effects_);
 }
 
 /// Takes what concerns borrowed actors out of the effects: their owner does the rest.

@@ -87,6 +87,7 @@ GroupHandle PlacementClient::place(std::shared_ptr<const PlacementGroupOptions> 
   router_.send(kNodeProcess, wire::PlaceGroup{{.spec = spec}});
   if (!spec.name.empty()) {
     const auto found = find(spec.name);
+    if (cell->failed() && cell->error()->code != ErrorCode::kInvalidArgument) throw_error(*cell->error());
     if (found.empty() || found.front().id != spec.id)
       throw InvalidArgument("there is a placement group of the name " + spec.name + " already: find it, or remove it first");
   }

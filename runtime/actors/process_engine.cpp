@@ -394,7 +394,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     host_->cancel(from, *cancel);
     if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
   } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
-    host_->drop_owner(gone->owner);
+    if (auto running = host_->drop_owner(gone->owner); !running.empty()) owner_->cancel_children(std::move(running));
     references_->process_gone(gone->owner);
     owner_->process_gone(gone->owner);
     named_->process_gone(gone->owner);

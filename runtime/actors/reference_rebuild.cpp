@@ -34,6 +34,8 @@ Result<std::shared_ptr<Cell>> ReferenceKeeper::ask_to_rebuild(core::ReferenceId 
   {
     std::lock_guard lock(mutex_);
     if (closed_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
+    if (table_.is_gone(maker_of(id)))
+      return ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "the process that made it has ended, and can make it no more: make the object again"};
     rebuilds_.emplace(id, cell);
     router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kRebuild, id, 0, static_cast<std::int64_t>(lost.value)}}});
   }

@@ -13,15 +13,14 @@ const FunctionEntry* filter_of(const Work& work) {
 
 class RunningCoroutine::Wakeup final : public Cell::Waiter {
  public:
-  explicit Wakeup(std::weak_ptr<RunningCoroutine> waiting) : waiting_(std::move(waiting)) {}
+  Wakeup(std::weak_ptr<RunningCoroutine> waiting, std::uint64_t wait) : waiting_(std::move(waiting)), wait_(wait) {}
   void settled() override {
-    auto waiting = waiting_.lock();
-    auto home = waiting ? waiting->home_.lock() : nullptr;
-    if (home) home->resume_later(std::move(waiting));
+    if (const auto waiting = waiting_.lock()) waiting->wake(wait_);
   }
 
  private:
   const std::weak_ptr<RunningCoroutine> waiting_;
+  const std::uint64_t wait_;
 };
 
 RunningCoroutine::RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
@@ -55,7 +54,21 @@ void RunningCoroutine::abandon() {
 
 void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) {
   next_ = coroutine;  // the thread that runs it holds turn_
-  cell->on_settled(std::make_shared<Wakeup>(weak_from_this()));
+  const auto wait = ++waits_begun_;
+  awaited_ = wait;
+  cell->on_settled(std::make_shared<Wakeup>(weak_from_this(), wait));
+  if (interrupted_ || invocation_.cancelled_id->load() == invocation_.id) wake(wait);
+}
+
+/// Once for each wait, whether what it awaits is there or nobody wants it any more.
+void RunningCoroutine::wake(std::uint64_t wait) {
+  if (!awaited_.compare_exchange_strong(wait, 0)) return;
+  if (const auto home = home_.lock()) home->resume_later(shared_from_this());
+}
+
+void RunningCoroutine::interrupt() {
+  interrupted_ = true;
+  if (const auto wait = awaited_.load()) wake(wait);
 }
 
 Work RunningCoroutine::work() {

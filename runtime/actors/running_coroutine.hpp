@@ -23,6 +23,11 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   bool advance(const std::atomic<std::uint64_t>& cancelled_id, const std::function<void(bool)>& suspended);
   /// Destroys its frame where it waits.
   void abandon();
+  /// Nobody wants it any more: what it waits for, now or later, throws Cancelled unless it is there. Thread-safe.
+  void interrupt();
+  bool interrupted() const noexcept { return interrupted_; }
+  TaskId id() const noexcept { return id_; }
+  ProcessId caller() const noexcept { return caller_; }
   void resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) override;
 
   /// The work that brings it back.
@@ -32,6 +37,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
 
  private:
   class Wakeup;
+  void wake(std::uint64_t wait);
   const std::weak_ptr<Executor> home_;
   const TaskId id_;
   const std::shared_ptr<const std::string> name_;
@@ -44,6 +50,9 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   std::mutex turn_;                         // held while it runs: the next stretch may be due before this one has returned
   std::coroutine_handle<> next_{};          // guarded by turn_
   bool waits_ = false;                      // guarded by turn_
+  std::uint64_t waits_begun_ = 0;           // likewise
+  std::atomic<std::uint64_t> awaited_{0};   // number of the wait that it is in; 0: none, or what ends it has come
+  std::atomic<bool> interrupted_{false};
   std::unique_ptr<Coroutine> coroutine_{};  // destroyed first: its frame refers to all the rest
 };
 

@@ -26,9 +26,16 @@ bool TaskWorker::take_back(TaskId task) {
   return true;
 }
 
-void TaskWorker::drop_unstarted() {
-  std::lock_guard lock(mutex_);
-  queue_.clear();
+TaskId TaskWorker::abandon() {
+  std::deque<Work> dropped;  // user types: destroyed without the lock
+  TaskId current;
+  {
+    std::lock_guard lock(mutex_);
+    dropped.swap(queue_);
+    current = current_;
+  }
+  if (current) cancel(current, true);
+  return current;
 }
 
 bool TaskWorker::next(Work& work, bool& behind) {
@@ -41,6 +48,7 @@ bool TaskWorker::next(Work& work, bool& behind) {
   work = std::move(queue_.front());
   queue_.pop_front();
   running_ = true;
+  current_ = work.id;
   behind = !queue_.empty() || !outcomes_.empty();
   return true;
 }
@@ -65,6 +73,7 @@ void TaskWorker::report(bool held_up) {
 void TaskWorker::relieve() { report(true); }
 
 void TaskWorker::cancel(TaskId id, bool recursive) {
+  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::lock_guard lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
@@ -73,7 +82,9 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
       outcomes_.push_back(cancelled_outcome(id));
       return;  // reported behind what runs
     }
+    if (coroutine_ && coroutine_->id() == id) waiting = coroutine_;
   }
+  if (waiting) waiting->interrupt();
   running_work_.cancel(id, recursive);
 }
 
@@ -109,6 +120,7 @@ void TaskWorker::drain() {
       std::unique_lock lock(mutex_);
       outcomes_.push_back(std::move(*outcome));
       running_ = held_up_ = false;
+      current_ = {};
       const bool full = outcomes_.size() >= kMaxOutcomes || queue_.empty();
       lock.unlock();
       if (full || SteadyClock::now() - reported_ > kReportTime) {

@@ -16,7 +16,8 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   Append append(std::vector<Work> tasks);
   bool take_back(TaskId task);
   ProcessId owner() const { return owner_; }
-  void drop_unstarted();
+  /// Its owner is gone: nothing more begins, and what runs is told. The id of that; 0: none.
+  TaskId abandon();
 
   void wake() { schedule(*environment_.scheduler); }
   /// Hands unstarted tasks back and sends the outcomes that are there.
@@ -42,6 +43,7 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   std::vector<wire::Outcome> outcomes_;   // guarded by mutex_
   bool awake_ = false;                    // guarded by mutex_
   bool running_ = false;                  // guarded by mutex_
+  TaskId current_{};                      // guarded by mutex_: the task that runs, or is about to
   bool held_up_ = false;                  // guarded by mutex_: the running task waits or takes long
   std::shared_ptr<RunningCoroutine> coroutine_;  // guarded by mutex_: has begun under this lease; nothing else runs till its end
   std::shared_ptr<RunningCoroutine> due_;        // guarded by mutex_: the same, when it can go on

@@ -41,8 +41,12 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     actor_.begun_.insert(coroutine);
   }
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override {
-    std::lock_guard lock(actor_.mutex_);
+    std::unique_lock lock(actor_.mutex_);
+    const bool was_full = actor_.begun_.size() >= actor_.max_coroutines_;
     actor_.begun_.erase(coroutine);
+    const auto lanes = was_full ? actor_.staff_all() : std::vector<Lane*>();  // calls of other groups may wait for its place
+    lock.unlock();
+    ThreadedActor::wake(lanes);
   }
   void exit_wanted() override { actor_.exit_wanted(); }
   /// One that waits counts as a call that blocks.
@@ -63,6 +67,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
       if (step == Step::kConstruct) construct(work);
       if (step == Step::kCall) run(work);
       if (step == Step::kReport) relieve();
+      if (step == Step::kForget) actor_.end_streams();
       work = {};
     }
     --actor_.host_.busy_;
@@ -88,7 +93,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     {
       std::scoped_lock lock(actor_.mutex_, mutex_);
       outcomes_to_ = caller;
-      if (outcome && !actor_.killed_) outcomes_.push_back(std::move(*outcome));
+      if (outcome) outcomes_.push_back(std::move(*outcome));  // of a killed actor too: whoever gets it lets go of what it holds
       full = outcomes_.size() >= kMaxOutcomes;
     }
     if (!full && SteadyClock::now() - reported_ < kReportTime) return;
@@ -176,8 +181,11 @@ void ThreadedActor::destroy(bool kill) {
 void ThreadedActor::cancel(TaskId id, bool recursive) {
   std::optional<Work> dropped;
   std::vector<std::shared_ptr<Lane>> lanes;
+  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::lock_guard lock(mutex_);
+    const auto begun = std::find_if(begun_.begin(), begun_.end(), [id](const auto& each) { return each->id() == id; });
+    if (begun != begun_.end()) waiting = *begun;
     for (auto& group : groups_) {
       const auto queued = std::find_if(group.queue.begin(), group.queue.end(), [id](const Work& work) { return work.id == id; });
       if (queued == group.queue.end()) continue;
@@ -188,14 +196,49 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
     if (!dropped) lanes = lanes_;
   }
   if (dropped) environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
+  if (waiting) waiting->interrupt();
   for (auto& lane : lanes) lane->cancel(id, recursive);
+}
+
+void ThreadedActor::caller_gone(ProcessId caller) {
+  const auto is_its = [caller](const auto& each) { return each->caller() == caller; };
+  std::vector<std::shared_ptr<RunningCoroutine>> waiting;
+  std::vector<Lane*> lanes;
+  {
+    std::lock_guard lock(mutex_);
+    std::copy_if(begun_.begin(), begun_.end(), std::back_inserter(waiting), is_its);
+    // A call that runs may be the one that opens a stream.
+    if (open_streams_.has_of(caller) || running_ > 0 || !nothing_queued()) {
+      gone_callers_.push_back(caller);
+      gone_fresh_ = true;
+      lanes = staff_all();
+    }
+  }
+  for (const auto& each : waiting) each->interrupt();
+  wake(lanes);
+}
+
+/// Of callers that are gone.
+void ThreadedActor::end_streams() {
+  std::vector<ProcessId> gone;
+  {
+    std::lock_guard lock(mutex_);
+    gone = gone_callers_;
+    gone_fresh_ = false;
+    if (running_ == 1 && nothing_queued()) gone_callers_.clear();
+  }
+  open_streams_.remove_of(gone);
+}
+
+bool ThreadedActor::nothing_queued() const {
+  return std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
 }
 
 std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
   std::vector<Lane*> woken;
   const bool first = &group == &groups_.front();
   std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size() + group.due.size()) : 0;
-  if (first && running_ == 0 && (constructor_ || destroying_)) wanted = std::max<std::size_t>(wanted, 1);
+  if (first && running_ == 0 && (constructor_ || destroying_ || gone_fresh_)) wanted = std::max<std::size_t>(wanted, 1);
   while (group.running < wanted) {
     if (group.idle.empty()) {
       lanes_.push_back(std::make_shared<Lane>(*this, group));
@@ -229,10 +272,11 @@ ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
     constructor_.reset();
     return Step::kConstruct;
   }
+  if (gone_fresh_) return Step::kForget;
   if (take(group, work)) return Step::kCall;
   if (lane.has_outcomes()) return Step::kReport;
-  const bool nothing_waits = !constructed_ || exiting_ || killed_ ||
-                             std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
+  if (!gone_callers_.empty() && running_ == 1 && nothing_queued()) return Step::kForget;
+  const bool nothing_waits = !constructed_ || exiting_ || killed_ || nothing_queued();
   if (destroying_ && running_ == 1 && nothing_waits) {
     ended_ = true;
     return Step::kEnd;

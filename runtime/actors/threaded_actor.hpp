@@ -22,6 +22,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   void call(std::vector<Work> calls) override;
   void destroy(bool kill) override;
   void cancel(TaskId id, bool recursive) override;
+  void caller_gone(ProcessId caller) override;
   ProcessId owner() const override { return owner_; }
 
  private:
@@ -35,7 +36,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
   };
-  enum class Step : std::uint8_t { kConstruct, kCall, kReport, kEnd, kRest };
+  enum class Step : std::uint8_t { kConstruct, kCall, kReport, kForget, kEnd, kRest };
 
   Group* group_of(const Work& call);
   void refuse(const Work& call);
@@ -48,6 +49,8 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   void constructed(bool ok);
   void resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine);
   void exit_wanted();
+  bool nothing_queued() const;
+  void end_streams();
   void end();
   void lend(int blocked, int running);
 
@@ -64,6 +67,8 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::optional<Work> constructor_;
   const std::size_t max_coroutines_;
   std::unordered_set<std::shared_ptr<RunningCoroutine>> begun_;
+  std::vector<ProcessId> gone_callers_;        // processes that have ended, until their streams have
+  bool gone_fresh_ = false;                    // there are streams to end now; once no call is left, those that they opened
   std::size_t running_ = 0;
   bool constructed_ = false;
   bool destroying_ = false;

@@ -13,6 +13,8 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::chrono::milliseconds kRetiredLook{20};  // at what a retired process has submitted
+
 [[noreturn]] void leave(int status) {
   std::fflush(nullptr);
   ::_exit(status);  // no static destructors: LibTorch's and CUDA's do not survive running beside live threads
@@ -52,6 +54,7 @@ void RemoteStore::on_reply(wire::StoreReply reply, std::vector<OwnedFd>& fds) {
     pending = std::move(it->second);
     pending_.erase(it);
   }
+  for (const auto extent : reply.retired) view_.detach(extent);
   if (!reply.error && !fds.empty()) {
     auto attached = view_.attach(reply.extent, fds.front().get(), reply.extent_bytes, pending->writable);
     if (!attached) log(LogLevel::kError, "cannot map the object arena: " + attached.error().message);
@@ -98,7 +101,7 @@ void RemoteStore::abort(ObjectId id) { send_({.operation = wire::StoreOperation:
 WorkerEngine::WorkerEngine(std::shared_ptr<Reactor> reactor, std::shared_ptr<Link> link, const wire::Hello& hello)
     : ProcessEngine(hello.process, hello.total, hello.inline_bytes, true,
                     {hello.max_queued_bytes, std::chrono::milliseconds(hello.submit_timeout_ms)}),
-      reactor_(std::move(reactor)), link_(std::move(link)) {}
+      reactor_(std::move(reactor)), link_(std::move(link)), total_now_(hello.total) {}
 
 /// What a lone task or call wakes runs on this thread after this round, where the message was read.
 void WorkerEngine::deliver_here(ProcessId from, wire::Message message) {
@@ -164,8 +167,15 @@ void WorkerEngine::run(WorkerStart start) {
   while (true) ::pause();
 }
 
-void WorkerEngine::leave_if_unused() const {
-  if (retiring_ && references_->counts().lent == 0) leave(0);
+void WorkerEngine::leave_if_unused() {
+  if (!retiring_ || references_->counts().lent > 0) return;  // the message that it is not says so
+  const auto submitted = owner_->unfinished() - owner_->actors();
+  if (submitted == 0 && link_->queued_bytes() == 0) leave(0);
+  if (std::exchange(looks_again_, true)) return;
+  reactor_->run_after(kRetiredLook, [this] {
+    looks_again_ = false;
+    leave_if_unused();
+  });
 }
 
 void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
@@ -183,6 +193,7 @@ void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
   }
   if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     std::lock_guard lock(reports_mutex_);
+    total_now_ = report->total;
     auto it = reports_.find(report->request);
     if (it == reports_.end()) return;
     it->second->report = std::move(*report);
@@ -224,6 +235,11 @@ Resources WorkerEngine::available_resources() const {
   Reactor::stand_back();
   while (wait->done.load(std::memory_order_acquire) == 0) futex_wait(wait->done, 0, std::nullopt);
   return wait->report.available;
+}
+
+Resources WorkerEngine::total_resources() const {
+  std::lock_guard lock(reports_mutex_);
+  return total_now_;
 }
 
 void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {

@@ -49,6 +49,7 @@ class WorkerEngine final : public ProcessEngine {
   std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;
   bool remove_durable(const std::string& name) override;
   std::vector<std::string> list_durable(const std::string& prefix) override;
+  Resources total_resources() const override;
   Resources available_resources() const override;
   RuntimeStats stats() const override { return own_stats(); }
 
@@ -58,8 +59,8 @@ class WorkerEngine final : public ProcessEngine {
                        std::shared_ptr<WorkerEngine>& engine);
   void deliver_here(ProcessId from, wire::Message message);
   void deliver_control(ProcessId from, wire::Message message) override;
-  /// Told to retire, and nobody refers to what this process owns: ends it.
-  void leave_if_unused() const;
+  /// Told to retire, nobody refers to what this process owns, and the tasks and calls that it made are done: ends it.
+  void leave_if_unused();
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override { return nullptr; }  // its own threads read: a cancel must reach who waits
   wire::NameReply ask_directory(wire::NameRequest request) override;
@@ -70,12 +71,14 @@ class WorkerEngine final : public ProcessEngine {
   };
   const std::shared_ptr<Reactor> reactor_;
   const std::shared_ptr<Link> link_;
-  bool retiring_ = false;  // the reactor's thread only
+  bool retiring_ = false;     // whoever runs the reactor only
+  bool looks_again_ = false;  // likewise
   std::shared_ptr<RemoteStore> remote_store_;
   std::unique_ptr<RemoteDurables> remote_durables_;
   mutable std::mutex reports_mutex_;  // guards what follows
   mutable std::uint64_t next_report_ = 1;
   mutable std::map<std::uint64_t, std::shared_ptr<ReportWait>> reports_;
+  Resources total_now_;
   struct NameWait {
     Cell done{type_ops<Void>()};
     wire::NameReply reply{};

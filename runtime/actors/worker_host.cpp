@@ -146,16 +146,21 @@ void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
   }
 }
 
-void WorkerHost::drop_owner(ProcessId owner) {
-  std::vector<std::shared_ptr<Hosted>> orphans;
+std::vector<TaskId> WorkerHost::drop_owner(ProcessId owner) {
+  std::vector<std::shared_ptr<TaskWorker>> workers;
+  std::vector<std::shared_ptr<Hosted>> orphans, others;
   {
     std::lock_guard lock(mutex_);
     for (auto& [lease, worker] : workers_)
-      if (worker->owner() == owner) worker->drop_unstarted();
-    for (auto& [id, actor] : actors_)
-      if (actor->owner() == owner) orphans.push_back(actor);
+      if (worker->owner() == owner) workers.push_back(worker);
+    for (auto& [id, actor] : actors_) (actor->owner() == owner ? orphans : others).push_back(actor);
   }
+  std::vector<TaskId> running;
+  for (auto& worker : workers)
+    if (const auto task = worker->abandon()) running.push_back(task);
   for (auto& actor : orphans) actor->destroy(true);
+  for (auto& actor : others) actor->caller_gone(owner);
+  return running;
 }
 
 bool WorkerHost::idle() const {

@@ -23,6 +23,8 @@ class Hosted {
   /// As Executor::cancel.
   virtual void cancel(TaskId id, bool recursive) = 0;
   virtual ProcessId owner() const = 0;
+  /// A process that has called it has ended: its coroutines that wait are cancelled, its streams end behind its calls.
+  virtual void caller_gone(ProcessId caller) = 0;
 };
 
 /// Looks every kLongTime at executors that hold back results or tasks behind work that takes long, and relieves them.
@@ -57,8 +59,9 @@ class WorkerHost {
   void destroy(ActorId actor, bool kill);
   /// See wire::CancelWork; an owner can only cancel its own.
   void cancel(ProcessId owner, const wire::CancelWork& what);
-  /// Its process is gone: its tasks that have not begun and its actors end.
-  void drop_owner(ProcessId owner);
+  /// Its process is gone: its tasks that have not begun and its actors end, and what runs for it is told as by cancel. The ids of
+  /// tasks that run, whose children nobody wants either.
+  std::vector<TaskId> drop_owner(ProcessId owner);
   /// True when nothing runs any more.
   bool idle() const;
 

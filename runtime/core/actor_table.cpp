@@ -20,6 +20,11 @@ LeaseId ActorTable::lease_of(ActorId actor) const {
   return it == actors_.end() ? LeaseId{} : it->second.lease;
 }
 
+ActorId ActorTable::actor_of(LeaseId lease) const {
+  auto it = by_lease_.find(lease);
+  return it == by_lease_.end() ? ActorId{} : it->second;
+}
+
 ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
   const auto it = actors_.find(call.actor);
   if (it == actors_.end()) return {};

@@ -106,6 +106,7 @@ class ActorTable {
     const CallNode* first = nullptr;  ///< the first of these; null: none
   };
   CallPlace place_of(const CallNode& call) const;
+  ActorId actor_of(LeaseId lease) const;  ///< 0 when none lives under it
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
 
  private:

@@ -46,16 +46,33 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
 }
 
 std::string LeaseTable::why_lost(const ResourceRequest& shape) const {
-  if (!lost_something_ || shape.group || !at_start_.why_infeasible(shape).empty()) return {};
-  return ledger_.why_infeasible(shape);
+  if (!lost_something_) return {};
+  if (!shape.group) return at_start_.why_infeasible(shape).empty() ? ledger_.why_infeasible(shape) : std::string();
+  if (!groups_.placed(shape.group)) return {};
+  std::string why;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(groups_.find(shape.group)->bundles.size()); ++i) {
+    if (shape.bundle >= 0 && shape.bundle != i) continue;
+    if (groups_.bundle(shape.group, i).why_infeasible(shape).empty()) return {};
+    why = "no bundle that it may use has " + shape.to_string() + " any more: make another group";
+  }
+  return why;
+}
+
+std::string LeaseTable::why_lost(const PlacementSpec& spec) const {
+  if (!lost_something_ || !PlacementTable::why_infeasible(at_start_, spec.strategy, spec.bundles).empty()) return {};
+  return PlacementTable::why_infeasible(whole_, spec.strategy, spec.bundles);
 }
 
 std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
   ledger_.lose_gpu(id);
   groups_.lose_gpu(id);
+  whole_.lose_gpu(id);
   lost_something_ = true;
+  for (const auto& each : waiting_)
+    if (each.places)
+      if (auto why = why_lost(*groups_.find(each.places)); !why.empty()) effects.unplaceable.push_back({each.places, std::move(why)});
   std::erase_if(waiting_, [&](const Waiting& each) {
-    const auto why = each.places ? std::string() : why_lost(each.request.shape);
+    const auto why = each.places ? std::string() : why_lost(each.request.shape);  // a group is removed as a whole
     if (!why.empty()) effects.refused.push_back({each.request.owner, each.request.purpose, {}, why});
     return !why.empty();
   });

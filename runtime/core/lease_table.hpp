@@ -52,13 +52,18 @@ struct LeaseEffects {
   std::vector<Lease> granted{};
   std::vector<Refused> refused{};
   std::vector<GroupId> placed{};
+  struct Unplaceable {
+    GroupId group;
+    std::string why;
+  };
+  std::vector<Unplaceable> unplaceable{};  ///< waits for what is gone: remove it
 };
 
 class LeaseTable {
  public:
   static constexpr int kMaxPassedOver = 64;
 
-  LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), at_start_(ledger_), ids_(&ids) {}
+  LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), at_start_(ledger_), whole_(ledger_), ids_(&ids) {}
 
   /// Sets how many leases the owner wants for a purpose, beyond those it has: 0 withdraws the request.
   void want(const LeaseRequest& request, LeaseEffects& effects);
@@ -68,10 +73,12 @@ class LeaseTable {
   /// The owner's process is gone: its requests are dropped; returns the leases it held, which stay until released.
   std::vector<LeaseId> drop_owner(ProcessId owner, LeaseEffects& effects);
 
-  /// A GPU is gone for good. Returns the leases that hold it. What the machine could give with it and cannot without is refused,
-  /// now and later.
+  /// A GPU is gone for good. Returns the leases that hold it. What the machine, or a bundle, could give with it and cannot
+  /// without is refused, now and later.
   std::vector<LeaseId> lose_gpu(int id, LeaseEffects& effects);
 
+  /// Why a group that the machine could have placed cannot be placed any more; empty when it can.
+  std::string why_lost(const PlacementSpec& spec) const;
   /// A placement group gets in line. False when there is one of that id or name.
   bool add_group(const PlacementSpec& spec, LeaseEffects& effects);
   /// Requests for it are refused; returns the leases in it, which hold their bundles until they are released.
@@ -103,6 +110,7 @@ class LeaseTable {
 
   ResourceLedger ledger_;
   ResourceLedger at_start_;
+  ResourceLedger whole_;  ///< what there is now, all of it free
   bool lost_something_ = false;
   PlacementTable groups_{};
   IdSource* ids_;

@@ -281,6 +281,7 @@ void Arena::release(std::uint32_t id) {
   ::close(extent.fd);
   (extent.beyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
   extents_.erase(id);
+  releases_.fetch_add(1, std::memory_order_release);
 }
 
 ArenaStats Arena::stats() const {

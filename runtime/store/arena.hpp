@@ -11,6 +11,7 @@
 //   std::memcpy(arena->bytes(block).data(), source, 4096);
 //
 // Allocation: best fit with coalescing of neighbours (Knuth, TAOCP vol. 1, section 2.5).
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -70,8 +71,10 @@ class Arena {
   Result<int> extent_fd(std::uint32_t extent, bool writable) const;
   /// Size in bytes; 0 when the extent is gone.
   std::uint64_t extent_bytes(std::uint32_t extent) const;
-  /// The live extents; what a worker has attached and is not listed here it may detach.
+  /// The live extents, in order; what a worker has attached and is not listed here it may detach.
   std::vector<std::uint32_t> extents() const;
+  /// How many extents have gone so far.
+  std::uint64_t releases() const noexcept { return releases_.load(std::memory_order_acquire); }
   /// Returns extents to the system that have been empty for at least `idle`. Gives how many.
   std::size_t trim(std::chrono::milliseconds idle);
 
@@ -112,6 +115,7 @@ class Arena {
   std::uint64_t used_bytes_{};
   std::uint64_t beyond_bytes_{};
   std::size_t blocks_{};
+  std::atomic<std::uint64_t> releases_{};
 };
 
 }  // namespace manta

@@ -273,6 +273,9 @@ struct Encoder {
     o.setRequest(m.request), o.setId(m.id.value), o.setExtent(m.extent), o.setOffset(m.offset), o.setSize(m.size);
     o.setExtentBytes(m.extent_bytes);
     if (m.error) put(o.initError(), *m.error);
+    if (m.retired.empty()) return;
+    auto retired = o.initRetired(static_cast<unsigned>(m.retired.size()));
+    for (unsigned i = 0; i < retired.size(); ++i) retired.set(i, m.retired[i]);
   }
   void operator()(const ResourcesReport& m) {
     auto o = out.initResources();
@@ -386,6 +389,7 @@ StoreReply store_reply(const Reader& reader, schema::StoreReply::Reader in) {
   StoreReply m{.request = in.getRequest(), .id = {in.getId()}, .extent = in.getExtent(), .offset = in.getOffset(),
                .size = in.getSize(), .extent_bytes = in.getExtentBytes()};
   if (in.hasError()) m.error = reader.error(in.getError());
+  for (auto each : in.getRetired()) m.retired.push_back(each);
   return m;
 }
 

@@ -124,6 +124,7 @@ struct StoreReply {
   size @4 :UInt64;
   extentBytes @5 :UInt64;
   error @6 :Error;
+  retired @7 :List(UInt32);
 }
 struct DurableRequest {
   request @0 :UInt64;

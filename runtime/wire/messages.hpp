@@ -157,7 +157,14 @@ enum class StoreOperation : std::uint8_t { kCreate = 1, kSeal, kAbort, kPin, kUn
 struct StoreRequest { std::uint64_t request = 0; StoreOperation operation{}; ObjectId id{}; std::uint64_t size = 0; ProcessId owner = 0; };
 /// To the owner: made for it by a process that has died; those whose arrival it was never told are to be freed.
 struct Orphans { std::vector<ObjectId> objects{}; };
-struct StoreReply { std::uint64_t request = 0; ObjectId id{}; std::uint32_t extent = 0; std::uint64_t offset = 0, size = 0, extent_bytes = 0; std::optional<ErrorInfo> error{}; };
+struct StoreReply {
+  std::uint64_t request = 0;
+  ObjectId id{};
+  std::uint32_t extent = 0;
+  std::uint64_t offset = 0, size = 0, extent_bytes = 0;
+  std::optional<ErrorInfo> error{};
+  std::vector<std::uint32_t> retired{};  ///< extents that it has been sent and that are no more: nobody reads there any longer
+};
 
 // A worker process and the node's durable objects.
 enum class DurableOperation : std::uint8_t { kPut = 1, kFind, kRemove, kList };

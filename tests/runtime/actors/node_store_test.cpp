@@ -117,6 +117,20 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK(f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = 8, .owner = 1}).error->code == ErrorCode::kOwnerDied);
   }
 
+  TEST_CASE("a process hears of extents that it was sent and that are no more, once") {
+    Fixture f;
+    const auto first = f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = 3 * kMiB, .owner = 1});
+    REQUIRE_FALSE(first.error);
+    f.store->serve(1, {.operation = wire::StoreOperation::kSeal, .id = first.id});
+    f.store->serve(1, {.operation = wire::StoreOperation::kFree, .id = first.id});
+    REQUIRE(f.store->objects().arena().trim(std::chrono::milliseconds(0)) == 1);
+    const auto second = f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = kMiB, .owner = 1});
+    CHECK(second.retired == std::vector{first.extent});
+    CHECK(f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = kMiB, .owner = 1}).retired.empty());
+    CHECK(f.ask(2, {.operation = wire::StoreOperation::kCreate, .size = kMiB, .owner = 2}).retired.empty());
+    CHECK(f.store->objects().arena().extents() == std::vector{second.extent});
+  }
+
   TEST_CASE("nobody gives back what is not his") {
     Fixture f;
     const auto id = f.make(1, 1);

@@ -366,6 +366,27 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.full());
     CHECK(f.gone.empty());
   }
+
+  TEST_CASE("nothing is placed in a process that is being ended, though it has room") {
+    Fixture f({.workers = Workers::kProcess, .shared_processes = 2, .memory_threshold = 0.9});
+    f.want(1, 1);
+    const auto first = f.grants();
+    REQUIRE(first.size() == 1);
+    f.node.memory_read({.used_bytes = 91, .total_bytes = 100});
+    f.settle();
+    REQUIRE(f.launcher.killed == std::vector{first[0].worker});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = first[0].lease.id});
+    f.want(2, 1);
+    const auto second = f.grants();
+    REQUIRE(second.size() == 1);
+    CHECK(second[0].worker != first[0].worker);
+    f.node.process_ended(first[0].worker, "was killed by signal 9 (Killed)");
+    f.settle();
+    CHECK(f.router.take<wire::LeaseLost>(kOwner).empty());
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = second[0].lease.id});
+    f.settle();
+    CHECK(f.node.leases_held() == 0);
+  }
 }
 
 }  // namespace manta::detail

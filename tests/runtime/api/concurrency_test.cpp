@@ -1,4 +1,6 @@
 // Actors that run several calls at once, limits on what waits, calls that overtake.
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 
@@ -24,6 +26,7 @@ class Busy {
     return --now_, now;
   }
   int peak() const { return peak_; }
+  int pid() const { return ::getpid(); }
   int ping(int x) { return x; }
   int nested(Context& ctx, int x) {
     return ctx.get(ctx.remote<[](int y) { return 2 * y; }>(x));
@@ -145,11 +148,16 @@ TEST_SUITE("runtime/api/concurrency") {
       Gate gate;
       const std::string log = folder / "log", file = folder / "end";
       auto busy = rt.actor<Busy>({.max_concurrency = 2}).spawn(file);
+      std::vector<ActorHandle<Busy>> others;
+      for (const int home = rt.get(busy.call<&Busy::pid>()); others.empty() || rt.get(others.back().call<&Busy::pid>()) != home;)
+        others.push_back(rt.actor<Busy>().spawn());
       std::vector<ObjectRef<int>> refs;
       for (int i = 0; i < 4; ++i) refs.push_back(busy.call<&Busy::hold>(log, gate.path()));
       CHECK(eventually([&] { return lines(log) == 2; }));
       if (kill) busy.kill();
       busy = {};
+      // The kill takes its way. Behind the second call to its process it has arrived: the first one is sent after it was made.
+      for (int i = 0; i < 2; ++i) rt.get(others.back().call<&Busy::ping>(i));
       CHECK(content(file).empty());
       gate.open();
       CHECK(eventually([&] { return content(file) == "gone\n"; }));

@@ -213,6 +213,40 @@ TEST_SUITE("runtime/core/lease_table") {
       REQUIRE(table.leases.ledger().full());
     }
   }
+
+  TEST_CASE("after the loss of a GPU a waiting group that needs it, and work for a bundle that had it, are told so") {
+    IdSource ids{0};
+    LeaseTable leases(ResourceLedger(Amount(4), {0, 1}, {}), ids);
+    LeaseEffects effects;
+    const auto group = [](std::uint64_t id, std::vector<double> gpus) {
+      PlacementSpec spec{.id = {id}, .owner = 1};
+      for (double each : gpus) spec.bundles.push_back({.cpus = 1, .gpus = each});
+      return spec;
+    };
+    REQUIRE(leases.add_group(group(1, {1}), effects));
+    REQUIRE(effects.placed.size() == 1);
+    REQUIRE(leases.add_group(group(2, {1, 1}), effects));  // waits for the first one's
+    REQUIRE(leases.add_group(group(3, {1, 1, 1}), effects));  // never could, and wanted to wait for it
+    const auto held_gpu = leases.groups().bundle({1}, 0).total()["GPU"] == Amount(1);
+    REQUIRE(held_gpu);
+    leases.want({.owner = 1, .purpose = 7, .shape = {.gpus = 1, .group = {1}, .bundle = 0}}, effects);
+    REQUIRE(effects.granted.size() == 1);
+    const auto lease = effects.granted[0];
+    leases.want({.owner = 1, .purpose = 7, .shape = {.gpus = 1, .group = {1}, .bundle = 0}}, effects);
+    CHECK(leases.lose_gpu(lease.grant.gpu_ids.at(0), effects) == std::vector{lease.id});
+    REQUIRE(effects.unplaceable.size() == 1);
+    CHECK(effects.unplaceable[0].group == GroupId{2});
+    REQUIRE(effects.refused.size() == 1);
+    CHECK(effects.refused[0].purpose == 7);
+    CHECK(effects.refused[0].why.find("bundle") != std::string::npos);
+    leases.want({.owner = 1, .purpose = 8, .shape = {.gpus = 1, .group = {1}, .bundle = 0}}, effects);
+    CHECK(effects.refused.size() == 2);
+    leases.want({.owner = 1, .purpose = 9, .shape = {.cpus = 1, .group = {1}, .bundle = 0}}, effects);
+    CHECK(effects.granted.size() == 2);
+    CHECK_FALSE(leases.why_lost(group(4, {1, 1})).empty());
+    CHECK(leases.why_lost(group(5, {1})).empty());
+    CHECK(leases.why_lost(group(6, {1, 1, 1})).empty());
+  }
 }
 
 }  // namespace manta::core

@@ -18,6 +18,7 @@ std::string use_gpu(Context& ctx, const std::string& file, int doomed) {
   if (ctx.gpu_ids().at(0) == doomed) eventually([&] { return ctx.cancelled(); }, 60s);
   return visible ? visible : "none";
 }
+double gpus_in_all(Context& ctx) { return static_cast<double>(ctx.total_resources()["GPU"].raw()) / Amount::kUnit; }
 int use_both(Context& ctx) { return static_cast<int>(ctx.gpu_ids().size()); }
 
 }  // namespace
@@ -42,6 +43,9 @@ TEST_SUITE("runtime/faults") {
     REQUIRE(eventually([&] { return content(log) == "GPU-0;"; }, 60s));
     std::vector<ObjectRef<int>> queued;
     for (int i = 0; i < 5; ++i) queued.push_back(rt.task<use_both>({.num_gpus = 2}).remote());
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1, .num_gpus = 1}, {.num_cpus = 1, .num_gpus = 1}}});
+    auto in_group = rt.task<use_both>({.num_gpus = 1, .placement = group.bundle(0)}).remote();
+    CHECK(rt.get(rt.remote<gpus_in_all>(), 60s) == 2);
     append(lost, "0");
     CHECK(rt.get(task, 60s) == "GPU-1");
     CHECK(content(log) == "GPU-0;GPU-1;");
@@ -52,6 +56,11 @@ TEST_SUITE("runtime/faults") {
     }
     CHECK_THROWS_AS(rt.get(rt.task<use_both>({.num_gpus = 2}).remote(), 60s), InfeasibleResources);
     CHECK(rt.get(rt.task<use_both>({.num_gpus = 1}).remote(), 60s) == 1);
+    CHECK(eventually([&] { return rt.get(rt.remote<gpus_in_all>(), 60s) == 1; }));
+    CHECK(rt.get(rt.task<gpus_in_all>({.isolation = own_process}).remote(), 60s) == 1);
+    CHECK_THROWS_AS(rt.get(rt.ready(group), 60s), InfeasibleResources);
+    CHECK_THROWS_AS(rt.get(in_group, 60s), InfeasibleResources);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_cpus = 1, .num_gpus = 1}, {.num_cpus = 1, .num_gpus = 1}}, .name = "both"}), InfeasibleResources);
   }
 }
 

@@ -92,7 +92,7 @@ std::vector<Message> all_messages() {
           OwnerGone{4},
           StoreRequest{1, StoreOperation::kPin, {2}, 3, 4},
           StoreReply{1, {2}, 3, 4, 5, 6, chain(2)},
-          StoreReply{1, {2}, 3, 4, 5, 6, std::nullopt},
+          StoreReply{1, {2}, 3, 4, 5, 6, std::nullopt, {7, 8, 9}},
           ResourcesReport{1, kResources, {}},
           ActorRequest{{kMax64}, ActorOperation::kLend, 3},
           ActorPlace{{1}, core::ActorState::kAlive, {2}, 3, std::nullopt, -1, true, false},
