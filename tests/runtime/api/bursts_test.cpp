@@ -1,4 +1,4 @@
-// Many tasks and calls at once: the submitting thread leaves them to whoever has to do with their owner next (docs/design/0008, 0022),
+// Many tasks and calls at once: the submitting thread leaves them to whoever has to do with their owner next (docs/design/0008, 0023),
 // which must never be nobody.
 #include <atomic>
 
