@@ -52,6 +52,8 @@ def rows(ours, theirs):
                     pooled[seed].append(difference)
                 yield (searcher, function, at, math.exp(statistics.median(mine[seed] for seed in both)),
                        math.exp(statistics.median(rival[seed] for seed in both)), *map(math.exp, bound(differences.values())))
+            whole = max(map(len, pooled.values()), default=0)
+            pooled = {seed: values for seed, values in pooled.items() if len(values) == whole}  # a run may have been cut short
             if pooled:
                 yield (searcher, "all", at, None, None,
                        *map(math.exp, bound([statistics.fmean(values) for values in pooled.values()])))

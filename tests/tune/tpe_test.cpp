@@ -71,6 +71,17 @@ TEST_SUITE("tune/searchers/tpe") {
                 {-0.8754687373538996, -1.2321436812926323, -1.2321436812926323});
   }
 
+  TEST_CASE("a kernel's least width falls with the number of observations, by the exponent, to a hundredth") {
+    const std::vector<double> alike(2, 0.5), many(200, 0.5);
+    CHECK(parzen_deviations(alike).front() == doctest::Approx(1.0 / 4));  // Optuna's
+    CHECK(parzen_deviations(alike, 1.5).front() == doctest::Approx(1.0 / 8));
+    CHECK(parzen_deviations(many).front() == doctest::Approx(0.01));
+    CHECK(parzen_deviations(many, 1.5).front() == doctest::Approx(0.01));
+    CHECK(parzen_deviations(std::vector<double>{0.2, 0.6, 0.7}, 1.5)[1] == doctest::Approx(0.4));  // the gap, which is wider
+    const Space space{{"x", uniform(0, 1)}};
+    CHECK_THROWS_AS(tpe({.bandwidth_exponent = 0}).make({.space = space, .objectives = {{"loss"}}}), InvalidArgument);
+  }
+
   TEST_CASE("the joint density is Optuna's, and so are the weights of old observations") {
     const Space space{{"x", uniform(-5, 10)},      {"lr", loguniform(1e-4, 1)},  {"n", randint(1, 10)},
                       {"ln", lograndint(1, 101)}, {"q", quniform(0, 1, 0.25)}, {"c", choice({"a", "b", "c"})}};

@@ -34,12 +34,12 @@ double log_mass(double a, double b) {
 
 }  // namespace
 
-std::vector<double> parzen_deviations(std::span<const double> observations) {
+std::vector<double> parzen_deviations(std::span<const double> observations, double exponent) {
   const std::size_t n = observations.size();
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return observations[a] < observations[b]; });
-  const double narrowest = 1 / std::min(kMaxKernels, static_cast<double>(n) + 2);  // the prior is a kernel too
+  const double narrowest = 1 / std::min(kMaxKernels, std::pow(static_cast<double>(n) + 2, exponent));  // the prior is a kernel too
   std::vector<double> deviations(n);
   for (std::size_t i = 0; i < n; ++i) {
     const double here = observations[order[i]];
@@ -52,7 +52,8 @@ std::vector<double> parzen_deviations(std::span<const double> observations) {
 }
 
 ParzenEstimator::ParzenEstimator(const std::vector<const Dimension*>& dimensions,
-                                 const std::vector<std::vector<double>>& columns, std::vector<double> weights) {
+                                 const std::vector<std::vector<double>>& columns, std::vector<double> weights,
+                                 double bandwidth_exponent) {
   weights.push_back(1);
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   double sum = 0;
@@ -73,7 +74,8 @@ ParzenEstimator::ParzenEstimator(const std::vector<const Dimension*>& dimensions
       Numeric& numeric = column.numeric;
       numeric.discrete = dimensions[d]->is_discrete() || dimensions[d]->domain.q() > 0;
       numeric.mu = columns[d];
-      numeric.sigma = parzen_deviations(columns[d]);
+      // A kernel narrower than a cell would only draw what was tried already.
+      numeric.sigma = parzen_deviations(columns[d], numeric.discrete ? 1 : bandwidth_exponent);
       numeric.mu.push_back(0.5), numeric.sigma.push_back(1);
       for (std::size_t k = 0; k < numeric.mu.size(); ++k) {
         const double mass = log_mass(-numeric.mu[k] / numeric.sigma[k], (1 - numeric.mu[k]) / numeric.sigma[k]);

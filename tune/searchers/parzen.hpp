@@ -16,9 +16,9 @@ namespace manta::tune {
 class ParzenEstimator {
  public:
   /// One column of coordinates for each dimension, all equally long, none NaN; `weights`, one for each observation, are
-  /// scaled; the prior weighs 1.
+  /// scaled; the prior weighs 1. `bandwidth_exponent`, of continuous dimensions: see parzen_deviations.
   ParzenEstimator(const std::vector<const Dimension*>& dimensions, const std::vector<std::vector<double>>& columns,
-                  std::vector<double> weights);
+                  std::vector<double> weights, double bandwidth_exponent = 1);
 
   /// `count` draws: one column for each dimension.
   std::vector<std::vector<double>> sample(Random& random, std::size_t count) const;
@@ -54,7 +54,8 @@ class ParzenEstimator {
   std::vector<double> log_weights_;
 };
 
-/// The deviation of each kernel of observations in [0, 1].
-std::vector<double> parzen_deviations(std::span<const double> observations);
+/// The deviation of each kernel of n observations in [0, 1]; none is less than (n + 2)^-exponent, nor than 1/100. Optuna's
+/// exponent is 1.
+std::vector<double> parzen_deviations(std::span<const double> observations, double exponent = 1);
 
 }  // namespace manta::tune

@@ -29,6 +29,8 @@ class Tpe final : public ModelSearcher {
       throw InvalidArgument("the searcher 'tpe' goes by one metric, and there are " + std::to_string(context.objectives.size()) +
                             ". Use nsga2 or random_search for several.");
     if (tpe_.candidates == 0) throw InvalidArgument("tpe: candidates is 0; it must be at least 1.");
+    if (!(tpe_.bandwidth_exponent > 0) || !std::isfinite(tpe_.bandwidth_exponent))
+      throw InvalidArgument("tpe: bandwidth_exponent is " + number_text(tpe_.bandwidth_exponent, 6) + "; it must be a finite number above 0.");
   }
 
  private:
@@ -61,7 +63,7 @@ class Tpe final : public ModelSearcher {
       if (std::any_of(group.begin(), group.end(), [&](std::size_t d) { return std::isnan(point[d]); })) continue;
       for (std::size_t i = 0; i < group.size(); ++i) columns[i].push_back(point[group[i]]);
     }
-    return ParzenEstimator(dimensions, columns, tpe_weights(columns.front().size()));
+    return ParzenEstimator(dimensions, columns, tpe_weights(columns.front().size()), tpe_.bandwidth_exponent);
   }
 
   /// Multivariate: the parameters that were active in the same trials; without `group` only those active in all of them
@@ -91,7 +93,7 @@ std::string describe(const TpeOptions& options) {
   const auto text = [](bool flag) { return flag ? "true" : "false"; };
   return "tpe(candidates=" + std::to_string(options.candidates) + ", multivariate=" + text(options.multivariate) +
          ", group=" + text(options.group) + ", constant_liar=" + text(options.constant_liar) +
-         ", gamma=" + (options.gamma == TpeGamma::kOptuna ? "optuna" : "hyperopt") + ", " + describe(options.common) + ")";
+         ", bandwidth_exponent=" + number_text(options.bandwidth_exponent, 17) + ", gamma=" + (options.gamma == TpeGamma::kOptuna ? "optuna" : "hyperopt") + ", " + describe(options.common) + ")";
 }
 
 }  // namespace
