@@ -8,7 +8,7 @@
 //   bool fits = queue.try_put(rt, 7);                     // does not wait for room
 //
 // `client` is the Runtime, or the Context of the calling task. Each value goes to one getter; who waited longest is served
-// first. Who is cancelled, or whose process dies, leaves the line. A value that is on its way to a process that dies at that moment
+// first. Who is cancelled, or whose process dies, leaves the line. A value that is on its way to who is cancelled or dies at that moment
 // goes with it. Thread-safe.
 #include <deque>
 #include <optional>

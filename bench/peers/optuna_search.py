@@ -80,6 +80,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out")
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--searchers", default=".*")
     flags = parser.parse_args()
@@ -93,7 +94,7 @@ def main():
             for function in FUNCTIONS:
                 regrets = {at: [] for at in CHECKPOINTS if at <= trials}
                 try:
-                    for seed in range(seeds):
+                    for seed in range(flags.first_seed, flags.first_seed + seeds):
                         best = search(function, sampler, seed, trials)
                         for at in regrets:
                             regrets[at].append(best[at - 1])

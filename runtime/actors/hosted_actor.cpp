@@ -46,7 +46,6 @@ void HostedActor::report() {
 void HostedActor::relieve() { report(); }
 
 void HostedActor::cancel(TaskId id, bool recursive) {
-  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::unique_lock lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
@@ -56,13 +55,16 @@ void HostedActor::cancel(TaskId id, bool recursive) {
       lock.unlock();
       return environment_.router->send(dropped.caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
     }
-    if (coroutines_) {
-      const auto begun = std::find_if(coroutines_->begun.begin(), coroutines_->begun.end(), [id](const auto& each) { return each->id() == id; });
-      if (begun != coroutines_->begun.end()) waiting = *begun;
-    }
+  }
+  running_work_.cancel(id, recursive);
+  std::shared_ptr<RunningCoroutine> waiting;  // looked for last: one that begins meanwhile has met the cancel
+  {
+    std::lock_guard lock(mutex_);
+    if (!coroutines_) return;
+    const auto begun = std::find_if(coroutines_->begun.begin(), coroutines_->begun.end(), [id](const auto& each) { return each->id() == id; });
+    if (begun != coroutines_->begun.end()) waiting = *begun;
   }
   if (waiting) waiting->interrupt();
-  running_work_.cancel(id, recursive);
 }
 
 void HostedActor::caller_gone(ProcessId caller) {
@@ -71,6 +73,7 @@ void HostedActor::caller_gone(ProcessId caller) {
   bool needed = false;
   {
     std::lock_guard lock(mutex_);
+    if (ended_) return;
     if (coroutines_)
       std::copy_if(coroutines_->begun.begin(), coroutines_->begun.end(), std::back_inserter(waiting),
                    [caller](const auto& each) { return each->caller() == caller; });
@@ -113,6 +116,7 @@ void HostedActor::end() {
   std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
   {
     std::lock_guard lock(mutex_);
+    ended_ = true;
     if (coroutines_) waiting = std::move(coroutines_->begun), coroutines_->due.clear();
   }
   for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
@@ -143,6 +147,8 @@ void HostedActor::hold(const std::shared_ptr<RunningCoroutine>& coroutine) {
   std::lock_guard lock(mutex_);
   if (!coroutines_) coroutines_ = std::make_unique<Coroutines>();
   coroutines_->begun.insert(coroutine);
+  if (gone_ && std::find(gone_->processes.begin(), gone_->processes.end(), coroutine->caller()) != gone_->processes.end())
+    coroutine->interrupt();
 }
 
 void HostedActor::release(const std::shared_ptr<RunningCoroutine>& coroutine) {

@@ -55,7 +55,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   const wire::LeaseInfo lease_info_;
   const std::size_t max_coroutines_;
   std::shared_ptr<void> object_;          // the actor's own thread only
-  ActorStreams open_streams_;             // likewise; its coroutines refer to the object
+  ActorStreams open_streams_;             // its coroutines refer to the object; cleared once ended_ is set
   bool constructed_ = false;
   bool lent_ = false;                     // the draining thread only: its CPUs serve others
   SmallMutex mutex_;
@@ -67,6 +67,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   bool destroying_ = false;
   bool killed_ = false;
   bool exiting_ = false;                  // by ctx.exit_actor()
+  bool ended_ = false;
   std::unique_ptr<Coroutines> coroutines_;  // null: none has begun
   std::unique_ptr<GoneCallers> gone_;       // null: none
   std::int64_t reported_ = 0;             // when; the draining thread only

@@ -55,6 +55,7 @@ void Owner::cancel(Cell& cell, const CancelOptions& options) {
 void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelChildren{std::move(parents)}); }
 
 void Owner::on(Cancel& event) {
+  if (calls_.contains(event.id)) perform();  // a call that is about to leave for its actor leaves ahead of its cancel
   if (auto task = tasks_.find(event.id); task != tasks_.end()) {
     const bool running = task->second->may_run();
     abandon(std::shared_ptr(task->second), cancelled_error(running), event.options);

@@ -26,11 +26,12 @@ bool TaskWorker::take_back(TaskId task) {
   return true;
 }
 
-TaskId TaskWorker::abandon() {
+TaskId TaskWorker::abandon(ProcessId owner) {
   Fifo<Work> dropped;  // user types: destroyed without the lock
   TaskId current;
   {
     std::lock_guard lock(mutex_);
+    if (owner_ != owner) return {};
     dropped = std::exchange(queue_, {});
     current = current_;
   }
@@ -85,7 +86,6 @@ void TaskWorker::report(bool held_up) {
 void TaskWorker::relieve() { report(true); }
 
 void TaskWorker::cancel(TaskId id, bool recursive) {
-  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::lock_guard lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
@@ -94,10 +94,14 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
       outcomes_.add(cancelled_outcome(id), is_local(owner_));
       return;  // reported behind what runs
     }
+  }
+  running_work_.cancel(id, recursive);
+  std::shared_ptr<RunningCoroutine> waiting;  // looked for last: one that begins meanwhile has met the cancel
+  {
+    std::lock_guard lock(mutex_);
     if (coroutine_ && coroutine_->id() == id) waiting = coroutine_;
   }
   if (waiting) waiting->interrupt();
-  running_work_.cancel(id, recursive);
 }
 
 void TaskWorker::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {

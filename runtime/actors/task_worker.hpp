@@ -17,8 +17,8 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   Append append(std::vector<Work> tasks);
   bool take_back(TaskId task);
   ProcessId owner() const { return owner_; }
-  /// Its owner is gone: nothing more begins, and what runs is told. The id of that; 0: none.
-  TaskId abandon();
+  /// `owner` is gone: nothing more of it begins, and what runs is told. The id of that; 0: none, or it serves another owner by now.
+  TaskId abandon(ProcessId owner);
 
   void wake() { schedule(*environment_.scheduler); }
   /// Hands unstarted tasks back and sends the outcomes that are there.

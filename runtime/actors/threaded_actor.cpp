@@ -39,6 +39,8 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::lock_guard lock(actor_.mutex_);
     actor_.begun_.insert(coroutine);
+    const auto& gone = actor_.gone_callers_;
+    if (std::find(gone.begin(), gone.end(), coroutine->caller()) != gone.end()) coroutine->interrupt();
   }
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::unique_lock lock(actor_.mutex_);
@@ -183,11 +185,8 @@ void ThreadedActor::destroy(bool kill) {
 void ThreadedActor::cancel(TaskId id, bool recursive) {
   std::optional<Work> dropped;
   std::vector<std::shared_ptr<Lane>> lanes;
-  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::lock_guard lock(mutex_);
-    const auto begun = std::find_if(begun_.begin(), begun_.end(), [id](const auto& each) { return each->id() == id; });
-    if (begun != begun_.end()) waiting = *begun;
     for (auto& group : groups_) {
       const auto queued = std::find_if(group.queue.begin(), group.queue.end(), [id](const Work& work) { return work.id == id; });
       if (queued == group.queue.end()) continue;
@@ -197,9 +196,15 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
     }
     if (!dropped) lanes = lanes_;
   }
-  if (dropped) environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
-  if (waiting) waiting->interrupt();
+  if (dropped) return environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
   for (auto& lane : lanes) lane->cancel(id, recursive);
+  std::shared_ptr<RunningCoroutine> waiting;  // looked for last: one that begins meanwhile has met the cancel
+  {
+    std::lock_guard lock(mutex_);
+    const auto begun = std::find_if(begun_.begin(), begun_.end(), [id](const auto& each) { return each->id() == id; });
+    if (begun != begun_.end()) waiting = *begun;
+  }
+  if (waiting) waiting->interrupt();
 }
 
 void ThreadedActor::caller_gone(ProcessId caller) {
@@ -208,6 +213,7 @@ void ThreadedActor::caller_gone(ProcessId caller) {
   std::vector<Lane*> lanes;
   {
     std::lock_guard lock(mutex_);
+    if (ended_) return;
     std::copy_if(begun_.begin(), begun_.end(), std::back_inserter(waiting), is_its);
     // A call that runs may be the one that opens a stream.
     if (open_streams_.has_of(caller) || running_ > 0 || !nothing_queued()) {

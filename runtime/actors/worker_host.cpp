@@ -157,7 +157,7 @@ std::vector<TaskId> WorkerHost::drop_owner(ProcessId owner) {
   }
   std::vector<TaskId> running;
   for (auto& worker : workers)
-    if (const auto task = worker->abandon()) running.push_back(task);
+    if (const auto task = worker->abandon(owner)) running.push_back(task);
   for (auto& actor : orphans) actor->destroy(true);
   for (auto& actor : others) actor->caller_gone(owner);
   return running;

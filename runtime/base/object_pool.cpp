@@ -10,7 +10,7 @@
 
 namespace manta {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(MANTA_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
 // So that they see a use of what has been freed.
 void* pool_allocate(std::size_t size) { return ::operator new(size); }

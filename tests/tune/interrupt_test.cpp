@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kTrials = 8;
 std::array<std::atomic<std::uint64_t>, kTrials> told;  // results whose report has returned, of each trial
 std::atomic<std::uint64_t> told_in_all;
+std::atomic<std::uint64_t> begun;  // calls of report_some
 
 std::size_t number_of(const TrialContext& ctx) { return std::stoul(ctx.id().substr(ctx.id().rfind('_') + 1)); }
 
@@ -31,6 +32,7 @@ void report_on_and_on(TrialContext& ctx, const Config&) {
 }
 
 void report_some(TrialContext& ctx, const Config&, std::uint64_t count) {
+  ++begun;
   while (ctx.iteration() < count) ctx.report({{"loss", static_cast<double>(ctx.iteration())}});
 }
 
@@ -97,7 +99,9 @@ TEST_SUITE("tune/run") {
       options.callbacks = {std::make_shared<SlowDriver>()};
       for (const bool resume : {false, true}) {
         options.resume = resume;
+        begun = 0;
         const ResultGrid grid = run<report_some>(fixture.rt, options, std::uint64_t{100});
+        CHECK(begun == (resume ? 0 : kTrials));
         for (const TrialResult& trial : grid.trials()) {
           CHECK(trial.iterations == 100);
           CHECK(lines_of(trial.dir / "result.jsonl").size() == 100);

@@ -142,6 +142,19 @@ TEST_SUITE("tune/core") {
     CHECK(names(machine.trial(0).checkpoints) == std::vector<std::string>{"c2", "c4"});
   }
 
+  TEST_CASE("what a trial saves at its end counts, also beyond its last recorded result; before it may go on, it does not") {
+    ExperimentMachine machine = make({.metric = "loss", .keep_checkpoints = 1}, 1);
+    create_all(machine);
+    step(machine, TrialStarted{0, 0});
+    step(machine, result(0, 1, 5, "c1"));
+    CHECK(names(step(machine, TrialCheckpointed{0, 2, "early"}).superseded) == std::vector<std::string>{"early"});
+    CHECK(names(machine.trial(0).checkpoints) == std::vector<std::string>{"c1"});
+    step(machine, ExperimentStopped{});
+    REQUIRE(machine.trial(0).ended());
+    CHECK(names(step(machine, TrialCheckpointed{0, 2, "c2"}).superseded) == std::vector<std::string>{"c1"});
+    CHECK(names(machine.trial(0).checkpoints) == std::vector<std::string>{"c2"});
+  }
+
   TEST_CASE("an iteration that is reported again adds no row, but its checkpoint counts") {
     ExperimentMachine machine = make({.metric = "loss", .max_failures = 1}, 1);
     create_all(machine);

@@ -25,6 +25,8 @@ void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& eve
     noted.state = machine.trial(*index).state;
     noted.time_total_s = machine.trial(*index).time_total_s;
   }
+  if (const auto* saved = std::get_if<TrialCheckpointed>(&event))
+    for (const auto& [trial, checkpoint] : effects.superseded) noted.checkpoint_dropped |= trial == saved->trial && checkpoint.name == saved->checkpoint;
   noted.time_since_start_s = machine.time_since_start_s();
   noted_.push_back(std::move(noted));
 }
@@ -40,6 +42,7 @@ void CallbackCaller::tell(const Experiment& experiment, const Noted& noted) {
   const Trial& trial = experiment.machine().trial(*index);
   if (std::holds_alternative<TrialStarted>(noted.event)) return each([&](Callback& callback) { callback.on_trial_start(trial); });
   if (const auto* report = std::get_if<TrialReported>(&noted.event)) return tell_result(experiment, noted, *report);
+  if (noted.checkpoint_dropped) return;
   if (const auto* saved = std::get_if<TrialCheckpointed>(&noted.event))
     return each([&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / saved->checkpoint); });
   if (std::holds_alternative<TrialFailed>(noted.event) && noted.state == TrialState::kPending)

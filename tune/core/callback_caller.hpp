@@ -32,6 +32,7 @@ class CallbackCaller {
     double time_total_s{0};
     double time_since_start_s{0};
     std::vector<TrialIndex> others_ended{};
+    bool checkpoint_dropped{false};  ///< the event's own checkpoint was of no use
   };
   using Call = std::function<void(Callback&)>;
 

@@ -224,8 +224,9 @@ void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
   Trial& trial = expect(event.trial, made ? trials_[event.trial].state : TrialState::kRunning, "checkpointed");
   if (trial.cloned)  // saved when it paused, before it became another one's copy
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
-  // What it saved beyond its last result that counts: going on from there would leave iterations out.
-  if (event.iteration > trial.iteration)
+  // What one that may go on saved beyond its last result that counts: going on from there would leave iterations out. At its end
+  // (CheckpointOptions::at_end, a time budget) that is what is wanted.
+  if (!trial.ended() && event.iteration > trial.iteration)
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
   const bool latest = event.iteration == trial.iteration;
   add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial.last) : std::nullopt, event.checkpoint_bytes},

@@ -11,10 +11,11 @@ namespace {
 struct OpenSlots {
   std::mutex mutex;
   std::unordered_map<std::uint64_t, std::weak_ptr<ReportSlot>> by_ticket;
-  std::uint64_t next = [] {
+  const std::uint64_t first = [] {
     std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
+    return (std::uint64_t{device() >> 1} << 32) | device();
   }();
+  std::uint64_t next = first;
 };
 
 OpenSlots& open_slots() {
@@ -48,12 +49,18 @@ std::shared_ptr<ReportSlot> ReportSlot::open(std::shared_ptr<HostInbox> inbox, T
   return slot;
 }
 
-std::shared_ptr<ReportSlot> ReportSlot::find(std::uint64_t ticket) {
+ReportSlot::Found ReportSlot::find(std::uint64_t ticket) {
   OpenSlots& slots = open_slots();
-  const std::lock_guard lock(slots.mutex);
-  const auto found = slots.by_ticket.find(ticket);
-  std::shared_ptr<ReportSlot> slot = found == slots.by_ticket.end() ? nullptr : found->second.lock();
-  return slot && !slot->closed() ? slot : nullptr;
+  Found result;  // outlives the lock: if it is the last reference, the destructor takes the lock
+  {
+    const std::lock_guard lock(slots.mutex);
+    if (ticket < slots.first || ticket >= slots.next) return result;
+    const auto found = slots.by_ticket.find(ticket);
+    if (found != slots.by_ticket.end()) result.slot = found->second.lock();
+  }
+  result.let_go = !result.slot || result.slot->closed();
+  if (result.let_go) result.slot = nullptr;
+  return result;
 }
 
 ReportSlot::~ReportSlot() {

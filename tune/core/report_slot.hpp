@@ -39,8 +39,11 @@ class ReportSlot {
  public:
   /// `find` gives it until it is closed or gone.
   static std::shared_ptr<ReportSlot> open(std::shared_ptr<HostInbox> inbox, TrialIndex trial);
-  /// Null when the slot was closed, or is another process's.
-  static std::shared_ptr<ReportSlot> find(std::uint64_t ticket);
+  struct Found {
+    std::shared_ptr<ReportSlot> slot{};  ///< null when it was let go, or is another process's
+    bool let_go{false};                  ///< it was this process's, and its driver has closed it
+  };
+  static Found find(std::uint64_t ticket);
   ~ReportSlot();
   ReportSlot(const ReportSlot&) = delete;
   ReportSlot& operator=(const ReportSlot&) = delete;

@@ -135,6 +135,7 @@ void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector
   }
   if (event.gone()) {
     Seat seat = std::move(running.seat);
+    running.slot->close();  // were its call to fail while it lives, it would wait for an answer
     running_.erase(trial);
     leave_seat(std::move(seat), event.reply.kind == TrialReply::kFinished);
   }

@@ -4,8 +4,10 @@ namespace manta::tune {
 
 TrialReply TrialActor::begin(Context& context, const TrialSpec& spec) {
   session_.reset();
+  auto found = ReportSlot::find(spec.ticket);
+  if (found.let_go) return {};  // killed before it began: nobody hears this
   SessionRuntime runtime{std::make_shared<Client>(context), context.gpu_ids(), context.num_cpus()};
-  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime), ReportSlot::find(spec.ticket));
+  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime), std::move(found.slot));
   return session_->next(Decision::kContinue);
 }
 
