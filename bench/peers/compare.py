@@ -47,6 +47,14 @@ def number(value):
     return "" if value is None else f"{value:,.0f}"
 
 
+def short(value):
+    """1000 is 1 k."""
+    for size, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:g}{name}"
+    return f"{value:g}"
+
+
 def factor(row):
     """The like for like where there is one: our processes, else our threads, against Ray's better figure."""
     mine = row["manta_processes"] or row["manta_threads"]
@@ -76,7 +84,7 @@ def svg(rows):
     for power in range(low, high + 1):
         x = left + (power - low) * scale
         out.append(f'<line x1="{x:.0f}" y1="{top - 8}" x2="{x:.0f}" y2="{height - 22}" stroke="#ddd"/>'
-                   f'<text x="{x:.0f}" y="{height - 8}" text-anchor="middle" fill="#666">{10 ** power:,}</text>')
+                   f'<text x="{x:.0f}" y="{height - 8}" text-anchor="middle" fill="#666">{short(10.0 ** power)}</text>')
     y = top
     for row in rows:
         out.append(f'<text x="{left - 8}" y="{y + bar * 2 + 4}" text-anchor="end">{escape(row["name"])}</text>')
@@ -86,7 +94,7 @@ def svg(rows):
                 out.append(f'<rect x="{left}" y="{y + i * bar}" width="{long:.0f}" height="{bar - 2}" fill="{colour}"/>'
                            f'<text x="{left + long + 4:.0f}" y="{y + i * bar + bar - 4}">{number(row[key])}</text>')
         y += bar * len(SERIES) + gap
-    out.append(f'<text x="{width - 8}" y="{height - 8}" text-anchor="end" fill="#666">per second, log scale</text></svg>')
+    out.append(f'<text x="8" y="{height - 8}" fill="#666">per second, log scale</text></svg>')
     return "\n".join(out) + "\n"
 
 

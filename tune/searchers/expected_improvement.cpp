@@ -75,6 +75,7 @@ double ExpectedImprovement::mean_log(const Eigen::VectorXd& means, double deviat
 }
 
 Eigen::VectorXd ExpectedImprovement::values(const Eigen::MatrixXd& xs) const {
+  if (xs.rows() == 0) return {};  // Eigen's solver reads the first number of none
   const Eigen::MatrixXd k = gp_.covariance(xs);
   const Eigen::MatrixXd means = weights_.transpose() * k;
   const Eigen::VectorXd explained = gp_.factor().matrixL().solve(k).colwise().squaredNorm();

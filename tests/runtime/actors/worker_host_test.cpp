@@ -89,6 +89,10 @@ struct Fixture {
     environment.inline_bytes = 100'000;
     host = std::make_unique<WorkerHost>(system, environment);
   }
+  /// A worker that has told its outcomes may still be about to lie down.
+  ~Fixture() {
+    while (!host->idle()) std::this_thread::yield();
+  }
   template <auto F>
   Work work(std::uint64_t id, std::vector<std::byte> arguments) {
     const auto key = function_key(Registration<FunctionRecord<F>>::entry);
