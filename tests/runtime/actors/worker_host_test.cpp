@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <thread>
 
 #include "runtime/actors/scheduler.hpp"
 #include "runtime/actors/task_worker.hpp"
