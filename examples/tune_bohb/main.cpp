@@ -2,8 +2,8 @@
 // configurations which one is tried next. Trials pause at a rung until its bracket is full; the best third goes on.
 //
 //   tune_bohb [SAMPLES] [IMAGES AN EPOCH]        for example: tune_bohb 30 6000
+#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 
 #include "examples/tune_fashion_mnist/trainable.hpp"
@@ -14,8 +14,11 @@ using namespace manta;
 int main(int argc, char** argv) {
   try {
     Runtime rt = Runtime::start(argc, argv);
-    const std::int64_t samples = argc > 1 ? std::atoll(argv[1]) : 17;
-    const std::int64_t images = argc > 2 ? std::atoll(argv[2]) : 6000;
+    std::int64_t samples = 17, images = 6000;
+    CLI::App app{"BOHB on the CNN of tune_fashion_mnist."};
+    app.add_option("samples", samples, "configurations to try")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("images", images, "images of an epoch")->capture_default_str()->check(CLI::PositiveNumber);
+    CLI11_PARSE(app, argc, argv);
     const tune::TuneOptions options{
         .metric = "loss",
         .num_samples = samples,

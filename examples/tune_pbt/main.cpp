@@ -2,8 +2,8 @@
 // becomes a copy of the best, with another learning rate or batch size. What is found is a schedule, which is printed.
 //
 //   tune_pbt [EPOCHS] [IMAGES AN EPOCH]        for example: tune_pbt 16 6000
+#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 
@@ -15,8 +15,11 @@ using namespace manta;
 int main(int argc, char** argv) {
   try {
     Runtime rt = Runtime::start(argc, argv);
-    const std::int64_t epochs = argc > 1 ? std::atoll(argv[1]) : 12;
-    const std::int64_t images = argc > 2 ? std::atoll(argv[2]) : 6000;
+    std::int64_t epochs = 12, images = 6000;
+    CLI::App app{"Population based training on the CNN of tune_fashion_mnist."};
+    app.add_option("epochs", epochs, "epochs of each of the four trials")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("images", images, "images of an epoch")->capture_default_str()->check(CLI::PositiveNumber);
+    CLI11_PARSE(app, argc, argv);
     const tune::TuneOptions options{
         .metric = "loss",
         .num_samples = 4,
