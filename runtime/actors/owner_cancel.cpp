@@ -55,7 +55,6 @@ void Owner::cancel(Cell& cell, const CancelOptions& options) {
 void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelChildren{std::move(parents)}); }
 
 void Owner::on(Cancel& event) {
-  if (calls_.contains(event.id)) perform();  // a call that is about to leave for its actor leaves ahead of its cancel
   if (auto task = tasks_.find(event.id); task != tasks_.end()) {
     const bool running = task->second->may_run();
     abandon(std::shared_ptr(task->second), cancelled_error(running), event.options);
@@ -108,6 +107,7 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
 }
 
 void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options) {
+  perform_actors();  // a call that is about to leave for its actor leaves ahead of its cancel
   why.where = label(*call, call->id);
   if (!call->record->result->set_error(share(std::move(why)))) return;
   if (actor_table_.cancel(*call, actor_effects_)) {

@@ -100,8 +100,8 @@ TEST_SUITE("tune/run") {
   TEST_CASE("kill -9 of the driver at a hundred random moments, resumed each time: every result once, nothing run twice, nobody left") {
     constexpr int kKills = 100, kMostOfOne = 25;
     Random random(20261124);
-    int killed = 0, experiments = 0;
-    for (; killed < kKills; ++experiments) {
+    int killed = 0;
+    while (killed < kKills) {
       const TempDir tmp;
       for (const int most = std::min(kKills, killed + kMostOfOne); killed < most && kill_one(tmp.path(), random);) ++killed;
       const int last = wait_for(start_driver(tmp.path(), 1));
@@ -111,7 +111,6 @@ TEST_SUITE("tune/run") {
       check_complete(tmp.path());
       reap_orphans();
     }
-    CHECK(experiments > 0);
   }
 
   TEST_CASE("Ctrl-C and SIGTERM: what is known is printed, the code is that of the signal, and a resume goes on") {
