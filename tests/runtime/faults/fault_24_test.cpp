@@ -105,7 +105,8 @@ TEST_SUITE("runtime/faults") {
     auto& rt = machine.rt;
     const TaskOptions once{.max_retries = 0, .isolation = own_process};
     CHECK_THROWS_AS(rt.get(rt.task<hog_for_ever>(once).remote(folder / "log"), 60s), OutOfMemory);
-    CHECK(content(folder / "log") == "1;");
+    const auto attempts = content(folder / "log");
+    CHECK_MESSAGE((attempts.empty() || attempts == "1;"), attempts);  // it may be ended before it wrote, and never comes twice
     Machine calm;
     CHECK(calm.rt.get(calm.rt.task<oom_score>({.isolation = own_process}).remote()) > oom_score());
   }
