@@ -30,7 +30,7 @@ target_link_options(manta_settings INTERFACE -Wl,-z,relro,-z,now)
 
 if(MANTA_SANITIZE)
   # GCC 12 takes a moved-from variant for uninitialised once sanitizers have added their checks; -Wall still asks in other builds.
-  target_compile_options(manta_warnings INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(manta_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_compile_options(-fsanitize=${MANTA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=${MANTA_SANITIZE})
   add_compile_definitions(MANTA_SANITIZED=1)
