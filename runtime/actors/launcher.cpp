@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
 constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
+constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is made
 
 }  // namespace
 
@@ -31,16 +32,12 @@ ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir,
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
 
 ZygoteLauncher::Parts::~Parts() {
-  if (zygote) zygote->shutdown();
   if (links) links->stop();
   if (logs) logs->stop();
   pump.reset();
 }
 
-Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::parts() {
-  std::lock_guard lock(start_mutex_);
-  if (stopped_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
-  if (parts_) return parts_;
+Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::make_parts() {
   auto made = std::make_shared<Parts>();
   auto links = Reactor::start("manta-links", Reactor::Threads::kLent);
   if (!links) return links.error();
@@ -49,30 +46,65 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::parts() {
   if (!logs) return logs.error();
   made->logs = std::move(*logs);
   made->pump = std::make_unique<LogPump>(*made->logs);
+  return made;
+}
+
+Result<std::shared_ptr<Zygote>> ZygoteLauncher::start_zygote() {
   ZygoteOptions options;
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
-  options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, "the zygote has ended: " + error.message); };
+  options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, error.message + "; another one is started for the next worker"); };
   auto zygote = Zygote::start(std::move(options));
   if (!zygote) return zygote.error();
-  made->zygote = std::move(*zygote);
-  {
-    std::lock_guard links_lock(mutex_);
-    links_ = made->links;
+  return std::shared_ptr<Zygote>(std::move(*zygote));
+}
+
+Result<ZygoteLauncher::Tools> ZygoteLauncher::tools(const std::shared_ptr<Zygote>& lost) {
+  std::lock_guard start_lock(start_mutex_);
+  std::unique_lock lock(mutex_);
+  if (stopped_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
+  if (zygote_ && zygote_ != lost) return Tools{parts_, zygote_};
+  auto parts = parts_;
+  const auto old = std::exchange(zygote_, nullptr);
+  lock.unlock();
+  if (!parts) {
+    auto made = make_parts();
+    if (!made) return made.error();
+    parts = std::move(*made);
   }
-  return parts_ = std::move(made);
+  if (old) old->shutdown();  // returns when the end of each of its workers has been told
+  auto zygote = start_zygote();
+  if (!zygote) return zygote.error();
+  lock.lock();
+  parts_ = parts;
+  links_ = parts->links;
+  zygote_ = std::move(*zygote);
+  return Tools{parts_, zygote_};
+}
+
+Result<SpawnedWorker> ZygoteLauncher::spawn(Tools& with, const SpawnRequest& request) {
+  for (int lost = 0; lost < kMaxLost; ++lost) {
+    auto worker = with.zygote->spawn(request);
+    if (worker || worker.error().code != ErrorCode::kRuntimeStopped) return worker;
+    auto next = tools(with.zygote);  // it has ended by itself, unless this says that all is over
+    if (!next) return next.error();
+    with = std::move(*next);
+  }
+  return ErrorInfo{.code = ErrorCode::kIoError,
+                   .message = "the zygote, which makes the worker processes, ended " + std::to_string(kMaxLost) +
+                              " times in a row while a worker was asked of it: see the log for how; something kills it, or memory runs short"};
 }
 
 Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const wire::ProcessOptions& options,
                                                         const std::map<std::string, std::string>& environment, Amount cpus) {
-  auto using_parts = parts();
-  if (!using_parts) return using_parts.error();
-  auto& [links, logs, pump, zygote] = **using_parts;
+  auto using_tools = tools();
+  if (!using_tools) return using_tools.error();
+  const auto parts = using_tools->parts;
   {
     std::lock_guard lock(mutex_);
     entries_.try_emplace(process);
   }
-  SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = options.name.substr(0, 15)};
-  auto worker = zygote->spawn(std::move(request));
+  const SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = options.name.substr(0, 15)};
+  auto worker = spawn(*using_tools, request);
   if (!worker) {
     std::lock_guard lock(mutex_);
     entries_.erase(process);
@@ -80,11 +112,11 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
   }
   std::string file = options.log_file;
   if (file.empty() && !log_dir_.empty()) file = log_dir_ / (options.name + "-" + std::to_string(worker->pid) + ".log");
-  auto log = pump->add({.name = options.name, .pid = worker->pid, .out = std::move(worker->out), .err = std::move(worker->err),
+  auto log = parts->pump->add({.name = options.name, .pid = worker->pid, .out = std::move(worker->out), .err = std::move(worker->err),
                          .file = file, .echo = options.echo});
   LinkOptions link_options;
   link_options.limits.max_payload_bytes = kMaxFrameBytes;
-  auto link = Link::make(*links, std::move(worker->link), link_options);
+  auto link = Link::make(*parts->links, std::move(worker->link), link_options);
   std::unique_lock lock(mutex_);
   auto& entry = entries_[process];
   entry.link = link;
@@ -98,7 +130,7 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
   hello.process = process;
   hello.cpus = cpus;
   send(process, wire::encode(hello));
-  links->run_after(kReadyTimeout, [this, process] { kill_unless_ready(process); });
+  parts->links->run_after(kReadyTimeout, [this, process] { kill_unless_ready(process); });
   return Started{.process = process, .pid = worker->pid};
 }
 
@@ -146,14 +178,10 @@ void ZygoteLauncher::on_exit(const WorkerExit& exit) {
   if (it == entries_.end()) return;
   it->second.exit = exit;
   const auto log = it->second.log;
+  const auto parts = parts_;
   finish_if_gone(process, lock);
   if (lock.owns_lock()) lock.unlock();
-  std::shared_ptr<Parts> using_parts;
-  {
-    std::lock_guard start_lock(start_mutex_);
-    using_parts = parts_;
-  }
-  if (log && using_parts) using_parts->pump->finish(log);
+  if (log && parts) parts->pump->finish(log);
 }
 
 void ZygoteLauncher::on_link_closed(ProcessId process) {
@@ -178,22 +206,18 @@ void ZygoteLauncher::kill(ProcessId process) { signal(process, SIGKILL); }
 
 void ZygoteLauncher::terminate(ProcessId process) {
   signal(process, SIGTERM);
-  std::lock_guard lock(start_mutex_);
+  std::lock_guard lock(mutex_);
   if (parts_) parts_->links->run_after(kTerminateTimeout, [this, process] { kill(process); });  // ids are never used again
 }
 
 void ZygoteLauncher::signal(ProcessId process, int signal) {
   std::unique_lock lock(mutex_);
-  auto it = entries_.find(process);
-  if (it == entries_.end() || !it->second.pid) return;
+  const auto it = entries_.find(process);
+  if (it == entries_.end() || !it->second.pid || it->second.exit || !zygote_) return;
+  const auto zygote = zygote_;
   const int pid = it->second.pid;
   lock.unlock();
-  std::shared_ptr<Parts> using_parts;
-  {
-    std::lock_guard start_lock(start_mutex_);
-    using_parts = parts_;
-  }
-  if (using_parts) static_cast<void>(using_parts->zygote->kill(pid, signal));
+  static_cast<void>(zygote->kill(pid, signal));
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {
@@ -218,31 +242,26 @@ std::size_t ZygoteLauncher::processes() const {
 }
 
 void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
-  std::shared_ptr<Parts> parts;
-  {
-    std::lock_guard lock(start_mutex_);
-    stopped_ = true;
-    parts = parts_;
-  }
+  std::unique_lock start_lock(start_mutex_);  // waits for what is being started
+  std::unique_lock lock(mutex_);
+  stopped_ = true;
+  start_lock.unlock();
+  const auto parts = parts_;
   if (!parts) return;
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, grace, [this] { return entries_.empty(); });
-  }
-  parts->zygote->shutdown();
-  {
-    std::unique_lock lock(mutex_);  // their links' ends, behind their last messages
-    changed_.wait_for(lock, std::chrono::seconds(1), [this] { return entries_.empty(); });
-  }
+  changed_.wait_for(lock, grace, [this] { return entries_.empty(); });
+  const auto zygote = std::exchange(zygote_, nullptr);
+  lock.unlock();
+  if (zygote) zygote->shutdown();
+  lock.lock();
+  changed_.wait_for(lock, std::chrono::seconds(1), [this] { return entries_.empty(); });  // their links' ends, behind their last messages
+  lock.unlock();
   parts->links->stop();
   parts->logs->stop();
-  {
-    std::lock_guard lock(mutex_);
-    entries_.clear();
-    links_.reset();
-  }
-  std::lock_guard lock(start_mutex_);
+  lock.lock();
+  const auto entries = std::exchange(entries_, {});
+  links_.reset();
   parts_.reset();
+  lock.unlock();
 }
 
 }  // namespace manta::detail

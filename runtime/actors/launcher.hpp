@@ -1,6 +1,9 @@
 #pragma once
 // ZygoteLauncher: makes the node's worker processes through a zygote, which is started at the first use; holds the links to
 // them and brings their output to the terminal and to files. Thread-safe. Ends with stop(), which leaves no process behind.
+//
+// A zygote that is lost takes its workers with it; the next launch starts another one. There is one at a time: the ends of the
+// lost one's workers have been told before the next one makes any, so a pid is never signalled for an earlier process's sake.
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -56,15 +59,22 @@ class ZygoteLauncher final : public ProcessLauncher {
     bool ready = false;  ///< it has sent its first message
     std::optional<WorkerExit> exit{};
   };
-  /// The parts, made at the first call; they stay alive while a launch uses them. RuntimeStopped after stop().
+  /// They stay alive while a launch uses them.
   struct Parts {
     std::shared_ptr<Reactor> links{};
     std::unique_ptr<Reactor> logs{};
     std::unique_ptr<LogPump> pump{};
-    std::unique_ptr<Zygote> zygote{};
     ~Parts();
   };
-  Result<std::shared_ptr<Parts>> parts();
+  struct Tools {
+    std::shared_ptr<Parts> parts{};
+    std::shared_ptr<Zygote> zygote{};
+  };
+  /// Made at the first call; with another zygote than `lost`. RuntimeStopped after stop().
+  Result<Tools> tools(const std::shared_ptr<Zygote>& lost = nullptr);
+  Result<std::shared_ptr<Parts>> make_parts();
+  Result<std::shared_ptr<Zygote>> start_zygote();
+  Result<SpawnedWorker> spawn(Tools& with, const SpawnRequest& request);
   void signal(ProcessId process, int signal);
   void kill_unless_ready(ProcessId process);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
@@ -76,13 +86,14 @@ class ZygoteLauncher final : public ProcessLauncher {
   const wire::Hello hello_;
   const std::filesystem::path log_dir_;
   const Handlers handlers_;
-  std::mutex start_mutex_;
-  std::shared_ptr<Parts> parts_;  // guarded by start_mutex_, like stopped_
-  bool stopped_ = false;
-  mutable std::mutex mutex_;  // guards entries_
+  std::mutex start_mutex_;    // held while something is started; taken before mutex_
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::map<ProcessId, Entry> entries_;
-  std::shared_ptr<Reactor> links_;  // likewise; null unless it runs
+  std::shared_ptr<Parts> parts_;
+  std::shared_ptr<Zygote> zygote_;  // null also when a lost one could not be replaced
+  std::shared_ptr<Reactor> links_;  // null unless it runs
+  bool stopped_ = false;
 };
 
 }  // namespace manta::detail

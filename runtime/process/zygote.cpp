@@ -120,6 +120,7 @@ bool WorkerExit::own_doing() const noexcept {
 }
 
 std::string WorkerExit::to_string() const {
+  if (with_zygote) return "ended with the zygote, the process that makes the workers";
   if (WIFSIGNALED(wait_status)) {
     const int number = WTERMSIG(wait_status);
     const char* text = ::sigdescr_np(number);
@@ -177,12 +178,15 @@ Result<void> Zygote::handshake() {
   ended_ = true;
   const bool timed_out = ready <= 0;
   if (timed_out) ::kill(-pid_, SIGKILL);
-  const int status = reap(pid_);
-  if (!timed_out && status != -1) what = WorkerExit{.pid = pid_, .wait_status = status}.to_string();
+  const WorkerExit exit{.pid = pid_, .wait_status = reap(pid_)};
+  const bool known = !timed_out && exit.wait_status != -1;
+  if (known) what = exit.to_string();
+  const std::string advice = known && !exit.own_doing()
+                                 ? ": somebody ended it, or memory ran short"
+                                 : ": manta::Runtime::start(argc, argv) or manta::Runtime::enter_worker_mode(argc, argv) "
+                                   "must be the first statement of main";
   return ErrorInfo{.code = ErrorCode::kIoError,
-                   .message = "the program, started again to make worker processes, " + what +
-                              " before it became one: manta::Runtime::start(argc, argv) or " +
-                              "manta::Runtime::enter_worker_mode(argc, argv) must be the first statement of main"};
+                   .message = "the program, started again to make worker processes, " + what + " before it became one" + advice};
 }
 
 Result<SpawnedWorker> Zygote::spawn(SpawnRequest request) {
@@ -324,9 +328,9 @@ void Zygote::on_end() {
   if (!expected && options_.on_lost)
     options_.on_lost({.code = ErrorCode::kWorkerCrashed,
                       .message = "the zygote, which makes the worker processes, " + how +
-                                 "; its workers ended with it and no new ones can be made"});
+                                 "; its workers ended with it"});
   for (const auto& [pid, worker] : live)
-    if (options_.on_exit) options_.on_exit({.pid = pid, .tag = worker.tag, .wait_status = SIGKILL});
+    if (options_.on_exit) options_.on_exit({.pid = pid, .tag = worker.tag, .wait_status = SIGKILL, .with_zygote = true});
 }
 
 }  // namespace manta

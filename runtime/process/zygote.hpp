@@ -38,6 +38,7 @@ struct WorkerExit {
   pid_t pid = 0;
   std::uint64_t tag = 0;  ///< of its SpawnRequest
   int wait_status = 0;    ///< as waitpid gives it: WIFSIGNALED, WTERMSIG, WEXITSTATUS
+  bool with_zygote = false;  ///< the zygote was lost, and it with it
 
   /// "was killed by signal 9 (Killed)", "exited with status 3".
   std::string to_string() const;
@@ -52,7 +53,7 @@ struct ZygoteOptions {
   std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to it
   /// Called exactly once for each worker that spawn() returned; perhaps before spawn() returns.
   std::function<void(const WorkerExit&)> on_exit{};
-  /// Called once if the zygote ends without shutdown(), before on_exit of its workers. No worker can be made after it.
+  /// Called once if the zygote ends without shutdown(), before on_exit of its workers. It makes no worker after that.
   std::function<void(const ErrorInfo&)> on_lost{};
 };
 
