@@ -131,7 +131,8 @@ struct WaitOptions {
 enum class Workers : std::uint8_t { kThread, kProcess };
 
 /// How the runtime is started. `Runtime::start(argc, argv)` fills it from --workers=thread|process, --num-cpus=N,
-/// --num-gpus=N, --memory-mib=N, --memory-threshold=SHARE, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR, --durable-dir=DIR, --log-dir=DIR.
+/// --num-gpus=N, --memory-mib=N, --memory-threshold=SHARE, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR,
+/// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
   std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
@@ -146,6 +147,8 @@ struct RuntimeOptions {
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond
   std::uint64_t inline_bytes{100 * 1024};        ///< larger values go to the arena when they leave their process
   std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in the temporary directory
+  bool file_fallback{true};  ///< an object that finds no room in the arena, or is larger, lies in a file there; false: it is
+                             ///< refused with ObjectStoreFull, or InvalidArgument
   std::filesystem::path durable_dir{};           ///< default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
   std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits

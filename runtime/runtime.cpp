@@ -38,6 +38,11 @@ void apply_workers(RuntimeOptions& options, const std::string& text) {
     throw InvalidArgument("--workers=" + text + ": expected --workers=thread or --workers=process");
 }
 
+void apply_file_fallback(RuntimeOptions& options, const std::string& text) {
+  if (text != "on" && text != "off") throw InvalidArgument("--file-fallback=" + text + ": expected --file-fallback=on or --file-fallback=off");
+  options.file_fallback = text == "on";
+}
+
 /// Applies one of the runtime's flags; false when it is none of them.
 bool apply(RuntimeOptions& options, const std::string& flag, const std::string& value) {
   if (flag == "--workers") return apply_workers(options, value), true;
@@ -48,13 +53,14 @@ bool apply(RuntimeOptions& options, const std::string& flag, const std::string& 
   if (flag == "--resource") return apply_resource(options, value), true;
   if (flag == "--arena-mib") return options.arena_bytes = static_cast<std::uint64_t>(number(flag, value)) << 20, true;
   if (flag == "--spill-dir") return options.spill_dir = value, true;
+  if (flag == "--file-fallback") return apply_file_fallback(options, value), true;
   if (flag == "--durable-dir") return options.durable_dir = value, true;
   if (flag == "--log-dir") return options.log_dir = value, true;
   return false;
 }
 
 constexpr const char* kFlags[] = {"--workers",   "--num-cpus",  "--num-gpus",    "--memory-mib", "--memory-threshold", "--resource",
-                                  "--arena-mib", "--spill-dir", "--durable-dir", "--log-dir"};
+                                  "--arena-mib", "--spill-dir", "--durable-dir", "--log-dir",    "--file-fallback"};
 
 bool is_flag(const std::string& name) { return std::find(std::begin(kFlags), std::end(kFlags), name) != std::end(kFlags); }
 
@@ -93,6 +99,7 @@ std::string Runtime::flags_help() {
          "  --resource=NAME=AMOUNT    a custom resource; may be repeated\n"
          "  --arena-mib=N             shared memory for objects, MiB (default: 30 % of what is available)\n"
          "  --spill-dir=DIR           where objects go when the arena is full (default: a temporary folder)\n"
+         "  --file-fallback=on|off    objects that find no room there lie in files (default on)\n"
          "  --durable-dir=DIR         durable objects (default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable)\n"
          "  --log-dir=DIR             also write each worker process's output to a file there\n";
 }

@@ -14,6 +14,7 @@ std::string RuntimeStats::to_string() const {
   add("lineage bytes", lineage_bytes);
   add("stored objects", stored_objects);
   add("arena bytes", arena_bytes);
+  add("file bytes", file_bytes);
   add("pinned objects", pinned_objects);
   add("spilled objects", spilled_objects);
   add("leases", leases);

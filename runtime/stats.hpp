@@ -20,6 +20,7 @@ struct RuntimeStats {
   // Of the machine; asked in a worker process they are zero.
   std::size_t stored_objects = 0;    ///< in the object store, in memory or on disk
   std::uint64_t arena_bytes = 0;     ///< of its memory in use, with rounding
+  std::uint64_t file_bytes = 0;      ///< of disk in use for objects that found no room in its memory, with rounding
   std::size_t pinned_objects = 0;    ///< that somebody reads in place
   std::size_t spilled_objects = 0;   ///< on disk only
   std::size_t leases = 0;            ///< resources that are handed out to owners
@@ -28,7 +29,7 @@ struct RuntimeStats {
   /// Nothing but worker processes.
   bool idle() const noexcept {
     return unfinished + actors + lent_objects + borrowed_objects + stored_objects + pinned_objects + spilled_objects + leases == 0 &&
-           lineage_bytes + arena_bytes == 0;
+           lineage_bytes + arena_bytes + file_bytes == 0;
   }
   /// In one line, like "unfinished 0, actors 1, …".
   std::string to_string() const;

@@ -49,6 +49,17 @@ Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& g
   return open_rocksdb((*parent / (std::to_string(::getpid()) + "-" + std::to_string(++number))).string(), {.kind = StoreKind::kSpill});
 }
 
+/// In the folder of the spill store, or where those of all our runs lie; none when it is turned off.
+ObjectFileFactory object_files(const RuntimeOptions& options) {
+  if (!options.file_fallback) return nullptr;
+  if (!options.spill_dir.empty()) return object_files_in(options.spill_dir.string());
+  return [](std::uint64_t bytes) -> Result<int> {
+    auto parent = private_spill_parent();
+    if (!parent) return parent.error();
+    return make_object_file(parent->string(), bytes);
+  };
+}
+
 std::vector<std::string> names_of_gpus() {
   std::vector<std::string> names;
   for (const auto& gpu : discover_gpus()) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
@@ -118,7 +129,7 @@ std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
 }
 
 void NodeEngine::start_roles() {
-  auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0)}).value();
+  auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0), .make_file = object_files(options_)}).value();
   auto objects = std::make_unique<ObjectStore>(std::move(arena), [dir = options_.spill_dir] { return open_spill(dir); });
   node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
                                             [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {
@@ -246,6 +257,7 @@ RuntimeStats NodeEngine::stats() const {
   const auto store = node_store_->objects().stats();
   stats.stored_objects = store.objects;
   stats.arena_bytes = store.arena.used_bytes;
+  stats.file_bytes = store.arena.file_bytes;
   stats.pinned_objects = store.pinned_objects;
   stats.spilled_objects = store.spilled_objects;
   stats.leases = node_->leases_held();

@@ -12,6 +12,7 @@
 #include "runtime/actors/timer.hpp"
 #include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "runtime/core/burst_meter.hpp"
 #include "runtime/promise.hpp"
 
 namespace manta::detail {
@@ -120,6 +121,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
 
   // In the actor.
   void handle(std::vector<Event>& events);
+  void look_for_ebb();
   void on(Submitted& event);
   void on(Spawned& event);
   void on(Called& event);
@@ -229,6 +231,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
   std::unordered_map<TaskId, std::shared_ptr<JoinedTask>> joined_{};  ///< tasks that whoever waits for them runs
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
+  core::BurstMeter work_bursts_{}, actor_bursts_{};
   static constexpr std::size_t kManyCalls = 32;
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -1,4 +1,6 @@
 // The owner's event handling: what runs in its actor. The thread-safe face is in owner.cpp.
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "runtime/actors/actor_link.hpp"
@@ -41,6 +43,14 @@ wire::ProcessOptions process_options(const Options& options, const std::string& 
 
 int attempt_of(const core::TaskNode& task) { return task.crashes + task.failures + 1; }
 
+constexpr std::chrono::seconds kEbb{1};  // for whoever holds the refs of a burst to let them go
+
+void return_free_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
+
 std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared<const ErrorInfo>(std::move(info)); }
 
 }  // namespace
@@ -49,6 +59,17 @@ void Owner::handle(std::vector<Event>& events) {
   for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
   perform();
   while (!cancelled_parents_.empty()) perform_child_cancels();
+  look_for_ebb();
+}
+
+/// What a burst took is free by then, but lies among what is in use, where the allocator does not give it back by itself.
+void Owner::look_for_ebb() {
+  const auto work = [this] { return unfinished() - std::min(unfinished(), actors()); };
+  const bool over = work_bursts_.over(work());
+  if (!actor_bursts_.over(actors()) && !over) return;
+  timer_.at(SteadyClock::now() + kEbb, [this, work] {
+    if (work() <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
+  });
 }
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {

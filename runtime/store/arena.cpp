@@ -17,6 +17,8 @@ namespace {
 constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kPageAlignFrom = 1ull << 20;
 constexpr double kDefaultShare = 0.3;
+constexpr std::uint64_t kMostFileBytes = INT64_MAX / 2;
+constexpr std::uint64_t kSharedFileBytes = 16ull << 20;
 constexpr std::uint64_t kBeyondShare = 4;  // one part in so many of the budget
 
 std::uint64_t page_bytes() {
@@ -76,11 +78,11 @@ Result<std::unique_ptr<Arena>> Arena::create(ArenaOptions options) {
   }
   budget = std::max(page_bytes(), budget / page_bytes() * page_bytes());
   const auto extent = round_up(std::max<std::uint64_t>(options.extent_bytes, 1), page_bytes());
-  return std::unique_ptr<Arena>(new Arena(budget, extent));
+  return std::unique_ptr<Arena>(new Arena(budget, extent, std::move(options.make_file)));
 }
 
-Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes)
-    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes) {}
+Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ObjectFileFactory make_file)
+    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes), make_file_(std::move(make_file)) {}
 
 Arena::~Arena() {
   for (auto& [id, extent] : extents_) {
@@ -97,15 +99,16 @@ Result<Block> Arena::allocate(std::uint64_t bytes) {
                                             "the budget or split the object", bytes, budget_bytes_)};
   }
   std::lock_guard lock(mutex_);
-  if (auto block = take_best_fit(bytes, rounded)) return *block;
+  if (auto block = take_best_fit(bytes, rounded, Kind::kBudget)) return *block;
   auto extent = add_extent(rounded);
   if (!extent) return extent.error();
-  return *take_best_fit(bytes, rounded);
+  return *take_best_fit(bytes, rounded, Kind::kBudget);
 }
 
-std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rounded) {
+std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind) {
   const auto alignment = alignment_of(rounded);
-  for (auto range = free_by_size_.lower_bound({rounded, 0, 0}); range != free_by_size_.end(); ++range) {
+  const auto& ranges = free_of(kind);
+  for (auto range = ranges.lower_bound({rounded, 0, 0}); range != ranges.end(); ++range) {
     const auto [size, id, offset] = *range;
     const auto start = round_up(offset, alignment);
     if (start - offset + rounded <= size) return carve(*range, start, bytes, rounded);
@@ -116,12 +119,12 @@ std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rou
 Block Arena::carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded) {
   const auto [size, id, offset] = range;
   Extent& extent = extents_.at(id);
-  free_by_size_.erase(range);
+  free_of(extent.kind).erase(range);
   extent.free.erase(offset);
   if (start > offset) insert_free(id, offset, start - offset);
   if (const auto end = start + rounded; end < offset + size) insert_free(id, end, offset + size - end);
   extent.blocks.emplace(start, rounded);
-  used_bytes_ += rounded;
+  (extent.kind == Kind::kFile ? file_bytes_ : used_bytes_) += rounded;
   ++blocks_;
   return {.extent = id, .offset = start, .size = bytes};
 }
@@ -134,7 +137,7 @@ Result<std::uint32_t> Arena::add_extent(std::uint64_t rounded) {
                                             used_bytes_, budget_bytes_)};
   }
   const auto bytes = std::max(needed, std::min(extent_bytes_, budget_bytes_ - reserved_bytes_));
-  auto id = map_new(bytes, false);
+  auto id = map_new(bytes, Kind::kBudget);
   if (!id) return id;
   reserved_bytes_ += bytes;
   insert_free(*id, 0, bytes);
@@ -149,7 +152,7 @@ Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
                      .message = fmt::format("no room for {} bytes even beyond the object arena's budget of {} bytes: {} bytes lie "
                                             "there already", rounded, budget_bytes_, beyond_bytes_)};
   }
-  auto id = map_new(round_up(rounded, page_bytes()), true);
+  auto id = map_new(round_up(rounded, page_bytes()), Kind::kBeyond);
   if (!id) return id.error();
   extents_.at(*id).blocks.emplace(0, rounded);
   beyond_bytes_ += extents_.at(*id).bytes;
@@ -157,13 +160,45 @@ Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
   return Block{.extent = *id, .offset = 0, .size = bytes};
 }
 
+/// Small objects share files: one for each would use up the descriptors.
+Result<Block> Arena::allocate_in_file(std::uint64_t bytes) {
+  if (!make_file_)
+    return ErrorInfo{.code = ErrorCode::kResourceExhausted, .message = "objects in files are turned off here"};
+  const auto rounded = rounded_bytes(bytes);
+  if (rounded > kMostFileBytes)
+    return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = fmt::format("no object can have {} bytes", bytes)};
+  std::unique_lock lock(mutex_);
+  if (auto block = take_best_fit(bytes, rounded, Kind::kFile)) return *block;
+  lock.unlock();  // the disk may take its time
+  const auto needed = round_up(rounded, page_bytes());
+  const auto shared = std::min(extent_bytes_, kSharedFileBytes);
+  auto made = map_file(std::max(needed, shared));
+  if (!made && needed < shared) made = map_file(needed);
+  if (!made) return made.error();
+  lock.lock();
+  const auto id = next_extent_++;
+  const auto size = made->bytes;
+  extents_.emplace(id, std::move(*made));
+  insert_free(id, 0, size);
+  return carve({size, id, 0}, 0, bytes, rounded);
+}
+
+Result<Arena::Extent> Arena::map_file(std::uint64_t bytes) const {
+  auto fd = make_file_(bytes);
+  if (!fd) return fd.error();
+  auto base = map_extent(*fd, bytes);
+  if (base) return Extent{.fd = *fd, .base = *base, .bytes = bytes, .kind = Kind::kFile, .free = {}, .blocks = {}, .empty_since = {}};
+  ::close(*fd);
+  return base.error();
+}
+
 bool Arena::is_beyond(const Block& block) const {
   std::lock_guard lock(mutex_);
   const auto found = extents_.find(block.extent);
-  return found != extents_.end() && found->second.beyond;
+  return found != extents_.end() && found->second.kind != Kind::kBudget;
 }
 
-Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, bool beyond) {
+Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, Kind kind) {
   auto fd = make_memfd(bytes);
   if (!fd) return fd.error();
   auto base = map_extent(*fd, bytes);
@@ -172,7 +207,7 @@ Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, bool beyond) {
     return base.error();
   }
   const auto id = next_extent_++;
-  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .beyond = beyond, .free = {}, .blocks = {},
+  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .kind = kind, .free = {}, .blocks = {},
                               .empty_since = Clock::now()});
   return id;
 }
@@ -182,7 +217,7 @@ bool Arena::make_budget_room(std::uint64_t bytes) {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> empty;
   std::uint64_t reclaimable = 0;
   for (const auto& [id, extent] : extents_) {
-    if (!extent.blocks.empty()) continue;
+    if (!extent.blocks.empty() || extent.kind != Kind::kBudget) continue;
     empty.emplace_back(extent.bytes, id);
     reclaimable += extent.bytes;
   }
@@ -193,8 +228,9 @@ bool Arena::make_budget_room(std::uint64_t bytes) {
 }
 
 void Arena::insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes) {
-  extents_.at(id).free.emplace(offset, bytes);
-  free_by_size_.emplace(bytes, id, offset);
+  Extent& extent = extents_.at(id);
+  extent.free.emplace(offset, bytes);
+  free_of(extent.kind).emplace(bytes, id, offset);
 }
 
 void Arena::free(const Block& block) {
@@ -208,12 +244,14 @@ void Arena::free(const Block& block) {
   auto bytes = live->second;
   --blocks_;
   extent.blocks.erase(live);
-  if (extent.beyond) return release(block.extent);
-  used_bytes_ -= bytes;
+  if (extent.kind == Kind::kFile) file_bytes_ -= bytes;
+  if (extent.kind == Kind::kBudget) used_bytes_ -= bytes;
+  if (extent.kind != Kind::kBudget && extent.blocks.empty()) return release(block.extent);
+  auto& ranges = free_of(extent.kind);
   auto next = extent.free.lower_bound(offset);
   if (next != extent.free.end() && next->first == offset + bytes) {
     bytes += next->second;
-    free_by_size_.erase({next->second, block.extent, next->first});
+    ranges.erase({next->second, block.extent, next->first});
     next = extent.free.erase(next);
   }
   if (next != extent.free.begin()) {
@@ -221,7 +259,7 @@ void Arena::free(const Block& block) {
     if (before->first + before->second == offset) {
       offset = before->first;
       bytes += before->second;
-      free_by_size_.erase({before->second, block.extent, before->first});
+      ranges.erase({before->second, block.extent, before->first});
       extent.free.erase(before);
     }
   }
@@ -272,14 +310,17 @@ std::size_t Arena::trim(std::chrono::milliseconds idle) {
   return stale.size();
 }
 
-/// A worker may still have the extent mapped; punching a hole gives its pages back all the same.
+/// A worker may still have the extent mapped; punching a hole gives its pages back all the same. A file system that cannot
+/// has the file cut: nobody reads there any more.
 void Arena::release(std::uint32_t id) {
   Extent& extent = extents_.at(id);
-  for (const auto& [offset, bytes] : extent.free) free_by_size_.erase({bytes, id, offset});
-  ::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(extent.bytes));
+  for (const auto& [offset, bytes] : extent.free) free_of(extent.kind).erase({bytes, id, offset});
+  const auto size = static_cast<off_t>(extent.bytes);
+  if (::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size) != 0 && extent.kind == Kind::kFile)
+    static_cast<void>(!::ftruncate(extent.fd, 0));
   ::munmap(extent.base, extent.bytes);
   ::close(extent.fd);
-  (extent.beyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
+  if (extent.kind != Kind::kFile) (extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
   extents_.erase(id);
   releases_.fetch_add(1, std::memory_order_release);
 }
@@ -290,6 +331,7 @@ ArenaStats Arena::stats() const {
           .reserved_bytes = reserved_bytes_,
           .used_bytes = used_bytes_,
           .beyond_bytes = beyond_bytes_,
+          .file_bytes = file_bytes_,
           .largest_free_bytes = free_by_size_.empty() ? 0 : std::get<0>(*free_by_size_.rbegin()),
           .extents = extents_.size(),
           .blocks = blocks_};

@@ -5,6 +5,7 @@
 // budget. Pages are reserved when an extent is made, so a full machine is an error here and never a SIGBUS later. The
 // allocator's own state lies in private memory: a worker that scribbles cannot damage it. Owned by the node; every
 // operation is thread-safe. The memory goes back when the arena is destroyed and the last worker has unmapped it.
+// An extent can also be a file on disk, for what finds no room in memory: it is shared and read like the others.
 //
 //   auto arena = Arena::create({.budget_bytes = 1 << 30}).value();
 //   Block block = arena->allocate(4096).value();
@@ -25,6 +26,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/store/block.hpp"
 #include "runtime/store/memory_limits.hpp"
+#include "runtime/store/object_file.hpp"
 
 namespace manta {
 
@@ -32,6 +34,7 @@ struct ArenaOptions {
   std::uint64_t budget_bytes{};                  ///< 0: 30 % of MemAvailable or of the cgroup's headroom, whichever is less
   std::uint64_t extent_bytes{64ull << 20};       ///< rounded up to whole pages
   std::optional<MemoryLimits> memory_limits{};   ///< for tests; otherwise read from the system
+  ObjectFileFactory make_file{};                 ///< for allocate_in_file; none: it is refused
 };
 
 struct ArenaStats {
@@ -39,6 +42,7 @@ struct ArenaStats {
   std::uint64_t reserved_bytes{};  ///< sum of the extents
   std::uint64_t used_bytes{};      ///< allocated, with rounding
   std::uint64_t beyond_bytes{};    ///< in extents beyond the budget
+  std::uint64_t file_bytes{};      ///< allocated in files, with rounding
   std::uint64_t largest_free_bytes{};
   std::size_t extents{};
   std::size_t blocks{};
@@ -59,7 +63,11 @@ class Arena {
   /// As allocate, in an extent of its own that does not count towards the budget and goes with the block: the last resort
   /// for reading what is on disk when all else is full. ObjectStoreFull when a quarter of the budget lies there already.
   Result<Block> allocate_beyond(std::uint64_t bytes);
-  /// True for a block of allocate_beyond.
+  /// As allocate, in a file, of any size: it takes disk and no room of the budget. A file goes with its last block.
+  /// Blocks on the disk. Errors: those of the factory; ResourceExhausted when there is none.
+  Result<Block> allocate_in_file(std::uint64_t bytes);
+  bool has_files() const noexcept { return make_file_ != nullptr; }
+  /// True for a block of allocate_beyond or allocate_in_file.
   bool is_beyond(const Block& block) const;
   /// Gives a block back; requires one that allocate returned and that nobody reads any more.
   void free(const Block& block);
@@ -85,35 +93,41 @@ class Arena {
 
  private:
   using Clock = std::chrono::steady_clock;
+  enum class Kind { kBudget, kBeyond, kFile };
   struct Extent {
     int fd{-1};
     std::byte* base{};
     std::uint64_t bytes{};
-    bool beyond{};
+    Kind kind{};
     std::map<std::uint64_t, std::uint64_t> free;    // offset -> bytes
     std::map<std::uint64_t, std::uint64_t> blocks;  // offset -> rounded bytes
     Clock::time_point empty_since{};
   };
   using FreeKey = std::tuple<std::uint64_t, std::uint32_t, std::uint64_t>;  // bytes, extent, offset
 
-  Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes);
-  std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded);
+  Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ObjectFileFactory make_file);
+  std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind);
   Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
   Result<std::uint32_t> add_extent(std::uint64_t rounded);
-  Result<std::uint32_t> map_new(std::uint64_t bytes, bool beyond);
+  Result<std::uint32_t> map_new(std::uint64_t bytes, Kind kind);
+  Result<Extent> map_file(std::uint64_t bytes) const;
+  std::set<FreeKey>& free_of(Kind kind) { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   bool make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
   void release(std::uint32_t id);
 
   const std::uint64_t budget_bytes_;
   const std::uint64_t extent_bytes_;
+  const ObjectFileFactory make_file_;
   mutable std::mutex mutex_;
   std::map<std::uint32_t, Extent> extents_;
-  std::set<FreeKey> free_by_size_;
+  std::set<FreeKey> free_by_size_;   // in memory
+  std::set<FreeKey> free_in_files_;
   std::uint32_t next_extent_{1};
   std::uint64_t reserved_bytes_{};
   std::uint64_t used_bytes_{};
   std::uint64_t beyond_bytes_{};
+  std::uint64_t file_bytes_{};
   std::size_t blocks_{};
   std::atomic<std::uint64_t> releases_{};
 };

@@ -1,5 +1,6 @@
 #include "runtime/store/arena_view.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +15,12 @@ namespace {
 
 void unmap(std::byte* base, std::uint64_t bytes) {
   if (base) ::munmap(base, bytes);
+}
+
+/// Whether all its pages are there: of a file they would be read from the disk, and those to be written be made twice.
+bool lies_in_memory(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK);
 }
 
 }  // namespace
@@ -36,7 +43,7 @@ Result<void> ArenaView::attach(std::uint32_t extent, int fd, std::uint64_t bytes
     if ((writable ? found->second.writable : found->second.readable).base) return {};
   }
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* base = ::mmap(nullptr, bytes, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+  void* base = ::mmap(nullptr, bytes, protection, MAP_SHARED | (lies_in_memory(fd) ? MAP_POPULATE : 0), fd, 0);
   if (base == MAP_FAILED) {
     return ErrorInfo{.code = ErrorCode::kIoError,
                      .message = fmt::format("cannot map extent {} of the object arena for {}: {}", extent,

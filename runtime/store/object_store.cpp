@@ -45,7 +45,7 @@ void ObjectStore::close() {
 Result<Block> ObjectStore::create(std::uint64_t id, std::uint64_t bytes) {
   Lock lock(mutex_);
   if (auto fresh = require_new(id); !fresh) return fresh.error();
-  auto block = obtain(bytes, lock);
+  auto block = obtain_for_creating(bytes, lock);
   if (!block) return block;
   return insert(id, *block);
 }
@@ -54,6 +54,7 @@ Result<std::optional<Block>> ObjectStore::try_create(std::uint64_t id, std::uint
   Lock lock(mutex_);
   if (auto fresh = require_new(id); !fresh) return fresh.error();
   auto block = allocate(bytes);
+  if (!block && arena_->has_files()) return std::optional<Block>{};  // not without the disk
   if (!block || !*block) {
     if (block) ask_for_room(bytes);
     return block;
@@ -70,7 +71,7 @@ Result<void> ObjectStore::require_new(std::uint64_t id) const {
 }
 
 Result<Block> ObjectStore::insert(std::uint64_t id, const Block& block) {
-  if (!objects_.try_emplace(id, Object{.bytes = block.size, .block = block}).second) {  // made while this one waited
+  if (!objects_.try_emplace(id, Object{.bytes = block.size, .block = block, .beyond = arena_->is_beyond(block)}).second) {  // made while this one waited
     arena_->free(block);
     return about(ErrorCode::kInvalidArgument, id, "an object with this id exists already");
   }
@@ -163,6 +164,7 @@ Result<Block> ObjectStore::restore(std::uint64_t id, Object& object, Lock& lock)
   changed_.notify_all();
   if (block && read) {
     object.block = *block;
+    object.beyond = arena_->is_beyond(*block);
     object.state = ObjectState::kSealed;
     counters_.restore_bytes_read += object.bytes;
   } else {
@@ -213,7 +215,8 @@ void ObjectStore::settle(std::uint64_t id, Object& object) {
     return;
   }
   if (!object.block) return;
-  if (object.slot && arena_->is_beyond(*object.block)) {
+  if (object.beyond) {
+    if (!object.slot) return;  // its only copy: there is no better place
     release_block(object);
     object.state = ObjectState::kSpilled;
     return;
@@ -230,9 +233,9 @@ void ObjectStore::leave_idle(Object& object) {
 }
 
 void ObjectStore::release_block(Object& object) {
+  if (!object.beyond) ++progress_;
   arena_->free(*object.block);
   object.block.reset();
-  ++progress_;
   changed_.notify_all();
   if (const auto now = Clock::now(); now - trimmed_at_ > options_.extent_idle / 4) {
     trimmed_at_ = now;

@@ -3,7 +3,8 @@
 //
 // An object is created, filled in place, sealed, then pinned by readers for as long as they read. Sealed objects that
 // nobody pins leave for the spill tier, least recently used first, when the arena passes 80 % of its budget, and come back
-// when they are pinned again. Owned by the node. Every operation is thread-safe; create and pin may block (for a spill, a
+// when they are pinned again. What finds no room, because all is pinned or because it is larger than the budget, lies in a file
+// that is mapped like the arena, where the arena may make files; it stays there until it is freed. Owned by the node. Every operation is thread-safe; create and pin may block (for a spill, a
 // restore, or the grace period), try_create and try_pin never do. It ends with close or the destructor, which deletes the
 // spilled files; a call that waits then ends with RuntimeStopped.
 //
@@ -74,9 +75,9 @@ class ObjectStore {
   ObjectStore(const ObjectStore&) = delete;
   ObjectStore& operator=(const ObjectStore&) = delete;
 
-  /// Makes room for an object of `bytes` that the caller fills and seals. Blocks while the arena is full. InvalidArgument
-  /// when the id is taken or it is larger than the budget, ObjectStoreFull (lists the biggest holders), OutOfDisk when
-  /// room is lacking because spilling has no disk.
+  /// Makes room for an object of `bytes` that the caller fills and seals. Blocks while the arena is full, then takes a file.
+  /// InvalidArgument when the id is taken, or it is larger than the budget and there are no files, ObjectStoreFull (lists the
+  /// biggest holders), OutOfDisk when room is lacking because the disk is full.
   Result<Block> create(std::uint64_t id, std::uint64_t bytes);
   /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere.
   Result<std::optional<Block>> try_create(std::uint64_t id, std::uint64_t bytes);
@@ -87,7 +88,8 @@ class ObjectStore {
 
   /// Keeps a sealed object in the arena until unpin, once for each pin; brings it back from disk if need be. NotFound,
   /// InvalidArgument when not sealed yet, ObjectLost when its copy on disk is corrupt, ObjectStoreFull. A full arena
-  /// that cannot be spilled stops creators only: what is read back goes beyond the budget then, up to a quarter of it.
+  /// that cannot be spilled stops creators only: what is read back goes beyond the budget then, up to a quarter of it, and
+  /// then to a file.
   Result<Block> pin(std::uint64_t id);
   /// As pin; nullopt where pin would block.
   Result<std::optional<Block>> try_pin(std::uint64_t id);
@@ -114,6 +116,7 @@ class ObjectStore {
     std::optional<SpillSlot> slot{};
     std::uint32_t pins{};
     bool freed{};
+    bool beyond{};  // its block is not of the arena's budget
     std::uint64_t last_use{};
   };
   using Lock = std::unique_lock<std::mutex>;
@@ -123,7 +126,10 @@ class ObjectStore {
   Result<Object*> find_being_created(std::uint64_t id);
   Result<Object*> find_readable(std::uint64_t id);
   Result<Block> obtain(std::uint64_t bytes, Lock& lock);
+  Result<Block> obtain_for_creating(std::uint64_t bytes, Lock& lock);
   Result<Block> obtain_for_reading(std::uint64_t bytes, Lock& lock);
+  Result<Block> take_file(std::uint64_t bytes, Lock& lock, const ErrorInfo& otherwise);
+  bool nothing_moves() const;
   Result<Block> wait_for_room(std::uint64_t bytes, Lock& lock);
   Result<std::optional<Block>> allocate(std::uint64_t bytes);
   Result<Block> insert(std::uint64_t id, const Block& block);
@@ -159,6 +165,7 @@ class ObjectStore {
   std::uint64_t wanted_bytes_{};  // asked of the spiller since it last looked
   std::uint64_t rounds_{};        // spills that ended, well or not
   std::uint64_t progress_{};      // counts whatever made room
+  std::optional<std::uint64_t> stuck_at_;  // progress when a creator had waited in vain
   std::size_t waiting_{};         // callers that close must wait for
   std::size_t waiting_for_room_{};
   bool spilling_{};

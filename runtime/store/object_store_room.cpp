@@ -14,6 +14,8 @@ constexpr std::size_t kHoldersListed = 5;
 
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+bool is_full(const ErrorInfo& error) { return error.code == ErrorCode::kObjectStoreFull || error.code == ErrorCode::kOutOfDisk; }
+
 }  // namespace
 
 /// Room without waiting: free, or by evicting objects that are on disk as well. nullopt when the arena is full.
@@ -48,6 +50,43 @@ Result<Block> ObjectStore::obtain(std::uint64_t bytes, Lock& lock) {
   return waited;
 }
 
+/// Who comes when a creator has waited in vain and nothing has changed since does not wait as long again.
+Result<Block> ObjectStore::obtain_for_creating(std::uint64_t bytes, Lock& lock) {
+  if (!arena_->has_files()) return obtain(bytes, lock);
+  auto at_once = allocate(bytes);
+  if (!at_once) return take_file(bytes, lock, at_once.error());  // larger than the budget, or the kernel has no memory
+  if (*at_once) return **at_once;
+  if (nothing_moves()) return take_file(bytes, lock, full_error(bytes));
+  auto block = obtain(bytes, lock);
+  if (block || block.error().code == ErrorCode::kRuntimeStopped) return block;
+  stuck_at_ = progress_;
+  return take_file(bytes, lock, block.error());
+}
+
+bool ObjectStore::nothing_moves() const {
+  return stuck_at_ == progress_ && !spilling_ && (spillable_.empty() || !tier_.enabled()) && evictable_.empty();
+}
+
+/// The last resort. When it fails too, the error is `otherwise` with that as its cause, and OutOfDisk when that is the reason.
+Result<Block> ObjectStore::take_file(std::uint64_t bytes, Lock& lock, const ErrorInfo& otherwise) {
+  ++waiting_;
+  lock.unlock();
+  auto block = arena_->allocate_in_file(bytes);
+  lock.lock();
+  --waiting_;
+  changed_.notify_all();
+  if (block && closing_) {
+    arena_->free(*block);
+    return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
+  }
+  if (block) return block;
+  auto error = otherwise;
+  if (block.error().code == ErrorCode::kOutOfDisk) error.code = ErrorCode::kOutOfDisk;
+  error.message += ". It cannot lie in a file either: " + block.error().message;
+  if (!error.cause) error.cause = std::make_shared<const ErrorInfo>(block.error());
+  return error;
+}
+
 /// Readers must get on when creators cannot: what they let go of is what makes room.
 Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
   if (spill_error_) {
@@ -56,10 +95,9 @@ Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
     if (auto beyond = arena_->allocate_beyond(bytes)) return *beyond;
   }
   auto block = obtain(bytes, lock);
-  const bool full = !block && (block.error().code == ErrorCode::kObjectStoreFull || block.error().code == ErrorCode::kOutOfDisk);
-  if (!full) return block;
-  auto beyond = arena_->allocate_beyond(bytes);
-  return beyond ? Result<Block>(*beyond) : block;
+  if (block || !is_full(block.error())) return block;
+  if (auto beyond = arena_->allocate_beyond(bytes)) return *beyond;
+  return arena_->has_files() ? take_file(bytes, lock, block.error()) : block;
 }
 
 Result<Block> ObjectStore::wait_for_room(std::uint64_t bytes, Lock& lock) {
@@ -102,8 +140,9 @@ std::string ObjectStore::biggest_holders() const {
   std::string text;
   for (std::size_t i = 0; i < listed; ++i) {
     const auto& object = objects_.at(holders[i].second);
-    text += fmt::format("{}object {} ({:.1f} MiB, {}, {} pins{})", i ? ", " : "", holders[i].second,
-                        mebibytes(object.bytes), to_string(object.state), object.pins, object.freed ? ", freed" : "");
+    text += fmt::format("{}object {} ({:.1f} MiB, {}, {} pins{}{})", i ? ", " : "", holders[i].second,
+                        mebibytes(object.bytes), to_string(object.state), object.pins, object.freed ? ", freed" : "",
+                        object.beyond ? ", outside the arena" : "");
   }
   if (holders.size() > listed) text += fmt::format(" and {} more", holders.size() - listed);
   return text.empty() ? "none" : text;

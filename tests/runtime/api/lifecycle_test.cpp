@@ -10,6 +10,7 @@ namespace manta_test {
 
 int run_hold_durable(const std::string& dir);
 int run_put_durables(const std::string& dir);
+int run_hold_files(const std::string& dir);
 
 namespace {
 
@@ -81,6 +82,7 @@ int run_interrupted(const std::vector<std::string>& args);  // fault_05_test.cpp
 
 int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
   if (name == "hold-durable") return run_hold_durable(args.at(0));
+  if (name == "hold-files") return run_hold_files(args.at(0));
   if (name == "put-durables") return run_put_durables(args.at(0));
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
@@ -155,7 +157,8 @@ TEST_SUITE("runtime/api/lifecycle") {
   TEST_CASE("flags are taken out of the command line, others stay") {
     std::vector<std::string> left;
     auto options = parsed({"a", "--workers=process", "--num-cpus", "2.5", "--x=1", "--num-gpus=2", "--memory-mib=3", "--resource=disk=1",
-                           "--resource", "licence=0.5", "--arena-mib=7", "--spill-dir=s", "--", "--num-cpus=9"}, &left);
+                           "--resource", "licence=0.5", "--arena-mib=7", "--spill-dir=s", "--file-fallback=off", "--", "--num-cpus=9"},
+                          &left);
     CHECK(left == std::vector<std::string>{"a", "--x=1", "--", "--num-cpus=9"});
     CHECK(options.workers == Workers::kProcess);
     CHECK(options.num_cpus == Amount(2.5));
@@ -164,11 +167,13 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(options.resources == Resources{{"disk", 1}, {"licence", 0.5}});
     CHECK(options.arena_bytes == 7u << 20);
     CHECK(options.spill_dir == "s");
+    CHECK_FALSE(options.file_fallback);
+    CHECK(RuntimeOptions().file_fallback);
   }
 
   TEST_CASE("a flag with a bad value is named") {
     for (const char* word : {"--workers=threads", "--num-cpus=two", "--num-cpus=", "--num-cpus=1e999", "--num-cpus=nan", "--num-gpus=-1",
-                             "--resource=disk", "--resource==1", "--resource=disk=", "--arena-mib=1x", "--num-cpus"}) {
+                             "--resource=disk", "--resource==1", "--resource=disk=", "--arena-mib=1x", "--file-fallback=yes", "--num-cpus"}) {
       const auto error = error_of<InvalidArgument>([&] { parsed({word}); });
       CHECK_MESSAGE(contains(error.message, std::string(word).substr(0, 9)), error.message);
     }

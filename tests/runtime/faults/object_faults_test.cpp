@@ -82,10 +82,11 @@ TEST_SUITE("runtime/faults/objects") {
     CHECK(is_numbers(*rt.get_shared(first), 1, 4));
   }
 
-  TEST_CASE("fault 19: with everything pinned a creator waits its grace, then hears who holds how much; readers get on") {
+  TEST_CASE("fault 19: with everything pinned and no files a creator waits its grace, then hears who holds how much; readers get on") {
     Folder folder;
     auto options = with_arena(16);
     options.spill_dir = folder / "spill";
+    options.file_fallback = false;
     Machine machine(options);
     auto& rt = machine.rt;
     std::vector<Numbers> refs;
@@ -108,8 +109,10 @@ TEST_SUITE("runtime/faults/objects") {
     for (std::size_t i = 0; i < refs.size(); ++i) CHECK(is_numbers(*rt.get_shared(refs[i]), i, 3));
   }
 
-  TEST_CASE("fault 20: no bytes at all are an object; one larger than the arena is refused at once with both numbers") {
-    Machine machine(with_arena(8));
+  TEST_CASE("fault 20: no bytes at all are an object; one larger than the arena is refused at once with both numbers where files are off") {
+    auto options = with_arena(8);
+    options.file_fallback = false;
+    Machine machine(options);
     auto& rt = machine.rt;
     CHECK(rt.get(rt.task<size_of>(apart()).remote(rt.task<nothing>(apart()).remote())) == 0);
     CHECK(rt.get(rt.task<length_of>(apart()).remote(rt.put(std::string()))) == 0);
