@@ -29,6 +29,7 @@ struct Flags {
   std::uint64_t seeds = 50;
   std::uint64_t first_seed = 0;
   std::string only = ".*";
+  std::string functions = ".*";
   std::filesystem::path out = ".";
 };
 
@@ -69,13 +70,13 @@ std::vector<double> search(const TestFunction& function, const tune::SearcherSpe
 
 void run(const Flags& flags, std::ostream& csv) {
   const std::size_t trials = flags.quick ? 50 : 200;
-  const std::regex wanted(flags.only);
+  const std::regex wanted(flags.only), of(flags.functions);
   csv << "function,searcher,seed,trials,regret\n";
   fmt::print("{:<12} {:<16} {:>10} {:>10} {:>10} {:>10}   medians over {} seeds\n", "function", "searcher", "@25", "@50", "@100",
              "@200", flags.seeds);
   for (const TestFunction& function : test_functions())
     for (const auto& [name, spec] : searchers()) {
-      if (!std::regex_match(name, wanted)) continue;
+      if (!std::regex_match(name, wanted) || !std::regex_match(function.name, of)) continue;
       std::map<std::size_t, std::vector<double>> regrets;
       for (std::uint64_t seed = flags.first_seed; seed < flags.first_seed + flags.seeds; ++seed) {
         const std::vector<double> best = search(function, spec, seed, trials);
@@ -101,6 +102,7 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", flags.seeds, "how many searches of each kind");
   app.add_option("--first-seed", flags.first_seed, "where seeds begin: defaults are chosen on other seeds than those compared with peers");
   app.add_option("--searchers", flags.only, "only those whose whole name matches this regular expression");
+  app.add_option("--functions", flags.functions, "only those whose whole name matches this regular expression");
   app.add_option("--out", flags.out, "folder for search.csv");
   CLI11_PARSE(app, argc, argv);
   if (flags.quick) flags.seeds = std::min<std::uint64_t>(flags.seeds, 5);

@@ -46,6 +46,11 @@ class CmaEs {
   double sigma() const noexcept { return sigma_; }
   const Eigen::MatrixXd& covariance() const noexcept { return covariance_; }
   std::uint64_t restarts() const noexcept { return restarts_; }
+  /// False for a draw from before the last restart: its value would be thrown away.
+  bool counts(const Draw& draw) const noexcept { return draw.generation >= first_generation_; }
+  /// The matrix that makes of steps from the mean, as they are drawn, standard normal ones.
+  Eigen::MatrixXd whitening() const { return (sigma_ * lengths_).cwiseInverse().asDiagonal() * axes_.transpose(); }
+  Eigen::VectorXd whitened(const Eigen::VectorXd& x) const { return (axes_.transpose() * (x - mean_)).cwiseQuotient(sigma_ * lengths_); }
 
   void save(StateWriter& out) const;
   void restore(StateReader& in);

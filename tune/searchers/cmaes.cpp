@@ -3,12 +3,13 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <utility>
+#include <variant>
 
 #include "runtime/errors.hpp"
 #include "tune/searchers/cma_es.hpp"
 #include "tune/searchers/model_searcher.hpp"
+#include "tune/searchers/surrogate_cma_es.hpp"
 
 namespace manta::tune {
 
@@ -40,13 +41,16 @@ class CmaesSearcher final : public ModelSearcher {
       const Dimension& dimension = encoding().dimensions()[k];
       cells.push_back(options.with_margin && dimension.is_discrete() ? 1.0 / static_cast<double>(dimension.levels) : 0);
     }
-    strategy_.emplace(numeric_.size(), options.strategy, std::move(cells));
+    if (options.surrogate)
+      strategy_.emplace<SurrogateCmaEs>(numeric_.size(), options.strategy, std::move(cells));
+    else
+      strategy_.emplace<CmaEs>(numeric_.size(), options.strategy, std::move(cells));
     for (const Observation& known : history()) tell_foreign(known);
   }
 
  protected:
   std::vector<double> propose(TrialIndex index, Random& random) override {
-    CmaEs::Draw draw = strategy_->ask(random);
+    CmaEs::Draw draw = std::visit([&](auto& strategy) { return strategy.ask(random); }, strategy_);
     std::vector<double> point(encoding().size(), std::numeric_limits<double>::quiet_NaN());
     for (std::size_t j = 0; j < numeric_.size(); ++j) point[numeric_[j]] = draw.x[static_cast<Eigen::Index>(j)];
     draws_[index] = std::move(draw);
@@ -57,17 +61,20 @@ class CmaesSearcher final : public ModelSearcher {
     const auto index = static_cast<TrialIndex>(&observation - history().data()) - static_cast<TrialIndex>(options().evaluated.size());
     const auto drawn = draws_.find(index);
     if (drawn == draws_.end()) {
-      if (index < options().points_to_evaluate.size()) tell_foreign(observation);
+      if (index < options().points_to_evaluate.size())
+        tell_foreign(observation);
+      else if (auto* surrogate = std::get_if<SurrogateCmaEs>(&strategy_))
+        surrogate->observe(numbers_of(observation), observation.loss());
       return;
     }
     Random random = Random::stream(context().seed, index, "cmaes restart");
-    strategy_->tell(drawn->second, observation.loss(), random);
+    std::visit([&](auto& strategy) { strategy.tell(drawn->second, observation.loss(), random); }, strategy_);
     draws_.erase(drawn);
   }
 
   std::string save_model() const override {
     StateWriter out;
-    strategy_->save(out);
+    std::visit([&](const auto& strategy) { strategy.save(out); }, strategy_);
     out.put(static_cast<std::uint64_t>(draws_.size()));
     for (const auto& [index, draw] : draws_)
       out.put(static_cast<std::uint64_t>(index)).put(draw.generation).put(std::vector<double>(draw.x.begin(), draw.x.end()));
@@ -75,7 +82,7 @@ class CmaesSearcher final : public ModelSearcher {
   }
   void restore_model(std::string_view text) override {
     StateReader in(text, "cmaes");
-    strategy_->restore(in);
+    std::visit([&](auto& strategy) { strategy.restore(in); }, strategy_);
     draws_.clear();
     for (std::size_t count = in.count(); count > 0; --count) {
       const auto index = static_cast<TrialIndex>(in.integer());
@@ -88,18 +95,24 @@ class CmaesSearcher final : public ModelSearcher {
   }
 
  private:
-  void tell_foreign(const Observation& observation) {
-    Eigen::VectorXd x(static_cast<Eigen::Index>(numeric_.size()));
+  /// The coordinates that CMA-ES moves; the mean's where one is inactive.
+  Eigen::VectorXd numbers_of(const Observation& observation) const {
+    Eigen::VectorXd x = std::visit([](const auto& strategy) { return strategy.mean(); }, strategy_);
     for (std::size_t j = 0; j < numeric_.size(); ++j) {
       const double unit = observation.point[numeric_[j]];
-      x[static_cast<Eigen::Index>(j)] = std::isnan(unit) ? strategy_->mean()[static_cast<Eigen::Index>(j)] : unit;
+      if (!std::isnan(unit)) x[static_cast<Eigen::Index>(j)] = unit;
     }
+    return x;
+  }
+
+  void tell_foreign(const Observation& observation) {
     Random random(context().seed);
-    strategy_->tell({std::move(x), kForeign}, observation.loss(), random);
+    const CmaEs::Draw draw{numbers_of(observation), kForeign};
+    std::visit([&](auto& strategy) { strategy.tell(draw, observation.loss(), random); }, strategy_);
   }
 
   std::vector<std::size_t> numeric_;  // the dimensions that CMA-ES moves
-  std::optional<CmaEs> strategy_;
+  std::variant<CmaEs, SurrogateCmaEs> strategy_{CmaEs(1)};
   std::map<TrialIndex, CmaEs::Draw> draws_;  // of trials that have not ended
 };
 
@@ -111,7 +124,8 @@ SearcherSpec cmaes(CmaesOptions options) {
   const std::string text = "cmaes(" + describe(options.common) + ", sigma0=" + sigma +
                            ", population_size=" + std::to_string(options.strategy.population_size) +
                            ", restart=" + (options.strategy.restart ? "true" : "false") +
-                           ", with_margin=" + (options.with_margin ? "true" : "false") + ")";
+                           ", with_margin=" + (options.with_margin ? "true" : "false") +
+                           ", surrogate=" + (options.surrogate ? "true" : "false") + ")";
   return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// cmaes(): CMA-ES (cma_es.hpp) as a searcher, with the defaults of Optuna's CmaEsSampler.
+// cmaes(): CMA-ES (cma_es.hpp, with the defaults of Optuna's CmaEsSampler) as a searcher, by default assisted by a quadratic
+// model that ranks most points of a generation, so that only the promising ones are tried (surrogate_cma_es.hpp).
 //
 //   tune::TuneOptions options{.metric = "loss", .num_samples = 300, .space = …, .searcher = tune::cmaes()};
 //
@@ -25,6 +26,9 @@ struct CmaesOptions {
   SearchOptions common{.startup_trials = 1};
   CmaEsOptions strategy{};
   bool with_margin{true};  ///< integers and ordinals keep being tried in neighbouring values
+  /// A model of the results so far chooses which points of a generation are tried, and ranks the others. On smooth losses a
+  /// hundred trials do what several hundred do without; where the model does not fit, all are tried, as without.
+  bool surrogate{true};
 };
 
 /// A searcher of one metric. InvalidArgument, when the search starts, for several, or a space without numbers.
