@@ -1,12 +1,12 @@
 #include "tune/history.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "runtime/errors.hpp"
 #include "runtime/journal.hpp"
 #include "tune/core/experiment_dir.hpp"
 #include "tune/core/journal_codec.hpp"
+#include "tune/core/trial_result.hpp"
 
 namespace manta::tune {
 
@@ -16,10 +16,19 @@ namespace {
 
 constexpr const char* kJournal = "journal";
 
+/// "max accuracy", where it is not the experiment's metric and mode.
+Objective score_in(const ExperimentHistory& history) {
+  const std::string text = history.about(kCheckpointScore);
+  const auto blank = text.find(' ');
+  if (blank == std::string::npos) return {history.metric, history.mode};
+  return {text.substr(blank + 1), text.starts_with("max") ? Mode::kMax : Mode::kMin};
+}
+
 /// Puts the events of a journal together; what the driver decided is told by TrialDecided.
 class HistoryFold {
  public:
-  explicit HistoryFold(ExperimentHistory& history) : history_(history) {}
+  /// Without `rows` the results are not kept, but for the last one of each trial.
+  HistoryFold(ExperimentHistory& history, bool rows) : history_(history), rows_(rows) {}
 
   void step(const Event& event) {
     now_ms_ = history_.last_ms = event.time_ms;
@@ -37,6 +46,7 @@ class HistoryFold {
     for (const auto& [key, text] : event.description)
       if (key.starts_with(kFurther))
         history_.further_objectives.push_back({key.substr(kFurther.size()), text == "max" ? Mode::kMax : Mode::kMin});
+    history_.checkpoint_score = score_in(history_);
     history_.begun_ms = now_ms_;
     prefix_ = trial_id_prefix(event);
     trainable_ = history_.about("trainable");
@@ -67,17 +77,15 @@ class HistoryFold {
     Trial& trial = of(event.trial);
     trial.pid = event.pid;
     trial.record(event.iteration, event.metrics, event.time_this_iter_s);
-    history_.results[event.trial].push_back({event.iteration, now_ms_, trial.time_total_s, 0, event.metrics});
+    if (rows_) history_.results[event.trial].push_back({event.iteration, now_ms_, trial.time_total_s, 0, event.metrics});
     if (!event.checkpoint.empty())
-      trial.checkpoints.push_back({event.iteration, event.checkpoint, event.metrics.get(history_.metric)});
+      trial.checkpoints.push_back({event.iteration, event.checkpoint, event.metrics.get(history_.checkpoint_score.metric)});
   }
   void on(const TrialCheckpointed& event) {
     Trial& trial = of(event.trial);
     std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) { return kept.name == event.checkpoint; });
-    std::optional<double> score;
-    for (const ResultRow& row : history_.results[event.trial])
-      if (row.iteration == event.iteration) score = row.metrics.get(history_.metric);
-    trial.checkpoints.push_back({event.iteration, event.checkpoint, score});
+    const bool latest = event.iteration == trial.iteration;
+    trial.checkpoints.push_back({event.iteration, event.checkpoint, latest ? trial.last.get(history_.checkpoint_score.metric) : std::nullopt});
   }
   void on(const TrialFinished& event) { end(of(event.trial), TrialState::kTerminated); }
   void on(const TrialFailed& event) {
@@ -126,6 +134,7 @@ class HistoryFold {
   }
 
   ExperimentHistory& history_;
+  bool rows_;
   std::int64_t now_ms_{0};
   std::string prefix_, trainable_;
 };
@@ -147,19 +156,10 @@ fs::path find_experiment(const fs::path& dir) {
 
 TrialResult result_of(const ExperimentHistory& history, const Trial& trial) {
   const fs::path dir = history.dir / trial.dir_name();
-  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
-                     trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
-  result.timed_out = trial.timed_out;
-  std::optional<double> best;
-  for (const CheckpointRef& checkpoint : trial.checkpoints) {
-    if (std::error_code none; !fs::is_directory(dir / checkpoint.name, none)) continue;
-    result.checkpoint_dir = dir / checkpoint.name;
-    if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
-    if (best && !(history.mode == Mode::kMin ? *checkpoint.score < *best : *checkpoint.score > *best)) continue;
-    best = checkpoint.score;
-    result.best_checkpoint_dir = dir / checkpoint.name;
-  }
-  return result;
+  return result_of(trial, dir, history.checkpoint_score.mode, [&](const CheckpointRef& checkpoint) {
+    std::error_code none;
+    return fs::is_directory(dir / checkpoint.name, none);
+  });
 }
 
 }  // namespace
@@ -170,23 +170,39 @@ std::string ExperimentHistory::about(std::string_view key) const {
   return "";
 }
 
-ExperimentHistory read_history(const fs::path& dir) {
+namespace {
+
+ExperimentHistory read(const fs::path& dir, bool rows) {
   ExperimentHistory history{.dir = find_experiment(dir)};
   const std::string path = (history.dir / kJournal).string();
   history.running = Journal::in_use(path);
-  HistoryFold fold(history);
+  HistoryFold fold(history, rows);
   open_event_log_read_only(path)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
   if (history.sessions == 0 && history.name.empty())
     throw NotFound("'" + history.dir.string() + "' holds an experiment that has not begun yet; try again.");
   return history;
 }
 
+}  // namespace
+
+ExperimentHistory read_history(const fs::path& dir) { return read(dir, true); }
+
 ResultGrid to_grid(const ExperimentHistory& history) {
   std::vector<TrialResult> trials;
+  trials.reserve(history.trials.size());
   for (const Trial& trial : history.trials) trials.push_back(result_of(history, trial));
   return {{history.name, history.dir, history.metric, history.mode, 0}, std::move(trials)};
 }
 
-ResultGrid load_experiment(const fs::path& dir) { return to_grid(read_history(dir)); }
+ResultGrid load_experiment(const fs::path& dir) {
+  ExperimentHistory history = read(dir, false);
+  std::vector<TrialResult> trials;
+  trials.reserve(history.trials.size());
+  for (Trial& trial : history.trials) {
+    trials.push_back(result_of(history, trial));
+    trial = {};  // of very many trials not all are there twice
+  }
+  return {{history.name, history.dir, history.metric, history.mode, 0}, std::move(trials)};
+}
 
 }  // namespace manta::tune

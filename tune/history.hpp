@@ -34,6 +34,7 @@ struct ExperimentHistory {
   std::string metric{};
   Mode mode{Mode::kMin};
   std::vector<Objective> further_objectives{};  ///< as in TuneOptions
+  Objective checkpoint_score{};  ///< by which a trial's best checkpoint is chosen
   std::vector<Trial> trials{};  ///< checkpoints: all that were ever recorded, whether still kept or not
   std::vector<std::vector<ResultRow>> results{};  ///< of each trial, in the order in which they came
   std::vector<TrialTimes> times{};

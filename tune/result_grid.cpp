@@ -5,6 +5,8 @@
 #include <iterator>
 #include <limits>
 #include <numeric>
+#include <ostream>
+#include <sstream>
 
 #include "runtime/errors.hpp"
 #include "tune/history.hpp"
@@ -137,18 +139,28 @@ std::vector<const TrialResult*> ResultGrid::errors() const {
   return failed;
 }
 
-std::vector<std::vector<std::string>> ResultGrid::table() const {
+namespace {
+
+/// What the rows of a table hold: all parameters and metrics of all trials, in the order in which they were met.
+struct Columns {
   std::vector<std::string> parameters, metrics;
-  for (const TrialResult& trial : trials_) {
-    for (const auto& [path, value] : trial.config.flat()) add_new(parameters, path);
-    for (const MetricRange& range : trial.ranges) add_new(metrics, range.name);
+
+  explicit Columns(const std::vector<TrialResult>& trials) {
+    for (const TrialResult& trial : trials) {
+      for (const auto& [path, value] : trial.config.flat()) add_new(parameters, path);
+      for (const MetricRange& range : trial.ranges) add_new(metrics, range.name);
+    }
   }
-  std::vector<std::string> head{"trial_name", "state"};
-  for (const std::string& path : parameters) head.push_back("config/" + path);
-  head.insert(head.end(), metrics.begin(), metrics.end());
-  head.insert(head.end(), {"training_iteration", "time_total_s", "failures", "error"});
-  std::vector<std::vector<std::string>> rows{head};
-  for (const TrialResult& trial : trials_) {
+
+  std::vector<std::string> head() const {
+    std::vector<std::string> head{"trial_name", "state"};
+    for (const std::string& path : parameters) head.push_back("config/" + path);
+    head.insert(head.end(), metrics.begin(), metrics.end());
+    head.insert(head.end(), {"training_iteration", "time_total_s", "failures", "error"});
+    return head;
+  }
+
+  std::vector<std::string> row(const TrialResult& trial) const {
     std::vector<std::string> row{trial.name, std::string(to_string(trial.state))};
     for (const std::string& path : parameters) {
       const Value* value = trial.config.find(path);
@@ -158,29 +170,49 @@ std::vector<std::vector<std::string>> ResultGrid::table() const {
       const auto value = trial.metrics.get(name);
       row.push_back(value ? csv_number(*value) : "");
     }
-    row.insert(row.end(), {std::to_string(trial.iterations), csv_number(trial.time_total_s), std::to_string(trial.failures),
-                           trial.error});
-    rows.push_back(std::move(row));
+    row.insert(row.end(), {std::to_string(trial.iterations), csv_number(trial.time_total_s), std::to_string(trial.failures), trial.error});
+    return row;
   }
+};
+
+}  // namespace
+
+std::vector<std::vector<std::string>> ResultGrid::table() const {
+  const Columns columns(trials_);
+  std::vector<std::vector<std::string>> rows{columns.head()};
+  for (const TrialResult& trial : trials_) rows.push_back(columns.row(trial));
   return rows;
 }
 
+void ResultGrid::write_csv(std::ostream& out) const {
+  const Columns columns(trials_);
+  out << csv_line(columns.head());
+  for (const TrialResult& trial : trials_) out << csv_line(columns.row(trial));
+}
+
 std::string ResultGrid::to_csv() const {
-  std::string text;
-  for (const auto& row : table()) text += csv_line(row);
-  return text;
+  std::ostringstream out;
+  write_csv(out);
+  return std::move(out).str();
+}
+
+void ResultGrid::write_json(std::ostream& out) const {
+  out << "[";
+  for (std::size_t i = 0; i < trials_.size(); ++i) {
+    const TrialResult& trial = trials_[i];
+    out << (i ? ",\n" : "\n") << "{\"trial_name\":" << json_quoted(trial.name) << ",\"trial_id\":" << json_quoted(trial.id)
+        << ",\"state\":" << json_quoted(std::string(to_string(trial.state))) << ",\"config\":" << config_json(trial.config, -1)
+        << ",\"metrics\":" << metrics_json(trial.metrics) << ",\"training_iteration\":" << std::to_string(trial.iterations)
+        << ",\"time_total_s\":" << csv_number(trial.time_total_s) << ",\"failures\":" << std::to_string(trial.failures)
+        << ",\"error\":" << json_quoted(trial.error) << "}";
+  }
+  out << "\n]\n";
 }
 
 std::string ResultGrid::to_json() const {
-  std::string text = "[";
-  for (const TrialResult& trial : trials_) {
-    text += (text.size() > 1 ? ",\n" : "\n") + ("{\"trial_name\":" + json_quoted(trial.name)) + ",\"trial_id\":" + json_quoted(trial.id) +
-            ",\"state\":" + json_quoted(std::string(to_string(trial.state))) + ",\"config\":" + config_json(trial.config, -1) +
-            ",\"metrics\":" + metrics_json(trial.metrics) + ",\"training_iteration\":" + std::to_string(trial.iterations) +
-            ",\"time_total_s\":" + csv_number(trial.time_total_s) + ",\"failures\":" + std::to_string(trial.failures) +
-            ",\"error\":" + json_quoted(trial.error) + "}";
-  }
-  return text + "\n]\n";
+  std::ostringstream out;
+  write_json(out);
+  return std::move(out).str();
 }
 
 }  // namespace manta::tune

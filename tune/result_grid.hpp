@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -94,8 +95,10 @@ class ResultGrid {
   std::vector<std::vector<std::string>> table() const;
   /// The table as CSV, numbers exact.
   std::string to_csv() const;
+  void write_csv(std::ostream& out) const;  ///< a row at a time: for very many trials
   /// The same as JSON: an array of objects with config and metrics inside. NaN and infinities are texts.
   std::string to_json() const;
+  void write_json(std::ostream& out) const;  ///< a trial at a time
 
  private:
   /// What each trial is compared by; nothing where there is no finite number.

@@ -29,7 +29,8 @@ class TrialContext {
  public:
   using SaveFunction = std::function<void(const std::filesystem::path& dir)>;
 
-  /// Reports one result and waits for the decision; counts one training iteration. When the trial is to stop it throws
+  /// Reports one result and waits for the decision; counts one training iteration. When it has returned, the result is in the
+  /// experiment's journal: a kill -9 neither loses nor doubles it (TuneOptions::buffer_results lets it be late). When the trial is to stop it throws
   /// an exception that is no std::exception, to unwind the trainable: let it pass (a later report throws it again).
   void report(const Metrics& metrics);
   /// The same with a checkpoint: `save` is called with an empty directory to fill. The checkpoint appears whole or not

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <ctime>
 #include <limits>
 #include <random>
@@ -17,6 +16,7 @@
 #include "tune/core/runner.hpp"
 #include "tune/core/runtime_host.hpp"
 #include "tune/core/signals.hpp"
+#include "tune/core/trial_result.hpp"
 
 namespace manta::tune {
 
@@ -44,7 +44,7 @@ std::uint64_t random_seed() {
 [[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
 
 SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t seed, const Resources& total) {
-  return {options.metric, options.mode, seed, options.resources, total};
+  return {options.metric, options.mode, seed, options.resources, total, options.further_objectives};
 }
 
 SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
@@ -74,19 +74,27 @@ void check_limits(const TuneOptions& options) {
 
 }  // namespace
 
+namespace {
+std::string mode_text(Mode mode) { return mode == Mode::kMin ? "min" : "max"; }
+}  // namespace
+
 ExperimentCreated describe(const TuneOptions& options, const Trainable& trainable, std::string name) {
   ExperimentCreated header{.name = std::move(name), .seed = options.seed ? *options.seed : random_seed()};
   header.description = {{"trainable", trainable.name},
                         {"metric", options.metric},
-                        {"mode", options.mode == Mode::kMin ? "min" : "max"},
+                        {"mode", mode_text(options.mode)},
                         {"num_samples", std::to_string(options.num_samples)},
                         {"space", options.space.describe()},
                         {"searcher", options.searcher.description},
                         {"scheduler", options.scheduler.description},
                         {"stop", options.stop.description},
                         {"max_iterations", std::to_string(options.max_iterations)}};
+  const std::string& score = options.checkpoints.score_attribute;
+  if (!score.empty() || options.checkpoints.score_mode)
+    header.description.emplace_back(kCheckpointScore, mode_text(options.checkpoints.score_mode.value_or(options.mode)) + " " +
+                                                            (score.empty() ? options.metric : score));
   for (const auto& [metric, mode] : options.further_objectives)
-    header.description.emplace_back("and metric " + metric, mode == Mode::kMin ? "min" : "max");
+    header.description.emplace_back("and metric " + metric, mode_text(mode));
   return header;
 }
 
@@ -173,22 +181,9 @@ Experiment make_experiment(const TuneOptions& options, const Trainable& trainabl
 }
 
 TrialResult result_of(const Experiment& experiment, const Trial& trial) {
-  const auto dir = experiment.trial_dir(trial);
-  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
-                     trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
-  if (const CheckpointRef* newest = experiment.usable_checkpoint(trial)) result.checkpoint_dir = dir / newest->name;
-  result.timed_out = trial.timed_out;
   const MachineOptions& machine = experiment.machine().options();
-  const bool smaller = machine.score_mode.value_or(machine.mode) == Mode::kMin;
-  std::optional<double> best;
-  for (const CheckpointRef& checkpoint : trial.checkpoints) {
-    if (!checkpoint.score || !std::isfinite(*checkpoint.score)) continue;
-    if (best && !(smaller ? *checkpoint.score < *best : *checkpoint.score > *best)) continue;
-    if (!experiment.has_checkpoint(trial, checkpoint)) continue;
-    best = checkpoint.score;
-    result.best_checkpoint_dir = dir / checkpoint.name;
-  }
-  return result;
+  return result_of(trial, experiment.trial_dir(trial), machine.score_mode.value_or(machine.mode),
+                   [&](const CheckpointRef& checkpoint) { return experiment.has_checkpoint(trial, checkpoint); });
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // What the tuner adds to trials, and to an experiment as a whole.
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <numeric>
@@ -20,29 +22,52 @@ constexpr double kOnePercentUs = 10'000;  // of a second
 /// Of the clock that all processes of the machine share.
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+/// CPU time of this process so far.
+double cpu_s() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
 void one_step() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
 
-/// A second in ten steps. Its metrics say when it began and when it came to its last report.
+/// A second in ten steps. Its metrics say when it began, when it came to its last report, and what its process has taken of CPUs.
 void one_second(tune::TrialContext& ctx, const tune::Config&) {
   const double begun = now_s();
   while (ctx.iteration() < kSteps) {
     one_step();
-    ctx.report({{"loss", 1}, {"begun", begun}, {"told", now_s()}});
+    ctx.report({{"loss", 1}, {"begun", begun}, {"told", now_s()}, {"cpu", cpu_s()}});
   }
 }
 
 void nothing(tune::TrialContext&, const tune::Config&) {}
 
-/// The same ten steps without a tuner: a sleep is never as short as it should be.
-double plain_second() {
-  const double begun = now_s();
-  for (int i = 0; i < kSteps; ++i) one_step();
-  return now_s() - begun;
-}
-
 double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
+
+/// The same ten steps without a tuner, again and again while the trials run: a sleep is never as short as it should be, on a busy
+/// machine least of all.
+class PlainSeconds {
+ public:
+  PlainSeconds() : thread_([this](const std::stop_token& stop) { loop(stop); }) {}
+  double mean_s() {
+    thread_.request_stop();
+    thread_.join();
+    return mean(seconds_);
+  }
+
+ private:
+  void loop(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const double begun = now_s();
+      for (int i = 0; i < kSteps; ++i) one_step();
+      seconds_.push_back(now_s() - begun);
+    }
+  }
+  std::vector<double> seconds_{};
+  std::jthread thread_;
+};
 
 /// From the beginning of a trial to that of the next one in its place, beyond `plain`, in microseconds.
 double added_us(const tune::ResultGrid& grid, double plain) {
@@ -72,11 +97,23 @@ tune::TuneOptions options_in(const RunEffort& effort, std::int64_t trials, Isola
           .reporter = {.verbosity = tune::Verbosity::kSilent}};
 }
 
-double added(Client& client, const RunEffort& effort, Isolation isolation, double plain) {
+/// What a trial takes of CPUs, in its process, if it has one of its own, and in the driver's.
+double cpu_us(const tune::ResultGrid& grid, double driver_s, Isolation isolation) {
+  double all = driver_s;
+  if (isolation == own_process)
+    for (const tune::TrialResult& trial : grid.trials()) all += trial.metrics.get("cpu").value();
+  return all * 1e6 / static_cast<double>(grid.trials().size());
+}
+
+std::vector<Figure> added(Client& client, const RunEffort& effort, Isolation isolation, const std::string& where) {
+  PlainSeconds plain;
+  const double before = cpu_s();
   const auto grid = tune::run<one_second>(client, options_in(effort, effort.quick ? 4 : 12, isolation));
+  const double cpu = cpu_us(grid, cpu_s() - before, isolation);
   if (grid.interrupted() || !grid.errors().empty()) throw std::runtime_error("the trials of a second did not end as they should");
   fs::remove_all(effort.dir / "bench");
-  return added_us(grid, plain);
+  return {{"tune_added_to_1s_" + where, "us", added_us(grid, plain.mean_s()), kOnePercentUs, true},
+          {"tune_cpu_of_1s_" + where, "us", cpu, kOnePercentUs, true, "1 % of a second"}};
 }
 
 /// The first thing of an experiment and the last: opening a journal, and having it on the disk.
@@ -103,10 +140,11 @@ double whole_experiment_ms(Client& client, const RunEffort& effort) {
 }  // namespace
 
 std::vector<Figure> overhead(Client& client, const RunEffort& effort) {
-  const double plain = plain_second();
-  return {{"tune_added_to_1s_threads", "us", added(client, effort, Isolation::kShared, plain), kOnePercentUs, true},
-          {"tune_added_to_1s_processes", "us", added(client, effort, own_process, plain), kOnePercentUs, true},
-          {"tune_empty_experiment", "ms", whole_experiment_ms(client, effort), bare_journal_ms(effort), true, "bare journal"}};
+  std::vector<Figure> figures = added(client, effort, Isolation::kShared, "threads");
+  const std::vector<Figure> processes = added(client, effort, own_process, "processes");
+  figures.insert(figures.end(), processes.begin(), processes.end());
+  figures.push_back({"tune_empty_experiment", "ms", whole_experiment_ms(client, effort), bare_journal_ms(effort), true, "bare journal"});
+  return figures;
 }
 
 }  // namespace manta::bench

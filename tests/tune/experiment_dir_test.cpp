@@ -87,5 +87,23 @@ TEST_SUITE("tune/core") {
     CHECK(has(text, "seed: there '7', now '8'"));
     CHECK(has(text, "mode: there '(nothing)', now 'max'"));
     CHECK_FALSE(has(text, "metric"));
+    wanted.description.erase(wanted.description.begin());
+    CHECK(has(error_of([&] { check_same_experiment("/d", kHeader, wanted, true); }), "metric: there 'loss', now '(nothing)'"));
+  }
+
+  TEST_CASE("an experiment that a version with other rules began is not gone on with, and the message says what can be done") {
+    TempDir tmp;
+    for (const std::uint32_t rules : {kRules - 1, kRules + 1}) {
+      ExperimentCreated there = kHeader;
+      there.rules = rules;
+      const std::string name = "rules" + std::to_string(rules);
+      open_experiment_dir(tmp.path(), name, false).log->append(encode_event({0, there}));
+      const auto dir = open_experiment_dir(tmp.path(), name, true);
+      REQUIRE(dir.header);
+      const std::string text = error_of([&] { check_same_experiment(dir.path, *dir.header, kHeader, true); });
+      CHECK(has(text, rules < kRules ? "an older version of Manta began" : "a newer version of Manta began"));
+      CHECK(has(text, "Go on with the program that began it"));
+      CHECK_THROWS_AS(check_same_experiment(dir.path, *dir.header, kHeader, true), InvalidArgument);
+    }
   }
 }

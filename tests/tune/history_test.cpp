@@ -217,6 +217,24 @@ TEST_SUITE("tune/history") {
     CHECK(load_experiment(dir.path()).best().best_checkpoint_dir == best.dir / "checkpoint_000006");
   }
 
+  TEST_CASE("load_experiment goes by score_attribute and score_mode for the best checkpoint") {
+    const TempDir dir;
+    MemoryEventLog records;
+    const auto add = [&](EventBody body) { records.append(encode_event({1, std::move(body)})); };
+    add(ExperimentCreated{.name = "exp", .description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", "min"}, {"checkpoint score", "max top 5"}}});
+    add(SessionStarted{1}), add(TrialCreated{0, "", {}}), add(TrialStarted{0, 0});
+    const double accuracies[] = {0.5, 0.9, 0.7};
+    for (std::uint64_t i = 1; i <= 3; ++i)
+      add(TrialReported{0, i, Metrics{{"loss", 1.0 / static_cast<double>(i)}, {"top 5", accuracies[i - 1]}}, 1, "c" + std::to_string(i), 1});
+    write_journal(records, dir.path());
+    const auto trial_dir = load_experiment(dir.path())[0].dir;
+    for (const char* name : {"c1", "c2", "c3"}) std::filesystem::create_directories(trial_dir / name);
+    const ResultGrid grid = load_experiment(dir.path());
+    CHECK(grid[0].checkpoint_dir == trial_dir / "c3");
+    CHECK(grid[0].best_checkpoint_dir == trial_dir / "c2");
+    CHECK(read_history(dir.path()).checkpoint_score == Objective{"top 5", Mode::kMax});
+  }
+
   TEST_CASE("where there is no experiment, or several, the message says what there is") {
     const TempDir dir;
     CHECK_THROWS_AS(read_history(dir.path()), NotFound);

@@ -9,7 +9,7 @@
 
 int main(int argc, char** argv) {
   manta::Runtime::enter_worker_mode(argc, argv);
-  if (argc > 3 && std::string_view(argv[1]) == "--driver") return manta::tune::testing::run_driver(argc, argv);
+  if (argc > 4 && std::string_view(argv[1]) == "--driver") return manta::tune::testing::run_driver(argc, argv);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what a killed driver leaves comes to us and can be seen
   return doctest::Context(argc, argv).run();
 }

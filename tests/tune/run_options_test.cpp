@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "support.hpp"
+#include "run_support.hpp"
 #include "trainables.hpp"
 #include "tune/schedulers/resource_changing.hpp"
 
@@ -19,22 +19,7 @@ constexpr bool kSlow = true;
 constexpr bool kSlow = false;
 #endif
 
-struct Fixture {
-  TempDir dir;
-  Runtime rt;
-  explicit Fixture(int cpus = 2, int gpus = 0) : rt(Runtime::start(RuntimeOptions{.num_cpus = cpus, .num_gpus = gpus})) {}
-
-  TuneOptions options(Isolation isolation = Isolation::kShared) const {
-    return {.name = "exp",
-            .metric = "loss",
-            .num_samples = 4,
-            .space = {{"x", uniform(0, 1)}},
-            .seed = 3,
-            .results_dir = dir.path(),
-            .isolation = isolation,
-            .reporter = {.verbosity = Verbosity::kSilent}};
-  }
-};
+using Fixture = RunFixture;
 
 class PauseAt2 final : public Scheduler {
  public:

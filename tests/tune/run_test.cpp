@@ -5,7 +5,7 @@
 #include <set>
 #include <thread>
 
-#include "support.hpp"
+#include "run_support.hpp"
 #include "trainables.hpp"
 
 using namespace manta;
@@ -15,20 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Fixture {
-  TempDir dir;
-  Runtime rt = Runtime::start(RuntimeOptions{.num_cpus = 2, .num_gpus = 0});
-
-  TuneOptions options(Isolation isolation = own_process) const {
-    return {.name = "exp",
-            .metric = "loss",
-            .num_samples = 4,
-            .space = {{"x", uniform(0, 1)}},
-            .seed = 3,
-            .results_dir = dir.path(),
-            .isolation = isolation,
-            .reporter = {.verbosity = Verbosity::kSilent}};
-  }
+struct Fixture : RunFixture {
+  TuneOptions options(Isolation isolation = own_process) const { return RunFixture::options(isolation); }
 };
 
 template <class F>

@@ -10,7 +10,7 @@
 #include "search_support.hpp"
 #include "support.hpp"
 #include "tune/searchers/parzen.hpp"
-#include "tune/searchers/truncated_normal.hpp"
+#include "tune/searchers/normal.hpp"
 
 using namespace manta;
 using namespace manta::tune;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 
@@ -44,9 +45,11 @@ void train_curve(TrialContext& ctx, const Config& config) {
 
 void train_slowly(TrialContext& ctx, const Config& config, int pause_ms) {
   check_checkpoint(ctx);
+  std::ofstream told(ctx.dir() / "told", std::ios::app);
   while (ctx.iteration() < kIterations) {
     std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
     report_point(ctx, config);
+    told << ctx.id() + " " + std::to_string(ctx.iteration()) + "\n" << std::flush;  // one write
   }
 }
 
@@ -136,7 +139,8 @@ int run_driver(int argc, char** argv) {
                       .space = {{"x", uniform(0, 1)}},
                       .seed = 5,
                       .results_dir = argv[2],
-                      .resume = true};
+                      .resume = true,
+                      .isolation = std::string(argv[4]) == "thread" ? Isolation::kShared : own_process};
   const ResultGrid grid = run<train_slowly>(rt, options, std::stoi(argv[3]));
   return grid.interrupted() ? 128 + grid.signal() : 0;
 }

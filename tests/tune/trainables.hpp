@@ -10,7 +10,7 @@ inline constexpr std::uint64_t kIterations = 6;
 
 /// Reports x + 1/t, with a checkpoint that holds t, kIterations times.
 void train_curve(TrialContext& ctx, const Config& config);
-/// The same, `pause_ms` between reports.
+/// The same, `pause_ms` between reports; writes its id and the iteration into its file "told" whenever a report has returned.
 void train_slowly(TrialContext& ctx, const Config& config, int pause_ms);
 /// Does what config "fault" says at iteration 3 of the first attempt: kill, throw, nan, no_metric, silent, none.
 void train_faulty(TrialContext& ctx, const Config& config, const std::string& mark_dir);
@@ -47,7 +47,7 @@ struct Counter {
   void load(const std::filesystem::path& dir);
 };
 
-/// The driver of the kill tests: a child process. Gives the exit code.
+/// The driver of the kill tests, a child process: "--driver DIR PAUSE_MS thread|process", where its trials run. Gives the exit code.
 int run_driver(int argc, char** argv);
 
 }  // namespace manta::tune::testing

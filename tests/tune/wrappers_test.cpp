@@ -32,6 +32,8 @@ class Noting final : public Searcher {
     const auto loss = last ? last->get("loss") : std::nullopt;
     notes_.push_back(std::to_string(trial) + ":" + (last ? number_text(loss.value_or(-1), 5) : "failed"));
   }
+  void on_pause(TrialIndex trial) override { notes_.push_back("pause " + std::to_string(trial)); }
+  void on_resume(TrialIndex trial) override { notes_.push_back("resume " + std::to_string(trial)); }
   std::optional<std::uint64_t> total() const override { return total_; }
   std::string save() const override { return "inner"; }
   void restore(std::string_view state) override { notes_.emplace_back(state); }
@@ -147,6 +149,45 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK(*three->total() == 6);  // one sample of the grid of two, three times each
     CHECK(three->suggest(5).config.get<int>("g") == 2);
     CHECK(three->suggest(6).kind == Kind::kDone);
+  }
+
+  TEST_CASE("a repeated configuration is paused while none of its trials runs") {
+    Notes notes;
+    const auto two = repeat(noting(notes), 2).make(context_of({}, 1, 5));
+    CHECK(two->suggest(0).kind == Kind::kConfig);
+    two->on_pause(0);
+    CHECK(notes.empty());  // its second trial has not been made
+    CHECK(two->suggest(1).kind == Kind::kConfig);
+    two->on_pause(1);
+    CHECK(notes == Notes{"pause 0"});
+    two->on_resume(0);
+    CHECK(notes == Notes{"pause 0", "resume 0"});
+    two->on_resume(1), two->on_pause(1);
+    CHECK(notes.size() == 2);
+    finish(*two, 0, 1);  // what is left is paused
+    CHECK(notes.back() == "pause 0");
+    two->on_complete(1, nullptr, 0);  // stopped where it was paused
+    CHECK(notes.back() == "0:1");
+    CHECK(notes.size() == 4);
+
+    for (TrialIndex i = 2; i < 5; ++i) CHECK(two->suggest(i).kind == Kind::kConfig);
+    two->on_pause(4);
+    CHECK(notes.back() == "pause 2");  // the last group has one trial
+  }
+
+  TEST_CASE("configurations of a repeater whose trials are paused make room in a limiter inside it, also after a restore") {
+    const auto spec = repeat(limit_concurrency(random_search(), 1), 2);
+    const auto before = spec.make(context_of({{"x", uniform(0, 1)}}, 1, 4)), after = spec.make(context_of({{"x", uniform(0, 1)}}, 1, 4));
+    for (TrialIndex i = 0; i < 2; ++i) CHECK(before->suggest(i).kind == Kind::kConfig);
+    before->on_pause(0);
+    CHECK(before->suggest(2).kind == Kind::kWait);
+    after->restore(before->save());
+    CHECK(after->save() == before->save());
+    for (Searcher* searcher : {before.get(), after.get()}) {
+      searcher->on_pause(1);
+      CHECK(searcher->suggest(2).kind == Kind::kConfig);
+    }
+    CHECK(after->save() == before->save());
   }
 
   TEST_CASE("a repeater's state survives save and restore, in the middle of a group") {

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
+#include <iostream>
 
 #include "runtime/errors.hpp"
 #include "tune/history.hpp"
@@ -32,15 +33,9 @@ std::size_t terminal_width() {
 }
 
 void show(const Arguments& arguments) {
-  const tune::ExperimentHistory history = tune::read_history(arguments.dir);
-  std::string text;
-  if (arguments.csv || arguments.json) {
-    const tune::ResultGrid grid = tune::to_grid(history);
-    text = arguments.csv ? grid.to_csv() : grid.to_json();
-  } else {
-    text = tune::show_text(history, arguments.show);
-  }
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (arguments.csv) return tune::load_experiment(arguments.dir).write_csv(std::cout);
+  if (arguments.json) return tune::load_experiment(arguments.dir).write_json(std::cout);
+  std::cout << tune::show_text(tune::read_history(arguments.dir), arguments.show);
 }
 
 /// "loss", "loss:min" or "accuracy:max". Without a mode, that of the experiment's own objective of the name.

@@ -17,11 +17,20 @@
 
 namespace manta::tune {
 
+/// The version of the rules by which results lead to decisions and proposals. A replay decides anew, so a program resumes only
+/// what was begun by the rules it has itself. Raise it with every change after which the same events give other decisions
+/// (rules_test.cpp notices most); options and defaults need no new version, they stand in `description`.
+inline constexpr std::uint32_t kRules = 1;
+
+/// Its key there of what the best checkpoint goes by, "max accuracy"; absent: the metric and its mode.
+inline constexpr const char* kCheckpointScore = "checkpoint score";
+
 /// The first record. `description` holds what must be the same when the experiment is resumed: names and texts.
 struct ExperimentCreated {
   std::string name{};
   std::uint64_t seed{0};
   std::vector<std::pair<std::string, std::string>> description{};
+  std::uint32_t rules{kRules};  ///< 0: from before they were counted
 };
 /// A driver took the experiment up: whatever was running is not any more.
 struct SessionStarted {

@@ -70,6 +70,12 @@ ExperimentDir open_experiment_dir(const fs::path& results_dir, const std::string
 
 void check_same_experiment(const fs::path& dir, const ExperimentCreated& there, const ExperimentCreated& wanted,
                            bool compare_seed) {
+  if (there.rules != wanted.rules)
+    throw InvalidArgument("'" + dir.string() + "' holds an experiment that " + (there.rules < wanted.rules ? "an older" : "a newer") +
+                          " version of Manta began: it decides by rules " + std::to_string(there.rules) + ", this program by rules " +
+                          std::to_string(wanted.rules) + ", which would make other decisions of the same results. Go on with the program that "
+                          "began it, or begin anew under another name; `manta tune show`, `manta tune report` and tune::load_experiment "
+                          "read what it has.");
   std::string differences;
   const auto differ = [&](const std::string& key, const std::string& old_value, const std::string& new_value) {
     if (old_value != new_value) differences += "\n  " + key + ": there '" + old_value + "', now '" + new_value + "'";
@@ -78,6 +84,9 @@ void check_same_experiment(const fs::path& dir, const ExperimentCreated& there, 
     const auto found = std::find_if(there.description.begin(), there.description.end(), [&](auto& item) { return item.first == key; });
     differ(key, found == there.description.end() ? "(nothing)" : found->second, value);
   }
+  for (const auto& [key, value] : there.description)
+    if (std::none_of(wanted.description.begin(), wanted.description.end(), [&](auto& item) { return item.first == key; }))
+      differ(key, value, "(nothing)");
   if (compare_seed) differ("seed", std::to_string(there.seed), std::to_string(wanted.seed));
   if (differences.empty()) return;
   throw InvalidArgument("'" + dir.string() + "' holds another experiment than the one to be resumed:" + differences +

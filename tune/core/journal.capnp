@@ -27,6 +27,7 @@ struct ExperimentCreated {
   name @0 :Text;
   seed @1 :UInt64;
   description @2 :List(Item);
+  rules @3 :UInt32;
   struct Item {
     key @0 :Text;
     value @1 :Text;

@@ -83,6 +83,7 @@ void write(schema::Record::Builder out, const ExperimentCreated& event) {
   auto body = out.initExperimentCreated();
   body.setName(event.name);
   body.setSeed(event.seed);
+  body.setRules(event.rules);
   auto items = body.initDescription(static_cast<unsigned>(event.description.size()));
   for (unsigned i = 0; i < items.size(); ++i) {
     items[i].setKey(event.description[i].first);
@@ -311,7 +312,7 @@ TrialDecided read(schema::TrialDecided::Reader in) {
 }
 
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
-  ExperimentCreated event{text(in.getName()), in.getSeed(), {}};
+  ExperimentCreated event{text(in.getName()), in.getSeed(), {}, in.getRules()};
   for (auto item : in.getDescription()) event.description.emplace_back(text(item.getKey()), text(item.getValue()));
   return event;
 }

@@ -6,6 +6,23 @@
 
 namespace manta::tune {
 
+namespace {
+
+/// Puts the trial into the inbox on the thread that settles its reference: Client::on_ready would wake a thread for it.
+class Arrival final : public detail::Cell::Waiter {
+ public:
+  Arrival(std::shared_ptr<HostInbox> inbox, TrialIndex trial, std::uint64_t ticket)
+      : inbox_(std::move(inbox)), trial_(trial), ticket_(ticket) {}
+  void settled() override { inbox_->put({trial_, ticket_, {}}); }
+
+ private:
+  const std::shared_ptr<HostInbox> inbox_;
+  const TrialIndex trial_;
+  const std::uint64_t ticket_;
+};
+
+}  // namespace
+
 RuntimeTrialHost::RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options)
     : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<HostInbox>()) {}
 
@@ -94,8 +111,7 @@ void RuntimeTrialHost::answer(TrialIndex trial, Decision decision) {
 }
 
 void RuntimeTrialHost::listen(TrialIndex trial, Running& running) {
-  const std::uint64_t ticket = running.slot->ticket();
-  client_.on_ready(running.word, [inbox = inbox_, trial, ticket](const ObjectRef<TrialReply>&) { inbox->put({trial, ticket, {}}); });
+  running.word.cell()->on_settled(std::make_shared<Arrival>(inbox_, trial, running.slot->ticket()));
 }
 
 void RuntimeTrialHost::kill(TrialIndex trial) {

@@ -1,7 +1,7 @@
 #pragma once
-// RuntimeTrialHost: trials as actors of the runtime. One reference is outstanding for each trial that is at work; when its value
-// comes, a callback of the runtime puts the trial into an inbox, so that a turn costs what has come and not what runs. A trial in
-// this process puts its results there itself, and its reference gives only its end.
+// RuntimeTrialHost: trials as actors of the runtime. One reference is outstanding for each trial that is at work; whoever settles it
+// puts the trial into an inbox, so that a turn costs what has come and not what runs. A trial in this process puts its results there
+// itself, and its reference gives only its end.
 // With reuse_actors an actor whose trial came to its end waits for the next one of the same resources.
 #include <map>
 #include <memory>

@@ -38,32 +38,59 @@ void check_asha(const AshaOptions& options, const std::string& metric) {
   if (metric.empty()) throw InvalidArgument("asha: there is no metric to compare trials by. Set TuneOptions::metric.");
 }
 
+namespace {
+
+std::string options_text(const AshaOptions& options) {
+  return "time_attr=" + options.time_attr + ", max_t=" + number_text(options.max_t, 17) +
+         ", grace_period=" + number_text(options.grace_period, 17) + ", reduction_factor=" + number_text(options.reduction_factor, 17) +
+         ", brackets=" + std::to_string(options.brackets) + ", stop_last_trials=" + (options.stop_last_trials ? "true" : "false") + ")";
+}
+
+}  // namespace
+
 SchedulerSpec asha(AshaOptions options) {
   const bool promotes = options.type == AshaType::kPromotion;
-  std::string description = std::string("asha(type=") + (promotes ? "promotion" : "stopping") + ", time_attr=" + options.time_attr + ", max_t=" + number_text(options.max_t, 17) +
-                            ", grace_period=" + number_text(options.grace_period, 17) +
-                            ", reduction_factor=" + number_text(options.reduction_factor, 17) +
-                            ", brackets=" + std::to_string(options.brackets) +
-                            ", stop_last_trials=" + (options.stop_last_trials ? "true" : "false") + ")";
-  return {promotes ? "ASHA" : "AsyncHyperBand", std::move(description),
+  return {promotes ? "ASHA" : "AsyncHyperBand", std::string("asha(type=") + (promotes ? "promotion" : "stopping") + ", " + options_text(options),
           [options](const SchedulerContext& context) -> std::unique_ptr<Scheduler> {
             if (options.type == AshaType::kPromotion) return std::make_unique<AshaPromotionScheduler>(options, context);
             return std::make_unique<AshaScheduler>(options, context);
           }};
 }
 
-AshaScheduler::AshaScheduler(AshaOptions options, const SchedulerContext& context)
-    : options_(std::move(options)),
-      metric_(context.metric),
-      sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
-      seed_(context.seed) {
-  check_asha(options_, metric_);
-  const double percent = (1 - 1 / options_.reduction_factor) * 100;
+SchedulerSpec mo_asha(AshaOptions options) {
+  return {"MO-ASHA", "mo_asha(" + options_text(options), [options](const SchedulerContext& context) {
+            if (options.type == AshaType::kPromotion)
+              throw InvalidArgument("mo_asha: there is no promotion type for several objectives. Leave AshaOptions::type at kStopping.");
+            if (context.further_objectives.empty())
+              throw InvalidArgument("mo_asha: there is one objective alone. Set TuneOptions::further_objectives, or use tune::asha.");
+            return std::make_unique<AshaScheduler>(options, context, true);
+          }};
+}
+
+AshaScheduler::AshaScheduler(AshaOptions options, const SchedulerContext& context, bool all_objectives)
+    : options_(std::move(options)), objectives_{{context.metric, context.mode}}, seed_(context.seed) {
+  check_asha(options_, context.metric);
+  if (all_objectives) objectives_.insert(objectives_.end(), context.further_objectives.begin(), context.further_objectives.end());
   for (std::int64_t s = 0; s < options_.brackets; ++s) {
-    Bracket bracket;
-    for (const double milestone : make_milestones(options_, s)) bracket.push_back({milestone, RunningQuantile(percent)});
-    brackets_.push_back(std::move(bracket));
+    Bracket& bracket = brackets_.emplace_back();
+    for (const double milestone : make_milestones(options_, s)) bracket.push_back({milestone, make_rung()});
   }
+}
+
+std::unique_ptr<AshaRung> AshaScheduler::make_rung() const {
+  if (objectives_.size() > 1) return std::make_unique<ParetoRung>(options_.reduction_factor);
+  return std::make_unique<QuantileRung>(options_.reduction_factor, objectives_.front().mode == Mode::kMax ? 1 : -1);
+}
+
+std::vector<double> AshaScheduler::values_of(const ResultView& result) const {
+  std::vector<double> values;
+  if (!result.get(options_.time_attr)) return values;
+  for (const Objective& objective : objectives_) {
+    const auto value = result.get(objective.metric);
+    if (!value) return {};
+    values.push_back(objective.mode == Mode::kMax ? *value : -*value);
+  }
+  return values;
 }
 
 std::size_t draw_bracket(std::uint64_t seed, TrialIndex trial, const std::vector<std::size_t>& rung_counts) {
@@ -84,29 +111,26 @@ void AshaScheduler::on_trial_add(TrialIndex trial, const Config&) {
   places_[trial] = Place{draw_bracket(seed_, trial, counts), {}};
 }
 
-Verdict AshaScheduler::judge(Place& place, double time, double value) {
+Verdict AshaScheduler::judge(Place& place, double time, const std::vector<double>& values) {
   Bracket& bracket = brackets_[place.bracket];
   for (std::uint32_t i = 0; i < bracket.size(); ++i) {
-    Rung& rung = bracket[i];
+    const Rung& rung = bracket[i];
     const bool recorded = std::find(place.recorded.begin(), place.recorded.end(), i) != place.recorded.end();
     if (recorded && !options_.stop_last_trials) break;
     if (time < rung.milestone || recorded) continue;
-    const bool worse = value < rung.values.value();  // false when either is NaN
-    rung.values.add(value);
-    ++rung.count;
     place.recorded.push_back(i);
-    return {worse ? Decision::kStop : Decision::kContinue, rung.milestone};
+    return {rung.judge->judge(values) ? Decision::kStop : Decision::kContinue, rung.milestone};
   }
   return Decision::kContinue;
 }
 
 Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
-  const auto time = result.get(options_.time_attr);
-  const auto value = result.get(metric_);
+  const std::vector<double> values = values_of(result);
   const auto found = places_.find(trial);
-  if (!time || !value || found == places_.end()) return Decision::kContinue;
-  const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
-  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, *time, sign_ * *value);
+  if (values.empty() || found == places_.end()) return Decision::kContinue;
+  const double time = *result.get(options_.time_attr);
+  const bool at_the_end = time >= options_.max_t && options_.stop_last_trials;
+  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, time, values);
   if (verdict.decision == Decision::kStop) {
     ++stopped_;
     places_.erase(found);
@@ -117,10 +141,9 @@ Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
 Verdict AshaScheduler::on_complete(TrialIndex trial, const ResultView* last) {
   const auto found = places_.find(trial);
   if (found == places_.end()) return {};
-  const auto time = last ? last->get(options_.time_attr) : std::nullopt;
-  const auto value = last ? last->get(metric_) : std::nullopt;
   Verdict verdict;
-  if (time && value) verdict.rung = judge(found->second, *time, sign_ * *value).rung;
+  if (const std::vector<double> values = last ? values_of(*last) : std::vector<double>(); !values.empty())
+    verdict.rung = judge(found->second, *last->get(options_.time_attr), values).rung;
   places_.erase(found);
   return verdict;
 }
@@ -132,14 +155,13 @@ std::vector<double> AshaScheduler::milestones(std::size_t bracket) const {
 }
 
 std::string AshaScheduler::debug_text() const {
-  std::string text = "Using AsyncHyperBand: num_stopped=" + std::to_string(stopped_);
+  std::string text = std::string("Using ") + (objectives_.size() > 1 ? "MO-ASHA" : "AsyncHyperBand") + ": num_stopped=" + std::to_string(stopped_);
   for (const Bracket& bracket : brackets_) {
     std::string line;
     for (const Rung& rung : bracket) {
       char milestone[32];
       std::snprintf(milestone, sizeof milestone, "%.3f", rung.milestone);
-      const std::string shown = rung.count == 0 ? "None" : number_text(sign_ * rung.values.value(), 6);
-      line += (line.empty() ? "Bracket: Iter " : " | Iter ") + std::string(milestone) + ": " + shown;
+      line += (line.empty() ? "Bracket: Iter " : " | Iter ") + std::string(milestone) + ": " + rung.judge->text();
     }
     text += "\n" + (line.empty() ? std::string("Bracket: no rungs") : line);
   }
@@ -154,10 +176,7 @@ std::string AshaScheduler::save() const {
     for (const std::uint32_t rung : place.recorded) out.put(rung);
   }
   for (const Bracket& bracket : brackets_)
-    for (const Rung& rung : bracket) {
-      out.put(rung.count).put(rung.values.size());
-      for (const double value : rung.values.numbers()) out.put(value);
-    }
+    for (const Rung& rung : bracket) rung.judge->save(out);
   return out.text();
 }
 
@@ -171,12 +190,8 @@ void AshaScheduler::restore(std::string_view state) {
     if (place.bracket >= brackets_.size()) in.fail();
     for (std::uint64_t rungs = in.count(); rungs > 0; --rungs) place.recorded.push_back(in.index());
   }
-  for (Bracket& bracket : brackets_)
-    for (Rung& rung : bracket) {
-      rung.values = RunningQuantile((1 - 1 / options_.reduction_factor) * 100);
-      rung.count = in.integer();
-      for (std::uint64_t left = in.count(); left > 0; --left) rung.values.add(in.number());
-    }
+  for (const Bracket& bracket : brackets_)
+    for (const Rung& rung : bracket) rung.judge->restore(in);
   in.end();
 }
 

@@ -15,12 +15,20 @@
 //   .scheduler = tune::asha({.type = tune::AshaType::kPromotion, .max_t = 81, .reduction_factor = 3})
 //
 // The promotion type is the paper's: asha_promotion.hpp.
+//
+// With several objectives, mo_asha, the stopping type of Schmucker, Donini, Zafar, Salinas and Archambeau, "Multi-objective
+// Asynchronous Successive Halving" (2021), as in Syne Tune's MOASHA: who comes to a rung stops unless it is among the best
+// 1/reduction_factor there, itself included, by nondominated rank and within a rank by crowding distance. The first to arrive
+// always goes on; NaN is dominated by whatever has none. Compared are the 512 newest at the rung.
+//
+//   .further_objectives = {{"seconds", tune::Mode::kMin}}, .scheduler = tune::mo_asha({.max_t = 81, .reduction_factor = 3})
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "tune/schedulers/running_quantile.hpp"
+#include "tune/schedulers/asha_rung.hpp"
 #include "tune/schedulers/scheduler.hpp"
 
 namespace manta::tune {
@@ -41,10 +49,13 @@ struct AshaOptions {
 
 /// The scheduler for TuneOptions. InvalidArgument, when the experiment starts, names an option that makes no sense.
 SchedulerSpec asha(AshaOptions options = {});
+/// The same by all objectives of the experiment, TuneOptions::metric and further_objectives: the stopping type alone.
+SchedulerSpec mo_asha(AshaOptions options = {});
 
 class AshaScheduler final : public Scheduler {
  public:
-  AshaScheduler(AshaOptions options, const SchedulerContext& context);
+  /// By the metric, or by all objectives.
+  AshaScheduler(AshaOptions options, const SchedulerContext& context, bool all_objectives = false);
 
   void on_trial_add(TrialIndex trial, const Config& config) override;
   Verdict on_result(TrialIndex trial, const ResultView& result) override;
@@ -62,8 +73,7 @@ class AshaScheduler final : public Scheduler {
  private:
   struct Rung {
     double milestone;
-    RunningQuantile values;    ///< recorded here, negated for mode min: larger is better
-    std::uint64_t count{0};    ///< recorded here, NaN too
+    std::unique_ptr<AshaRung> judge;
   };
   using Bracket = std::vector<Rung>;  ///< highest milestone first
   struct Place {
@@ -71,11 +81,13 @@ class AshaScheduler final : public Scheduler {
     std::vector<std::uint32_t> recorded{};  ///< the rungs that have judged it
   };
 
-  Verdict judge(Place& place, double time, double value);
+  std::unique_ptr<AshaRung> make_rung() const;
+  /// Larger is better; empty when the time or a metric is missing.
+  std::vector<double> values_of(const ResultView& result) const;
+  Verdict judge(Place& place, double time, const std::vector<double>& values);
 
   AshaOptions options_;
-  std::string metric_;
-  double sign_;
+  std::vector<Objective> objectives_;
   std::uint64_t seed_;
   std::vector<Bracket> brackets_;
   std::map<TrialIndex, Place> places_;  ///< of trials that have not ended

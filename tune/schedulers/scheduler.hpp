@@ -91,6 +91,7 @@ struct SchedulerContext {
   std::uint64_t seed{0};
   TrialResources resources{};  ///< of each trial at first
   Resources total{};           ///< of the machine or cluster, for schedulers that share it out
+  std::vector<Objective> further_objectives{};  ///< beside the metric
 };
 
 /// A scheduler to be: its name for tables, all its options as text (two that differ in the text are different

@@ -69,40 +69,45 @@ bool dominates(const Losses& a, const Losses& b) noexcept {
   return smaller;
 }
 
-std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
-  // In lexicographic order a point can only be dominated by one before it; of those it is enough to look at the front.
+namespace {
+
+/// Lexicographically, those with a NaN last: a point can only be dominated by one before it.
+std::vector<std::size_t> lexicographic_order(const std::vector<Losses>& points) {
   std::vector<std::size_t> order(points.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     const bool nan_a = has_nan(points[a]), nan_b = has_nan(points[b]);
     return nan_a || nan_b ? nan_a < nan_b : points[a] < points[b];
   });
+  return order;
+}
+
+/// Whether one of a front, whose members came in lexicographic order, dominates a point that comes after them.
+bool any_dominates(const std::vector<Losses>& points, const std::vector<std::size_t>& front, const Losses& point) {
+  // Of two objectives the newest of the front has the smallest second: who is not dominated by it is by none.
+  const auto first = point.size() == 2 && !front.empty() ? front.end() - 1 : front.begin();
+  return std::any_of(first, front.end(), [&](std::size_t j) { return dominates(points[j], point); });
+}
+
+}  // namespace
+
+std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
   std::vector<std::size_t> front;
-  for (std::size_t i : order) {
-    // Of two objectives the newest of the front has the smallest second: who is not dominated by it is by none.
-    const auto first = points[i].size() == 2 && !front.empty() ? front.end() - 1 : front.begin();
-    if (std::none_of(first, front.end(), [&](std::size_t j) { return dominates(points[j], points[i]); }))
-      front.push_back(i);
-  }
+  for (std::size_t i : lexicographic_order(points))
+    if (!any_dominates(points, front, points[i])) front.push_back(i);
   std::sort(front.begin(), front.end());
   return front;
 }
 
 std::vector<std::size_t> nondominated_ranks(const std::vector<Losses>& points) {
-  std::vector<std::size_t> ranks(points.size(), 0), left(points.size());
-  std::iota(left.begin(), left.end(), std::size_t{0});
-  for (std::size_t rank = 0; !left.empty(); ++rank) {
-    std::vector<Losses> rest;
-    for (std::size_t i : left) rest.push_back(points[i]);
-    std::vector<std::size_t> next;
-    const auto front = pareto_front(rest);
-    for (std::size_t i = 0; i < left.size(); ++i) {
-      if (std::binary_search(front.begin(), front.end(), i))
-        ranks[left[i]] = rank;
-      else
-        next.push_back(left[i]);
-    }
-    left = std::move(next);
+  std::vector<std::size_t> ranks(points.size(), 0);
+  std::vector<std::vector<std::size_t>> fronts;
+  for (std::size_t i : lexicographic_order(points)) {
+    // Who is dominated by a front is so by every front before it.
+    const auto place = std::partition_point(fronts.begin(), fronts.end(), [&](const auto& front) { return any_dominates(points, front, points[i]); });
+    ranks[i] = static_cast<std::size_t>(place - fronts.begin());
+    if (place == fronts.end()) fronts.emplace_back();
+    fronts[ranks[i]].push_back(i);
   }
   return ranks;
 }

@@ -17,7 +17,8 @@ bool dominates(const Losses& a, const Losses& b) noexcept;
 std::vector<std::size_t> pareto_front(const std::vector<Losses>& points);
 
 /// The rank of each point: 0 on the front, 1 on the front of the rest, … (Deb, Pratap, Agarwal and Meyarivan, "A Fast and
-/// Elitist Multiobjective Genetic Algorithm: NSGA-II", 2002).
+/// Elitist Multiobjective Genetic Algorithm: NSGA-II", 2002), by Zhang, Tian, Cheng and Jin, "An Efficient Approach to
+/// Nondominated Sorting", 2015: O(n log n) for two objectives.
 std::vector<std::size_t> nondominated_ranks(const std::vector<Losses>& points);
 
 /// How lonely each of these points of one front is: the sum over objectives of the distance between its two neighbours,

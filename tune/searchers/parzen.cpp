@@ -7,7 +7,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "tune/searchers/truncated_normal.hpp"
+#include "tune/searchers/normal.hpp"
 
 namespace manta::tune {
 

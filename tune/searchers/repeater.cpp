@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "runtime/errors.hpp"
 #include "tune/core/value_json.hpp"
@@ -16,6 +18,7 @@ struct Group {
   std::uint64_t ended{0};
   std::vector<double> sums{}, counts{};  ///< of each objective, over the trials that gave a number
   std::uint64_t iteration{0};            ///< the largest
+  std::set<TrialIndex> paused{};         ///< of its trials
 };
 
 class Repeater final : public Searcher {
@@ -44,18 +47,29 @@ class Repeater final : public Searcher {
   }
 
   void on_complete(TrialIndex trial, const ResultView* last, double) override {
-    const TrialIndex number = trial / static_cast<TrialIndex>(times_);
-    const auto found = groups_.find(number);
-    MANTA_CHECK(found != groups_.end());
-    Group& group = found->second;
+    const auto [number, group] = group_with(trial);
     for (std::size_t i = 0; last && i < objectives_.size(); ++i) {
       const double value = last->get(objectives_[i].metric).value_or(std::numeric_limits<double>::quiet_NaN());
       if (!std::isnan(value)) group.sums[i] += value, group.counts[i] += 1;
     }
     if (last) group.iteration = std::max(group.iteration, last->iteration);
-    if (++group.ended < times_) return;
+    const bool paused = pauses(number, group);
+    group.paused.erase(trial);
+    ++group.ended;
+    if (!paused && pauses(number, group)) inner_->on_pause(number);
+    if (group.ended < times_) return;
     tell(number, group);
-    groups_.erase(found);
+    groups_.erase(number);
+  }
+
+  void on_pause(TrialIndex trial) override {
+    const auto [number, group] = group_with(trial);
+    if (group.paused.insert(trial).second && pauses(number, group)) inner_->on_pause(number);
+  }
+  void on_resume(TrialIndex trial) override {
+    const auto [number, group] = group_with(trial);
+    const bool paused = pauses(number, group);
+    if (group.paused.erase(trial) != 0 && paused) inner_->on_resume(number);
   }
 
   std::optional<std::uint64_t> total() const override {
@@ -91,6 +105,19 @@ class Repeater final : public Searcher {
             .counts = std::vector<double>(objectives_.size())};
   }
 
+  std::pair<TrialIndex, Group&> group_with(TrialIndex trial) {
+    const TrialIndex number = trial / static_cast<TrialIndex>(times_);
+    const auto found = groups_.find(number);
+    MANTA_CHECK(found != groups_.end());
+    return {number, found->second};
+  }
+
+  /// Whether nothing of the group runs or is still to be made: all that has not ended is paused.
+  bool pauses(TrialIndex number, const Group& group) const {
+    const std::uint64_t size = std::min(times_, *total() - number * times_);  // the last one may be smaller
+    return !group.paused.empty() && group.ended + group.paused.size() == size;
+  }
+
   void tell(TrialIndex number, const Group& group) {
     Metrics means;
     bool any = objectives_.empty();
@@ -104,7 +131,7 @@ class Repeater final : public Searcher {
 
   static Json group_json(TrialIndex number, const Group& group) {
     return {number, value_json(Value(group.suggestion.config.entries())), group.suggestion.tag, group.ended,
-            value_json(Value(group.sums)), value_json(Value(group.counts)), group.iteration};
+            value_json(Value(group.sums)), value_json(Value(group.counts)), group.iteration, group.paused};
   }
 
   static Group group_of(const Json& json) {
@@ -113,7 +140,8 @@ class Repeater final : public Searcher {
             json.at(3).get<std::uint64_t>(),
             value_as<std::vector<double>>(json_value(json.at(4)), "sums"),
             value_as<std::vector<double>>(json_value(json.at(5)), "counts"),
-            json.at(6).get<std::uint64_t>()};
+            json.at(6).get<std::uint64_t>(),
+            json.at(7).get<std::set<TrialIndex>>()};
   }
 
   std::unique_ptr<Searcher> inner_;

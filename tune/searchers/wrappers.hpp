@@ -27,7 +27,8 @@ struct RepeatOptions {
 
 /// Every configuration of the inner searcher as `times` trials in a row. When all have ended, the inner searcher is told the
 /// mean of each metric over those that gave a number; none of them: that it failed. `num_samples` counts trials: an
-/// incomplete last group is never told of. InvalidArgument for 0.
+/// incomplete last group is never told of. A configuration counts as paused while none of its trials runs, all have been made,
+/// and one or more are paused. InvalidArgument for 0.
 SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions options = {});
 
 }  // namespace manta::tune
