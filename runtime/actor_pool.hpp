@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <utility>
 
 #include "runtime/client.hpp"
 
@@ -24,7 +25,7 @@ class ActorPool {
     if (actors.empty()) throw InvalidArgument("an ActorPool without actors: give it one or more");
   }
 
-  /// Calls a method as soon as an actor is free; its result comes from get_next.
+  /// Calls a method as soon as an actor is free; its result comes from get_next, and so does what the call itself throws.
   template <auto Method, class... Args>
   void submit(Args&&... args) {
     jobs_.push_back({.start = [arguments = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
@@ -128,11 +129,23 @@ class ActorPool {
     for (auto& job : jobs_) {
       if (idle_.empty()) return;
       if (job.ref) continue;
-      job.actor = std::move(idle_.front());
-      idle_.pop_front();
-      job.ref = job.start(job.actor);
-      job.start = nullptr;
+      begin(job);
     }
+  }
+  /// What the call itself throws (its actor's max_pending_calls are taken by others, its handle is empty) is its result, and the
+  /// actor stays free: an exception here would be another call's, or lose a result that is being taken.
+  void begin(Job& job) {
+    const auto start = std::exchange(job.start, nullptr);
+    try {
+      job.ref = start(idle_.front());
+    } catch (const Error& e) {
+      auto cell = std::make_shared<detail::Cell>(detail::type_ops<detail::StoredType<R>>());
+      cell->set_error(std::make_shared<const ErrorInfo>(e.info()));
+      job.ref = ObjectRef<R>(std::move(cell));
+      return;
+    }
+    job.actor = std::move(idle_.front());
+    idle_.pop_front();
   }
   void wait_for_one() {
     share_out();

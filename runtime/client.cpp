@@ -38,6 +38,7 @@ class Callback final : public detail::Cell::Waiter {
 
 void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options) {
   if (has_duplicates(cells)) throw InvalidArgument("wait was given the same ObjectRef twice: give each once");
+  if (cells.empty() && options.count <= 1) return;  // nothing to wait for, as with a list that happens to be empty
   if (options.count > cells.size())
     throw InvalidArgument("wait for " + std::to_string(options.count) + " of " + std::to_string(cells.size()) +
                           " refs: ask for no more than there are");

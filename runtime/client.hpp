@@ -119,7 +119,7 @@ class Client {
     return try_get(ref, detail::deadline_in(timeout));
   }
   /// Splits refs into ready and pending once `count` are ready or the time is over. A ref given twice is InvalidArgument,
-  /// so is a count of more than there are. To take many one at a time, as_completed is made for it; here std::move them.
+  /// so is a count of more than there are; no refs at all give none. To take many one at a time, as_completed is made for it; here std::move them.
   template <class T>
   WaitResult<T> wait(std::vector<ObjectRef<T>> refs, const WaitOptions& options = {}) {
     await_some(cells_of(refs), options);

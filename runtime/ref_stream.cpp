@@ -98,7 +98,9 @@ ActorOptions stream_options(const TaskOptions& options) {
   if (options.deadline.count() != 0) refuse("a stream has no deadline: give a timeout to next(), and drop the stream");
   if (options.retry_on.filter()) refuse("a stream is not retried after an error of its own: catch it inside, and go on");
   if (options.max_unread == 0) refuse("max_unread is 0, so the generator could never run: give 1 or more");
-  return {.label = options.name, .num_cpus = options.num_cpus, .num_gpus = options.num_gpus, .resources = options.resources,
+  return {.label = options.name, .num_cpus = options.num_cpus, .num_gpus = options.num_gpus,
+          .memory_bytes = options.memory_bytes, .resources = options.resources, .wait_if_infeasible = options.wait_if_infeasible,
+          .placement = options.placement,
           .max_restarts = options.max_retries, .max_task_retries = options.max_retries, .cpus_while_idle = false,
           .isolation = options.isolation, .env = options.env, .log_file = options.log_file, .echo_output = options.echo_output};
 }

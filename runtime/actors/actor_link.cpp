@@ -39,6 +39,11 @@ void check_actor(const ActorOptions& options, const std::string& what) {
   for (const auto& [method, group] : options.method_groups)
     if (!options.concurrency_groups.contains(group))
       refuse("no concurrency group " + group + " for " + method->name() + ": " + list_groups(options));
+  auto check_repeats = [&](const std::string& name, int limit) {
+    if (limit < -1) refuse(name + " is " + std::to_string(limit) + ": give 0 or more, or -1 for no end");
+  };
+  check_repeats("max_restarts", options.max_restarts);
+  check_repeats("max_task_retries", options.max_task_retries);
   if (options.max_pending_calls == 0 || options.max_pending_calls < -1)
     refuse("max_pending_calls is " + std::to_string(options.max_pending_calls) + ": give 1 or more, or -1 for no limit");
 }
@@ -88,6 +93,10 @@ void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<co
   if (options && !options->concurrency_group.empty() && !options_->concurrency_groups.contains(options->concurrency_group))
     throw_error({.code = ErrorCode::kInvalidArgument,
                  .message = "no concurrency group " + options->concurrency_group + ": " + list_groups(*options_),
+                 .where = description()});
+  if (options && options->max_retries < -1)
+    throw_error({.code = ErrorCode::kInvalidArgument,
+                 .message = "max_retries is " + std::to_string(options->max_retries) + ": give 0 or more, or -1 for no end",
                  .where = description()});
   if (options && options->deadline < std::chrono::nanoseconds(0))
     throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the call on, or 0 for none",

@@ -80,6 +80,8 @@ Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
   return total;
 }
 
+constexpr std::int64_t kMostGpus = 65536;  // each has an id; beyond it is a slip of the pen
+
 void check_options(const RuntimeOptions& options) {
   if (options.num_cpus && *options.num_cpus < Amount(0))
     throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": give 0 or more");
@@ -88,9 +90,12 @@ void check_options(const RuntimeOptions& options) {
                           "; larger values travel by the arena, which is faster");
   if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
+  if (options.num_gpus && *options.num_gpus > Amount(kMostGpus))
+    throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": at most " + std::to_string(kMostGpus));
   if (!(options.memory_threshold > 0))
     throw InvalidArgument("memory_threshold is " + std::to_string(options.memory_threshold) + ": give a share above 0, like 0.95; 1 for never");
   for (const auto& [name, amount] : options.resources) {
+    if (name.empty()) throw InvalidArgument("a resource has no name: give it one");
     if (name == "CPU" || name == "GPU" || name == "memory")
       throw InvalidArgument("the resource " + name + " is said by num_cpus, num_gpus, memory_bytes");
     if (amount < Amount(0)) throw InvalidArgument("the resource " + name + " is negative");

@@ -2,6 +2,7 @@
 
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/placement_client.hpp"
+#include "runtime/process/zygote.hpp"
 
 namespace manta::detail {
 
@@ -50,6 +51,8 @@ void check_times(const TaskOptions& options, const std::string& what) {
     throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what});
   };
   const auto none = std::chrono::nanoseconds(0);
+  if (options.max_retries < -1)
+    refuse("max_retries is " + std::to_string(options.max_retries) + ": give 0 or more, or -1 for no end");
   if (options.deadline < none) refuse("the deadline is negative: give a time from the submit on, or 0 for none");
   const auto& backoff = options.backoff;
   if (backoff.initial < none || backoff.max < none) refuse("a time of the back-off is negative");
@@ -96,6 +99,8 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
              "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
                  " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
   };
+  for (const auto& [name, amount] : options.resources)
+    if (name.empty()) refuse(ErrorCode::kInvalidArgument, "a custom resource has no name: give it one");
   check_one("CPU", request.cpus);
   check_one("GPU", request.gpus);
   for (const auto& [name, amount] : request.custom) check_one(name, amount);
@@ -108,8 +113,12 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
     const auto why = placement_problem(placement, request);
     if (!why.empty()) refuse(ErrorCode::kInvalidArgument, why);
   }
-  if (!options.env.empty() && options.isolation != Isolation::kOwnProcess)
-    refuse(ErrorCode::kInvalidArgument, "an environment of its own needs .isolation = manta::own_process");
+  if (options.isolation != Isolation::kOwnProcess && !(options.env.empty() && options.log_file.empty()))
+    refuse(ErrorCode::kInvalidArgument, std::string(options.env.empty() ? "a log_file" : "an environment") +
+                                            " of its own needs .isolation = manta::own_process");
+  if (!options.env.empty())
+    if (const auto fits = check_request({.env = {options.env.begin(), options.env.end()}}); !fits)
+      refuse(fits.error().code, fits.error().message);
 }
 
 Result<EncodedValue> Owner::encode_cell(Cell& cell) try {

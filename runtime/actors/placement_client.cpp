@@ -56,6 +56,7 @@ void PlacementClient::check(const PlacementGroupOptions& options, const core::Pl
     const auto which = "bundle " + std::to_string(i) + ": ";
     bool something = false;
     for (const auto& [name, amount] : spec.bundles[i].all()) {
+      if (name.empty()) refuse(ErrorCode::kInvalidArgument, which + "a custom resource has no name: give it one");
       if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, which + "a negative amount of " + name + ": give 0 or more");
       something |= amount > Amount(0);
     }

@@ -90,6 +90,12 @@ int reap(pid_t pid) {
   return status;
 }
 
+ErrorInfo stopped_error() {
+  return {.code = ErrorCode::kRuntimeStopped, .message = "the zygote has ended; no worker can be made or signalled"};
+}
+
+}  // namespace
+
 Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();
   for (const auto& [name, value] : request.env) {
@@ -106,12 +112,6 @@ Result<void> check_request(const SpawnRequest& request) {
                                 std::to_string(kMaxEnvironmentBytes) + "; pass big values as arguments"};
   return {};
 }
-
-ErrorInfo stopped_error() {
-  return {.code = ErrorCode::kRuntimeStopped, .message = "the zygote has ended; no worker can be made or signalled"};
-}
-
-}  // namespace
 
 bool WorkerExit::own_doing() const noexcept {
   if (WIFEXITED(wait_status)) return true;

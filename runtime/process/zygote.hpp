@@ -63,6 +63,9 @@ struct SpawnRequest {
   std::string title{};    ///< thread name of the worker, as `ps` shows it (15 characters)
 };
 
+/// InvalidArgument for an environment that no worker can have: a bad name, a zero byte, more than fits.
+Result<void> check_request(const SpawnRequest& request);
+
 struct SpawnedWorker {
   pid_t pid = 0;
   OwnedFd link;  ///< stream socket to the worker, non-blocking
