@@ -3,12 +3,14 @@
 #include <pthread.h>
 
 #include <algorithm>
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#endif
 
 #include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
+
+#ifdef __SANITIZE_THREAD__
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+#endif
 
 namespace manta::detail {
 
