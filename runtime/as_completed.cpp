@@ -15,7 +15,7 @@ void Arrivals::watch(const std::vector<Cell*>& cells) {
 
 void Arrivals::forget(const std::vector<Cell*>& cells) {
   for (auto& watch : watches_)
-    if (auto* cell = cells[watch.index()]; !cell->settled()) cell->forget(&watch);
+    if (auto* cell = cells[watch.index()]; !cell->settled()) cell->forget(watch.whose());
 }
 
 void Arrivals::arrived(std::size_t index) {

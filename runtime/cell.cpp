@@ -104,20 +104,50 @@ void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
   waiter->settled();
 }
 
-void Cell::forget(const Waiter* waiter) {
+void Cell::forget(const void* whose) {
+  std::vector<std::shared_ptr<Waiter>> gone;  // destroyed without the lock: they may be the last to know of what calls back here
   std::lock_guard lock(mutex_);
-  if (rare_) std::erase_if(rare_->waiters, [waiter](const auto& each) { return each.get() == waiter; });
+  if (!rare_) return;
+  std::erase_if(rare_->waiters, [&](auto& each) { return each->whose() == whose && (gone.push_back(std::move(each)), true); });
+}
+
+std::size_t Cell::waiters() const {
+  std::lock_guard lock(mutex_);
+  return rare_ ? rare_->waiters.size() : 0;
+}
+
+void Cell::on_late(std::shared_ptr<LateTaker> taker) {
+  std::lock_guard lock(mutex_);
+  rare().late = std::move(taker);
+}
+
+/// Null unless it has failed and somebody wants what comes now.
+std::shared_ptr<Cell::LateTaker> Cell::take_late_taker() noexcept {
+  if (claimed_.load(std::memory_order_acquire) != Claim::kByError) return nullptr;
+  std::lock_guard lock(mutex_);
+  return rare_ ? std::exchange(rare_->late, nullptr) : nullptr;
+}
+
+/// A value for a cell that is settled: false.
+template <class Set>
+bool Cell::come_late(Set&& set) {
+  const auto taker = take_late_taker();
+  if (!taker) return false;
+  auto late = make_pooled<Cell>(ops());
+  set(*late);
+  taker->came_late(std::move(late));
+  return false;
 }
 
 bool Cell::set_value(std::shared_ptr<const void> value) {
-  if (!claim()) return false;
+  if (!claim(Claim::kByValue)) return come_late([&](Cell& late) { late.set_value(std::move(value)); });
   value_ = std::move(value);
   publish(kKept);
   return true;
 }
 
 bool Cell::set_bytes(Buffer bytes, SharedReferences references) {
-  if (!claim()) return false;
+  if (!claim(Claim::kByValue)) return come_late([&](Cell& late) { late.set_bytes(std::move(bytes), std::move(references)); });
   {
     std::lock_guard lock(mutex_);
     rare().bytes = std::move(bytes);
@@ -129,7 +159,7 @@ bool Cell::set_bytes(Buffer bytes, SharedReferences references) {
 }
 
 bool Cell::set_stored(std::shared_ptr<StoredObject> stored, SharedReferences references) {
-  if (!claim()) return false;
+  if (!claim(Claim::kByValue)) return come_late([&](Cell& late) { late.set_stored(std::move(stored), std::move(references)); });
   {
     std::lock_guard lock(mutex_);
     rare().stored = std::move(stored);
@@ -140,7 +170,7 @@ bool Cell::set_stored(std::shared_ptr<StoredObject> stored, SharedReferences ref
 }
 
 bool Cell::set_error(std::shared_ptr<const ErrorInfo> error) {
-  if (!claim()) return false;
+  if (!claim(Claim::kByError)) return false;
   {
     std::lock_guard lock(mutex_);
     rare().error = std::move(error);

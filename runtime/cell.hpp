@@ -97,10 +97,24 @@ class Cell {
    public:
     virtual ~Waiter() = default;
     virtual void settled() = 0;
+    /// Who waits by it: what forget() is given.
+    virtual const void* whose() const noexcept { return this; }
   };
   void on_settled(std::shared_ptr<Waiter> waiter);
-  /// Takes it back; of no effect when it has been called or is being called.
-  void forget(const Waiter* waiter);
+  /// Takes back what waits for `whose`; of no effect when it has been called or is being called. Every wait that ends before the
+  /// value is there calls it, or a cell that is never settled would remember all who ever waited.
+  void forget(const void* whose);
+  std::size_t waiters() const;
+
+  /// Gets what comes to a cell that has failed before, say by a cancel that the value did not hear of: at most once, in a cell of
+  /// its own, on the thread that brings it. Must not block or throw.
+  class LateTaker {
+   public:
+    virtual ~LateTaker() = default;
+    virtual void came_late(std::shared_ptr<Cell> value) = 0;
+  };
+  /// Before the cell is shared.
+  void on_late(std::shared_ptr<LateTaker> taker);
 
   /// Who makes the value, for those who cancel. Set before the cell is shared.
   enum class Producer : std::uint8_t { kNone, kTask, kOwnProcessTask, kCall };
@@ -131,7 +145,14 @@ class Cell {
  private:
   // While it is pending, bits: threads sleep on the word; there are waiters. Then how it was settled; kKept: by a value that never moves.
   static constexpr std::uint32_t kPending = 0, kSleepers = 1, kWaiters = 2, kReady = 4, kFailed = 8, kKept = 16;
-  bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
+  enum class Claim : std::uint8_t { kNone, kByValue, kByError };
+  bool claim(Claim by) noexcept {
+    auto none = Claim::kNone;
+    return claimed_.compare_exchange_strong(none, by, std::memory_order_acq_rel);
+  }
+  std::shared_ptr<LateTaker> take_late_taker() noexcept;
+  template <class Set>
+  bool come_late(Set&& set);
   void publish(std::uint32_t state) noexcept;
   void call_waiters(bool unused) noexcept;
   bool announce(std::uint32_t bit) noexcept;
@@ -147,6 +168,7 @@ class Cell {
     std::shared_ptr<StoredObject> stored{};
     SharedReferences references{};  // in bytes or stored; kept alive with them
     std::shared_ptr<const ErrorInfo> error{};
+    std::shared_ptr<LateTaker> late{};
   };
   Rare& rare() {  // with mutex_ held
     if (!rare_) rare_ = std::make_unique<Rare>();
@@ -154,8 +176,8 @@ class Cell {
   }
 
   std::atomic<std::uint32_t> state_{kPending};
-  SmallMutex mutex_{};  // guards rare_, and once settled, but for kKept, the value too: they are caches of one another
-  std::atomic<bool> claimed_{false};
+  mutable SmallMutex mutex_{};  // guards rare_, and once settled, but for kKept, the value too: they are caches of one another
+  std::atomic<Claim> claimed_{Claim::kNone};
   std::atomic<bool> to_fetch_;
   mutable std::atomic<bool> failure_known_{false};  ///< somebody has seen it
   Producer producer_kind_{Producer::kNone};
@@ -168,7 +190,7 @@ class Cell {
 template <class Store>
 Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   std::lock_guard lock(mutex_);
-  auto& [waiters, fetch, decoded, bytes, has_bytes, stored, references, error] = rare();
+  auto& [waiters, fetch, decoded, bytes, has_bytes, stored, references, error, late] = rare();
   if (stored) return EncodedValue{.stored = stored, .references = references};
   if (has_bytes && bytes.size() <= inline_limit) return EncodedValue{.bytes = bytes, .references = references};
   if (has_bytes) {

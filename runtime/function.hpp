@@ -160,7 +160,8 @@ class InvokingRecord : public RecordBase<Derived, P...> {
     else
       derived().invoke(instance, context, [&](auto&& call) { settle_with(out, *this, call); }, nullptr);
   }
-  bool asynchronous() const noexcept override { return IsAsync<Returned>::value; }
+  static constexpr bool kAsynchronous = IsAsync<Returned>::value;
+  bool asynchronous() const noexcept override { return kAsynchronous; }
   std::unique_ptr<Coroutine> begin(void* instance, Context& context) override {
     if constexpr (IsAsync<Returned>::value) {
       auto made = std::make_unique<CoroutineOf<typename Returned::value_type>>();

@@ -42,6 +42,7 @@ struct FunctionEntry {
   const TypeOps& (*result_ops)();
   const void* address;      ///< of the invoker: the identity within its module
   std::vector<std::shared_ptr<Cell>> (*make_more)() = nullptr;  ///< cells for results beyond the first
+  bool asynchronous = false;    ///< its records are
   bool (*matches)() = nullptr;  ///< a filter of exceptions (retry.hpp), which cannot be called as a function
   FunctionEntry* next{nullptr};
   std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
@@ -72,7 +73,8 @@ struct Registration {
                                     .decode = &Record::decode,
                                     .result_ops = &type_ops<typename Record::Result>,
                                     .address = reinterpret_cast<const void*>(&Record::decode),
-                                    .make_more = Record::Results::make_more};
+                                    .make_more = Record::Results::make_more,
+                                    .asynchronous = requires { requires Record::kAsynchronous; }};
   static inline const bool done = (register_function(entry), true);
 };
 

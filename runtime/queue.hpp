@@ -8,8 +8,9 @@
 //   bool fits = queue.try_put(rt, 7);                     // does not wait for room
 //
 // `client` is the Runtime, or the Context of the calling task. Each value goes to one getter; who waited longest is served
-// first. Who is cancelled, or whose process dies, leaves the line. A value that is on its way to who is cancelled or dies at that moment
-// goes with it. Thread-safe.
+// first. Who is cancelled, or whose process dies, leaves the line. A value that is on its way to who is cancelled at that moment goes
+// back to the front, though the queue may hold one more than its capacity then; one on its way to a process that dies goes with
+// it. Whoever drops a ref of get_async before it is ready cancels it first: else it keeps its place in the line. Thread-safe.
 #include <deque>
 #include <optional>
 #include <random>
@@ -44,7 +45,10 @@ class QueueActor {
     auto turn = getters_.back().value.ref();
     try {
       auto value = co_await turn;
-      if (value && ctx.cancelled()) give_again(std::move(*value));  // nobody takes it any more
+      if (value && ctx.cancelled()) {  // nobody takes it any more
+        give_again(std::move(*value));
+        throw Cancelled("who waited for a value of the queue has been cancelled");
+      }
       co_return std::move(value);
     } catch (...) {
       withdraw(ticket);
@@ -78,6 +82,10 @@ class QueueActor {
     std::erase_if(putters_, [&](const Putter& each) { return each.ticket == ticket && (each.done.set(false), true); });
     std::erase_if(getters_, [&](const Getter& each) { return each.ticket == ticket && (each.value.set(std::nullopt), true); });
   }
+  /// What a getter got that was cancelled meanwhile.
+  void give_back(const std::optional<T>& value) {
+    if (value) give_again(*value);
+  }
   std::uint64_t size() const { return items_.size(); }
 
  private:
@@ -99,6 +107,39 @@ class QueueActor {
   std::deque<T> items_{};
   std::deque<Putter> putters_{};
   std::deque<Getter> getters_{};
+};
+
+/// Brings the value of a get back to the queue when it came as its getter was cancelled: to the getter's ref before the cancel
+/// did, though nobody reads that any more, or after it.
+template <class T>
+class GiveBack final : public Cell::Waiter, public Cell::LateTaker {
+ public:
+  GiveBack(std::shared_ptr<ActorLink> queue, std::weak_ptr<Cell> cell) : queue_(std::move(queue)), cell_(std::move(cell)) {}
+  void settled() override {
+    const auto cell = cell_.lock();
+    if (!cell || cell->failed()) return;
+    const auto queue = std::move(queue_);  // nothing comes late to it now
+    if (state_.fetch_or(kThere) & kUnwanted) give(*queue, cell);
+  }
+  void came_late(std::shared_ptr<Cell> value) override { give(*queue_, std::move(value)); }
+  /// The getter does not take it. Once.
+  void unwanted(ActorLink& queue) {
+    if (state_.fetch_or(kUnwanted) & kThere) give(queue, cell_.lock());
+  }
+
+ private:
+  static constexpr int kThere = 1, kUnwanted = 2;
+  static void give(ActorLink& queue, std::shared_ptr<Cell> value) noexcept {
+    try {
+      auto record = make_record<MethodRecord<QueueActor<T>, &QueueActor<T>::give_back>>(ObjectRef<std::optional<T>>(std::move(value)));
+      record->result->need_not_be_seen();
+      queue.call(std::move(record), nullptr);
+    } catch (...) {  // the runtime has stopped, and the queue with it
+    }
+  }
+  std::shared_ptr<ActorLink> queue_;
+  const std::weak_ptr<Cell> cell_;
+  std::atomic<int> state_{0};
 };
 
 }  // namespace detail
@@ -131,17 +172,23 @@ class Queue {
   bool try_put(Client& client, T value) const { return client.get(actor_.template call<&Actor::try_put>(std::move(value))); }
 
   /// Waits for a value.
-  T get(Client& client) const { return *waited(client, get_async()); }
+  T get(Client& client) const { return *taken(client, ask<&Actor::get>(next_ticket())); }
   /// Nothing when none came in time.
   template <class Rep, class Period>
   std::optional<T> get(Client& client, std::chrono::duration<Rep, Period> timeout) const {
     const auto ticket = next_ticket();
-    return in_time(client, ticket, actor_.template call<&Actor::get>(ticket), timeout);
+    const auto asked = ask<&Actor::get>(ticket);
+    try {
+      return taken(client, asked, timeout);
+    } catch (const Timeout&) {
+      actor_.template call<&Actor::withdraw>(ticket);
+    }
+    return taken(client, asked);  // it may have come through before the withdrawal
   }
-  std::optional<T> try_get(Client& client) const { return client.get(actor_.template call<&Actor::try_get>()); }
+  std::optional<T> try_get(Client& client) const { return taken(client, ask<&Actor::try_get>()); }
 
   /// For coroutines: `auto value = queue.get_async(); co_await value;`. The ref has a value when it is there.
-  ObjectRef<std::optional<T>> get_async() const { return actor_.template call<&Actor::get>(next_ticket()); }
+  ObjectRef<std::optional<T>> get_async() const { return ask<&Actor::get>(next_ticket()).ref; }
   ObjectRef<bool> put_async(T value) const { return actor_.template call<&Actor::put>(next_ticket(), std::move(value)); }
 
   template <class Archive>
@@ -153,6 +200,32 @@ class Queue {
   static std::uint64_t next_ticket() {
     static thread_local std::mt19937_64 random{(std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}()};
     return random();
+  }
+  struct Asked {
+    ObjectRef<std::optional<T>> ref;
+    std::shared_ptr<detail::GiveBack<T>> back;
+  };
+  /// Calls a method that takes a value out.
+  template <auto Method, class... Args>
+  Asked ask(Args... args) const {
+    if (!actor_) throw InvalidArgument("get of an empty Queue: assign one that was made with a client and a capacity");
+    auto record = detail::make_record<detail::MethodRecord<Actor, Method>>(args...);
+    const auto cell = record->result;
+    Asked asked{ObjectRef<std::optional<T>>(cell), std::make_shared<detail::GiveBack<T>>(actor_.link(), cell)};
+    cell->on_late(asked.back);
+    cell->on_settled(asked.back);
+    actor_.link()->call(std::move(record), nullptr);
+    return asked;
+  }
+  template <class... Limit>
+  std::optional<T> taken(Client& client, const Asked& asked, Limit... limit) const {
+    try {
+      return client.get(asked.ref, limit...);
+    } catch (const Cancelled&) {
+      asked.back->unwanted(*actor_.link());
+      if (!asked.ref.ready()) client.cancel(asked.ref);
+      throw;
+    }
   }
   /// A caller that is cancelled leaves the line.
   template <class R, class... Limit>

@@ -63,11 +63,14 @@ wire::Concurrency concurrency_of(const ActorOptions& options) {
 }
 
 void PendingCalls::admit(const std::shared_ptr<Cell>& call, const std::string& who) {
+  std::vector<std::shared_ptr<Cell>> looked_at;  // perhaps their last refs: values of the user's go without the lock
   std::lock_guard lock(mutex_);
   if (calls_.size() >= limit_)
-    std::erase_if(calls_, [](const std::weak_ptr<Cell>& each) {
-      const auto cell = each.lock();
-      return !cell || cell->settled();
+    std::erase_if(calls_, [&looked_at](const std::weak_ptr<Cell>& each) {
+      auto cell = each.lock();
+      if (!cell) return true;
+      looked_at.push_back(std::move(cell));
+      return looked_at.back()->settled();
     });
   if (calls_.size() >= limit_)
     throw_error({.code = ErrorCode::kResourceExhausted,

@@ -57,10 +57,11 @@ class ControlActor {
 
   /// Drops what waits; later events are dropped too. Waits for the event that is being handled (not to be called by it).
   void stop() {
+    std::vector<Event> dropped;  // destroyed without the lock: what they hold may tell something, which is dropped too
     {
       std::unique_lock lock(state_->mutex);
       const bool first = !std::exchange(state_->stopped, true);
-      state_->events.clear();
+      dropped.swap(state_->events);
       state_->rested.wait(lock, [this] { return !state_->handling; });
       if (!first) return;
     }

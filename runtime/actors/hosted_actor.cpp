@@ -6,8 +6,13 @@
 namespace manta::detail {
 
 void HostedActor::start(Work constructor) {
-  constructor_ = std::make_unique<Work>(std::move(constructor));
-  wake_if(!std::exchange(awake_, true));
+  auto work = std::make_unique<Work>(std::move(constructor));
+  std::unique_lock lock(mutex_);
+  if (ended_) return;  // its owner's end was quicker
+  constructor_ = std::move(work);
+  const bool needed = !std::exchange(awake_, true);
+  lock.unlock();
+  wake_if(needed);
 }
 
 void HostedActor::wake_if(bool needed) {
@@ -16,6 +21,7 @@ void HostedActor::wake_if(bool needed) {
 
 void HostedActor::call(std::vector<Work> calls) {
   std::unique_lock lock(mutex_);
+  if (ended_) return;
   queue_.append(std::move(calls));
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
@@ -23,10 +29,12 @@ void HostedActor::call(std::vector<Work> calls) {
 }
 
 void HostedActor::destroy(bool kill) {
+  Fifo<Work> dropped;  // user types: destroyed without the lock
   std::unique_lock lock(mutex_);
+  if (ended_) return;
   destroying_ = true;
   killed_ |= kill;
-  if (kill) queue_.clear();
+  if (kill) dropped = std::exchange(queue_, {});
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
   wake_if(needed);
@@ -50,8 +58,7 @@ void HostedActor::cancel(TaskId id, bool recursive) {
     std::unique_lock lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
     if (queued != queue_.end()) {
-      const Work dropped = std::move(*queued);
-      queue_.erase(queued);
+      const Work dropped = queue_.take(queued);
       lock.unlock();
       return environment_.router->send(dropped.caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
     }

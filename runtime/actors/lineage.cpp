@@ -105,59 +105,67 @@ std::uint64_t Lineage::bytes() const {
   return bytes_;
 }
 
-Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Tasks& tasks) {
-  if (auto cell = recipe->current.lock(); cell && !cell->failed()) {
-    const auto stored = stored_in(*cell);
-    if (!stored || stored->id() != lost) return cell;  // on its way, or there: shared ancestors are made once
+Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made) {
+  if (auto cell = recipe->current.lock()) {
+    made.looked_at.push_back(cell);
+    const auto stored = cell->failed() ? nullptr : stored_in(*cell);
+    made.looked_at.push_back(stored);
+    if (!cell->failed() && (!stored || stored->id() != lost)) return cell;  // on its way, or there: shared ancestors are made once
   }
   if (recipe->dropped)
     return lost_for_good(*recipe->name, "what is needed for that was dropped to stay within RuntimeOptions::lineage_bytes (" +
                                             std::to_string(limit_) + ")");
   if (recipe->options->max_retries >= 0 && recipe->rebuilds >= recipe->options->max_retries)
     return lost_for_good(*recipe->name, "its max_retries (" + std::to_string(recipe->options->max_retries) + ") are used up");
-  auto task = std::make_shared<OwnedTask>();
   std::vector<std::shared_ptr<Cell>> refs;
   for (auto& each : recipe->refs) {
     auto cell = each.kept ? each.kept : each.cell.lock();
     if (!cell && each.recipe) {
-      auto made = plan(each.recipe, 0, tasks);
-      if (!made) {
+      auto again = plan(each.recipe, 0, made);
+      if (!again) {
         auto error = lost_for_good(*recipe->name, "an argument of it is gone");
-        error.cause = std::make_shared<const ErrorInfo>(made.error());
+        error.cause = std::make_shared<const ErrorInfo>(again.error());
         return error;
       }
-      cell = *made;
+      cell = *again;
     }
     if (!cell) return lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, and has been released");
+    made.looked_at.push_back(cell);
     refs.push_back(std::move(cell));
   }
-  InputArchive archive(recipe->arguments);
-  task->record = recipe->function->decode(archive, std::move(refs));
-  task->record->result = std::make_shared<Cell>(recipe->function->result_ops());
-  task->options = recipe->options;
-  task->need_encoded().arguments.bytes = recipe->arguments;
-  task->need_encoded().recipe = recipe;
+  auto result = std::make_shared<Cell>(recipe->function->result_ops());
   ++recipe->rebuilds;
-  recipe->current = task->record->result;
-  auto result = task->record->result;
-  tasks.push_back(std::move(task));
+  recipe->current = result;
+  made.steps.push_back({.recipe = recipe, .refs = std::move(refs), .result = result});
   return result;
 }
 
+/// Reads the arguments, which is the user's code: without the lock.
+void Lineage::submit(Step& step) const {
+  auto task = std::make_shared<OwnedTask>();
+  try {
+    InputArchive archive(step.recipe->arguments);
+    task->record = step.recipe->function->decode(archive, std::move(step.refs));
+  } catch (...) {
+    auto error = lost_for_good(*step.recipe->name, "its arguments cannot be read");
+    error.cause = std::make_shared<const ErrorInfo>(current_exception_info());
+    step.result->set_error(std::make_shared<const ErrorInfo>(std::move(error)));
+    return;
+  }
+  task->record->result = std::move(step.result);
+  task->options = step.recipe->options;
+  task->need_encoded().arguments.bytes = step.recipe->arguments;
+  task->need_encoded().recipe = std::move(step.recipe);
+  hooks_.submit(std::move(task));
+}
+
 Result<std::shared_ptr<Cell>> Lineage::rebuild(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost) {
-  Tasks tasks;
-  auto cell = [&]() -> Result<std::shared_ptr<Cell>> {
+  Plan made;
+  auto cell = [&] {
     std::lock_guard lock(mutex_);
-    try {
-      return plan(recipe, lost, tasks);
-    } catch (...) {  // a serialise function of the user's
-      auto error = lost_for_good(*recipe->name, "its arguments cannot be read");
-      error.cause = std::make_shared<const ErrorInfo>(current_exception_info());
-      return error;
-    }
+    return plan(recipe, lost, made);
   }();
-  if (cell)
-    for (auto& task : tasks) hooks_.submit(std::move(task));
+  for (auto& step : made.steps) cell ? submit(step) : static_cast<void>(step.result->set_error(std::make_shared<const ErrorInfo>(cell.error())));
   return cell;
 }
 

@@ -82,8 +82,18 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
   std::uint64_t bytes() const;
 
  private:
-  using Tasks = std::vector<std::shared_ptr<OwnedTask>>;
-  Result<std::shared_ptr<Cell>> plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Tasks& tasks);
+  /// A task that will make a result again.
+  struct Step {
+    std::shared_ptr<Recipe> recipe{};
+    std::vector<std::shared_ptr<Cell>> refs{};
+    std::shared_ptr<Cell> result{};
+  };
+  struct Plan {
+    std::vector<Step> steps{};
+    std::vector<std::shared_ptr<void>> looked_at{};  ///< perhaps their last refs: they go without the lock
+  };
+  Result<std::shared_ptr<Cell>> plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made);
+  void submit(Step& step) const;
   void drop_oldest(std::vector<Recipe::Argument>& unused);
 
   const std::uint64_t limit_;

@@ -73,6 +73,10 @@ void Node::on(FromProcess& event) {
                  .nested = event.from != kNodeProcess, .for_life = (want->purpose >> 63) != 0,
                  .retriable = want->retriable},
                 effects_);
+    if (want->count == 0) {  // what was granted before needs them to be placed
+      perform();
+      wanted_options_.erase({event.from, want->purpose});
+    }
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
     const auto* lease = table_.find(release_it->lease);
     if (lease && lease->owner == event.from) 

@@ -1,4 +1,6 @@
 // The node's placement groups: the messages about them, and what their removal ends.
+#include <algorithm>
+
 #include "runtime/actors/node.hpp"
 #include "runtime/engine.hpp"
 
@@ -36,8 +38,8 @@ void Node::on(const wire::WatchGroup& message, ProcessId from) {
     router_.send(from, wire::GroupPlaced{message.group, gone(message.group, {})});
   else if (table_.groups().placed(message.group))
     router_.send(from, wire::GroupPlaced{message.group});
-  else
-    group_watchers_[message.group].push_back(from);
+  else if (auto& watchers = group_watchers_[message.group]; std::find(watchers.begin(), watchers.end(), from) == watchers.end())
+    watchers.push_back(from);
 }
 
 void Node::on(const wire::FindGroups& message, ProcessId from) {

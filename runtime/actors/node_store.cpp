@@ -50,8 +50,12 @@ void NodeStore::free(ObjectId id) {
 void NodeStore::forget_maker(ObjectId id) {
   const auto maker = makers_.find(id);
   if (maker == makers_.end()) return;
-  clients_[maker->second].made_for.erase(id);
+  if (auto* it = client_of(maker->second)) it->made_for.erase(id);
   makers_.erase(maker);
+}
+
+NodeStore::Client* NodeStore::client_of(ProcessId process) {
+  return gone_.contains(process) ? nullptr : &clients_[process];
 }
 
 Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId owner) {
@@ -60,13 +64,13 @@ Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId owner)
   if (!block) return block.error();
   if (owner != kNodeProcess) {
     std::unique_lock lock(mutex_);
-    auto& client = clients_[owner];
-    if (client.gone) {
+    auto* its_owner = client_of(owner);
+    if (!its_owner) {
       lock.unlock();
       static_cast<void>(store_->abort(id.value));
       return owner_gone();
     }
-    client.owned.insert(id);
+    its_owner->owned.insert(id);
   }
   return Room{id, store_->arena().bytes(*block)};
 }
@@ -134,7 +138,9 @@ void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const R
   reply.size = block->size;
   // Sent under the lock: no answer that relies on the descriptor may overtake the one that carries it.
   std::unique_lock lock(mutex_);
-  auto& client = clients_[to];
+  auto* alive = client_of(to);
+  if (!alive) return;  // what it created and pinned has been given back
+  auto& client = *alive;
   name_retired(client, reply);
   if (client.extents.contains({block->extent, writable})) return reply_(to, reply, {});
   auto fd = store_->arena().extent_fd(block->extent, writable);
@@ -159,25 +165,32 @@ void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const R
 void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
   const auto id = ids_.next<ObjectId>();
   {
-    std::lock_guard lock(mutex_);
-    clients_[from].creating.insert(id);
-    if (request.owner != kNodeProcess) clients_[request.owner].owned.insert(id);
+    std::unique_lock lock(mutex_);
+    auto* maker = client_of(from);
+    auto* owner = request.owner == kNodeProcess ? nullptr : client_of(request.owner);
+    if (!maker || (request.owner != kNodeProcess && !owner)) {
+      lock.unlock();
+      return answer(from, request.request, id, owner_gone(), true);
+    }
+    maker->creating.insert(id);
+    if (owner) owner->owned.insert(id);
     if (request.owner != from) {
-      clients_[from].made_for.emplace(id, request.owner);
+      maker->made_for.emplace(id, request.owner);
       makers_.emplace(id, from);
     }
   }
   auto finish = [this, from, id, request](const Result<Block>& block) {
-    if (!block) {
-      std::lock_guard lock(mutex_);
-      clients_[from].creating.erase(id);
-      clients_[request.owner].owned.erase(id);
-      forget_maker(id);
-    }
     bool gone;
     {
       std::lock_guard lock(mutex_);
-      gone = clients_[from].gone || clients_[request.owner].gone;
+      auto* maker = client_of(from);
+      auto* owner = client_of(request.owner);
+      gone = !maker || !owner;
+      if (!block || gone) {
+        if (maker) maker->creating.erase(id);
+        if (owner) owner->owned.erase(id);
+        forget_maker(id);
+      }
     }
     if (gone && block) {
       static_cast<void>(store_->abort(id.value));
@@ -197,8 +210,9 @@ void NodeStore::pin_for(ProcessId from, const wire::StoreRequest& request) {
     bool gone = false;
     if (block) {
       std::lock_guard lock(mutex_);
-      gone = clients_[from].gone;
-      if (!gone) ++clients_[from].pins[id];
+      auto* reader = client_of(from);
+      gone = !reader;
+      if (reader) ++reader->pins[id];
     }
     if (gone) return store_->unpin(id.value);
     answer(from, request.request, id, block, false);
@@ -216,7 +230,8 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
     case wire::StoreOperation::kSeal: {
       {
         std::lock_guard lock(mutex_);
-        if (!clients_[from].creating.erase(request.id)) return;
+        auto* maker = client_of(from);
+        if (!maker || !maker->creating.erase(request.id)) return;
       }
       static_cast<void>(store_->seal(request.id.value));
       return;
@@ -224,7 +239,8 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
     case wire::StoreOperation::kAbort: {
       {
         std::lock_guard lock(mutex_);
-        if (!clients_[from].creating.erase(request.id)) return;
+        auto* maker = client_of(from);
+        if (!maker || !maker->creating.erase(request.id)) return;
         forget_maker(request.id);
       }
       return static_cast<void>(store_->abort(request.id.value));
@@ -232,7 +248,9 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
     case wire::StoreOperation::kUnpin: {
       {
         std::lock_guard lock(mutex_);
-        auto& pins = clients_[from].pins;
+        auto* reader = client_of(from);
+        if (!reader) return;
+        auto& pins = reader->pins;
         auto it = pins.find(request.id);
         if (it == pins.end()) return;
         if (--it->second == 0) pins.erase(it);
@@ -242,7 +260,8 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
     case wire::StoreOperation::kFree: {
       {
         std::lock_guard lock(mutex_);
-        if (from != kNodeProcess && !clients_[from].owned.erase(request.id)) return;
+        auto* owner = from == kNodeProcess ? nullptr : client_of(from);
+        if (from != kNodeProcess && (!owner || !owner->owned.erase(request.id))) return;
         forget_maker(request.id);
       }
       return store_->free(request.id.value);
@@ -255,7 +274,8 @@ void NodeStore::process_gone(ProcessId process) {
   std::map<ProcessId, std::vector<ObjectId>> orphans;
   {
     std::lock_guard lock(mutex_);
-    client = std::exchange(clients_[process], Client{.gone = true});
+    if (!gone_.insert(process)) return;
+    if (auto known = clients_.extract(process)) client = std::move(known.mapped());
     for (const auto& [id, owner] : client.made_for) {
       makers_.erase(id);
       if (!client.creating.contains(id)) orphans[owner].push_back(id);
@@ -267,6 +287,11 @@ void NodeStore::process_gone(ProcessId process) {
     for (int i = 0; i < count; ++i) store_->unpin(id.value);
   for (auto id : client.owned) store_->free(id.value);
   for (auto& [owner, objects] : orphans) tell_orphans_(owner, std::move(objects));
+}
+
+std::size_t NodeStore::clients() const {
+  std::lock_guard lock(mutex_);
+  return clients_.size();
 }
 
 bool NodeStore::idle() const {

@@ -7,6 +7,7 @@
 
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/store_access.hpp"
+#include "runtime/base/number_ranges.hpp"
 #include "runtime/store/object_store.hpp"
 #include "runtime/wire/messages.hpp"
 
@@ -35,6 +36,8 @@ class NodeStore final : public StoreAccess {
   ObjectStore& objects() { return *store_; }
   /// No object, no pin.
   bool idle() const;
+  /// Processes of which anything is written down.
+  std::size_t clients() const;
   void close();
 
  protected:
@@ -50,8 +53,8 @@ class NodeStore final : public StoreAccess {
     std::set<ObjectId> owned{};
     std::map<ObjectId, ProcessId> made_for{};  ///< objects of other owners that it made, until they are freed
     std::map<ObjectId, int> pins{};
-    bool gone = false;
   };
+  Client* client_of(ProcessId process);  // null: it has ended; with the lock held
   void create_for(ProcessId from, const wire::StoreRequest& request);
   void pin_for(ProcessId from, const wire::StoreRequest& request);
   void name_retired(Client& client, wire::StoreReply& reply);
@@ -66,6 +69,7 @@ class NodeStore final : public StoreAccess {
   const TellOrphans tell_orphans_;
   mutable std::mutex mutex_;  // guards what follows
   std::map<ProcessId, Client> clients_;
+  NumberRanges gone_;                               ///< processes that have ended
   std::unordered_map<ObjectId, ProcessId> makers_;  ///< of objects that a process made for another one
   std::unique_ptr<Lane> creations_;
   std::unique_ptr<Lane> restores_;  ///< apart: a reader must not wait behind creators who wait for him to let go

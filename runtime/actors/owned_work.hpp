@@ -37,6 +37,7 @@ struct OwnedWork {
 
   Kind kind;
   bool portable = false;                      ///< may run in another process: encode what it takes
+  std::atomic<bool> needs_none{false};        ///< of its arguments any more: what waits for them is taken back
   std::shared_ptr<TaskRecord> record{};
   std::unique_ptr<Portable> encoded{};        ///< null unless portable
   TaskId parent{};                            ///< the work that submitted it

@@ -70,6 +70,7 @@ class Owner::ArgumentWaiter final : public Cell::Waiter {
     auto cell = cell_.lock();
     if (owner && cell) owner->argument_settled(work_, index_, std::move(cell));
   }
+  const void* whose() const noexcept override { return work_.get(); }
 
  private:
   std::weak_ptr<Owner> owner_;
@@ -155,8 +156,10 @@ bool Owner::fail_at_once(OwnedWork& work) {
 
 void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending) {
   // The work may be at its end already, its record's refs gone: only `pending` is looked at.
-  for (const auto& [index, cell] : pending)
+  for (const auto& [index, cell] : pending) {
     cell->on_settled(std::make_shared<ArgumentWaiter>(weak_from_this(), work, index, cell));
+    if (work->needs_none) cell->forget(work.get());  // it has come to its end since, and found nothing here to take back
+  }
 }
 
 void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell) {
@@ -215,7 +218,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   prepare(task);
   const auto pending = pending_arguments(*task);
   task->unresolved = static_cast<std::uint32_t>(pending.size());
-  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  counts_.submitted();
   constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
   task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + (task->encoded ? task->encoded->arguments.bytes.size() : 0), UINT32_MAX));
   queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
@@ -250,8 +253,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   prepare(constructor);
   const auto pending = pending_arguments(*constructor);
   constructor->unresolved = static_cast<std::uint32_t>(pending.size());
-  unfinished_.fetch_add(1, std::memory_order_acq_rel);
-  actor_count_.fetch_add(1, std::memory_order_acq_rel);
+  counts_.actor_begun();
   auto link = std::make_shared<OwnedActorLink>(weak_from_this(), constructor->actor, constructor->label, constructor->portable,
                                                constructor->options);
   actor_->tell(Spawned{constructor});
@@ -280,7 +282,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   prepare(call);
   const auto pending = pending_arguments(*call);
   call->unresolved = static_cast<std::uint32_t>(pending.size());
-  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  counts_.submitted();
   const bool usual = !call->options && !call->interleaves && pending.empty();
   auto watched = pending.empty() ? nullptr : call;
   // One of many in a row: they go to the actor in groups while this thread makes more, by the actor's thread when that is busy.
@@ -294,11 +296,19 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
 }
 
 std::uint32_t Owner::shape_index(const OwnedTask& task) {
-  if (task.options == last_options_) return last_shape_;
+  if (task.options == last_options_ && task_table_.has_shape(last_shape_)) return last_shape_;
   last_options_ = task.options;
-  last_shape_ = task_table_.shape_index(shape_of(task));
-  shape_options_.try_emplace(last_shape_, task.options);
+  last_shape_ = shape_index(shape_of(task), task.options);
   return last_shape_;
+}
+
+std::uint32_t Owner::shape_index(const core::TaskShape& shape, const std::shared_ptr<const TaskOptions>& options) {
+  constexpr std::size_t kFew = 64;
+  const auto index = task_table_.shape_index(shape);
+  if (shape_options_.size() > kFew + 2 * task_table_.shapes())  // those of shapes that were forgotten
+    std::erase_if(shape_options_, [this](const auto& each) { return !task_table_.has_shape(each.first); });
+  shape_options_.try_emplace(index, options);
+  return index;
 }
 
 /// A serial actor of this process with enough calls in hand, none of which lets the next one begin before it has ended: a further

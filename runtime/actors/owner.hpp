@@ -10,6 +10,7 @@
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owned_work.hpp"
 #include "runtime/actors/timer.hpp"
+#include "runtime/actors/work_counts.hpp"
 #include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/worker_host.hpp"
 #include "runtime/core/burst_meter.hpp"
@@ -67,9 +68,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void deliver(wire::Message message);
   /// Fails what has not begun, ends all actors; from now on everything that is submitted fails with RuntimeStopped.
   void stop();
-  std::size_t actors() const { return actor_count_.load(std::memory_order_acquire); }
   /// Tasks, calls and actors that are not at their end.
-  std::size_t unfinished() const { return unfinished_.load(std::memory_order_acquire); }
+  WorkCounts::Now unfinished() const { return counts_.now(); }
   /// Fails what is left.
   void abandon();
   /// Ends the actor: when it returns, no event is being handled and none will be.
@@ -198,9 +198,11 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void forget_unwanted(OwnedTask& task);
   void end_call(OwnedCall& call);
   void release(OwnedTask& task);
+  void let_go_arguments(OwnedWork& work);
   void count_ends();
   core::TaskShape shape_of(const OwnedTask& task) const;
   std::uint32_t shape_index(const OwnedTask& task);
+  std::uint32_t shape_index(const core::TaskShape& shape, const std::shared_ptr<const TaskOptions>& options);
   void tell_submitters();  ///< whether what they submit next may wait
   bool keeps_its_thread_busy(ActorId actor) const;
   std::string describe(const OwnedConstructor& actor) const;
@@ -226,7 +228,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<const FunctionEntry*, core::DurationEstimate> estimates_{};
   const FunctionEntry* last_function_ = nullptr;  ///< of the task submitted last, and its estimate: mostly the next one's
   core::DurationEstimate* last_estimate_ = nullptr;
-  std::size_t ends_ = 0;          ///< of what has ended in this group of events, not taken off unfinished_ yet
+  std::size_t ends_ = 0;          ///< of what has ended in this group of events, not taken off counts_ yet
   std::uint64_t freed_bytes_ = 0;  ///< likewise of queued_bytes_
   std::unordered_map<std::uint32_t, std::shared_ptr<const TaskOptions>> shape_options_{};
   std::unordered_map<TaskId, std::shared_ptr<JoinedTask>> joined_{};  ///< tasks that whoever waits for them runs
@@ -243,10 +245,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<bool> defaults_fit_{false};
   std::mutex actor_options_mutex_;
   std::shared_ptr<const ActorOptions> actor_options_{};  ///< of the actor spawned last; guarded by it
-  std::atomic<std::size_t> unfinished_{0};
+  WorkCounts counts_{};
   std::atomic<std::uint64_t> queued_bytes_{0};
   std::atomic<std::uint32_t> room_word_{0};
-  std::atomic<std::size_t> actor_count_{0};
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer timer_;  ///< tells the actor, so it ends first

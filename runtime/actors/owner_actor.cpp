@@ -139,8 +139,9 @@ void Owner::on(ArgumentSettled& event) {
     if (!failed) return actor_table_.argument_ready(call, actor_effects_);
     actor_table_.withdraw(call, actor_effects_);
     work.record->result->set_error(error());
+    let_go_arguments(call);
     calls_.erase(call.id);
-    --unfinished_;
+    counts_.ended();
     settled_.push_back(event.work);
   } else {
     auto& constructor = static_cast<OwnedConstructor&>(work);
@@ -177,7 +178,7 @@ void Owner::on(Stop& event) {
     const bool may_run = task->may_run();
     task_table_.withdraw(*task);
     task->record->result->set_error(error);
-    may_run ? static_cast<void>(unfinished_ -= tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
+    may_run ? counts_.ended(tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
   }
   std::vector<ActorId> actors;
   for (auto& [id, actor] : actors_) actors.push_back(id);
@@ -191,7 +192,7 @@ void Owner::on(Stop& event) {
   perform();
   for (auto calls = std::exchange(calls_, {}); const auto& [id, call] : calls) {
     call->record->result->set_error(error);
-    --unfinished_;
+    counts_.ended();
   }
 }
 
@@ -237,7 +238,7 @@ void Owner::on_granted(const wire::LeaseGranted& granted) {
     actor_table_.lease_granted(actor, granted.lease.id, actor_effects_);
   } else {
     const auto shape = static_cast<std::uint32_t>(granted.purpose);
-    held.own_process = task_table_.shape(shape).own_process;
+    held.own_process = task_table_.has_shape(shape) && task_table_.shape(shape).own_process;
     leases_[granted.lease.id] = std::move(held);
     task_table_.lease_granted(shape, granted.lease.id, task_effects_);
   }
@@ -250,6 +251,8 @@ void Owner::on_refused(const wire::LeaseRefused& refused) {
       it->second->last_error = share(refused.error);
       actor_table_.kill(actor, actor_effects_);
     }
+  } else if (!task_table_.has_shape(static_cast<std::uint32_t>(refused.purpose))) {
+    return;  // nobody wants it any more
   } else if (const auto group = task_table_.shape(static_cast<std::uint32_t>(refused.purpose)).request.group;
              group && refused.error.code == ErrorCode::kCancelled) {
     task_table_.refused_all(static_cast<std::uint32_t>(refused.purpose));
@@ -376,6 +379,8 @@ void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const>
 }
 
 void Owner::want(const core::TaskEffects::Want& want) {
+  if (!task_table_.has_shape(want.shape))  // forgotten since, as it wants nothing
+    return router_.send(kNodeProcess, wire::WantLeases{.purpose = want.shape});
   const auto& shape = task_table_.shape(want.shape);
   const auto& options = *shape_options_.at(want.shape);
   router_.send(kNodeProcess, wire::WantLeases{.purpose = want.shape, .count = want.count, .shape = shape.request,

@@ -46,7 +46,7 @@ void Owner::on(Borrowed& event) {
     ++it->second->links;
     return actor_table_.regained(actor);
   }
-  ++unfinished_, ++actor_count_;
+  counts_.actor_begun();
   actors_.emplace(actor, std::move(event.actor));
   actor_table_.create(actor, {.max_restarts = -1}, 0, actor_effects_);
   if (references_.is_gone(maker_of(actor.value))) return end_orphan(actor);  // nobody would answer

@@ -111,8 +111,8 @@ void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const
   why.where = label(*call, call->id);
   if (!call->record->result->set_error(share(std::move(why)))) return;
   if (actor_table_.cancel(*call, actor_effects_)) {
-    call->record->release_arguments();
-    unfinished_ -= calls_.erase(call->id);
+    let_go_arguments(*call);
+    counts_.ended(calls_.erase(call->id));
     settled_.push_back(call);
     return;
   }
@@ -171,9 +171,7 @@ void Owner::on(Overdue& event) {
 void Owner::isolate(OwnedTask& task) {
   auto shape = shape_of(task);
   shape.own_process = true;
-  const auto index = task_table_.shape_index(shape);
-  shape_options_.try_emplace(index, task.options);
-  task_table_.run_in(index, task);
+  task_table_.run_in(shape_index(shape, task.options), task);
   if (task.short_of_memory) arm_retry(task);
 }
 

@@ -67,7 +67,7 @@ void Owner::on_call_ended(const wire::Ended& ended) {
 }
 
 void Owner::end_call(OwnedCall& call) {
-  call.record->release_arguments();
+  let_go_arguments(call);
   call.encoded.reset();
   actor_table_.finished(call, actor_effects_);
   ++ends_;
@@ -90,8 +90,16 @@ void Owner::forget_task(OwnedTask& task) {
   ends_ += tasks_.erase(task.id);
 }
 
+/// Not while it may run.
+void Owner::let_go_arguments(OwnedWork& work) {
+  work.needs_none = true;
+  for (const auto& cell : work.record->refs)
+    if (!cell->settled()) cell->forget(&work);
+  work.record->release_arguments();
+}
+
 void Owner::release(OwnedTask& task) {
-  task.record->release_arguments();
+  let_go_arguments(task);
   freed_bytes_ += std::exchange(task.charged_bytes, 0);
   task.encoded.reset();
 }
@@ -105,7 +113,7 @@ void Owner::count_ends() {
       futex_wake_all(room_word_);
     }
   }
-  if (const auto ends = std::exchange(ends_, 0)) unfinished_.fetch_sub(ends, std::memory_order_acq_rel);
+  if (const auto ends = std::exchange(ends_, 0)) counts_.ended(ends);
 }
 
 }  // namespace manta::detail

@@ -58,8 +58,13 @@ void Owner::perform_actors() {
     router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
   }
   tell_followers(effects.moved);
-  for (auto actor : effects.forgotten)
-    if (actors_.erase(actor)) --unfinished_, --actor_count_;
+  for (auto actor : effects.forgotten) {
+    const auto it = actors_.find(actor);
+    if (it == actors_.end()) continue;
+    if (it->second->unresolved && it->second->starts == 0 && it->second->record) let_go_arguments(*it->second);
+    actors_.erase(it);
+    counts_.actor_ended();
+  }
 }
 
 void Owner::end_process_of(ActorId actor, LeaseId lease) {
@@ -96,7 +101,8 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
       break;
   }
   call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
-  if (calls_.erase(call.id)) --unfinished_;
+  if (call.unresolved) let_go_arguments(call);              // unless they have never been there
+  counts_.ended(calls_.erase(call.id));
 }
 
 }  // namespace manta::detail

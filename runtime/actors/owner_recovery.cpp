@@ -43,7 +43,7 @@ void Owner::resubmit(std::shared_ptr<OwnedTask> task) {
   if (fail_at_once(*task)) return;
   const auto pending = pending_arguments(*task);
   task->unresolved = static_cast<std::uint32_t>(pending.size());
-  unfinished_.fetch_add(1, std::memory_order_acq_rel);
+  counts_.submitted();
   actor_->tell(Submitted{task});
   watch_arguments(task, pending);
 }

@@ -96,6 +96,10 @@ GroupHandle PlacementClient::place(std::shared_ptr<const PlacementGroupOptions> 
 }
 
 std::shared_ptr<Cell> PlacementClient::watch(GroupId group) {
+  {
+    std::lock_guard lock(mutex_);  // who looks at it now and then, with a timeout, waits for the one answer
+    if (const auto it = waiting_.find(group); it != waiting_.end()) return it->second;
+  }
   auto cell = new_cell(group);
   if (!cell->settled()) router_.send(kNodeProcess, wire::WatchGroup{group});
   return cell;

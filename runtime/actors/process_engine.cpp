@@ -100,6 +100,23 @@ class FailureWatch final : public Cell::Waiter {
   Cell* cell_;
 };
 
+/// What was left with cells by a wait; taken back when it ends, however that is.
+class Registrations {
+ public:
+  explicit Registrations(std::size_t count) { all_.reserve(count); }
+  ~Registrations() {
+    for (auto& [cell, waiter] : all_) cell->forget(waiter->whose());
+  }
+  Registrations(const Registrations&) = delete;
+  void add(Cell* cell, std::shared_ptr<Cell::Waiter> waiter) {
+    all_.emplace_back(cell, waiter);
+    cell->on_settled(std::move(waiter));
+  }
+
+ private:
+  std::vector<std::pair<Cell*, std::shared_ptr<Cell::Waiter>>> all_{};
+};
+
 /// Takes out the cells that have settled; true when one of them failed.
 bool drop_settled(std::vector<Cell*>& pending) {
   bool failed = false;
@@ -181,7 +198,8 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
 
 RuntimeStats ProcessEngine::own_stats() const {
   const auto references = references_->counts();
-  return {.unfinished = owner_->unfinished() - owner_->actors(), .actors = owner_->actors(), .lent_objects = references.lent,
+  const auto unfinished = owner_->unfinished();
+  return {.unfinished = unfinished.submitted, .actors = unfinished.actors, .lent_objects = references.lent,
           .borrowed_objects = references.borrowed, .lineage_bytes = lineage_->bytes()};
 }
 
@@ -355,21 +373,15 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   if (pending.empty()) return true;
   const auto ready = cells.size() - pending.size();
   auto gathering = std::make_shared<Gathering>(count - ready, fail_fast, CancelSlot::current() ? nullptr : links_loop());
-  std::vector<std::pair<Cell*, std::shared_ptr<Cell::Waiter>>> registered;
-  registered.reserve(pending.size());
-  for (auto* cell : pending) {
-    std::shared_ptr<Cell::Waiter> waiter = gathering;
-    if (fail_fast) waiter = std::make_shared<FailureWatch>(gathering, cell);
-    registered.emplace_back(cell, waiter);
-    cell->on_settled(std::move(waiter));
-  }
+  Registrations registered(pending.size());
+  for (auto* cell : pending)
+    registered.add(cell, fail_fast ? std::shared_ptr<Cell::Waiter>(std::make_shared<FailureWatch>(gathering, cell)) : gathering);
   bool in_time = !gathering->loop_is_free() && spin_until([&] { return gathering->done(); });
   const auto* slot = in_time ? nullptr : CancelSlot::current();
   if (!in_time && !(slot && slot->cancelled())) {
     Blocked blocked;
     in_time = sleep_and_explain(pending, deadline, [&](Deadline until) { return gathering->run_loop(until) || gathering->wait(until); });
   }
-  for (auto& [cell, waiter] : registered) cell->forget(waiter.get());
   if (slot) CancelSlot::check();
   return in_time;
 }
@@ -436,7 +448,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
 bool ProcessEngine::finish_work(SteadyClock::time_point deadline) {
   environment_.stopping = true;
   owner_->stop();
-  while (owner_->unfinished() > 0 || !host_->idle()) {
+  while (owner_->unfinished().all() > 0 || !host_->idle()) {
     if (SteadyClock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }

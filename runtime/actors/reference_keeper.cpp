@@ -80,7 +80,13 @@ class ReferenceKeeper::FetchWaiter final : public Cell::Waiter {
   void settled() override {
     auto keeper = keeper_.lock();
     auto cell = cell_.lock();
-    if (keeper && cell) keeper->answer_when_encoded(to_, id_, std::move(cell));
+    if (!keeper || !cell) return;
+    keeper->fetch_over(to_, id_);
+    keeper->answer_when_encoded(to_, id_, std::move(cell));
+  }
+  /// Its process does not ask any more.
+  void forget() {
+    if (const auto cell = cell_.lock(); cell && !cell->settled()) cell->forget(whose());
   }
 
  private:
@@ -184,6 +190,7 @@ void ReferenceKeeper::perform(core::ReferenceEffects& effects, Targets& unused) 
     ids_of_.erase(it->second.target.get());
     unused.push_back(std::move(it->second.target));
     lent_.erase(it);
+    forget_fetches([id](const auto& fetch) { return fetch.first == id; }, unused);
   }
   if (closed_ || effects.sends.empty()) return;
   std::stable_sort(effects.sends.begin(), effects.sends.end(), [](const auto& a, const auto& b) { return a.to < b.to; });
@@ -230,6 +237,7 @@ void ReferenceKeeper::process_gone(ProcessId process) {
     core::ReferenceEffects effects;
     std::lock_guard lock(mutex_);
     table_.process_gone(process, effects);
+    forget_fetches([process](const auto& fetch) { return fetch.second == process; }, unused);
     for (auto id : effects.orphaned) {
       auto target = borrowed_[id].target.lock();
       if (target && borrowed_[id].kind == ReferenceKind::kObject)
@@ -257,13 +265,34 @@ void ReferenceKeeper::fetch(BorrowedCell& cell) {
 
 void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
   std::shared_ptr<Cell> cell;
+  std::shared_ptr<FetchWaiter> waiter;
   {
     std::lock_guard lock(mutex_);
     const auto it = lent_.find(id);
     if (it != lent_.end() && it->second.kind == ReferenceKind::kObject) cell = std::static_pointer_cast<Cell>(it->second.target);
+    if (cell) {
+      waiter = std::make_shared<FetchWaiter>(weak_from_this(), to, id, cell);
+      if (!fetches_.emplace(std::pair(id, to), waiter).second) return;  // one answer serves all who ask there
+    }
   }
   if (!cell) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = let_go(id)}});
-  cell->on_settled(std::make_shared<FetchWaiter>(weak_from_this(), to, id, cell));
+  cell->on_settled(std::move(waiter));
+}
+
+void ReferenceKeeper::fetch_over(ProcessId to, core::ReferenceId id) {
+  std::lock_guard lock(mutex_);
+  fetches_.erase({id, to});
+}
+
+/// They are taken back when `unused` goes: a cell's lock is not taken under this one.
+template <class Which>
+void ReferenceKeeper::forget_fetches(Which&& which, Targets& unused) {
+  std::erase_if(fetches_, [&](const auto& each) {
+    if (!which(each.first)) return false;
+    auto waiter = each.second;
+    unused.emplace_back(waiter.get(), [waiter](void*) { waiter->forget(); });
+    return true;
+  });
 }
 
 void ReferenceKeeper::answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell) {

@@ -113,6 +113,9 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   void returned(const Borrow& borrow);
   void fetch(BorrowedCell& cell);
   void serve_fetch(ProcessId to, core::ReferenceId id);
+  void fetch_over(ProcessId to, core::ReferenceId id);
+  template <class Which>
+  void forget_fetches(Which&& which, Targets& unused);  // with the lock held
   void answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell);
   void answer(ProcessId to, core::ReferenceId id, Cell& cell);
   // reference_rebuild.cpp
@@ -132,6 +135,8 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   std::unordered_map<core::ReferenceId, Lent> lent_;
   std::unordered_map<core::ReferenceId, Borrowed> borrowed_;
   std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
+  /// Processes that wait for values of ours, each once however often it asks, with what was left at the cell for them.
+  std::map<std::pair<core::ReferenceId, ProcessId>, std::shared_ptr<FetchWaiter>> fetches_;
   std::multimap<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
   bool closed_ = false;
 };

@@ -36,6 +36,7 @@ void RunningCoroutine::begin(void* instance) {
 bool RunningCoroutine::advance(const std::atomic<std::uint64_t>& cancelled_id, const std::function<void(bool)>& suspended) {
   std::lock_guard turn(turn_);
   invocation_.cancelled_id = &cancelled_id;
+  forget_wait();
   if (std::exchange(waits_, false)) suspended(false);
   next_.resume();
   if (!coroutine_->done()) {
@@ -49,14 +50,24 @@ bool RunningCoroutine::advance(const std::atomic<std::uint64_t>& cancelled_id, c
 
 void RunningCoroutine::abandon() {
   std::lock_guard turn(turn_);
+  forget_wait();
   coroutine_.reset();
+}
+
+/// A wait that was interrupted leaves nothing behind with a cell that may stay unsettled for ever.
+void RunningCoroutine::forget_wait() {
+  const auto cell = std::move(awaited_cell_);
+  const auto wakeup = std::move(wakeup_);
+  if (cell && !cell->settled()) cell->forget(wakeup->whose());
 }
 
 void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) {
   next_ = coroutine;  // the thread that runs it holds turn_
   const auto wait = ++waits_begun_;
   awaited_ = wait;
-  cell->on_settled(std::make_shared<Wakeup>(weak_from_this(), wait));
+  awaited_cell_ = cell;
+  wakeup_ = std::make_shared<Wakeup>(weak_from_this(), wait);
+  cell->on_settled(wakeup_);
   if (interrupted_ || invocation_.cancelled_id->load() == invocation_.id) wake(wait);
 }
 

@@ -14,6 +14,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
  public:
   RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
                    std::shared_ptr<Engine> engine, Invocation invocation);
+  ~RunningCoroutine() override { forget_wait(); }
 
   /// Calls the function, which makes the coroutine; runs nothing of it yet.
   void begin(void* instance);
@@ -38,6 +39,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
  private:
   class Wakeup;
   void wake(std::uint64_t wait);
+  void forget_wait();
   const std::weak_ptr<Executor> home_;
   const TaskId id_;
   const std::shared_ptr<const std::string> name_;
@@ -50,7 +52,9 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   std::mutex turn_;                         // held while it runs: the next stretch may be due before this one has returned
   std::coroutine_handle<> next_{};          // guarded by turn_
   bool waits_ = false;                      // guarded by turn_
-  std::uint64_t waits_begun_ = 0;           // likewise
+  std::uint64_t waits_begun_ = 0;           // likewise, as what follows
+  std::shared_ptr<Cell> awaited_cell_{};    // with the wake-up that was left there; null unless it waits
+  std::shared_ptr<Wakeup> wakeup_{};
   std::atomic<std::uint64_t> awaited_{0};   // number of the wait that it is in; 0: none, or what ends it has come
   std::atomic<bool> interrupted_{false};
   std::unique_ptr<Coroutine> coroutine_{};  // destroyed first: its frame refers to all the rest

@@ -277,8 +277,9 @@ void ElasticScheduler::stop() {
     if (gone.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     lock.lock();
   }
-  for (auto* job : std::exchange(queue_, {})) cleanup_and_release(job);
+  const auto dropped = std::exchange(queue_, {});
   lock.unlock();
+  for (auto* job : dropped) cleanup_and_release(job);
   clock_.cancel_dispatch_loop();
   clock_reader_.join();
 }

@@ -18,12 +18,11 @@ TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
   return std::exchange(awake_, true) ? Append::kQueued : Append::kWake;
 }
 
-bool TaskWorker::take_back(TaskId task) {
+std::optional<Work> TaskWorker::take_back(TaskId task) {
   std::lock_guard lock(mutex_);
   const auto queued = std::find_if(queue_.begin(), queue_.end(), [task](const Work& work) { return work.id == task; });
-  if (queued == queue_.end()) return false;
-  queue_.erase(queued);  // its owner has its record too: nothing of the user's is destroyed here
-  return true;
+  if (queued == queue_.end()) return std::nullopt;
+  return queue_.take(queued);
 }
 
 TaskId TaskWorker::abandon(ProcessId owner) {
@@ -67,6 +66,7 @@ TaskWorker::Next TaskWorker::end_and_next(Work& work, wire::Outcome outcome) {
 }
 
 void TaskWorker::report(bool held_up) {
+  Fifo<Work> unstarted;  // user types: destroyed without the lock
   wire::TasksDone done;
   ProcessId owner;
   {
@@ -77,20 +77,22 @@ void TaskWorker::report(bool held_up) {
     const bool told = held_up_;
     held_up_ = held_up && running_;
     done.held_up = held_up_ && !told;
-    if (held_up_)
-      for (auto& work : std::exchange(queue_, {})) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
+    if (held_up_) unstarted = std::exchange(queue_, {});
   }
+  for (const auto& work : unstarted) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
+  unstarted.clear();
   if (!done.outcomes.empty() || !done.ended.empty() || done.held_up) environment_.router->send(owner, std::move(done));
 }
 
 void TaskWorker::relieve() { report(true); }
 
 void TaskWorker::cancel(TaskId id, bool recursive) {
+  std::optional<Work> dropped;  // user types: destroyed without the lock
   {
     std::lock_guard lock(mutex_);
     const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
     if (queued != queue_.end()) {
-      queue_.erase(queued);
+      dropped = queue_.take(queued);
       outcomes_.add(cancelled_outcome(id), is_local(owner_));
       return;  // reported behind what runs
     }

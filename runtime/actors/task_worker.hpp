@@ -15,7 +15,8 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   enum class Append { kWake, kQueued, kHeldUp };
   /// kWake: the actor must be woken. kHeldUp: call relieve(), the tasks cannot start soon.
   Append append(std::vector<Work> tasks);
-  bool take_back(TaskId task);
+  /// Takes it out unless it has begun; it is the caller's to destroy, without a lock.
+  std::optional<Work> take_back(TaskId task);
   ProcessId owner() const { return owner_; }
   /// `owner` is gone: nothing more of it begins, and what runs is told. The id of that; 0: none, or it serves another owner by now.
   TaskId abandon(ProcessId owner);

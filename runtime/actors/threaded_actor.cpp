@@ -7,6 +7,16 @@
 
 namespace manta::detail {
 
+namespace {
+
+bool is_coroutine(const Work& work) {
+  if (work.record) return work.record->asynchronous();
+  const auto* function = work.encoded ? find_function({work.encoded->module, work.encoded->offset}) : nullptr;
+  return function && function->asynchronous;
+}
+
+}  // namespace
+
 /// One call of the actor at a time. Reports its outcomes as HostedActor does.
 class ThreadedActor::Lane final : public Executor, public PoolJob, public std::enable_shared_from_this<Lane> {
  public:
@@ -32,19 +42,33 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     return !outcomes_.empty();
   }
 
+  /// Gives the place of a coroutine back that did not come to begin.
+  void forget_beginning() {
+    if (!begins) return;
+    std::unique_lock lock(actor_.mutex_);
+    begins = false;
+    const bool was_full = actor_.full();
+    --actor_.beginning_;
+    const auto lanes = was_full ? actor_.staff_all() : std::vector<Lane*>();
+    lock.unlock();
+    ThreadedActor::wake(lanes);
+  }
+
   Group& group;
+  bool begins = false;  // counted among the actor's `beginning_`; its own thread's, written with the actor's mutex held
 
  private:
   std::weak_ptr<Executor> self() override { return weak_from_this(); }
   void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::lock_guard lock(actor_.mutex_);
     actor_.begun_.insert(coroutine);
+    actor_.beginning_ -= std::exchange(begins, false);
     const auto& gone = actor_.gone_callers_;
     if (std::find(gone.begin(), gone.end(), coroutine->caller()) != gone.end()) coroutine->interrupt();
   }
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::unique_lock lock(actor_.mutex_);
-    const bool was_full = actor_.begun_.size() >= actor_.max_coroutines_;
+    const bool was_full = actor_.full();
     actor_.begun_.erase(coroutine);
     const auto lanes = was_full ? actor_.staff_all() : std::vector<Lane*>();  // calls of other groups may wait for its place
     lock.unlock();
@@ -93,6 +117,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     actor_.lend(0, 1);
     auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind);
     actor_.lend(0, -1);
+    forget_beginning();
     bool full;
     {
       std::scoped_lock lock(actor_.mutex_, mutex_);
@@ -190,8 +215,7 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
     for (auto& group : groups_) {
       const auto queued = std::find_if(group.queue.begin(), group.queue.end(), [id](const Work& work) { return work.id == id; });
       if (queued == group.queue.end()) continue;
-      dropped = std::move(*queued);
-      group.queue.erase(queued);
+      dropped = group.queue.take(queued);
       break;
     }
     if (!dropped) lanes = lanes_;
@@ -281,7 +305,7 @@ ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
     return Step::kConstruct;
   }
   if (gone_fresh_) return Step::kForget;
-  if (take(group, work)) return Step::kCall;
+  if (take(lane, work)) return Step::kCall;
   if (lane.has_outcomes()) return Step::kReport;
   if (!gone_callers_.empty() && running_ == 1 && nothing_queued()) return Step::kForget;
   const bool nothing_waits = !constructed_ || exiting_ || killed_ || nothing_queued();
@@ -296,15 +320,18 @@ ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
 }
 
 /// The next work of the group whose turn it is; with mutex_ held.
-bool ThreadedActor::take(Group& group, Work& work) {
+bool ThreadedActor::take(Lane& lane, Work& work) {
+  auto& group = lane.group;
   if (!constructed_ || killed_ || exiting_) return false;
   if (!group.due.empty()) {
     work = group.due.front()->work();
     group.due.pop_front();
     return true;
   }
-  if (group.queue.empty() || begun_.size() >= max_coroutines_) return false;
+  if (group.queue.empty() || full()) return false;
   work = group.queue.pop_front();
+  lane.begins = is_coroutine(work);
+  beginning_ += lane.begins;
   return true;
 }
 

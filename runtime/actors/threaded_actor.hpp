@@ -45,7 +45,8 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::vector<Lane*> staff_all();
   static void wake(const std::vector<Lane*>& lanes);
   Step next(Lane& lane, Work& work);
-  bool take(Group& group, Work& work);
+  bool take(Lane& lane, Work& work);
+  bool full() const { return begun_.size() + beginning_ >= max_coroutines_; }
   void constructed(bool ok);
   void resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine);
   void exit_wanted();
@@ -67,6 +68,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::optional<Work> constructor_;
   const std::size_t max_coroutines_;
   std::unordered_set<std::shared_ptr<RunningCoroutine>> begun_;
+  std::size_t beginning_ = 0;                  // coroutines that a lane has taken and that are not among those yet
   std::vector<ProcessId> gone_callers_;        // processes that have ended, until their streams have
   bool gone_fresh_ = false;                    // there are streams to end now; once no call is left, those that they opened
   std::size_t running_ = 0;

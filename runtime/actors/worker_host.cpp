@@ -91,9 +91,14 @@ void WorkerHost::run(ProcessId owner, const wire::LeaseInfo& lease, std::vector<
 }
 
 bool WorkerHost::take_back(LeaseId lease, TaskId task) {
-  std::lock_guard lock(mutex_);
-  const auto worker = workers_.find(lease);
-  return worker != workers_.end() && worker->second->take_back(task);
+  std::shared_ptr<TaskWorker> worker;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = workers_.find(lease);
+    if (it == workers_.end()) return false;
+    worker = it->second;
+  }
+  return worker->take_back(task).has_value();
 }
 
 void WorkerHost::create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,

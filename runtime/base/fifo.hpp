@@ -62,6 +62,12 @@ class Fifo {
     items_.erase(item);
     tidy();
   }
+  /// Takes one out of the middle; it is not destroyed here.
+  T take(iterator item) {
+    T taken = std::move(*item);
+    erase(item);
+    return taken;
+  }
   template <class Predicate>
   std::size_t erase_if(Predicate&& predicate) {
     const auto left = std::remove_if(begin(), end(), predicate);

@@ -86,7 +86,7 @@ void ReferenceTable::forget_holder(ProcessId process, ReferenceEffects& effects)
 }
 
 void ReferenceTable::process_gone(ProcessId process, ReferenceEffects& effects) {
-  if (!gone_.insert(process).second) return;
+  if (!gone_.insert(process)) return;
   forget_holder(process, effects);
   for (auto it = borrowed_.begin(); it != borrowed_.end();) {
     const bool orphan = maker_of(it->first) == process;

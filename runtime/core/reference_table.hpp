@@ -9,11 +9,11 @@
 // zero. Needed of the network: messages from one process to another arrive in the order in which they were sent, and
 // a process's end is told after its last message.
 #include <cstdint>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
 #include "runtime/base/ids.hpp"
+#include "runtime/base/number_ranges.hpp"
 
 namespace manta::core {
 
@@ -64,6 +64,7 @@ class ReferenceTable {
   bool lent(ReferenceId id) const { return lent_.contains(id); }  ///< somebody elsewhere refers to it
   std::size_t lent_count() const { return lent_.size(); }
   std::size_t borrowed_count() const { return borrowed_.size(); }
+  std::size_t gone_ranges() const { return gone_.ranges(); }  ///< what the memory of the dead takes
 
  private:
   struct Count {
@@ -88,7 +89,7 @@ class ReferenceTable {
   std::unordered_map<ReferenceId, std::vector<Count>> lent_{};       ///< ours; counts that are not zero
   std::unordered_map<ReferenceId, std::vector<Units>> borrowed_{};   ///< others', to be given back
   std::vector<Recount> recounts_{};                                  ///< wait for the end of the giver's messages
-  std::set<ProcessId> gone_{};                                       ///< ids are never used again
+  NumberRanges gone_{};                                              ///< ids are never used again
 };
 
 }  // namespace manta::core

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/error.hpp"
+
 namespace manta::core {
 
 void ReadyQueue::push_front(TaskNode* task) {
@@ -29,25 +31,48 @@ std::size_t ReadyQueue::ahead_of(const TaskNode& task) const {
 }
 
 std::uint32_t TaskTable::shape_index(const TaskShape& shape) {
-  for (std::size_t i = 0; i < shapes_.size(); ++i)
-    if (shapes_[i].shape == shape) return static_cast<std::uint32_t>(i);
-  shapes_.push_back({.shape = shape});
-  return static_cast<std::uint32_t>(shapes_.size() - 1);
+  if (const auto known = indices_.find(shape); known != indices_.end()) return known->second;
+  if (indices_.size() >= look_at_) drop_unused_shapes();
+  if (free_slots_.empty()) {
+    MANTA_CHECK(shapes_.size() < (std::size_t{1} << kSlotBits));
+    free_slots_.push_back(static_cast<std::uint32_t>(shapes_.size()));
+    shapes_.emplace_back().index = free_slots_.back();
+  }
+  auto& queue = shapes_[free_slots_.back()];
+  free_slots_.pop_back();
+  queue.shape = shape;
+  indices_.emplace(shape, queue.index);
+  return queue.index;
+}
+
+/// Each time that there are twice as many as were left the last time, so that a shape is looked at twice on average.
+void TaskTable::drop_unused_shapes() {
+  std::erase_if(indices_, [this](const auto& each) {
+    auto& queue = at(each.second);
+    if (queue.tasks || queue.wanted || queue.dirty || !queue.leases.empty()) return false;
+    free_slots_.push_back(slot_of(each.second));
+    ShapeQueue fresh;
+    fresh.index = each.second + (1u << kSlotBits);
+    queue = std::move(fresh);
+    return true;
+  });
+  look_at_ = std::max(kFewShapes, 2 * indices_.size());
 }
 
 void TaskTable::mark(std::uint32_t shape) {
-  if (!std::exchange(shapes_[shape].dirty, true)) dirty_.push_back(shape);
+  if (!std::exchange(at(shape).dirty, true)) dirty_.push_back(shape);
 }
 
 void TaskTable::make_ready(TaskNode& task, bool front) {
   task.state = TaskState::kReady;
-  auto& ready = shapes_[task.shape].ready;
+  auto& ready = at(task.shape).ready;
   front ? ready.push_front(&task) : ready.push_back(&task);
   mark(task.shape);
 }
 
 void TaskTable::submit(TaskNode& task, TaskEffects&) {
   ++unfinished_;
+  ++at(task.shape).tasks;
   task.state = TaskState::kWaitingForArguments;
   if (task.unresolved == 0) make_ready(task, task.nested);
 }
@@ -59,7 +84,7 @@ void TaskTable::argument_ready(TaskNode& task, TaskEffects&) {
 
 void TaskTable::withdraw(TaskNode& task) {
   if (task.state == TaskState::kFinished) return;
-  if (task.state == TaskState::kReady) shapes_[task.shape].ready.erase(task);
+  if (task.state == TaskState::kReady) at(task.shape).ready.erase(task);
   if (task.state == TaskState::kAssigned) unassign(task);
   finish(task);
   mark(task.shape);
@@ -68,10 +93,12 @@ void TaskTable::withdraw(TaskNode& task) {
 void TaskTable::finish(TaskNode& task) {
   task.state = TaskState::kFinished;
   --unfinished_;
+  --at(task.shape).tasks;
 }
 
-void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects&) {
-  auto& queue = shapes_[shape];
+void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects& effects) {
+  if (!has_shape(shape)) return effects.give_back.push_back(lease);  // nobody wants it any more
+  auto& queue = at(shape);
   if (queue.wanted) --queue.wanted;
   if (!leases_.try_emplace(lease, HeldLease{.shape = shape}).second) return;
   queue.leases.push_back(lease);
@@ -94,7 +121,7 @@ void TaskTable::take_off(HeldLease& held, TaskNode& task) {
 
 bool TaskTable::join(TaskNode& task, LeaseId lease) {
   if (task.state == TaskState::kReady)
-    shapes_[task.shape].ready.erase(task);
+    at(task.shape).ready.erase(task);
   else if (task.state == TaskState::kAssigned)
     unassign(task);
   else
@@ -159,6 +186,8 @@ void TaskTable::spawns(LeaseId lease) {
 
 void TaskTable::run_in(std::uint32_t shape, TaskNode& task) {
   if (task.state != TaskState::kWaitingForRetry) return;
+  --at(task.shape).tasks;
+  ++at(shape).tasks;
   task.shape = shape;
   if (!task.short_of_memory) make_ready(task, true);
 }
@@ -166,7 +195,7 @@ void TaskTable::run_in(std::uint32_t shape, TaskNode& task) {
 void TaskTable::crash(TaskNode& task, Loss loss, TaskEffects& effects) {
   const bool may_run_again = task.max_retries != 0;  // 0 promises at most once
   task.short_of_memory = loss.for_memory;
-  if (loss.shared && may_run_again && !shapes_[task.shape].shape.own_process) {
+  if (loss.shared && may_run_again && !at(task.shape).shape.own_process) {
     task.state = TaskState::kWaitingForRetry;
     effects.isolate.push_back(&task);
     return;
@@ -190,7 +219,7 @@ void TaskTable::lease_lost(LeaseId lease, Loss loss, TaskEffects& effects) {
   if (it == leases_.end()) return;
   auto lost = std::move(it->second);
   leases_.erase(it);
-  std::erase(shapes_[lost.shape].leases, lease);
+  std::erase(at(lost.shape).leases, lease);
   mark(lost.shape);
   const bool alone = lost.assigned.size() == 1;
   for (auto task = lost.assigned.rbegin(); task != lost.assigned.rend(); ++task) {
@@ -207,7 +236,8 @@ void TaskTable::lease_lost(LeaseId lease, Loss loss, TaskEffects& effects) {
 }
 
 TaskNode* TaskTable::refused(std::uint32_t shape) {
-  auto& queue = shapes_[shape];
+  if (!has_shape(shape)) return nullptr;
+  auto& queue = at(shape);
   if (queue.wanted) --queue.wanted;
   mark(shape);
   if (queue.ready.empty()) return nullptr;
@@ -217,7 +247,7 @@ TaskNode* TaskTable::refused(std::uint32_t shape) {
 }
 
 bool TaskTable::has_room(const HeldLease& lease, const TaskNode& task) const {
-  if (shapes_[lease.shape].shape.own_process) return !lease.used;
+  if (at(lease.shape).shape.own_process) return !lease.used;
   if (lease.served >= kLeaseTime) return false;
   if (lease.assigned.empty()) return true;
   if (lease.held_up || lease.spawns || runs_alone(task) || runs_alone(*lease.assigned.front())) return false;
@@ -260,7 +290,7 @@ void TaskTable::settle(TaskEffects& effects) {
   while (!dirty_.empty()) {
     const auto index = dirty_.back();
     dirty_.pop_back();
-    auto& queue = shapes_[index];
+    auto& queue = at(index);
     queue.dirty = false;
     hand_out(queue, effects);
     const auto want = static_cast<std::uint32_t>(std::min<std::size_t>(queue.ready.size(), kMaxWanted));
@@ -278,7 +308,7 @@ void TaskTable::settle(TaskEffects& effects) {
 }
 
 std::size_t TaskTable::ahead_of(const TaskNode& task) const {
-  if (task.state == TaskState::kReady) return shapes_[task.shape].ready.ahead_of(task);
+  if (task.state == TaskState::kReady) return at(task.shape).ready.ahead_of(task);
   const auto lease = task.state == TaskState::kAssigned ? leases_.find(task.lease) : leases_.end();
   if (lease == leases_.end()) return 0;
   const auto& assigned = lease->second.assigned;
@@ -286,7 +316,8 @@ std::size_t TaskTable::ahead_of(const TaskNode& task) const {
 }
 
 bool TaskTable::saturated(std::uint32_t shape) const {
-  const auto& queue = shapes_[shape];
+  if (!has_shape(shape)) return false;
+  const auto& queue = at(shape);
   if (queue.ready.size() >= kMaxWanted) return true;
   return std::any_of(queue.leases.begin(), queue.leases.end(), [this](LeaseId id) {
     const auto& held = leases_.at(id);

@@ -10,6 +10,7 @@
 // has nothing to do, and after kLeaseTime of work, so that whoever waits for more than one of them at once gets them.
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <unordered_map>
 #include <vector>
 
@@ -108,8 +109,12 @@ class TaskTable {
   static constexpr int kPoisonedAfter = 3;             ///< workers that a task may end by its own doing
   static constexpr std::size_t kEnough = 32;           ///< short tasks that keep a lease busy until it reports
 
+  /// The shape's number. One whose tasks, leases and wishes are all gone is forgotten when new shapes come; its number is not used
+  /// again soon, so that what comes late for it finds none.
   std::uint32_t shape_index(const TaskShape& shape);
-  const TaskShape& shape(std::uint32_t index) const { return shapes_[index].shape; }
+  bool has_shape(std::uint32_t index) const { return slot_of(index) < shapes_.size() && shapes_[slot_of(index)].index == index; }
+  const TaskShape& shape(std::uint32_t index) const { return at(index).shape; }  ///< REQUIRES has_shape
+  std::size_t shapes() const { return indices_.size(); }
 
   void submit(TaskNode& task, TaskEffects& effects);
   void argument_ready(TaskNode& task, TaskEffects& effects);
@@ -145,7 +150,9 @@ class TaskTable {
   /// The node cannot give a lease for this shape: takes out the next task that would have had one; null when none waits.
   TaskNode* refused(std::uint32_t shape);
   /// The node gives no lease for this shape: nothing is asked for any more until tasks of it come.
-  void refused_all(std::uint32_t shape) { shapes_[shape].wanted = 0; }
+  void refused_all(std::uint32_t shape) {
+    if (has_shape(shape)) at(shape).wanted = 0;
+  }
   /// After a group of events: hands out tasks, asks for leases, gives idle ones back.
   void settle(TaskEffects& effects);
   std::size_t unfinished() const { return unfinished_; }
@@ -172,7 +179,16 @@ class TaskTable {
     std::vector<LeaseId> leases{};
     std::uint32_t wanted = 0;
     bool dirty = false;
+    std::uint32_t index = 0;
+    std::size_t tasks = 0;  ///< unfinished ones
   };
+  // A shape's number: the place that it has, and how often another shape had that before.
+  static constexpr std::uint32_t kSlotBits = 22;
+  static constexpr std::size_t kFewShapes = 64;
+  static std::uint32_t slot_of(std::uint32_t index) { return index & ((1u << kSlotBits) - 1); }
+  ShapeQueue& at(std::uint32_t index) { return shapes_[slot_of(index)]; }
+  const ShapeQueue& at(std::uint32_t index) const { return shapes_[slot_of(index)]; }
+  void drop_unused_shapes();
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
@@ -189,6 +205,9 @@ class TaskTable {
   static bool worth_telling(std::uint32_t want, std::uint32_t wanted);
 
   std::vector<ShapeQueue> shapes_{};
+  std::map<TaskShape, std::uint32_t> indices_{};
+  std::vector<std::uint32_t> free_slots_{};
+  std::size_t look_at_ = kFewShapes;  ///< shapes, when those that are not used are looked for
   std::vector<std::uint32_t> dirty_{};
   std::unordered_map<LeaseId, HeldLease> leases_{};
   std::size_t unfinished_ = 0;

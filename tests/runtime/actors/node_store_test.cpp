@@ -131,6 +131,22 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK(f.store->objects().arena().extents() == std::vector{second.extent});
   }
 
+  TEST_CASE("nothing stays written down of processes that have ended, however many; what they ask late is refused") {
+    Fixture f;
+    for (ProcessId process = 1; process <= 300; ++process) {
+      f.make(process, process);
+      CHECK(f.store->clients() <= 3);
+      f.store->process_gone(process);
+      f.store->process_gone(process);
+      CHECK(f.ask(process, {.operation = wire::StoreOperation::kCreate, .size = 8, .owner = process}).error->code == ErrorCode::kOwnerDied);
+      CHECK(f.ask(400, {.operation = wire::StoreOperation::kCreate, .size = 8, .owner = process}).error->code == ErrorCode::kOwnerDied);
+      for (auto operation : {wire::StoreOperation::kFree, wire::StoreOperation::kUnpin, wire::StoreOperation::kAbort, wire::StoreOperation::kSeal})
+        f.store->serve(process, {.operation = operation, .id = {1}});
+    }
+    CHECK(f.store->clients() <= 2);  // the driver, and the one that lives
+    CHECK(f.store->idle());
+  }
+
   TEST_CASE("nobody gives back what is not his") {
     Fixture f;
     const auto id = f.make(1, 1);

@@ -54,6 +54,33 @@ TEST_SUITE("runtime/actors/reference_keeper") {
     cell->set_value(std::make_shared<const int>(5));
     CHECK(f.router.sent.empty());
   }
+
+  // Each look of a borrower at a value that is not there left something with the cell, and each got an answer.
+  TEST_CASE("a process that asks for a value again and again waits once, gets one answer, and is forgotten when it goes") {
+    Fixture f;
+    auto cell = std::make_shared<Cell>(type_ops<int>());
+    References references{{ReferenceKind::kObject, cell}};
+    EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
+    const auto id = f.keeper->outgoing(value, kPeer).references->list[0].id;
+    const auto fetch = wire::ReferenceUpdates{{{core::ReferenceOperation::kFetch, id, 0, 0}}};
+    for (int i = 0; i < 100; ++i) f.keeper->deliver(kPeer, fetch);
+    CHECK(cell->waiters() == 1);
+    SUBCASE("it gets the value") {
+      f.router.sent.clear();
+      cell->set_bytes(encode(5));
+      CHECK(f.router.take<wire::ObjectSettled>(kPeer).size() == 1);
+      f.keeper->deliver(kPeer, fetch);  // of one that took the ref anew
+      CHECK(f.router.take<wire::ObjectSettled>(kPeer).size() == 1);
+    }
+    SUBCASE("it gives its ref back") {
+      f.keeper->deliver(kPeer, wire::ReferenceUpdates{{{core::ReferenceOperation::kReturn, id, kSelf, 1}}});
+      CHECK(cell->waiters() == 0);
+    }
+    SUBCASE("it dies") {
+      f.keeper->process_gone(kPeer);
+      CHECK(cell->waiters() == 0);
+    }
+  }
 }
 
 }  // namespace manta::detail

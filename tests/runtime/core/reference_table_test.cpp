@@ -101,6 +101,18 @@ TEST_SUITE("runtime/core/reference_table") {
     CHECK(effects.sends.empty());
   }
 
+  TEST_CASE("the dead take no memory once all before them are dead too, and are known for ever") {
+    ReferenceTable owner(0);
+    ReferenceEffects effects;
+    for (ProcessId process = 1; process <= 10'000; ++process)
+      if (process != 77) owner.process_gone(process, effects);
+    CHECK(owner.gone_ranges() == 2);  // before and behind the one that lives
+    for (ProcessId process = 1; process <= 10'000; ++process) CHECK(owner.is_gone(process) == (process != 77));
+    owner.process_gone(77, effects);
+    CHECK(owner.gone_ranges() == 1);
+    CHECK_FALSE(owner.is_gone(10'001));
+  }
+
   TEST_CASE("whatever is handed around in whatever order: nothing is let go too early, and in the end all is") {
     for (const bool star : {false, true})
       for (unsigned seed = 1; seed <= 400; ++seed) {

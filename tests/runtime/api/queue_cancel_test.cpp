@@ -1,0 +1,120 @@
+// A Queue's values when getters are cancelled: each is got once, or still in the queue. The story: one that arrived at the moment of
+// the cancel was lost, on its way to a getter that did not take it any more.
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <sstream>
+
+#include "support.hpp"
+#include "runtime/queue.hpp"
+
+namespace manta_test {
+namespace {
+
+/// Takes values for ever, and writes each down; what it has written down it has got.
+int take_all(Context& ctx, const Queue<int>& queue, const std::string& log) {
+  while (true) {
+    const int value = queue.get(ctx);
+    append(log, std::to_string(value) + ";");
+  }
+}
+
+std::vector<int> numbers_in(const std::string& log) {
+  std::vector<int> found;
+  std::istringstream text(content(log));
+  for (std::string each; std::getline(text, each, ';');) found.push_back(std::stoi(each));
+  return found;
+}
+
+std::vector<int> first_numbers(int count) {
+  std::vector<int> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+/// Of a queue whose getters have all gone, but whose cancels may still be on their way.
+void check_all_there(Runtime& rt, const Queue<int>& queue, std::vector<int> got, int put) {
+  const auto missing = [&] { return static_cast<std::size_t>(put) - got.size(); };
+  eventually([&] {
+    while (auto value = queue.try_get(rt)) got.push_back(*value);
+    return missing() == 0;
+  }, 20s);
+  std::sort(got.begin(), got.end());
+  CHECK(got == first_numbers(put));
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/api") {
+  TEST_CASE("a value that arrives as its getter's ref is cancelled is in the ref or back in the queue") {
+    Machine machine;
+    auto& rt = machine.rt;
+    constexpr int kRounds = 400;
+    Queue<int> queue(rt, kRounds);
+    std::vector<ObjectRef<std::optional<int>>> refs;
+    std::atomic<int> round{-1};
+    std::thread producer([&] {
+      for (int i = 0; i < kRounds; ++i) {
+        while (round < i) std::this_thread::yield();
+        queue.put(rt, i);
+      }
+    });
+    for (int i = 0; i < kRounds; ++i) {
+      refs.push_back(queue.get_async());
+      round = i;
+      for (int spin = 0; spin < i % 50 * 40; ++spin) std::atomic_signal_fence(std::memory_order_seq_cst);  // some are there, some not
+      rt.cancel(refs.back());
+    }
+    producer.join();
+    std::vector<int> got;
+    for (const auto& ref : refs)
+      if (const auto value = rt.try_get(ref, 60s); value.ok()) got.push_back(value->value());
+    refs.clear();
+    check_all_there(rt, queue, std::move(got), kRounds);
+  }
+
+  TEST_CASE("a value that arrives as the task that waits for it is cancelled is the task's or back in the queue") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Folder folder;
+    constexpr int kValues = 300;
+    Queue<int> queue(rt, kValues);
+    std::atomic<bool> over{false};
+    std::thread producer([&] {
+      for (int i = 0; i < kValues; ++i) queue.put(rt, i);
+      over = true;
+    });
+    std::vector<std::string> logs;
+    for (int i = 0; !over || i < 20; ++i) {
+      logs.push_back(folder / ("log" + std::to_string(i)));
+      const auto taker = rt.remote<take_all>(queue, logs.back());
+      const auto some = static_cast<std::size_t>(1 + i % 3);
+      eventually([&] { return numbers_in(logs.back()).size() >= some || over; }, 10s);
+      rt.cancel(taker, {.recursive = i % 2 == 0});
+      CHECK_THROWS_AS(rt.get(taker), Cancelled);
+    }
+    producer.join();
+    CHECK(eventually([&] { return rt.available_resources() == rt.total_resources(); }));  // all takers have returned
+    std::vector<int> got;
+    for (const auto& log : logs)
+      for (const int value : numbers_in(log)) got.push_back(value);
+    check_all_there(rt, queue, std::move(got), kValues);
+  }
+
+  TEST_CASE("a getter that is cancelled once its value is there gives it back, to the front") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Queue<std::string> queue(rt, 3);
+    auto first = queue.get_async();
+    rt.cancel(first);
+    CHECK_THROWS_AS(rt.get(first), Cancelled);
+    for (const char* text : {"a", "b", "c"}) queue.put(rt, text);
+    CHECK(queue.get(rt) == "a");
+    CHECK(queue.get(rt, 10s) == "b");
+    CHECK(queue.try_get(rt) == "c");
+    CHECK_FALSE(queue.try_get(rt));
+    CHECK_THROWS_AS(Queue<int>().get(rt), InvalidArgument);
+  }
+}
+
+}  // namespace manta_test
