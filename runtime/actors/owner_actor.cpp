@@ -64,11 +64,11 @@ void Owner::handle(std::vector<Event>& events) {
 
 /// What a burst took is free by then, but lies among what is in use, where the allocator does not give it back by itself.
 void Owner::look_for_ebb() {
-  const auto work = [this] { return unfinished() - std::min(unfinished(), actors()); };
-  const bool over = work_bursts_.over(work());
-  if (!actor_bursts_.over(actors()) && !over) return;
-  timer_.at(SteadyClock::now() + kEbb, [this, work] {
-    if (work() <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
+  const auto now = unfinished();
+  const bool over = work_bursts_.over(now.submitted);
+  if (!actor_bursts_.over(now.actors) && !over) return;
+  timer_.at(SteadyClock::now() + kEbb, [this] {
+    if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
   });
 }
 
