@@ -340,6 +340,10 @@ void Owner::deliver(wire::Message message) {
     actor_->tell(std::move(*tasks));
   else if (auto* calls = std::get_if<wire::ActorDone>(&message))
     actor_->tell(std::move(*calls));
+  else if (auto* granted = std::get_if<wire::LeaseGranted>(&message))
+    actor_->tell(std::move(*granted));
+  else if (auto* created = std::get_if<wire::ActorCreated>(&message))
+    actor_->tell(make_pooled<wire::ActorCreated>(std::move(*created)));
   else
     actor_->tell(std::make_unique<wire::Message>(std::move(message)));
 }

@@ -95,10 +95,12 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct KillDue { ActorId actor; LeaseId lease; };
   struct JoinAsked { TaskId task; JoinQuestion question; };
   struct Asked { TaskId work; std::shared_ptr<ReportQuestion> question; };
+  using Created = std::shared_ptr<wire::ActorCreated>;  ///< pooled: made on one thread and freed on another, with what stays in between
   using Delivered = std::unique_ptr<wire::Message>;  ///< large; what comes often is an event of its own
   struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
-                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::TasksDone, wire::ActorDone, Delivered>;
+                             RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::TasksDone, wire::ActorDone,
+                             wire::LeaseGranted, Created, Delivered>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -154,8 +156,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release_name(OwnedConstructor& actor);
   void on(wire::TasksDone& done);
   void on(wire::ActorDone& done);
+  void on(Created& created) { on_created(*created); }
   void on(Delivered& delivered);
-  void on_granted(const wire::LeaseGranted& granted);
+  void on(wire::LeaseGranted& granted);
   void on_refused(const wire::LeaseRefused& refused);
   void on_lost(const wire::LeaseLost& lost);
   void end_group(GroupId group, const ErrorInfo& error);

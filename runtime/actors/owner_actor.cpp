@@ -43,7 +43,7 @@ wire::ProcessOptions process_options(const Options& options, const std::string& 
 
 int attempt_of(const core::TaskNode& task) { return task.crashes + task.failures + 1; }
 
-constexpr std::chrono::seconds kEbb{1};  // for whoever holds the refs of a burst to let them go
+constexpr std::chrono::seconds kEbbs[]{std::chrono::seconds(1), std::chrono::seconds(10)};  // refs that are let go later come back, too
 
 void return_free_memory() {
 #ifdef __GLIBC__
@@ -67,9 +67,10 @@ void Owner::look_for_ebb() {
   const auto now = unfinished();
   const bool over = work_bursts_.over(now.submitted);
   if (!actor_bursts_.over(now.actors) && !over) return;
-  timer_.at(SteadyClock::now() + kEbb, [this] {
-    if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
-  });
+  for (const auto wait : kEbbs)
+    timer_.at(SteadyClock::now() + wait, [this] {
+      if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
+    });
 }
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
@@ -209,16 +210,12 @@ void Owner::on(wire::ActorDone& done) {
 
 void Owner::on(Delivered& delivered) {
   auto& message = *delivered;
-  if (auto* granted = std::get_if<wire::LeaseGranted>(&message)) {
-    on_granted(*granted);
-  } else if (auto* refused = std::get_if<wire::LeaseRefused>(&message)) {
+  if (auto* refused = std::get_if<wire::LeaseRefused>(&message)) {
     on_refused(*refused);
   } else if (auto* lost = std::get_if<wire::LeaseLost>(&message)) {
     on_lost(*lost);
   } else if (auto* removed = std::get_if<wire::GroupRemoved>(&message)) {
     end_group(removed->group, removed->error);
-  } else if (auto* created = std::get_if<wire::ActorCreated>(&message)) {
-    on_created(*created);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
     destroyed->exited ? on_exited(destroyed->actor) : actor_table_.destroyed(destroyed->actor, actor_effects_);
   } else if (auto* orphans = std::get_if<wire::Orphans>(&message)) {
@@ -227,7 +224,7 @@ void Owner::on(Delivered& delivered) {
   }
 }
 
-void Owner::on_granted(const wire::LeaseGranted& granted) {
+void Owner::on(wire::LeaseGranted& granted) {
   HeldLease held{.info = granted.lease, .worker = granted.worker};
   if (granted.purpose & kActorPurpose) {
     const ActorId actor{granted.purpose & ~kActorPurpose};
