@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
+#include <vector>
 
 #include "runtime/errors.hpp"
 #include "tune/core/value_json.hpp"
@@ -253,10 +255,32 @@ Space read_space(const Json& json, const std::string& prefix) {
 
 std::string space_to_json(const Space& space, int indent) { return space_json(space, "").dump(indent); }
 
+namespace {
+/// Refuses what the parser lets pass: a name that is twice in an object, of which it keeps the last, and tables within tables
+/// without end, which would take all of the stack.
+class StrictParse {
+ public:
+  bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
+    constexpr int kMaxDepth = 100;
+    using Event = Json::parse_event_t;
+    if ((event == Event::object_start || event == Event::array_start) && depth > kMaxDepth)
+      throw InvalidArgument("search space in JSON: it is nested more than " + std::to_string(kMaxDepth) + " deep.");
+    if (event == Event::object_start) names_.emplace_back();
+    if (event == Event::object_end) names_.pop_back();
+    if (event == Event::key && !names_.back().insert(parsed.get<std::string>()).second)
+      throw InvalidArgument("search space in JSON: an object has the name '" + parsed.get<std::string>() + "' twice.");
+    return true;
+  }
+
+ private:
+  std::vector<std::set<std::string>> names_{};  // of the objects that are open
+};
+}  // namespace
+
 Space space_from_json(std::string_view text) {
   Json json;
   try {
-    json = Json::parse(text);
+    json = Json::parse(text, StrictParse());
   } catch (const Json::exception& error) {
     throw InvalidArgument(std::string("search space in JSON: it is no JSON: ") + error.what());
   }

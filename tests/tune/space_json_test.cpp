@@ -100,5 +100,10 @@ TEST_SUITE("tune/space_json") {
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": 3}})"), "condition"));
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": {"y": 3}}})"), "'y'"));
     CHECK(has(error(R"({"x": 18446744073709551615})"), "64 bits"));
+    CHECK(has(error(R"({"m": {"x": 1, "x": 2}})"), "the name 'x' twice"));
+    std::string deep;
+    for (int i = 0; i < 50'000; ++i) deep += R"({"m": )";
+    deep += "1" + std::string(50'000, '}');
+    CHECK(has(error(deep.c_str()), "nested more than 100 deep"));
   }
 }
