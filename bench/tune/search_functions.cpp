@@ -49,6 +49,41 @@ double rosenbrock(const std::vector<double>& x) {
   return sum;
 }
 
+double ackley(const std::vector<double>& x) {
+  const double n = static_cast<double>(x.size());
+  double squares = 0, waves = 0;
+  for (const double each : x) squares += each * each, waves += std::cos(2 * std::numbers::pi * each);
+  return -20 * std::exp(-0.2 * std::sqrt(squares / n)) - std::exp(waves / n) + 20 + std::numbers::e;
+}
+
+double griewank(const std::vector<double>& x) {
+  double sum = 0, product = 1;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    sum += x[i] * x[i] / 4000;
+    product *= std::cos(x[i] / std::sqrt(static_cast<double>(i + 1)));
+  }
+  return sum - product + 1;
+}
+
+double levy(const std::vector<double>& x) {
+  using std::numbers::pi;
+  const auto w = [&](std::size_t i) { return 1 + (x[i] - 1) / 4; };
+  const std::size_t last = x.size() - 1;
+  double sum = std::pow(std::sin(pi * w(0)), 2) + std::pow(w(last) - 1, 2) * (1 + std::pow(std::sin(2 * pi * w(last)), 2));
+  for (std::size_t i = 0; i < last; ++i) sum += std::pow(w(i) - 1, 2) * (1 + 10 * std::pow(std::sin(pi * w(i) + 1), 2));
+  return sum;
+}
+
+double styblinski_tang(const std::vector<double>& x) {
+  double sum = 0;
+  for (const double each : x) sum += std::pow(each, 4) - 16 * each * each + 5 * each;
+  return sum / 2;
+}
+
+TestFunction in_cube(std::string name, std::size_t dimensions, double low, double high, double minimum, double (*value)(const std::vector<double>&)) {
+  return {std::move(name), std::vector<double>(dimensions, low), std::vector<double>(dimensions, high), minimum, value};
+}
+
 }  // namespace
 
 double shift_of(std::uint64_t seed, std::size_t i) {
@@ -68,6 +103,15 @@ const std::vector<TestFunction>& test_functions() {
       {"hartmann3", {0, 0, 0}, {1, 1, 1}, -3.86278214782076, hartmann3},
       {"hartmann6", std::vector<double>(6, 0), std::vector<double>(6, 1), -3.32236801141551, hartmann6},
       {"rosenbrock4", std::vector<double>(4, -5), std::vector<double>(4, 10), 0, rosenbrock}};
+  return all;
+}
+
+const std::vector<TestFunction>& more_functions() {
+  constexpr double kStyblinskiTang = -39.16616570377142;  // of each dimension
+  static const std::vector<TestFunction> all = {in_cube("ackley5", 5, -32.768, 32.768, 0, ackley),
+                                                in_cube("griewank4", 4, -600, 600, 0, griewank),
+                                                in_cube("levy4", 4, -10, 10, 0, levy),
+                                                in_cube("styblinski3", 3, -5, 5, 3 * kStyblinskiTang, styblinski_tang)};
   return all;
 }
 

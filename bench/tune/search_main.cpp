@@ -28,6 +28,7 @@ struct Flags {
   bool quick = false;
   std::uint64_t seeds = 50;
   std::uint64_t first_seed = 0;
+  bool more = false;
   std::string only = ".*";
   std::string functions = ".*";
   std::filesystem::path out = ".";
@@ -41,6 +42,7 @@ std::vector<std::pair<std::string, tune::SearcherSpec>> searchers() {
           {"sobol", tune::sobol()},
           {"tpe", tune::tpe()},
           {"tpe_independent", tune::tpe({.multivariate = false})},
+          {"tpe_optuna_density", tune::tpe({.bandwidth_exponent = 1})},
           {"cma_es", tune::cmaes()},
           {"gp", tune::gp()}};
 }
@@ -74,7 +76,7 @@ void run(const Flags& flags, std::ostream& csv) {
   csv << "function,searcher,seed,trials,regret\n";
   fmt::print("{:<12} {:<16} {:>10} {:>10} {:>10} {:>10}   medians over {} seeds\n", "function", "searcher", "@25", "@50", "@100",
              "@200", flags.seeds);
-  for (const TestFunction& function : test_functions())
+  for (const TestFunction& function : flags.more ? more_functions() : test_functions())
     for (const auto& [name, spec] : searchers()) {
       if (!std::regex_match(name, wanted) || !std::regex_match(function.name, of)) continue;
       std::map<std::size_t, std::vector<double>> regrets;
@@ -101,6 +103,7 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", flags.quick, "50 trials of 5 seeds: shows that it works");
   app.add_option("--seeds", flags.seeds, "how many searches of each kind");
   app.add_option("--first-seed", flags.first_seed, "where seeds begin: defaults are chosen on other seeds than those compared with peers");
+  app.add_flag("--more", flags.more, "four other functions: Ackley, Griewank, Levy, Styblinski-Tang");
   app.add_option("--searchers", flags.only, "only those whose whole name matches this regular expression");
   app.add_option("--functions", flags.functions, "only those whose whole name matches this regular expression");
   app.add_option("--out", flags.out, "folder for search.csv");
