@@ -31,6 +31,11 @@ std::vector<double> grid_of(const Dimension& dimension) {
   return grid;
 }
 
+/// The logarithm of an expected improvement that is none: a tenth of the least deviation that the process takes for noise.
+const double kNothingToGain = std::log(0.1 * std::sqrt(GaussianProcess::kLeastNoise));
+
+constexpr double kNoNoise = 10 * GaussianProcess::kLeastNoise;
+
 class GpSearcher final : public ModelSearcher {
  public:
   GpSearcher(const SearcherContext& context, const GpOptions& options)
@@ -50,7 +55,7 @@ class GpSearcher final : public ModelSearcher {
  protected:
   std::vector<double> propose(TrialIndex, Random& random) override {
     const std::vector<std::size_t> told = chosen_results();
-    if (told.size() < 2) return encoding().sample(random);
+    if (told.size() < 2 || (is_restarted() && told.size() < options().startup_trials)) return encoding().sample(random);
     Eigen::VectorXd values = gains(told);
     Eigen::Index best = 0;
     const double threshold = values.maxCoeff(&best);
@@ -61,13 +66,14 @@ class GpSearcher final : public ModelSearcher {
     const auto found = maximise(improvement, domain_, points.row(best), random,
                                 {.preliminary_samples = static_cast<int>(options_.preliminary_samples),
                                  .local_searches = static_cast<int>(options_.local_searches)});
+    if (found && options_.restart && start_.noise < kNoNoise && improvement.value(*found) < kNothingToGain) return restart(random);
     return found ? std::vector<double>(found->begin(), found->end()) : encoding().sample(random);
   }
 
   std::string save_model() const override {
     StateWriter out;
     out.put(std::vector<double>(start_.inverse_squared_lengths.begin(), start_.inverse_squared_lengths.end()));
-    return out.put(start_.scale).put(start_.noise).text();
+    return out.put(start_.scale).put(start_.noise).put(since_).text();
   }
   void restore_model(std::string_view text) override {
     StateReader in(text, "gp");
@@ -75,10 +81,18 @@ class GpSearcher final : public ModelSearcher {
     start_.inverse_squared_lengths = Eigen::Map<const Eigen::VectorXd>(lengths.data(), static_cast<Eigen::Index>(lengths.size()));
     start_.scale = in.number();
     start_.noise = in.number();
+    since_ = in.integer();
     in.end();
   }
 
  private:
+  bool is_restarted() const { return since_ > 0; }
+  std::vector<double> restart(Random& random) {
+    since_ = history().size();
+    start_ = {};
+    return encoding().sample(random);
+  }
+
   bool project(Eigen::VectorXd& x, std::vector<bool>& active) const {
     std::vector<double> point(x.begin(), x.end());
     for (std::size_t k = 0; k < point.size(); ++k) point[k] = encoding().dimensions()[k].snapped(point[k]);
@@ -99,7 +113,7 @@ class GpSearcher final : public ModelSearcher {
 
   std::vector<std::size_t> chosen_results() const {
     std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < history().size(); ++i)
+    for (std::size_t i = since_; i < history().size(); ++i)
       if (history()[i].ended()) places.push_back(i);
     if (places.size() <= options_.max_results) return places;
     const auto half = static_cast<std::ptrdiff_t>(options_.max_results / 2);
@@ -136,7 +150,8 @@ class GpSearcher final : public ModelSearcher {
 
   GpOptions options_;
   MixedDomain domain_;
-  GpParameters start_;  // the last fit: the next one starts there
+  GpParameters start_;    // the last fit: the next one starts there
+  std::size_t since_{0};  // the place in the history from which on the process learns: where it last started anew
 };
 
 }  // namespace
@@ -145,7 +160,8 @@ SearcherSpec gp(GpOptions options) {
   const std::string text = "gp(" + describe(options.common) + ", preliminary_samples=" + std::to_string(options.preliminary_samples) +
                            ", local_searches=" + std::to_string(options.local_searches) +
                            ", max_results=" + std::to_string(options.max_results) +
-                           ", warp_losses=" + (options.warp_losses ? "true" : "false") + ")";
+                           ", warp_losses=" + (options.warp_losses ? "true" : "false") +
+                           ", restart=" + (options.restart ? "true" : "false") + ")";
   return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }};
 }
 

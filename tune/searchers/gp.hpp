@@ -7,6 +7,10 @@
 // results so far (gaussian_process.hpp) and what the trials that still run may give (expected_improvement.hpp). The choice
 // when a trial takes minutes or more: a suggestion costs milliseconds at tens of results, about a second at several hundred.
 //
+// Where nothing is left to gain the search starts anew: with random trials, and a process that knows only what came after. The
+// process is surest of what lies between its results, so one that has closed in on a local minimum would look into the
+// corners of the space for the rest of the trials. Not where results have noise: there a best one may only have been lucky.
+//
 // Every kind of parameter is modelled: categorical ones by equal or not; one that a condition switches off stands in the
 // middle of its range, and its parent tells the two apart. A trial that failed or gave NaN counts as the worst result
 // seen, infinities as the worst and the best finite one. One metric only.
@@ -25,6 +29,9 @@ struct GpOptions {
   std::uint32_t max_results{400};
   /// Losses with a long tail of bad ones are drawn together before the fit (output_warp.hpp); Optuna does not do this.
   bool warp_losses{true};
+  /// Start anew when the results show no noise and the largest expected improvement is below 1e-4 of their deviation; Optuna does
+  /// not do this.
+  bool restart{true};
 };
 
 /// A searcher of one metric. InvalidArgument, when the search starts, for several, or an option that makes no sense.
