@@ -43,7 +43,7 @@ wire::ProcessOptions process_options(const Options& options, const std::string& 
 
 int attempt_of(const core::TaskNode& task) { return task.crashes + task.failures + 1; }
 
-constexpr std::chrono::seconds kEbbs[]{std::chrono::seconds(1), std::chrono::seconds(10)};  // refs that are let go later come back, too
+constexpr std::chrono::seconds kEbb{1};  // for whoever holds the refs of a burst to let them go
 
 void return_free_memory() {
 #ifdef __GLIBC__
@@ -67,10 +67,9 @@ void Owner::look_for_ebb() {
   const auto now = unfinished();
   const bool over = work_bursts_.over(now.submitted);
   if (!actor_bursts_.over(now.actors) && !over) return;
-  for (const auto wait : kEbbs)
-    timer_.at(SteadyClock::now() + wait, [this] {
-      if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
-    });
+  timer_.at(SteadyClock::now() + kEbb, [this] {
+    if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
+  });
 }
 
 core::TaskShape Owner::shape_of(const OwnedTask& task) const {
