@@ -209,6 +209,19 @@ bool Cell::wait(Deadline deadline) noexcept {
   }
 }
 
+namespace {
+/// The value of the bytes. What the user's own code throws meanwhile becomes an error of the family: who gets a ref catches that.
+std::shared_ptr<const void> decode_value(const TypeOps& ops, const Buffer& bytes, SharedReferences references) try {
+  return ops.decode(bytes, std::move(references));
+} catch (const Error&) {
+  throw;
+} catch (...) {
+  throw_error({.code = ErrorCode::kTaskError,
+               .message = "the value is there, but its load or serialize threw when it was read",
+               .cause = std::make_shared<const ErrorInfo>(current_exception_info())});
+}
+}  // namespace
+
 std::shared_ptr<const void> Cell::value() {
   MANTA_CHECK(settled());
   if (failed()) throw_error(*error());
@@ -216,11 +229,11 @@ std::shared_ptr<const void> Cell::value() {
   std::unique_lock lock(mutex_);
   if (value_) return value_;
   auto references = rare().references;
-  if (rare().has_bytes) return value_ = ops().decode(rare().bytes, references);
+  if (rare().has_bytes) return value_ = decode_value(ops(), rare().bytes, references);
   if (auto alive = rare().decoded.lock()) return alive;
   auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
-  auto decoded = ops().decode(stored->open().value(), references);
+  auto decoded = decode_value(ops(), stored->open().value(), references);
   lock.lock();
   rare().decoded = decoded;
   return decoded;

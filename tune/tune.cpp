@@ -65,6 +65,9 @@ void check_limits(const TuneOptions& options) {
   if (!(options.time_budget_s >= 0)) refuse("time_budget_s is " + number_text(options.time_budget_s, 6) + "; 0 means no limit.");
   if (!(options.trial_time_limit_s >= 0))
     refuse("trial_time_limit_s is " + number_text(options.trial_time_limit_s, 6) + "; 0 means no limit.");
+  if (!(options.stop_grace_s >= 0)) refuse("stop_grace_s is " + number_text(options.stop_grace_s, 6) + "; 0 kills at once.");
+  if (std::count(options.callbacks.begin(), options.callbacks.end(), nullptr))
+    refuse("callbacks holds a null pointer; make each with std::make_shared.");
   std::set<std::string> metrics{options.metric};
   for (const Objective& objective : options.further_objectives)
     if (objective.metric.empty() || !metrics.insert(objective.metric).second)
@@ -151,7 +154,7 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
   return {.concurrency = concurrency,
           .seed = seed,
           .checkpoint_frequency = options.checkpoints.frequency,
-          .stop_grace = std::chrono::duration<double>(options.stop_grace_s),
+          .stop_grace = std::chrono::duration<double>(std::min(options.stop_grace_s, 1e9)),  // beyond, the clock would overflow
           .checkpoint_at_end = options.checkpoints.at_end,
           .reuse_actors = options.reuse_actors,
           .buffer_results = options.buffer_results,

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace manta {
@@ -17,10 +18,11 @@ class Amount {
   static constexpr std::int64_t kUnit = 10000;
 
   constexpr Amount() = default;
+  /// What is beyond the largest or smallest amount (about 9e14) becomes that.
   template <std::integral I>
-  constexpr Amount(I whole) : raw_(static_cast<std::int64_t>(whole) * kUnit) {}
+  constexpr Amount(I whole) : raw_(from_whole(whole)) {}
   /// Rounded to the nearest 1/10000. NaN becomes -1/10000, which every use refuses as negative.
-  Amount(double value) : raw_(std::isnan(value) ? -1 : std::llround(value * kUnit)) {}
+  Amount(double value) : raw_(std::isnan(value) ? -1 : from_double(value * kUnit)) {}
   static constexpr Amount from_raw(std::int64_t raw) {
     Amount amount;
     amount.raw_ = raw;
@@ -39,6 +41,18 @@ class Amount {
   friend constexpr Amount operator-(Amount a, Amount b) { return a -= b; }
 
  private:
+  template <std::integral I>
+  static constexpr std::int64_t from_whole(I whole) {
+    using Wide = std::conditional_t<std::is_unsigned_v<I>, std::uint64_t, std::int64_t>;  // cmp_* takes no bool or char
+    if (std::cmp_greater(static_cast<Wide>(whole), INT64_MAX / kUnit)) return INT64_MAX;
+    if (std::cmp_less(static_cast<Wide>(whole), INT64_MIN / kUnit)) return INT64_MIN;
+    return static_cast<std::int64_t>(whole) * kUnit;
+  }
+  static std::int64_t from_double(double raw) {
+    constexpr double kBeyond = 9223372036854775808.0;  // 2^63, where llround has no answer
+    if (raw >= kBeyond) return INT64_MAX;
+    return raw < -kBeyond ? INT64_MIN : std::llround(raw);
+  }
   std::int64_t raw_ = 0;
 };
 

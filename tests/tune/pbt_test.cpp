@@ -207,6 +207,19 @@ TEST_SUITE("tune/schedulers") {
     CHECK(driven.next() == 4);
   }
 
+  TEST_CASE("a copy lines up behind those that have trained as long: copies that are always bad hold up nobody for ever") {
+    Driven driven = five();
+    driven.add(config_of(5));  // it waits, so the others make way
+    for (TrialIndex i = 1; i < 5; ++i) REQUIRE(driven.report(i, 20, 50 * i) == P);
+    REQUIRE(driven.report(0, 20, -100) == P);
+    REQUIRE(driven.exploits.contains(0));  // it stands where its donor does, and so do all others but trial 5
+    driven.reload();
+    for (const TrialIndex expected : {5u, 1u, 2u, 3u, 4u, 0u}) {
+      CHECK(driven.next() == expected);
+      driven.start(expected);
+    }
+  }
+
   TEST_CASE("a donor without a checkpoint is not copied") {
     Driven driven(pbt(usual()));
     for (TrialIndex i = 0; i < 5; ++i) driven.start(driven.add(config_of(i)));

@@ -130,6 +130,7 @@ TEST_SUITE("tune/run") {
       const ResultGrid grid = run<train_faulty>(fixture.rt, options, fixture.dir.path().string());
       REQUIRE(grid.size() == 3);
       CHECK(has(text_of(grid[0].dir / "error.txt"), "signal 9"));
+      CHECK_FALSE(has(text_of(grid[0].dir / "error.txt"), "spawn a new one"));  // that is for who spawned an actor
       CHECK(has(text_of(grid[1].dir / "error.txt"), "the data is bad"));
       for (std::size_t i = 0; i < 2; ++i) {
         CAPTURE(grid[i].error);
@@ -180,6 +181,9 @@ TEST_SUITE("tune/run") {
     CHECK(has(refused([](TuneOptions& o) { o.scheduler = asha({.max_t = -1}); }), "max_t"));
     CHECK(has(refused([](TuneOptions& o) { o.scheduler = asha(); o.metric.clear(); }), "metric"));
     CHECK(has(refused([](TuneOptions& o) { o.checkpoints.num_to_keep = 0; }), "num_to_keep"));
+    CHECK(has(refused([](TuneOptions& o) { o.stop_grace_s = -1; }), "stop_grace_s"));
+    CHECK(has(refused([](TuneOptions& o) { o.callbacks = {nullptr}; }), "null pointer"));
+    CHECK(has(refused([](TuneOptions& o) { o.results_dir.clear(); }), "results_dir"));
     CHECK(has(refused([](TuneOptions& o) { o.name.clear(), o.resume = true; }), "name"));
     CHECK(has(refused([](TuneOptions& o) { o.results_dir = "/proc/nowhere"; }), "/proc/nowhere"));
   }

@@ -54,6 +54,7 @@ bool holds_anything(const fs::path& dir) {
 
 ExperimentDir open_experiment_dir(const fs::path& results_dir, const std::string& name, bool resume) {
   check_name(name);
+  if (results_dir.empty()) throw InvalidArgument("the results directory has no name. Choose one with TuneOptions::results_dir; '.' is this one.");
   const fs::path dir = fs::absolute(results_dir) / name;
   make_writable(dir);
   if (!fs::exists(dir / kJournal) && holds_anything(dir))

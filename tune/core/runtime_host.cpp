@@ -139,6 +139,12 @@ void RuntimeTrialHost::take(HostInbox::Item item, std::vector<HostEvent>& events
   if (running.word && running.word.ready()) take_word(item.trial, running, events);
 }
 
+/// The runtime's advice is for who spawned an actor; who looks at a trial wants to know how its process ended, and where its output is.
+static std::string crash_text(const ErrorInfo& error) {
+  if (error.code != ErrorCode::kActorDied || !error.cause || error.cause->code != ErrorCode::kWorkerCrashed) return error.to_string();
+  return "WorkerCrashed: the trial's process " + error.cause->message + ". Look at its output: TrialResult::log_file, for a trial in a process of its own";
+}
+
 void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector<HostEvent>& events) {
   HostEvent event{trial, {}, false};
   Result<TrialReply> word = client_.try_get(std::exchange(running.word, {}));
@@ -147,7 +153,7 @@ void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector
   } else {
     event.crashed = true;
     event.reply.kind = TrialReply::kFailed;
-    event.reply.error = word.error().to_string();
+    event.reply.error = crash_text(word.error());
   }
   if (event.gone()) {
     Seat seat = std::move(running.seat);

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <limits>
 #include <optional>
+#include <tuple>
 
 #include "runtime/errors.hpp"
 #include "tune/searchers/state_text.hpp"
@@ -225,6 +226,7 @@ std::optional<Exploit> PbtScheduler::exploit(TrialIndex trial, const std::vector
   state.perturbation_time = copied.perturbation_time;
   state.train_time = copied.train_time;
   state.checkpoint = false;
+  state.copied_at = perturbations_;
   return Exploit{donor, state.config, tag(state.config)};
 }
 
@@ -255,12 +257,13 @@ Verdict PbtScheduler::on_idle() {
 
 std::optional<TrialIndex> PbtScheduler::choose_trial_to_run(const Candidates& candidates) const {
   std::optional<TrialIndex> least;
-  double least_time = 0;
+  std::tuple<double, std::uint64_t, TrialIndex> least_rank;
   const auto consider = [&](TrialIndex trial) {
     const auto found = states_.find(trial);
-    const double time = found == states_.end() ? 0 : found->second.train_time;
-    if (options_.synch && time >= next_synch_) return;
-    if (!least || time < least_time || (time == least_time && trial < *least)) least = trial, least_time = time;
+    const auto rank = found == states_.end() ? std::tuple(0.0, std::uint64_t{0}, trial)
+                                             : std::tuple(found->second.train_time, found->second.copied_at, trial);
+    if (options_.synch && std::get<0>(rank) >= next_synch_) return;
+    if (!least || rank < least_rank) least = trial, least_rank = rank;
   };
   for (const TrialIndex trial : candidates.ready) consider(trial);
   for (const TrialIndex trial : waiting_)
@@ -279,6 +282,7 @@ std::string PbtScheduler::save() const {
   out.put(states_.size());
   for (const auto& [trial, state] : states_)
     out.put(trial).put(state.config).put(state.scored).put(state.score).put(state.train_time).put(state.perturbation_time).put(state.checkpoint);
+  for (const auto& [trial, state] : states_) out.put(state.copied_at);
   return out.text();
 }
 
@@ -297,6 +301,8 @@ void PbtScheduler::restore(std::string_view saved) {
     state.perturbation_time = in.number();
     state.checkpoint = in.flag();
   }
+  if (!in.at_end())  // an earlier version saved no more
+    for (auto& [trial, state] : states_) state.copied_at = in.integer();
   in.end();
 }
 

@@ -58,7 +58,8 @@ class PbtScheduler : public Scheduler {
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
   Verdict on_error(TrialIndex trial) override;
   Verdict on_idle() override;
-  /// The one that has trained least.
+  /// The one that has trained least; of equals those that never copied, then who copied longest ago: else copies that are
+  /// always bad would run again and again, ahead of those that they copy.
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
   bool may_pause() const override { return true; }
   std::string debug_text() const override;
@@ -75,6 +76,7 @@ class PbtScheduler : public Scheduler {
     double train_time{0};
     double perturbation_time{0};
     bool checkpoint{false};  ///< it has one that others can take
+    std::uint64_t copied_at{0};  ///< number of the last exploit in which it became a copy; 0: never
   };
 
   /// A trial came to an interval's end; its state is up to date.

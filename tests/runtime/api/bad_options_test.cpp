@@ -1,4 +1,8 @@
 // What a program may not ask for is refused where it asks, and what it asks for is not left out of sight.
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
 #include "runtime/actor_pool.hpp"
 #include "support.hpp"
 
@@ -17,9 +21,34 @@ struct Adder {
   int wait(const std::string& gate) { return pass(gate, 0); }
 };
 
+/// Cannot be read back where it holds 8.
+struct Fragile {
+  int number = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(number);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(number);
+    if (number == 8) throw std::domain_error("no eights here");
+  }
+};
+Fragile make_fragile(int number) { return {number}; }
+
 }  // namespace
 
 TEST_SUITE("runtime/api/bad_options") {
+  TEST_CASE("an amount beyond all amounts is more than the machine has, not a small one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const Amount most : {Amount(1844674407370956ull), Amount(std::numeric_limits<std::int64_t>::max()), Amount(1e300), Amount(INFINITY)})
+      CHECK_THROWS_AS(rt.task<square>({.num_cpus = most}).remote(1), InfeasibleResources);
+    for (const Amount least : {Amount(std::numeric_limits<std::int64_t>::min()), Amount(-1e300), Amount(-INFINITY), Amount(NAN)})
+      CHECK_THROWS_AS(rt.task<square>({.num_cpus = least}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.num_gpus = 1e12}), InvalidArgument);
+  }
+
   TEST_CASE("numbers of retries and restarts below -1 are refused") {
     Machine machine;
     auto& rt = machine.rt;
@@ -81,6 +110,19 @@ TEST_SUITE("runtime/api/bad_options") {
     }
     CHECK_THROWS_AS(rt.task<count_to>({.num_cpus = 3, .placement = group.bundle(0)}).remote(3), InvalidArgument);
     rt.remove(group);
+  }
+
+  TEST_CASE("a value whose own load throws is an error of the family for who gets it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const auto fragile = rt.task<make_fragile>({.isolation = own_process});
+    CHECK(rt.get(fragile.remote(7)).number == 7);
+    const auto eight = fragile.remote(8);
+    CHECK_THROWS_AS(rt.get(eight), TaskError);
+    const auto result = rt.try_get(eight);
+    REQUIRE_FALSE(result.ok());
+    REQUIRE(result.error().cause);
+    CHECK(result.error().cause->message == "no eights here");
   }
 
   TEST_CASE("a pool outlives a call that its actor has no room for: the error is that call's result") {
