@@ -19,7 +19,7 @@ struct TestFunction {
 
 /// Branin, Hartmann 3 and 6, Rosenbrock in 4 dimensions: Surjanovic and Bingham, Virtual Library of Simulation Experiments.
 const std::vector<TestFunction>& test_functions();
-/// Ackley in 5 dimensions, Griewank and Levy in 4, Styblinski-Tang in 3 (from the same library): what no default was chosen on.
+/// Ackley in 5 dimensions, Griewank and Levy in 4, Styblinski-Tang in 3 (from the same library).
 const std::vector<TestFunction>& more_functions();
 
 /// By how much of its range parameter `i` is shifted: at most a tenth either way, by multiples of the golden ratio.
