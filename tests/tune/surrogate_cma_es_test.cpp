@@ -156,7 +156,7 @@ TEST_SUITE("tune/searchers") {
     SurrogateCmaEs cma(2);
     Random random(6);
     const CmaEs::Draw early = cma.ask(random);
-    best_of(cma, [](const VectorXd& x) { return (x.array() - 0.4).square().sum(); }, 1500, 1, 6);
+    best_of(cma, [](const VectorXd& x) { return (x.array() - 0.4).square().sum(); }, 500, 1, 6);
     REQUIRE(cma.strategy().restarts() > 0);
     const auto state = [&] {
       StateWriter out;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kShrunk = 1e-12;       // of sigma0: a distribution that small has converged
 constexpr double kIllConditioned = 1e14;
+constexpr std::size_t kMostPoints = 512;  // that restarts make of a generation: each is drawn and ranked, also where a model skips most
 
 Eigen::VectorXd draw_normals(Eigen::Index count, Random& random) {
   Eigen::VectorXd z(count);
@@ -87,7 +88,7 @@ void CmaEs::tell(const Draw& draw, double value, Random& random) {
   ++restarts_;
   Eigen::VectorXd mean(mean_.size());
   for (double& coordinate : mean) coordinate = random.uniform();
-  begin(std::move(mean), 2 * population_);
+  begin(std::move(mean), std::max(population_, std::min(2 * population_, kMostPoints)));
 }
 
 /// The steps from the mean in units of sigma, one a column, the best first.

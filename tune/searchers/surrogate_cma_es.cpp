@@ -23,7 +23,7 @@ constexpr double kDataPerCoefficient = 1.1;  // before the model gets richer
 constexpr std::size_t kLeastEvaluated = 2;  // of a generation
 constexpr std::size_t kLeastArchive = 4;    // before the model may stand for a value
 constexpr std::size_t kLeastFitted = 3;     // before there is a model
-constexpr Eigen::Index kMostDimensions = 20;  // with a full model: it has 231 coefficients there, and takes milliseconds
+constexpr Eigen::Index kMostDimensions = 20;  // with a full model: it has 231 coefficients there
 
 double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
   const auto order = [](double x, double y) { return static_cast<int>(x > y) - static_cast<int>(x < y); };
