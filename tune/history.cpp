@@ -83,9 +83,14 @@ class HistoryFold {
   }
   void on(const TrialCheckpointed& event) {
     Trial& trial = of(event.trial);
-    std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) { return kept.name == event.checkpoint; });
-    const bool latest = event.iteration == trial.iteration;
-    trial.checkpoints.push_back({event.iteration, event.checkpoint, latest ? trial.last.get(history_.checkpoint_score.metric) : std::nullopt});
+    std::optional<double> score;
+    if (event.iteration == trial.iteration) score = trial.last.get(history_.checkpoint_score.metric);
+    std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) {
+      if (kept.name != event.checkpoint) return false;
+      if (!score) score = kept.score;  // made anew, of the same iteration
+      return true;
+    });
+    trial.checkpoints.push_back({event.iteration, event.checkpoint, score});
   }
   void on(const TrialFinished& event) { end(of(event.trial), TrialState::kTerminated); }
   void on(const TrialFailed& event) {

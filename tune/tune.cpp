@@ -92,10 +92,10 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
                         {"scheduler", options.scheduler.description},
                         {"stop", options.stop.description},
                         {"max_iterations", std::to_string(options.max_iterations)}};
-  const std::string& score = options.checkpoints.score_attribute;
-  if (!score.empty() || options.checkpoints.score_mode)
-    header.description.emplace_back(kCheckpointScore, mode_text(options.checkpoints.score_mode.value_or(options.mode)) + " " +
-                                                            (score.empty() ? options.metric : score));
+  const std::string& attribute = options.checkpoints.score_attribute;
+  const std::string& score = attribute.empty() ? options.metric : attribute;
+  const Mode score_mode = options.checkpoints.score_mode.value_or(options.mode);
+  if (score != options.metric || score_mode != options.mode) header.description.emplace_back(kCheckpointScore, mode_text(score_mode) + " " + score);
   for (const auto& [metric, mode] : options.further_objectives)
     header.description.emplace_back("and metric " + metric, mode_text(mode));
   return header;
@@ -132,6 +132,7 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
                          .score_mode = options.checkpoints.score_mode,
                          .checkpoint_budget_bytes = options.checkpoints.budget_bytes,
                          .endless = options.num_samples < 0};
+  for (const Objective& objective : options.further_objectives) machine.further_metrics.push_back(objective.metric);
   auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
   auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
   auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;

@@ -145,6 +145,18 @@ TEST_SUITE("tune/run") {
     }
   }
 
+  TEST_CASE("a further objective that is never reported is told like the metric") {
+    Fixture fixture;
+    TuneOptions options = fixture.options(Isolation::kShared);
+    options.space = Space{{"x", uniform(0, 1)}, {"fault", "none"}};
+    options.further_objectives = {{"secnds", Mode::kMin}};
+    options.num_samples = 1;
+    const ResultGrid grid = run<train_faulty>(fixture.rt, options, fixture.dir.path().string());
+    CHECK(grid[0].state == TrialState::kError);
+    CHECK(has(grid[0].error, "no metric 'secnds'"));
+    CHECK(has(grid[0].error, "further_objectives"));
+  }
+
   TEST_CASE("NaN, a metric that is never reported, no report at all: each is told, none stops the others") {
     Fixture fixture;
     TuneOptions options = fixture.options(Isolation::kShared);

@@ -33,9 +33,13 @@ std::size_t terminal_width() {
 }
 
 void show(const Arguments& arguments) {
-  if (arguments.csv) return tune::load_experiment(arguments.dir).write_csv(std::cout);
-  if (arguments.json) return tune::load_experiment(arguments.dir).write_json(std::cout);
-  std::cout << tune::show_text(tune::read_history(arguments.dir), arguments.show);
+  if (arguments.csv)
+    tune::load_experiment(arguments.dir).write_csv(std::cout);
+  else if (arguments.json)
+    tune::load_experiment(arguments.dir).write_json(std::cout);
+  else
+    std::cout << tune::show_text(tune::read_history(arguments.dir), arguments.show);
+  if (!std::cout.flush()) throw IoError("the output could not be written to its end: look whether its disk is full");
 }
 
 /// "loss", "loss:min" or "accuracy:max". Without a mode, that of the experiment's own objective of the name.

@@ -163,10 +163,10 @@ ResultView ExperimentMachine::view(const Trial& trial, bool checkpoint) const {
 }
 
 void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) {
-  const bool missing = trial.iteration == 1 && !options_.metric.empty() && !trial.last.contains(options_.metric);
+  auto missing = trial.iteration == 1 ? missing_metric(trial) : std::string();
   const ResultView result = view(trial, checkpoint);
-  if (missing) {
-    trial.error = missing_metric(trial);
+  if (!missing.empty()) {
+    trial.error = std::move(missing);
     ++trial.failures;
     effects.decision = Decision::kStop;
     fail(trial, effects);
@@ -214,9 +214,14 @@ void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* la
 }
 
 std::string ExperimentMachine::missing_metric(const Trial& trial) const {
-  return "the trial's first result has no metric '" + options_.metric + "', by which this experiment chooses. It reported: " +
-         trial.last.names() + ". Report '" + options_.metric +
-         "' with each result (NaN where it is not known yet), or set TuneOptions::metric to a name that is reported.";
+  const auto report = [&](const std::string& metric, const std::string& option) {
+    return "the trial's first result has no metric '" + metric + "', by which this experiment chooses. It reported: " + trial.last.names() +
+           ". Report '" + metric + "' with each result (NaN where it is not known yet), or set TuneOptions::" + option + " to a name that is reported.";
+  };
+  if (!options_.metric.empty() && !trial.last.contains(options_.metric)) return report(options_.metric, "metric");
+  for (const std::string& metric : options_.further_metrics)
+    if (!trial.last.contains(metric)) return report(metric, "further_objectives");
+  return {};
 }
 
 void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {

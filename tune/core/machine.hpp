@@ -26,6 +26,7 @@ namespace manta::tune {
 struct MachineOptions {
   std::string metric{};
   Mode mode{Mode::kMin};
+  std::vector<std::string> further_metrics{};  ///< of the objectives besides
   std::string trial_prefix{};         ///< trial ids are "<prefix>_00000", …
   std::string trainable{};            ///< trial names are "<trainable>_<id>"
   std::uint64_t max_iterations{0};    ///< 0: no limit
@@ -155,6 +156,7 @@ class ExperimentMachine {
   std::optional<double> score_of(const CheckpointRef& checkpoint) const;
   std::optional<double> score_of(const Metrics& metrics) const;
   bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
+  /// Why its first result cannot be judged; empty: it can.
   std::string missing_metric(const Trial& trial) const;
 
   MachineOptions options_;

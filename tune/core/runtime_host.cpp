@@ -142,7 +142,8 @@ void RuntimeTrialHost::take(HostInbox::Item item, std::vector<HostEvent>& events
 /// The runtime's advice is for who spawned an actor; who looks at a trial wants to know how its process ended, and where its output is.
 static std::string crash_text(const ErrorInfo& error) {
   if (error.code != ErrorCode::kActorDied || !error.cause || error.cause->code != ErrorCode::kWorkerCrashed) return error.to_string();
-  return "WorkerCrashed: the trial's process " + error.cause->message + ". Look at its output: TrialResult::log_file, for a trial in a process of its own";
+  const auto where = error.cause->where.empty() ? "" : " (" + error.cause->where + ")";
+  return "WorkerCrashed: the trial's process " + error.cause->message + where + ". Look at its output: TrialResult::log_file, for a trial in a process of its own";
 }
 
 void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector<HostEvent>& events) {

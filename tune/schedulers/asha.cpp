@@ -84,7 +84,6 @@ std::unique_ptr<AshaRung> AshaScheduler::make_rung() const {
 
 std::vector<double> AshaScheduler::values_of(const ResultView& result) const {
   std::vector<double> values;
-  if (!result.get(options_.time_attr)) return values;
   for (const Objective& objective : objectives_) {
     const auto value = result.get(objective.metric);
     if (!value) return {};
@@ -125,12 +124,13 @@ Verdict AshaScheduler::judge(Place& place, double time, const std::vector<double
 }
 
 Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
-  const std::vector<double> values = values_of(result);
   const auto found = places_.find(trial);
-  if (values.empty() || found == places_.end()) return Decision::kContinue;
-  const double time = *result.get(options_.time_attr);
-  const bool at_the_end = time >= options_.max_t && options_.stop_last_trials;
-  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, time, values);
+  const auto time = result.get(options_.time_attr);
+  if (!time || found == places_.end()) return Decision::kContinue;
+  const std::vector<double> values = values_of(result);
+  const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
+  if (values.empty() && !at_the_end) return Decision::kContinue;
+  const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, *time, values);
   if (verdict.decision == Decision::kStop) {
     ++stopped_;
     places_.erase(found);

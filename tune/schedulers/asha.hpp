@@ -17,9 +17,10 @@
 // The promotion type is the paper's: asha_promotion.hpp.
 //
 // With several objectives, mo_asha, the stopping type of Schmucker, Donini, Zafar, Salinas and Archambeau, "Multi-objective
-// Asynchronous Successive Halving" (2021), as in Syne Tune's MOASHA: who comes to a rung stops unless it is among the best
-// 1/reduction_factor there, itself included, by nondominated rank and within a rank by crowding distance. The first to arrive
-// always goes on; NaN is dominated by whatever has none. Compared are the 512 newest at the rung.
+// Asynchronous Successive Halving" (2021), as in Syne Tune's MOASHA: who comes to a rung stops unless at most
+// 1/reduction_factor of those there, itself included, are better, by nondominated rank and within a rank by crowding distance. The first
+// to arrive always goes on; NaN is dominated by whatever has none. Compared are the 512 newest at the rung. For searchers that
+// know several objectives, or none: random, grid, sobol, nsga2.
 //
 //   .further_objectives = {{"seconds", tune::Mode::kMin}}, .scheduler = tune::mo_asha({.max_t = 81, .reduction_factor = 3})
 #include <cstdint>

@@ -301,8 +301,7 @@ void PbtScheduler::restore(std::string_view saved) {
     state.perturbation_time = in.number();
     state.checkpoint = in.flag();
   }
-  if (!in.at_end())  // an earlier version saved no more
-    for (auto& [trial, state] : states_) state.copied_at = in.integer();
+  for (auto& [trial, state] : states_) state.copied_at = in.integer();
   in.end();
 }
 

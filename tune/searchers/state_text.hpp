@@ -48,7 +48,6 @@ class StateReader {
   std::uint32_t index();
   /// A count of things that follow: one larger than the text that is left is not believed.
   std::size_t count();
-  bool at_end() const noexcept { return rest_.empty(); }
   /// Requires that all was read.
   void end() const;
   [[noreturn]] void fail() const;
