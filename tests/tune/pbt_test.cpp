@@ -303,7 +303,7 @@ TEST_SUITE("tune/schedulers") {
     driven.fail(4);
     driven.idle();
     CHECK(driven.exploits.size() == 1);
-    CHECK(driven.next() == 0);
+    CHECK(driven.next() == 1);  // 0 is a copy now, and lines up behind those of the same age
   }
 
   TEST_CASE("PBT finds a schedule: a rate that is good early and bad late") {
