@@ -138,9 +138,9 @@ class ActorPool {
     const auto start = std::exchange(job.start, nullptr);
     try {
       job.ref = start(idle_.front());
-    } catch (const Error& e) {
+    } catch (...) {  // the user's own too: what copies or saves an argument may throw
       auto cell = std::make_shared<detail::Cell>(detail::type_ops<detail::StoredType<R>>());
-      cell->set_error(std::make_shared<const ErrorInfo>(e.info()));
+      cell->set_error(std::make_shared<const ErrorInfo>(current_exception_info()));
       job.ref = ObjectRef<R>(std::move(cell));
       return;
     }

@@ -17,6 +17,7 @@
 
 #include "runtime/context.hpp"
 #include "runtime/promise.hpp"
+#include "runtime/without_parent.hpp"
 
 namespace manta {
 
@@ -133,6 +134,7 @@ class GiveBack final : public Cell::Waiter, public Cell::LateTaker {
     try {
       auto record = make_record<MethodRecord<QueueActor<T>, &QueueActor<T>::give_back>>(ObjectRef<std::optional<T>>(std::move(value)));
       record->result->need_not_be_seen();
+      const WithoutParent apart;  // else the cancel that set the value free would cancel its way home
       queue.call(std::move(record), nullptr);
     } catch (...) {  // the runtime has stopped, and the queue with it
     }

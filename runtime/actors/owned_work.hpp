@@ -9,6 +9,9 @@ namespace manta::detail {
 
 struct Recipe;
 
+/// By whom a work's waiters wait once it needs none: Cell::forget(&kNobody) finds those of all such works at once.
+inline constexpr char kNobody = 0;
+
 /// What a task or an actor holds while it is there.
 template <class Options>
 core::ResourceRequest request_of(const Options& options) {

@@ -70,7 +70,7 @@ class Owner::ArgumentWaiter final : public Cell::Waiter {
     auto cell = cell_.lock();
     if (owner && cell) owner->argument_settled(work_, index_, std::move(cell));
   }
-  const void* whose() const noexcept override { return work_.get(); }
+  const void* whose() const noexcept override { return work_->needs_none ? &kNobody : static_cast<const void*>(work_.get()); }
 
  private:
   std::weak_ptr<Owner> owner_;
@@ -158,7 +158,7 @@ void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pendin
   // The work may be at its end already, its record's refs gone: only `pending` is looked at.
   for (const auto& [index, cell] : pending) {
     cell->on_settled(std::make_shared<ArgumentWaiter>(weak_from_this(), work, index, cell));
-    if (work->needs_none) cell->forget(work.get());  // it has come to its end since, and found nothing here to take back
+    if (work->needs_none) cell->forget(&kNobody);  // it has come to its end since, and found nothing here to take back
   }
 }
 

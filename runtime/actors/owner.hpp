@@ -202,6 +202,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_call(OwnedCall& call);
   void release(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
+  void take_back_waiters();
+  void trim_after_ebb();
   void count_ends();
   core::TaskShape shape_of(const OwnedTask& task) const;
   std::uint32_t shape_index(const OwnedTask& task);
@@ -237,6 +239,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::unordered_map<TaskId, std::shared_ptr<JoinedTask>> joined_{};  ///< tasks that whoever waits for them runs
   std::unordered_set<TaskId> cancelled_parents_{};  ///< their children are to be cancelled
   core::BurstMeter work_bursts_{}, actor_bursts_{};
+  std::atomic<bool> trim_due_{false};
+  std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   static constexpr std::size_t kManyCalls = 32;
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -59,6 +59,7 @@ void Owner::handle(std::vector<Event>& events) {
   for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
   perform();
   while (!cancelled_parents_.empty()) perform_child_cancels();
+  take_back_waiters();
   look_for_ebb();
 }
 
@@ -67,8 +68,15 @@ void Owner::look_for_ebb() {
   const auto now = unfinished();
   const bool over = work_bursts_.over(now.submitted);
   if (!actor_bursts_.over(now.actors) && !over) return;
+  if (!trim_due_.exchange(true)) trim_after_ebb();
+}
+
+/// As long as much is still under way, it is looked at again.
+void Owner::trim_after_ebb() {
   timer_.at(SteadyClock::now() + kEbb, [this] {
-    if (unfinished().submitted <= core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) lane_.post(return_free_memory);  // else the next ebb comes
+    if (unfinished().submitted > core::BurstMeter::kBurst / core::BurstMeter::kShareLeft) return trim_after_ebb();
+    trim_due_ = false;
+    lane_.post(return_free_memory);
   });
 }
 

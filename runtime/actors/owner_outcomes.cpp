@@ -1,4 +1,6 @@
 // What an owner does with what came of its tasks and calls, and what it lets go then.
+#include <algorithm>
+
 #include "runtime/actors/owner.hpp"
 
 namespace manta::detail {
@@ -94,8 +96,17 @@ void Owner::forget_task(OwnedTask& task) {
 void Owner::let_go_arguments(OwnedWork& work) {
   work.needs_none = true;
   for (const auto& cell : work.record->refs)
-    if (!cell->settled()) cell->forget(&work);
+    if (!cell->settled() && !stopped_ && (unwanted_at_.empty() || unwanted_at_.back() != cell)) unwanted_at_.push_back(cell);
   work.record->release_arguments();
+}
+
+/// Once for each cell and group of events: a hundred thousand works may have waited for one ref, and end together.
+void Owner::take_back_waiters() {
+  if (unwanted_at_.empty()) return;
+  auto cells = std::exchange(unwanted_at_, {});
+  std::sort(cells.begin(), cells.end());
+  cells.erase(std::unique(cells.begin(), cells.end()), cells.end());
+  for (const auto& cell : cells) cell->forget(&kNobody);
 }
 
 void Owner::release(OwnedTask& task) {

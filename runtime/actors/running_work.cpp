@@ -1,16 +1,23 @@
 #include "runtime/actors/running_work.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/without_parent.hpp"
 
 namespace manta::detail {
 
 namespace {
 thread_local CancelSlot* t_slot = nullptr;
+thread_local bool t_without_parent = false;
 }  // namespace
 
-CancelSlot* CancelSlot::current() noexcept { return t_slot; }
+CancelSlot* CancelSlot::current() noexcept { return t_without_parent ? nullptr : t_slot; }
+
+WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent, true)) {}
+
+WithoutParent::~WithoutParent() { t_without_parent = before_; }
 
 void CancelSlot::check() {
   if (t_slot && t_slot->cancelled())

@@ -9,8 +9,27 @@
 namespace manta_test {
 namespace {
 
+/// Cannot be copied once it is armed.
+struct Mine {
+  int x = 0;
+  bool armed = false;
+  Mine() = default;
+  Mine(int value, bool live) : x(value), armed(live) {}
+  Mine(Mine&&) = default;
+  Mine& operator=(Mine&&) = default;
+  Mine& operator=(const Mine&) = default;
+  Mine(const Mine& other) : x(other.x), armed(other.armed) {
+    if (armed) throw std::runtime_error("no second mine");
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(x, armed);
+  }
+};
+
 class Solver {
  public:
+  int step_on(const Mine& mine) const { return mine.x; }
   Solver() = default;
   explicit Solver(int number) : number_(number) {}
   int solve(int x) const {
@@ -55,6 +74,19 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     std::sort(results.begin(), results.end());
     CHECK(results == numbers(60));
     CHECK(pool.map<&Solver::solve>(std::vector<int>{}).empty());
+  }
+
+  TEST_CASE("what an argument throws as it is copied is the result of its own call, and the pool goes on") {
+    Machine machine;
+    Gate gate;
+    ActorPool<Solver, int> pool(machine.rt, solvers(machine.rt, 1));
+    pool.submit<&Solver::wait>(gate.path(), 1);
+    pool.submit<&Solver::step_on>(Mine(2, true));
+    pool.submit<&Solver::solve>(3);
+    gate.open();
+    CHECK(pool.get_next() == 1);
+    CHECK(contains(error_of<TaskError>([&] { pool.get_next(); }).to_string(), "no second mine"));
+    CHECK(pool.get_next() == 3);
   }
 
   TEST_CASE("results of submit come in order, or the first one that is there") {
