@@ -160,7 +160,7 @@ TEST_SUITE("tune/searchers") {
     REQUIRE(cma.strategy().restarts() > 0);
     const auto state = [&] {
       StateWriter out;
-      cma.strategy().save(out);
+      cma.save(out);  // the archive too
       return out.text();
     };
     const std::string before = state();

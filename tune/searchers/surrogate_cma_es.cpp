@@ -96,8 +96,8 @@ void SurrogateCmaEs::begin_generation(Random& random, const Allowed& allowed) {
 
 void SurrogateCmaEs::tell(const CmaEs::Draw& draw, double value, Random& random) {
   if (std::isnan(value)) value = kInfinity;
+  if (!strategy_.counts(draw)) return;  // from before a restart: the archive tells of another place
   observe(draw.x, value);
-  if (!strategy_.counts(draw)) return;
   const auto own = std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return !c.told && c.draw.x == draw.x; });
   if (own != candidates_.end()) own->told = true;
   told_.push_back({draw, value});
