@@ -152,6 +152,24 @@ TEST_SUITE("tune/searchers") {
     CHECK(best_of(vast, [](const VectorXd& x) { return 1e300 * (x.array() - 0.4).square().sum(); }, 150, 1, 5) < 1e292);
   }
 
+  TEST_CASE("what failed ranks last, also where the model ends the generation and thinks it the best") {
+    const auto loss = [](const VectorXd& x) { return (x.array() - 0.6).square().sum(); };
+    SurrogateCmaEs fails(3);
+    Random random(9);
+    const MatrixXd known = random_points(3, 19, random).array() + 0.5;
+    for (Eigen::Index i = 0; i < known.cols(); ++i) fails.observe(known.col(i), loss(known.col(i)));
+    const CmaEs::Draw best = fails.ask(random), second = fails.ask(random);
+    SurrogateCmaEs works = fails;
+    REQUIRE(loss(best.x) < loss(second.x));
+    fails.tell(best, NAN, random);
+    works.tell(best, loss(best.x), random);
+    fails.tell(second, loss(second.x), random);
+    works.tell(second, loss(second.x), random);
+    REQUIRE(fails.strategy().generation() == 1);
+    REQUIRE(works.strategy().generation() == 1);
+    CHECK((fails.mean() - best.x).norm() > 1.2 * (works.mean() - best.x).norm());
+  }
+
   TEST_CASE("after a restart the model knows nothing of the place before, and late draws from there do not count") {
     SurrogateCmaEs cma(2);
     Random random(6);

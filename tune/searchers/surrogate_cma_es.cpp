@@ -119,7 +119,8 @@ void SurrogateCmaEs::observe(Eigen::VectorXd x, double value) {
 /// As many points as the generation has: those that were evaluated, and of the others the first drawn.
 std::vector<SurrogateCmaEs::Told> SurrogateCmaEs::ranked_by(const QuadraticModel& model) const {
   std::vector<Told> points = told_;
-  for (Told& point : points) point.value = guess(model, point.draw.x);
+  for (Told& point : points)
+    if (point.value < kInfinity) point.value = guess(model, point.draw.x);  // what failed ranks last
   for (const Candidate& candidate : candidates_)
     if (points.size() < strategy_.population_size() && !candidate.told)
       points.push_back({candidate.draw, candidate.refused ? kInfinity : guess(model, candidate.draw.x)});
