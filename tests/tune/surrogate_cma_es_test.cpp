@@ -233,6 +233,21 @@ TEST_SUITE("tune/searchers") {
     CHECK(tried.size() > trials / 4);
   }
 
+  TEST_CASE("a point on the upper border lies in the last cell, and one with options is known when as many trials had it as there are of them") {
+    // After results that fall towards the upper border, where the model's minimum lies.
+    const auto asks_for_border = [&](std::size_t variants, int times) {
+      SurrogateCmaEs cma(1, {.sigma0 = 1}, {1.0 / 3}, variants);
+      for (const double x : {0.1, 0.2, 0.4}) cma.observe(VectorXd{{x}}, 1 - x);
+      for (int i = 0; i < times; ++i) cma.observe(VectorXd{{0.9}}, 0.1);  // of the same cell
+      Random random(11);
+      return cma.ask(random).x[0] == 1;
+    };
+    CHECK(asks_for_border(1, 0));
+    CHECK_FALSE(asks_for_border(1, 1));
+    CHECK(asks_for_border(3, 2));
+    CHECK_FALSE(asks_for_border(3, 3));
+  }
+
   TEST_CASE("cmaes without the model draws what CMA-ES draws, with it something else, and its description tells") {
     const auto plain = cmaes({.common = {.startup_trials = 0}, .surrogate = false}).make(context_of(square(), 5));
     const auto assisted = cmaes({.common = {.startup_trials = 0}}).make(context_of(square(), 5));

@@ -1,5 +1,6 @@
 #include "tune/searchers/cmaes.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -25,6 +26,15 @@ std::vector<std::size_t> numeric_dimensions(const ParameterEncoding& encoding) {
   return numeric;
 }
 
+/// How many combinations of options there are.
+std::size_t variants(const ParameterEncoding& encoding) {
+  constexpr std::size_t kMany = 1'000'000;  // more than are ever archived
+  std::size_t product = 1;
+  for (const Dimension& dimension : encoding.dimensions())
+    if (dimension.kind == Dimension::Kind::kCategorical) product = std::min(product * dimension.levels, kMany);
+  return product;
+}
+
 class CmaesSearcher final : public ModelSearcher {
  public:
   CmaesSearcher(const SearcherContext& context, const CmaesOptions& options)
@@ -42,7 +52,7 @@ class CmaesSearcher final : public ModelSearcher {
       cells.push_back(options.with_margin && dimension.is_discrete() ? 1.0 / static_cast<double>(dimension.levels) : 0);
     }
     if (options.surrogate)
-      strategy_.emplace<SurrogateCmaEs>(numeric_.size(), options.strategy, std::move(cells));
+      strategy_.emplace<SurrogateCmaEs>(numeric_.size(), options.strategy, std::move(cells), variants(encoding()));
     else
       strategy_.emplace<CmaEs>(numeric_.size(), options.strategy, std::move(cells));
     for (const Observation& known : history()) tell_foreign(known);

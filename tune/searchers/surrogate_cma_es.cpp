@@ -35,6 +35,9 @@ double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
   return pairs == 0 ? 0 : sum / static_cast<double>(pairs);
 }
 
+/// The number of the cell; the upper border belongs to the last.
+double cell_of(double unit, double width) { return std::min(std::floor(unit / width), std::round(1 / width) - 1); }
+
 /// The richest that so many points are enough for.
 Kind kind_for(std::size_t points, Eigen::Index dimensions) {
   const auto enough = [&](Kind kind) {
@@ -46,8 +49,8 @@ Kind kind_for(std::size_t points, Eigen::Index dimensions) {
 
 }  // namespace
 
-SurrogateCmaEs::SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options, std::vector<double> cells)
-    : strategy_(dimensions, options, cells), cells_(std::move(cells)) {
+SurrogateCmaEs::SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options, std::vector<double> cells, std::size_t variants)
+    : strategy_(dimensions, options, cells), cells_(std::move(cells)), variants_(variants) {
   cells_.resize(dimensions, 0);
 }
 
@@ -194,16 +197,16 @@ Eigen::VectorXd SurrogateCmaEs::lowest(const QuadraticModel& model) const {
   return (mean + step * std::min(1.0, radius / std::max(length, 1e-300))).cwiseMax(0).cwiseMin(1);
 }
 
-/// That a trial there would repeat one: each coordinate is the same, or in the same cell.
+/// That a trial there would repeat one: as many as a point has variants had the same coordinates, or those of the same cells.
 bool SurrogateCmaEs::is_known(const Eigen::VectorXd& x) const {
   const auto same = [&](const Known& known) {
     for (std::size_t k = 0; k < cells_.size(); ++k) {
       const double a = x[static_cast<Eigen::Index>(k)], b = known.x[static_cast<Eigen::Index>(k)];
-      if (cells_[k] > 0 ? std::floor(a / cells_[k]) != std::floor(b / cells_[k]) : a != b) return false;
+      if (cells_[k] > 0 ? cell_of(a, cells_[k]) != cell_of(b, cells_[k]) : a != b) return false;
     }
     return true;
   };
-  return std::any_of(archive_.begin(), archive_.end(), same);
+  return static_cast<std::size_t>(std::count_if(archive_.begin(), archive_.end(), same)) >= variants_;
 }
 
 std::size_t SurrogateCmaEs::archive_limit() const {

@@ -33,8 +33,8 @@ namespace manta::tune {
 
 class SurrogateCmaEs {
  public:
-  /// As CmaEs.
-  explicit SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options = {}, std::vector<double> cells = {});
+  /// As CmaEs. `variants`: how many different trials have the same point, as they have options that are drawn at random.
+  explicit SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options = {}, std::vector<double> cells = {}, std::size_t variants = 1);
 
   /// Whether a point may be tried; empty: all may.
   using Allowed = std::function<bool(const Eigen::VectorXd&)>;
@@ -83,6 +83,7 @@ class SurrogateCmaEs {
 
   CmaEs strategy_;
   std::vector<double> cells_;
+  std::size_t variants_{1};
   std::vector<Known> archive_;         ///< newest generation first, in each the best first
   std::vector<Candidate> candidates_;  ///< of the present generation
   std::vector<Told> told_;             ///< what was evaluated since it began
