@@ -61,8 +61,6 @@ TEST_SUITE("tune/schedulers/mo_asha") {
     const Metrics one{{"loss", 99}};
     CHECK(scheduler->on_result(7, {1, 0, one}).decision == C);
     CHECK(report(*scheduler, 7, 1, 99, 0).decision == S);  // it had not been judged
-    scheduler->on_trial_add(8, {});
-    CHECK(scheduler->on_result(8, {9, 0, one}).decision == S);  // max_t needs no metric
   }
 
   TEST_CASE("a saved MO-ASHA goes on with the same decisions") {

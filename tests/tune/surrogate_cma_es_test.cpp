@@ -152,6 +152,24 @@ TEST_SUITE("tune/searchers") {
     CHECK(best_of(vast, [](const VectorXd& x) { return 1e300 * (x.array() - 0.4).square().sum(); }, 150, 1, 5) < 1e292);
   }
 
+  TEST_CASE("what failed ranks last, also where the model ends the generation and thinks it the best") {
+    const auto loss = [](const VectorXd& x) { return (x.array() - 0.6).square().sum(); };
+    SurrogateCmaEs fails(3);
+    Random random(9);
+    const MatrixXd known = random_points(3, 19, random).array() + 0.5;
+    for (Eigen::Index i = 0; i < known.cols(); ++i) fails.observe(known.col(i), loss(known.col(i)));
+    const CmaEs::Draw best = fails.ask(random), second = fails.ask(random);
+    SurrogateCmaEs works = fails;
+    REQUIRE(loss(best.x) < loss(second.x));
+    fails.tell(best, NAN, random);
+    works.tell(best, loss(best.x), random);
+    fails.tell(second, loss(second.x), random);
+    works.tell(second, loss(second.x), random);
+    REQUIRE(fails.strategy().generation() == 1);
+    REQUIRE(works.strategy().generation() == 1);
+    CHECK((fails.mean() - best.x).norm() > 1.2 * (works.mean() - best.x).norm());
+  }
+
   TEST_CASE("after a restart the model knows nothing of the place before, and late draws from there do not count") {
     SurrogateCmaEs cma(2);
     Random random(6);
@@ -160,7 +178,7 @@ TEST_SUITE("tune/searchers") {
     REQUIRE(cma.strategy().restarts() > 0);
     const auto state = [&] {
       StateWriter out;
-      cma.strategy().save(out);
+      cma.save(out);  // the archive too
       return out.text();
     };
     const std::string before = state();
@@ -213,6 +231,21 @@ TEST_SUITE("tune/searchers") {
     }
     CHECK(tried.contains({7, 3}));
     CHECK(tried.size() > trials / 4);
+  }
+
+  TEST_CASE("a point on the upper border lies in the last cell, and one with options is known when as many trials had it as there are of them") {
+    // After results that fall towards the upper border, where the model's minimum lies.
+    const auto asks_for_border = [&](std::size_t variants, int times) {
+      SurrogateCmaEs cma(1, {.sigma0 = 1}, {1.0 / 3}, variants);
+      for (const double x : {0.1, 0.2, 0.4}) cma.observe(VectorXd{{x}}, 1 - x);
+      for (int i = 0; i < times; ++i) cma.observe(VectorXd{{0.9}}, 0.1);  // of the same cell
+      Random random(11);
+      return cma.ask(random).x[0] == 1;
+    };
+    CHECK(asks_for_border(1, 0));
+    CHECK_FALSE(asks_for_border(1, 1));
+    CHECK(asks_for_border(3, 2));
+    CHECK_FALSE(asks_for_border(3, 3));
   }
 
   TEST_CASE("cmaes without the model draws what CMA-ES draws, with it something else, and its description tells") {

@@ -128,8 +128,8 @@ Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
   const auto time = result.get(options_.time_attr);
   if (!time || found == places_.end()) return Decision::kContinue;
   const std::vector<double> values = values_of(result);
+  if (values.empty()) return Decision::kContinue;  // as Ray's, also at max_t
   const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
-  if (values.empty() && !at_the_end) return Decision::kContinue;
   const Verdict verdict = at_the_end ? Verdict(Decision::kStop, options_.max_t) : judge(found->second, *time, values);
   if (verdict.decision == Decision::kStop) {
     ++stopped_;

@@ -1,5 +1,6 @@
 #include "tune/searchers/cmaes.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -25,6 +26,15 @@ std::vector<std::size_t> numeric_dimensions(const ParameterEncoding& encoding) {
   return numeric;
 }
 
+/// How many combinations of options there are.
+std::size_t variants(const ParameterEncoding& encoding) {
+  constexpr std::size_t kMany = 1'000'000;  // more than are ever archived
+  std::size_t product = 1;
+  for (const Dimension& dimension : encoding.dimensions())
+    if (dimension.kind == Dimension::Kind::kCategorical) product = std::min(product * dimension.levels, kMany);
+  return product;
+}
+
 class CmaesSearcher final : public ModelSearcher {
  public:
   CmaesSearcher(const SearcherContext& context, const CmaesOptions& options)
@@ -42,7 +52,7 @@ class CmaesSearcher final : public ModelSearcher {
       cells.push_back(options.with_margin && dimension.is_discrete() ? 1.0 / static_cast<double>(dimension.levels) : 0);
     }
     if (options.surrogate)
-      strategy_.emplace<SurrogateCmaEs>(numeric_.size(), options.strategy, std::move(cells));
+      strategy_.emplace<SurrogateCmaEs>(numeric_.size(), options.strategy, std::move(cells), variants(encoding()));
     else
       strategy_.emplace<CmaEs>(numeric_.size(), options.strategy, std::move(cells));
     for (const Observation& known : history()) tell_foreign(known);
@@ -50,9 +60,10 @@ class CmaesSearcher final : public ModelSearcher {
 
  protected:
   std::vector<double> propose(TrialIndex index, Random& random) override {
-    CmaEs::Draw draw = std::visit([&](auto& strategy) { return strategy.ask(random); }, strategy_);
-    std::vector<double> point(encoding().size(), std::numeric_limits<double>::quiet_NaN());
-    for (std::size_t j = 0; j < numeric_.size(); ++j) point[numeric_[j]] = draw.x[static_cast<Eigen::Index>(j)];
+    refuse(index, random);  // what it was given before, if it was: that was forbidden
+    auto* const surrogate = std::get_if<SurrogateCmaEs>(&strategy_);
+    CmaEs::Draw draw = surrogate ? surrogate->ask(random, allowed(random)) : std::get<CmaEs>(strategy_).ask(random);
+    std::vector<double> point = point_of(draw.x);
     draws_[index] = std::move(draw);
     return point;
   }
@@ -68,6 +79,11 @@ class CmaesSearcher final : public ModelSearcher {
       return;
     }
     Random random = Random::stream(context().seed, index, "cmaes restart");
+    if (!is_at(observation, drawn->second)) {  // all that was drawn was forbidden: a random point was tried instead
+      refuse(index, random);
+      tell_foreign(observation);
+      return;
+    }
     std::visit([&](auto& strategy) { strategy.tell(drawn->second, observation.loss(), random); }, strategy_);
     draws_.erase(drawn);
   }
@@ -95,6 +111,38 @@ class CmaesSearcher final : public ModelSearcher {
   }
 
  private:
+  std::vector<double> point_of(const Eigen::VectorXd& x) const {
+    std::vector<double> point(encoding().size(), std::numeric_limits<double>::quiet_NaN());
+    for (std::size_t j = 0; j < numeric_.size(); ++j) point[numeric_[j]] = x[static_cast<Eigen::Index>(j)];
+    return point;
+  }
+
+  /// Whether a point is allowed with options drawn for it; empty where nothing is forbidden.
+  SurrogateCmaEs::Allowed allowed(const Random& random) const {
+    if (!encoding().space().has_forbidden()) return {};
+    return [this, &random](const Eigen::VectorXd& x) {
+      Random options = random;
+      std::vector<double> point = point_of(x);
+      encoding().complete(point, options);
+      return !encoding().is_forbidden(point);
+    };
+  }
+
+  void refuse(TrialIndex index, Random& random) {
+    const auto drawn = draws_.find(index);
+    if (drawn == draws_.end()) return;
+    if (auto* surrogate = std::get_if<SurrogateCmaEs>(&strategy_)) surrogate->refuse(drawn->second, random, allowed(random));
+    draws_.erase(drawn);
+  }
+
+  bool is_at(const Observation& observation, const CmaEs::Draw& draw) const {
+    for (std::size_t j = 0; j < numeric_.size(); ++j) {
+      const double unit = observation.point[numeric_[j]], drawn = draw.x[static_cast<Eigen::Index>(j)];
+      if (!std::isnan(unit) && unit != encoding().dimensions()[numeric_[j]].snapped(drawn)) return false;
+    }
+    return true;
+  }
+
   /// The coordinates that CMA-ES moves; the mean's where one is inactive.
   Eigen::VectorXd numbers_of(const Observation& observation) const {
     Eigen::VectorXd x = std::visit([](const auto& strategy) { return strategy.mean(); }, strategy_);

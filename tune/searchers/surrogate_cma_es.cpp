@@ -23,6 +23,7 @@ constexpr double kDataPerCoefficient = 1.1;  // before the model gets richer
 constexpr std::size_t kLeastEvaluated = 2;  // of a generation
 constexpr std::size_t kLeastArchive = 4;    // before the model may stand for a value
 constexpr std::size_t kLeastFitted = 3;     // before there is a model
+constexpr int kMostTries = 20;              // of draws that are not allowed
 constexpr Eigen::Index kMostDimensions = 20;  // with a full model: it has 231 coefficients there
 
 double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
@@ -33,6 +34,9 @@ double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
   const std::size_t pairs = a.size() * (a.size() - 1) / 2;
   return pairs == 0 ? 0 : sum / static_cast<double>(pairs);
 }
+
+/// The number of the cell; the upper border belongs to the last.
+double cell_of(double unit, double width) { return std::min(std::floor(unit / width), std::round(1 / width) - 1); }
 
 /// The richest that so many points are enough for.
 Kind kind_for(std::size_t points, Eigen::Index dimensions) {
@@ -45,13 +49,13 @@ Kind kind_for(std::size_t points, Eigen::Index dimensions) {
 
 }  // namespace
 
-SurrogateCmaEs::SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options, std::vector<double> cells)
-    : strategy_(dimensions, options, cells), cells_(std::move(cells)) {
+SurrogateCmaEs::SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options, std::vector<double> cells, std::size_t variants)
+    : strategy_(dimensions, options, cells), cells_(std::move(cells)), variants_(variants) {
   cells_.resize(dimensions, 0);
 }
 
-CmaEs::Draw SurrogateCmaEs::ask(Random& random) {
-  if (candidates_.empty()) begin_generation(random);
+CmaEs::Draw SurrogateCmaEs::ask(Random& random, const Allowed& allowed) {
+  if (candidates_.empty()) begin_generation(random, allowed);
   const QuadraticModel* const judge = model();
   Candidate* best = nullptr;
   double least = 0;
@@ -60,24 +64,43 @@ CmaEs::Draw SurrogateCmaEs::ask(Random& random) {
     const double value = judge ? guess(*judge, candidate.draw.x) : 0;
     if (!best || value < least) best = &candidate, least = value;
   }
-  if (!best) best = &candidates_.emplace_back(strategy_.ask(random));
+  if (!best) best = &candidates_.emplace_back(fresh(random, allowed));
   best->asked = true;
   return best->draw;
 }
 
-void SurrogateCmaEs::begin_generation(Random& random) {
-  for (std::size_t i = 0; i < strategy_.population_size(); ++i) candidates_.push_back({strategy_.ask(random)});
+void SurrogateCmaEs::refuse(const CmaEs::Draw& draw, Random& random, const Allowed& allowed) {
+  const auto own = std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return c.asked && !c.told && c.draw.x == draw.x; });
+  if (own == candidates_.end()) return;  // its generation is over
+  if (candidates_.size() > strategy_.population_size())
+    candidates_.erase(own);
+  else
+    *own = fresh(random, allowed);
+}
+
+SurrogateCmaEs::Candidate SurrogateCmaEs::fresh(Random& random, const Allowed& allowed) const {
+  Candidate candidate;
+  for (int i = 0; i < kMostTries; ++i) {
+    candidate.draw = strategy_.ask(random);
+    if (!allowed || allowed(candidate.draw.x)) return candidate;
+  }
+  candidate.asked = candidate.refused = true;
+  return candidate;
+}
+
+void SurrogateCmaEs::begin_generation(Random& random, const Allowed& allowed) {
+  for (std::size_t i = 0; i < strategy_.population_size(); ++i) candidates_.push_back(fresh(random, allowed));
   needed_ = std::max(kLeastEvaluated, kLeastArchive - std::min(kLeastArchive, archive_.size()));
   const QuadraticModel* const judge = model();
   if (!judge) return;
   Eigen::VectorXd x = lowest(*judge);
-  if (!is_known(x)) candidates_.front().draw.x = std::move(x);
+  if (!is_known(x) && (!allowed || allowed(x))) candidates_.front() = {{std::move(x), strategy_.generation()}};
 }
 
 void SurrogateCmaEs::tell(const CmaEs::Draw& draw, double value, Random& random) {
   if (std::isnan(value)) value = kInfinity;
+  if (!strategy_.counts(draw)) return;  // from before a restart: the archive tells of another place
   observe(draw.x, value);
-  if (!strategy_.counts(draw)) return;
   const auto own = std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return !c.told && c.draw.x == draw.x; });
   if (own != candidates_.end()) own->told = true;
   told_.push_back({draw, value});
@@ -99,9 +122,11 @@ void SurrogateCmaEs::observe(Eigen::VectorXd x, double value) {
 /// As many points as the generation has: those that were evaluated, and of the others the first drawn.
 std::vector<SurrogateCmaEs::Told> SurrogateCmaEs::ranked_by(const QuadraticModel& model) const {
   std::vector<Told> points = told_;
+  for (Told& point : points)
+    if (point.value < kInfinity) point.value = guess(model, point.draw.x);  // what failed ranks last
   for (const Candidate& candidate : candidates_)
-    if (points.size() < strategy_.population_size() && !candidate.told) points.push_back({candidate.draw});
-  for (Told& point : points) point.value = guess(model, point.draw.x);
+    if (points.size() < strategy_.population_size() && !candidate.told)
+      points.push_back({candidate.draw, candidate.refused ? kInfinity : guess(model, candidate.draw.x)});
   return points;
 }
 
@@ -172,16 +197,16 @@ Eigen::VectorXd SurrogateCmaEs::lowest(const QuadraticModel& model) const {
   return (mean + step * std::min(1.0, radius / std::max(length, 1e-300))).cwiseMax(0).cwiseMin(1);
 }
 
-/// That a trial there would repeat one: each coordinate is the same, or in the same cell.
+/// That a trial there would repeat one: as many as a point has variants had the same coordinates, or those of the same cells.
 bool SurrogateCmaEs::is_known(const Eigen::VectorXd& x) const {
   const auto same = [&](const Known& known) {
     for (std::size_t k = 0; k < cells_.size(); ++k) {
       const double a = x[static_cast<Eigen::Index>(k)], b = known.x[static_cast<Eigen::Index>(k)];
-      if (cells_[k] > 0 ? std::floor(a / cells_[k]) != std::floor(b / cells_[k]) : a != b) return false;
+      if (cells_[k] > 0 ? cell_of(a, cells_[k]) != cell_of(b, cells_[k]) : a != b) return false;
     }
     return true;
   };
-  return std::any_of(archive_.begin(), archive_.end(), same);
+  return static_cast<std::size_t>(std::count_if(archive_.begin(), archive_.end(), same)) >= variants_;
 }
 
 std::size_t SurrogateCmaEs::archive_limit() const {
@@ -196,7 +221,7 @@ void SurrogateCmaEs::save(StateWriter& out) const {
   out.put(needed_).put(archive_.size());
   for (const Known& known : archive_) put(known.x), out.put(known.value).put(known.generation);
   out.put(candidates_.size());
-  for (const Candidate& one : candidates_) put(one.draw.x), out.put(one.draw.generation).put(one.asked).put(one.told);
+  for (const Candidate& one : candidates_) put(one.draw.x), out.put(one.draw.generation).put(one.asked + 2U * one.refused).put(one.told);
   out.put(told_.size());
   for (const Told& one : told_) put(one.draw.x), out.put(one.draw.generation).put(one.value);
 }
@@ -215,7 +240,9 @@ void SurrogateCmaEs::restore(StateReader& in) {
   for (Candidate& one : candidates_) {
     one.draw.x = vector();
     one.draw.generation = in.integer();
-    one.asked = in.flag();
+    const std::uint64_t state = in.integer();
+    one.asked = (state & 1) != 0;
+    one.refused = (state & 2) != 0;
     one.told = in.flag();
   }
   told_.resize(in.count());

@@ -15,10 +15,14 @@
 // as it has points, and then the values do: where no model fits, this is plain CMA-ES. One point of each generation is the
 // model's minimum near the mean. In whitened coordinates, so the diagonal model turns with the distribution.
 //
+// Where some points may not be tried, the generation is drawn among those that may be: else the model, which goes on beyond the
+// border, would rank forbidden points first and the mean would follow them.
+//
 // Three things differ from the paper, each better on functions other than those of the published comparison
 // (docs/design/0025): two points of each generation are evaluated, not one; the model's minimum is taken no further from the
 // mean than half the longest step of a draw; and points may be asked for without an end, so that many workers are busy: past
 // the generation's own they are further draws, and one that comes back late counts in the generation that it meets.
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -29,10 +33,15 @@ namespace manta::tune {
 
 class SurrogateCmaEs {
  public:
-  /// As CmaEs.
-  explicit SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options = {}, std::vector<double> cells = {});
+  /// As CmaEs. `variants`: how many different trials have the same point, as they have options that are drawn at random.
+  explicit SurrogateCmaEs(std::size_t dimensions, CmaEsOptions options = {}, std::vector<double> cells = {}, std::size_t variants = 1);
 
-  CmaEs::Draw ask(Random& random);
+  /// Whether a point may be tried; empty: all may.
+  using Allowed = std::function<bool(const Eigen::VectorXd&)>;
+
+  CmaEs::Draw ask(Random& random, const Allowed& allowed = {});
+  /// That draw will not be told after all: another takes its place in the generation.
+  void refuse(const CmaEs::Draw& draw, Random& random, const Allowed& allowed = {});
   /// The value at the draw, smaller is better; NaN is worse than everything. `random` is used for a restart only.
   void tell(const CmaEs::Draw& draw, double value, Random& random);
   /// A value that the model learns from, but that does not count in a generation.
@@ -53,13 +62,15 @@ class SurrogateCmaEs {
   struct Candidate {
     CmaEs::Draw draw{};
     bool asked{false}, told{false};
+    bool refused{false};  ///< no allowed one was found: it is not given out and ranks last
   };
   struct Told {
     CmaEs::Draw draw{};
     double value{0};
   };
 
-  void begin_generation(Random& random);
+  Candidate fresh(Random& random, const Allowed& allowed) const;
+  void begin_generation(Random& random, const Allowed& allowed);
   void end_generation(std::vector<Told> points, Random& random);
   std::vector<Told> ranked_by(const QuadraticModel& model) const;
   const QuadraticModel* model();
@@ -72,6 +83,7 @@ class SurrogateCmaEs {
 
   CmaEs strategy_;
   std::vector<double> cells_;
+  std::size_t variants_{1};
   std::vector<Known> archive_;         ///< newest generation first, in each the best first
   std::vector<Candidate> candidates_;  ///< of the present generation
   std::vector<Told> told_;             ///< what was evaluated since it began
