@@ -78,11 +78,12 @@ Result<std::unique_ptr<Arena>> Arena::create(ArenaOptions options) {
   }
   budget = std::max(page_bytes(), budget / page_bytes() * page_bytes());
   const auto extent = round_up(std::max<std::uint64_t>(options.extent_bytes, 1), page_bytes());
-  return std::unique_ptr<Arena>(new Arena(budget, extent, std::move(options.make_file)));
+  return std::unique_ptr<Arena>(new Arena(budget, extent, std::move(options)));
 }
 
-Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ObjectFileFactory make_file)
-    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes), make_file_(std::move(make_file)) {}
+Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ArenaOptions options)
+    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes), make_file_(std::move(options.make_file)),
+      most_file_space_(options.files_in_memory ? budget_bytes / kBeyondShare : UINT64_MAX) {}
 
 Arena::~Arena() {
   for (auto& [id, extent] : extents_) {
@@ -169,26 +170,44 @@ Result<Block> Arena::allocate_in_file(std::uint64_t bytes) {
     return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = fmt::format("no object can have {} bytes", bytes)};
   std::unique_lock lock(mutex_);
   if (auto block = take_best_fit(bytes, rounded, Kind::kFile)) return *block;
+  const auto needed = round_up(rounded, page_bytes());
+  const auto claimed = claim_file_space(needed);
+  if (!claimed) return claimed.error();
   lock.unlock();  // the disk may take its time
-  auto made = map_new_file(round_up(rounded, page_bytes()));
-  if (!made) return made.error();
+  auto made = map_new_file(needed, *claimed);
   lock.lock();
+  file_space_ -= *claimed;
+  if (!made) return made.error();
   const auto id = next_extent_++;
   const auto size = made->bytes;
+  file_space_ += size;
   extents_.emplace(id, std::move(*made));
   insert_free(id, 0, size);
   return carve({size, id, 0}, 0, bytes, rounded);
 }
 
-Result<Arena::Extent> Arena::map_new_file(std::uint64_t needed) {
-  const auto shared = std::min(extent_bytes_, kSharedFileBytes);
+/// How large a file for `needed` bytes may be: with room for others where there is as much, else just so large.
+Result<std::uint64_t> Arena::claim_file_space(std::uint64_t needed) {
+  const auto left = most_file_space_ - std::min(file_space_, most_file_space_);
+  if (needed > left)
+    return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
+                     .message = fmt::format("files for objects lie in memory here, where they may take {} bytes, a quarter of the arena's "
+                                            "budget, and {} are taken; name a directory on a disk for them (spill_dir)",
+                                            most_file_space_, file_space_)};
+  const auto shared = std::max(needed, std::min(extent_bytes_, kSharedFileBytes));
+  const auto claimed = shared > left ? needed : shared;
+  file_space_ += claimed;
+  return claimed;
+}
+
+Result<Arena::Extent> Arena::map_new_file(std::uint64_t needed, std::uint64_t wished) {
   const bool more_to_come = remover_.busy();
-  auto made = map_file(std::max(needed, shared));
+  auto made = map_file(wished);
   if (!made && more_to_come) {
     remover_.wait();
-    made = map_file(std::max(needed, shared));
+    made = map_file(wished);
   }
-  return made || needed >= shared ? std::move(made) : map_file(needed);
+  return made || needed == wished ? std::move(made) : map_file(needed);
 }
 
 Result<Arena::Extent> Arena::map_file(std::uint64_t bytes) const {
@@ -332,7 +351,8 @@ MappedExtent Arena::take_out(std::uint32_t id) {
   Extent& extent = extents_.at(id);
   for (const auto& [offset, bytes] : extent.free) free_of(extent.kind).erase({bytes, id, offset});
   const MappedExtent gone{.fd = extent.fd, .base = extent.base, .bytes = extent.bytes};
-  if (extent.kind != Kind::kFile) (extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
+  auto& sum = extent.kind == Kind::kFile ? file_space_ : extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_;
+  sum -= extent.bytes;
   extents_.erase(id);
   releases_.fetch_add(1, std::memory_order_release);
   return gone;

@@ -13,6 +13,7 @@
 
 #include "runtime/base/log.hpp"
 #include "runtime/store/arena_view.hpp"
+#include "runtime/store/rocksdb_store.hpp"
 #include "tests/runtime/store/object_store_fixtures.hpp"
 
 using namespace manta;
@@ -333,6 +334,31 @@ TEST_SUITE("runtime/store/files") {
     ::umount2(disk.c_str(), MNT_DETACH);
   }
 
+  TEST_CASE("files that lie in memory take a quarter of the budget; then creators are refused with the way out") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    if (!lies_in_memory(directory.path())) {
+      MESSAGE("skipped: there is no tmpfs here");
+      return;
+    }
+    CHECK_FALSE(lies_in_memory(directory / "nowhere"));
+    ObjectStore store(Arena::create({.budget_bytes = 8 * kMiB, .make_file = object_files_in(directory / "files"), .files_in_memory = true})
+                          .value(), nullptr, kHasty);
+    put(store, 1, 8 * kMiB);
+    store.pin(1).value();
+    for (int round = 0; round < 3; ++round) {
+      for (std::uint64_t id = 2; id < 6; ++id) put(store, id, kMiB / 2);
+      const auto refused = store.create(6, 4096);
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == ErrorCode::kObjectStoreFull);
+      CHECK(contains(refused.error().message, "2097152"));
+      CHECK(contains(refused.error().message, "spill_dir"));
+      CHECK(store.create(6, 9 * kMiB).error().code == ErrorCode::kInvalidArgument);
+      for (std::uint64_t id = 2; id < 6; ++id) CHECK(holds(store, id, kMiB / 2));
+      for (std::uint64_t id = 2; id < 6; ++id) store.free(id);
+    }
+    CHECK(store.stats().arena.file_bytes == 0);
+  }
+
   TEST_CASE("what is killed at any moment leaves no file") {
     TemporaryDirectory directory;
     const auto folder = directory / "files";
@@ -352,6 +378,19 @@ TEST_SUITE("runtime/store/files") {
       }) == -SIGKILL);
       CHECK(std::filesystem::is_empty(folder));
     }
+  }
+
+  TEST_CASE("where files must have a name for a moment, one that a kill left does not keep the next run from its folder") {
+    TemporaryDirectory directory;
+    const auto folder = directory / "spill";
+    std::filesystem::create_directory(folder);
+    write_file(folder + "/manta-object-a1B2c3", "left");
+    CHECK(open_rocksdb(folder, {.kind = StoreKind::kSpill}).ok());
+    CHECK_FALSE(std::filesystem::exists(folder));
+    std::filesystem::create_directory(folder);
+    write_file(folder + "/manta-object-of-my-thesis", "precious");
+    CHECK(open_rocksdb(folder, {.kind = StoreKind::kSpill}).error().code == ErrorCode::kInvalidArgument);
+    CHECK(std::filesystem::exists(folder + "/manta-object-of-my-thesis"));
   }
 
   TEST_CASE("close ends a creation that is at the disk with RuntimeStopped, and its file goes") {
