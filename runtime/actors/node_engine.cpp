@@ -60,6 +60,12 @@ ObjectFileFactory object_files(const RuntimeOptions& options) {
   };
 }
 
+/// Unless somebody chose the folder: then all of it is for objects.
+bool object_files_take_memory(const RuntimeOptions& options) {
+  std::error_code unseen;  // the first file says it better
+  return options.spill_dir.empty() && lies_in_memory(std::filesystem::temp_directory_path(unseen).string());
+}
+
 std::vector<std::string> names_of_gpus() {
   std::vector<std::string> names;
   for (const auto& gpu : discover_gpus()) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
@@ -134,7 +140,8 @@ std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
 }
 
 void NodeEngine::start_roles() {
-  auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0), .make_file = object_files(options_)}).value();
+  auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0), .make_file = object_files(options_),
+                              .files_in_memory = object_files_take_memory(options_)}).value();
   auto objects = std::make_unique<ObjectStore>(std::move(arena), [dir = options_.spill_dir] { return open_spill(dir); });
   node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
                                             [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {

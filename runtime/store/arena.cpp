@@ -78,11 +78,12 @@ Result<std::unique_ptr<Arena>> Arena::create(ArenaOptions options) {
   }
   budget = std::max(page_bytes(), budget / page_bytes() * page_bytes());
   const auto extent = round_up(std::max<std::uint64_t>(options.extent_bytes, 1), page_bytes());
-  return std::unique_ptr<Arena>(new Arena(budget, extent, std::move(options.make_file)));
+  return std::unique_ptr<Arena>(new Arena(budget, extent, std::move(options)));
 }
 
-Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ObjectFileFactory make_file)
-    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes), make_file_(std::move(make_file)) {}
+Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ArenaOptions options)
+    : budget_bytes_(budget_bytes), extent_bytes_(extent_bytes), make_file_(std::move(options.make_file)),
+      most_file_space_(options.files_in_memory ? budget_bytes / kBeyondShare : UINT64_MAX) {}
 
 Arena::~Arena() {
   for (auto& [id, extent] : extents_) {
@@ -169,18 +170,44 @@ Result<Block> Arena::allocate_in_file(std::uint64_t bytes) {
     return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = fmt::format("no object can have {} bytes", bytes)};
   std::unique_lock lock(mutex_);
   if (auto block = take_best_fit(bytes, rounded, Kind::kFile)) return *block;
-  lock.unlock();  // the disk may take its time
   const auto needed = round_up(rounded, page_bytes());
-  const auto shared = std::min(extent_bytes_, kSharedFileBytes);
-  auto made = map_file(std::max(needed, shared));
-  if (!made && needed < shared) made = map_file(needed);
-  if (!made) return made.error();
+  const auto claimed = claim_file_space(needed);
+  if (!claimed) return claimed.error();
+  lock.unlock();  // the disk may take its time
+  auto made = map_new_file(needed, *claimed);
   lock.lock();
+  file_space_ -= *claimed;
+  if (!made) return made.error();
   const auto id = next_extent_++;
   const auto size = made->bytes;
+  file_space_ += size;
   extents_.emplace(id, std::move(*made));
   insert_free(id, 0, size);
   return carve({size, id, 0}, 0, bytes, rounded);
+}
+
+/// How large a file for `needed` bytes may be: with room for others where there is as much, else just so large.
+Result<std::uint64_t> Arena::claim_file_space(std::uint64_t needed) {
+  const auto left = most_file_space_ - std::min(file_space_, most_file_space_);
+  if (needed > left)
+    return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
+                     .message = fmt::format("files for objects lie in memory here, where they may take {} bytes, a quarter of the arena's "
+                                            "budget, and {} are taken; name a directory on a disk for them (spill_dir)",
+                                            most_file_space_, file_space_)};
+  const auto shared = std::max(needed, std::min(extent_bytes_, kSharedFileBytes));
+  const auto claimed = shared > left ? needed : shared;
+  file_space_ += claimed;
+  return claimed;
+}
+
+Result<Arena::Extent> Arena::map_new_file(std::uint64_t needed, std::uint64_t wished) {
+  const bool more_to_come = remover_.busy();
+  auto made = map_file(wished);
+  if (!made && more_to_come) {
+    remover_.wait();
+    made = map_file(wished);
+  }
+  return made || needed == wished ? std::move(made) : map_file(needed);
 }
 
 Result<Arena::Extent> Arena::map_file(std::uint64_t bytes) const {
@@ -223,7 +250,8 @@ bool Arena::make_budget_room(std::uint64_t bytes) {
   }
   if (reserved_bytes_ - reclaimable + bytes > budget_bytes_) return false;
   std::sort(empty.begin(), empty.end());
-  for (auto it = empty.begin(); it != empty.end() && reserved_bytes_ + bytes > budget_bytes_; ++it) release(it->second);
+  for (auto it = empty.begin(); it != empty.end() && reserved_bytes_ + bytes > budget_bytes_; ++it)
+    remove_extent(take_out(it->second));  // before its memory is taken again
   return true;
 }
 
@@ -234,7 +262,7 @@ void Arena::insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t by
 }
 
 void Arena::free(const Block& block) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const auto found = extents_.find(block.extent);
   MANTA_CHECK(found != extents_.end());
   Extent& extent = found->second;
@@ -246,7 +274,12 @@ void Arena::free(const Block& block) {
   extent.blocks.erase(live);
   if (extent.kind == Kind::kFile) file_bytes_ -= bytes;
   if (extent.kind == Kind::kBudget) used_bytes_ -= bytes;
-  if (extent.kind != Kind::kBudget && extent.blocks.empty()) return release(block.extent);
+  if (extent.kind != Kind::kBudget && extent.blocks.empty()) {
+    const bool is_file = extent.kind == Kind::kFile;
+    const auto gone = take_out(block.extent);
+    lock.unlock();
+    return is_file ? remover_.remove_later(gone) : remove_extent(gone);
+  }
   auto& ranges = free_of(extent.kind);
   auto next = extent.free.lower_bound(offset);
   if (next != extent.free.end() && next->first == offset + bytes) {
@@ -301,28 +334,28 @@ std::vector<std::uint32_t> Arena::extents() const {
 }
 
 std::size_t Arena::trim(std::chrono::milliseconds idle) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   std::vector<std::uint32_t> stale;
   const auto now = Clock::now();
   for (const auto& [id, extent] : extents_)
     if (extent.blocks.empty() && now - extent.empty_since >= idle) stale.push_back(id);
-  for (const auto id : stale) release(id);
+  std::vector<MappedExtent> gone;
+  for (const auto id : stale) gone.push_back(take_out(id));
+  lock.unlock();
+  for (const auto& extent : gone) remove_extent(extent);
   return stale.size();
 }
 
-/// A worker may still have the extent mapped; punching a hole gives its pages back all the same. A file system that cannot
-/// has the file cut: nobody reads there any more.
-void Arena::release(std::uint32_t id) {
+/// From here on nobody here knows it; the caller gives it back to the system.
+MappedExtent Arena::take_out(std::uint32_t id) {
   Extent& extent = extents_.at(id);
   for (const auto& [offset, bytes] : extent.free) free_of(extent.kind).erase({bytes, id, offset});
-  const auto size = static_cast<off_t>(extent.bytes);
-  if (::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size) != 0 && extent.kind == Kind::kFile)
-    static_cast<void>(!::ftruncate(extent.fd, 0));
-  ::munmap(extent.base, extent.bytes);
-  ::close(extent.fd);
-  if (extent.kind != Kind::kFile) (extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_) -= extent.bytes;
+  const MappedExtent gone{.fd = extent.fd, .base = extent.base, .bytes = extent.bytes};
+  auto& sum = extent.kind == Kind::kFile ? file_space_ : extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_;
+  sum -= extent.bytes;
   extents_.erase(id);
   releases_.fetch_add(1, std::memory_order_release);
+  return gone;
 }
 
 ArenaStats Arena::stats() const {

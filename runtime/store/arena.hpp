@@ -25,6 +25,7 @@
 
 #include "runtime/base/result.hpp"
 #include "runtime/store/block.hpp"
+#include "runtime/store/extent_remover.hpp"
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/object_file.hpp"
 
@@ -35,6 +36,7 @@ struct ArenaOptions {
   std::uint64_t extent_bytes{64ull << 20};       ///< rounded up to whole pages
   std::optional<MemoryLimits> memory_limits{};   ///< for tests; otherwise read from the system
   ObjectFileFactory make_file{};                 ///< for allocate_in_file; none: it is refused
+  bool files_in_memory{};                        ///< those files take memory: they may have a quarter of the budget in all
 };
 
 struct ArenaStats {
@@ -63,13 +65,14 @@ class Arena {
   /// As allocate, in an extent of its own that does not count towards the budget and goes with the block: the last resort
   /// for reading what is on disk when all else is full. ObjectStoreFull when a quarter of the budget lies there already.
   Result<Block> allocate_beyond(std::uint64_t bytes);
-  /// As allocate, in a file, of any size: it takes disk and no room of the budget. A file goes with its last block.
-  /// Blocks on the disk. Errors: those of the factory; ResourceExhausted when there is none.
+  /// As allocate, in a file, of any size: it takes disk and no room of the budget. A file goes soon after its last block.
+  /// Blocks on the disk. Errors: those of the factory; ResourceExhausted when there is none; ObjectStoreFull when files lie in memory
+  /// and have a quarter of the budget already.
   Result<Block> allocate_in_file(std::uint64_t bytes);
   bool has_files() const noexcept { return make_file_ != nullptr; }
   /// True for a block of allocate_beyond or allocate_in_file.
   bool is_beyond(const Block& block) const;
-  /// Gives a block back; requires one that allocate returned and that nobody reads any more.
+  /// Gives a block back; requires one that allocate returned and that nobody reads any more. Never waits for the disk.
   void free(const Block& block);
   /// The block's bytes in this process; requires a live block.
   std::span<std::byte> bytes(const Block& block) const;
@@ -105,20 +108,23 @@ class Arena {
   };
   using FreeKey = std::tuple<std::uint64_t, std::uint32_t, std::uint64_t>;  // bytes, extent, offset
 
-  Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ObjectFileFactory make_file);
+  Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ArenaOptions options);
   std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind);
   Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
   Result<std::uint32_t> add_extent(std::uint64_t rounded);
   Result<std::uint32_t> map_new(std::uint64_t bytes, Kind kind);
+  Result<std::uint64_t> claim_file_space(std::uint64_t needed);
+  Result<Extent> map_new_file(std::uint64_t needed, std::uint64_t wished);
   Result<Extent> map_file(std::uint64_t bytes) const;
   std::set<FreeKey>& free_of(Kind kind) { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   bool make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
-  void release(std::uint32_t id);
+  [[nodiscard]] MappedExtent take_out(std::uint32_t id);
 
   const std::uint64_t budget_bytes_;
   const std::uint64_t extent_bytes_;
   const ObjectFileFactory make_file_;
+  const std::uint64_t most_file_space_;
   mutable std::mutex mutex_;
   std::map<std::uint32_t, Extent> extents_;
   std::set<FreeKey> free_by_size_;   // in memory
@@ -128,8 +134,10 @@ class Arena {
   std::uint64_t used_bytes_{};
   std::uint64_t beyond_bytes_{};
   std::uint64_t file_bytes_{};
+  std::uint64_t file_space_{};  // sum of the files, with those being made
   std::size_t blocks_{};
   std::atomic<std::uint64_t> releases_{};
+  ExtentRemover remover_;
 };
 
 }  // namespace manta

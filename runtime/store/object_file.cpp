@@ -22,6 +22,9 @@ namespace manta {
 
 namespace {
 
+constexpr std::string_view kPrefix = "manta-object-";
+constexpr std::string_view kRandomPart = "XXXXXX";
+
 ErrorInfo file_error(ErrorCode code, const std::string& directory, std::uint64_t bytes, std::string_view why) {
   return {.code = code, .message = fmt::format("no file of {} bytes for an object in {}: {}", bytes, directory, why)};
 }
@@ -29,16 +32,18 @@ ErrorInfo file_error(ErrorCode code, const std::string& directory, std::uint64_t
 int open_unnamed(const std::string& directory) {
   const int fd = ::open(directory.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
   if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return fd;
-  std::string name = directory + "/manta-object-XXXXXX";  // a file system without unnamed files
+  auto name = fmt::format("{}/{}{}", directory, kPrefix, kRandomPart);  // a file system without unnamed files
   const int named = ::mkostemp(name.data(), O_CLOEXEC);
   if (named >= 0) ::unlink(name.c_str());
   return named;
 }
 
+bool is_in_memory(const struct statfs& info) { return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC; }
+
 /// A file system in memory would have the machine swap, or a process ended, before it says that it is full.
 bool lies_in_memory(int fd) {
   struct statfs info {};
-  return ::fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+  return ::fstatfs(fd, &info) == 0 && is_in_memory(info);
 }
 
 /// A file system that copies on write would take new space for pages that reach the disk twice.
@@ -56,6 +61,15 @@ int reserve(int fd, std::uint64_t bytes) {
 }
 
 }  // namespace
+
+bool is_left_object_file(std::string_view name) noexcept {
+  return name.size() == kPrefix.size() + kRandomPart.size() && name.starts_with(kPrefix);
+}
+
+bool lies_in_memory(const std::string& directory) {
+  struct statfs info {};
+  return ::statfs(directory.c_str(), &info) == 0 && is_in_memory(info);
+}
 
 Result<int> make_object_file(const std::string& directory, std::uint64_t bytes) {
   const int fd = open_unnamed(directory);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "runtime/base/result.hpp"
 
@@ -20,5 +21,9 @@ ObjectFileFactory object_files_in(std::string directory);
 /// A file in `directory`, which exists. Its mode lets nobody reopen it for writing. OutOfDisk when there is no space, OutOfMemory
 /// when the file system lies in memory and there is too little of that, IoError when it cannot make or reserve files.
 Result<int> make_object_file(const std::string& directory, std::uint64_t bytes);
+/// Whether a file of this name may be what a process left that was killed in make_object_file, on a file system without unnamed files.
+bool is_left_object_file(std::string_view name) noexcept;
+/// Whether what is written there takes memory (tmpfs). False when the directory cannot be asked.
+bool lies_in_memory(const std::string& directory);
 
 }  // namespace manta

@@ -165,7 +165,7 @@ class ObjectStore {
   std::uint64_t wanted_bytes_{};  // asked of the spiller since it last looked
   std::uint64_t rounds_{};        // spills that ended, well or not
   std::uint64_t progress_{};      // counts whatever made room
-  std::optional<std::uint64_t> stuck_at_;  // progress when a creator had waited in vain
+  std::optional<std::uint64_t> stuck_at_;  // progress when somebody had waited in vain
   std::size_t waiting_{};         // callers that close must wait for
   std::size_t waiting_for_room_{};
   bool spilling_{};

@@ -50,13 +50,14 @@ Result<Block> ObjectStore::obtain(std::uint64_t bytes, Lock& lock) {
   return waited;
 }
 
-/// Who comes when a creator has waited in vain and nothing has changed since does not wait as long again.
+/// Who comes when one has waited in vain and nothing has changed since does not wait as long again, unless there is no file.
 Result<Block> ObjectStore::obtain_for_creating(std::uint64_t bytes, Lock& lock) {
   if (!arena_->has_files()) return obtain(bytes, lock);
   auto at_once = allocate(bytes);
   if (!at_once) return take_file(bytes, lock, at_once.error());  // larger than the budget, or the kernel has no memory
   if (*at_once) return **at_once;
-  if (nothing_moves()) return take_file(bytes, lock, full_error(bytes));
+  if (nothing_moves())
+    if (auto file = take_file(bytes, lock, full_error(bytes)); file || closing_) return file;
   auto block = obtain(bytes, lock);
   if (block || block.error().code == ErrorCode::kRuntimeStopped) return block;
   stuck_at_ = progress_;
@@ -64,7 +65,8 @@ Result<Block> ObjectStore::obtain_for_creating(std::uint64_t bytes, Lock& lock) 
 }
 
 bool ObjectStore::nothing_moves() const {
-  return stuck_at_ == progress_ && !spilling_ && (spillable_.empty() || !tier_.enabled()) && evictable_.empty();
+  const bool can_spill = tier_.enabled() && !spillable_.empty() && !spill_error_;
+  return stuck_at_ == progress_ && !spilling_ && !can_spill && evictable_.empty();
 }
 
 /// The last resort. When it fails too, the error is `otherwise` with that as its cause, and OutOfDisk when that is the reason.
@@ -75,8 +77,8 @@ Result<Block> ObjectStore::take_file(std::uint64_t bytes, Lock& lock, const Erro
   lock.lock();
   --waiting_;
   changed_.notify_all();
-  if (block && closing_) {
-    arena_->free(*block);
+  if (closing_) {
+    if (block) arena_->free(*block);
     return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
   }
   if (block) return block;
@@ -89,13 +91,18 @@ Result<Block> ObjectStore::take_file(std::uint64_t bytes, Lock& lock, const Erro
 
 /// Readers must get on when creators cannot: what they let go of is what makes room.
 Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
-  if (spill_error_) {
-    auto at_once = allocate(bytes);
-    if (at_once && *at_once) return **at_once;
+  auto at_once = allocate(bytes);
+  if (!at_once) return at_once.error();
+  if (*at_once) return **at_once;
+  if (spill_error_ || nothing_moves()) {
     if (auto beyond = arena_->allocate_beyond(bytes)) return *beyond;
+  }
+  if (arena_->has_files() && nothing_moves()) {
+    if (auto file = take_file(bytes, lock, full_error(bytes)); file || closing_) return file;
   }
   auto block = obtain(bytes, lock);
   if (block || !is_full(block.error())) return block;
+  stuck_at_ = progress_;
   if (auto beyond = arena_->allocate_beyond(bytes)) return *beyond;
   return arena_->has_files() ? take_file(bytes, lock, block.error()) : block;
 }

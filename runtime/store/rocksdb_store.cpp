@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "runtime/store/directory_claim.hpp"
+#include "runtime/store/object_file.hpp"
 #include "runtime/store/wal_audit.hpp"
 
 namespace manta {
@@ -95,9 +96,18 @@ Result<void> require_store(const std::string& path) {
   return {};
 }
 
+/// Whoever makes such a file now has it open and does not need its name.
+void remove_left_object_files(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (is_left_object_file(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored)))
+      fs::remove(entry.path(), ignored);
+}
+
 /// Removes what a spill store leaves; files of others stay, and then the directory too.
 void wipe_spill(const std::string& path) {
   std::error_code ignored;
+  remove_left_object_files(path);
   for (const auto& entry : fs::directory_iterator(path, ignored))
     if (entry.path().filename().string().starts_with(kLoadPrefix)) fs::remove(entry.path(), ignored);
   rocksdb::Options options;
@@ -109,6 +119,7 @@ void wipe_spill(const std::string& path) {
 
 Result<void> prepare_spill(const std::string& path) {
   std::error_code ignored;
+  remove_left_object_files(path);
   if (fs::exists(path + "/" + kSpillMarker, ignored)) wipe_spill(path);
   if (fs::is_directory(path, ignored) && !fs::is_empty(path, ignored)) {
     return ErrorInfo{.code = ErrorCode::kInvalidArgument,
