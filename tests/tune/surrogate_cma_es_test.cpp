@@ -248,6 +248,25 @@ TEST_SUITE("tune/searchers") {
     CHECK_FALSE(asks_for_border(3, 3));
   }
 
+  TEST_CASE("cmaes tries the model's minimum with more than one of the options that go with it") {
+    const auto trials_at_minimum = [](const Space& space) {
+      int count = 0;
+      for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        const auto searcher = cmaes().make(context_of(space, seed));
+        search(*searcher, [&](const Config& c) {
+          const double loss = std::pow(c.get<double>("n") - 7, 2) + std::pow(c.get<double>("m") - 3, 2);
+          count += loss == 0;
+          return loss;
+        }, 60);
+      }
+      return count;
+    };
+    const Space plain{{"n", randint(0, 12)}, {"m", randint(0, 12)}};
+    Space with_options = plain;
+    with_options.add("kind", choice({0, 1, 2, 3, 4, 5, 6, 7}));  // drawn last: the numbers would be the same ones
+    CHECK(trials_at_minimum(with_options) > trials_at_minimum(plain) + 10);
+  }
+
   TEST_CASE("cmaes without the model draws what CMA-ES draws, with it something else, and its description tells") {
     const auto plain = cmaes({.common = {.startup_trials = 0}, .surrogate = false}).make(context_of(square(), 5));
     const auto assisted = cmaes({.common = {.startup_trials = 0}}).make(context_of(square(), 5));

@@ -12,7 +12,7 @@
 // generation has, so that many workers are busy. A point that comes back after its generation is over is not thrown away:
 // it counts in the present one, shortened to the length that a draw of today would have (Hansen, "Injecting External
 // Solutions into CMA-ES", arXiv 1110.4181). When the distribution has shrunk to a point, it starts anew at a random
-// place with twice the population (Auger and Hansen, 2005).
+// place with twice the population (Auger and Hansen, 2005), but 512 points at most unless more were asked for.
 //
 // A coordinate with a least step (integers, cells) keeps so much deviation that the neighbouring value is still drawn with
 // probability 1 / (d λ) a draw, the idea of CMA-ES with margin (Hamano, Saito, Nomura and Shirakawa, 2022).

@@ -8,7 +8,13 @@
 // parameters are searched, all of them at all times: where a condition switches one off, its coordinate is drawn but does
 // nothing. Categorical parameters are drawn at random; a space that has no other kind is refused. The first trial is
 // random. Points to evaluate and evaluated points move the distribution as points of its own would. A trial that
-// failed or gave NaN ranks last. One metric only.
+// failed or gave NaN ranks last. Forbidden combinations are not drawn; a search that has its minimum beyond their border ends
+// there. One metric only.
+//
+// A suggestion and its result together cost, when the model has all the results that it keeps (twice its coefficients, so about
+// d² trials), 0.07 ms of CPU with 8 parameters, 0.3 ms with 12, 1.3 ms with 16 and 4.4 ms (8 ms at most) with 20; then the model loses
+// its products of two parameters, and it is 0.2 ms with 24 and 0.6 ms with 40. Every restart doubles the generation, up to 512
+// points: with so many it is 0.1 ms with 2 parameters, 0.2 ms with 6, 0.8 ms with 12, 5 ms with 20, but 0.1 s where a generation begins.
 #include <cstdint>
 
 #include "tune/searchers/search_options.hpp"
