@@ -83,6 +83,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--searchers", default=".*")
+    parser.add_argument("--functions", default=".*")
     flags = parser.parse_args()
     trials, seeds = (50, min(5, flags.seeds)) if flags.quick else (200, flags.seeds)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -91,7 +92,7 @@ def main():
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["function", "searcher", "seed", "trials", "regret"])
         for sampler in filter(re.compile(flags.searchers).fullmatch, SAMPLERS):
-            for function in FUNCTIONS:
+            for function in filter(re.compile(flags.functions).fullmatch, FUNCTIONS):
                 regrets = {at: [] for at in CHECKPOINTS if at <= trials}
                 try:
                     for seed in range(flags.first_seed, flags.first_seed + seeds):

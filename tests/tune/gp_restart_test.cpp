@@ -26,6 +26,9 @@ TEST_SUITE("tune/searchers") {
     const GpOptions options{.preliminary_samples = 64, .local_searches = 2};
     auto first = gp(options).make(context_of(square()));
     search(*first, bowl, 80);
+    auto never = gp({.preliminary_samples = 64, .local_searches = 2, .restart = false}).make(context_of(square()));
+    search(*never, bowl, 80);
+    CHECK(first->save() != never->save());  // it has started anew by now
     auto second = gp(options).make(context_of(square()));
     second->restore(first->save());
     for (TrialIndex i = 80; i < 95; ++i) {
@@ -35,6 +38,17 @@ TEST_SUITE("tune/searchers") {
       finish(*second, i, bowl(config));
     }
     CHECK(gp().description != gp({.restart = false}).description);
+  }
+
+  TEST_CASE("gp does not start anew while what runs may find something") {
+    const auto asked = [](bool restart, int results) {
+      auto searcher = gp({.preliminary_samples = 64, .local_searches = 2, .restart = restart}).make(context_of(square()));
+      search(*searcher, bowl, results);
+      std::vector<Config> configs;
+      for (int i = 0; i < 8; ++i) configs.push_back(searcher->suggest(static_cast<TrialIndex>(results + i)).config);
+      return configs;
+    };
+    for (const int results : {16, 20, 28}) CHECK(asked(true, results) == asked(false, results));
   }
 
   TEST_CASE("gp: a search by results with noise does not start anew") {

@@ -62,11 +62,14 @@ class GpSearcher final : public ModelSearcher {
     const Eigen::MatrixXd points = matrix(told);
     const GaussianProcess process = GaussianProcess::fit(points, std::move(values), domain_.categorical, start_);
     start_ = process.parameters();
-    const ExpectedImprovement improvement(process, threshold, matrix(running()), random);
+    const Eigen::MatrixXd pending = matrix(running());
+    const ExpectedImprovement improvement(process, threshold, pending, random);
     const auto found = maximise(improvement, domain_, points.row(best), random,
                                 {.preliminary_samples = static_cast<int>(options_.preliminary_samples),
                                  .local_searches = static_cast<int>(options_.local_searches)});
-    if (found && options_.restart && start_.noise < kNoNoise && improvement.value(*found) < kNothingToGain) return restart(random);
+    if (found && options_.restart && start_.noise < kNoNoise && improvement.value(*found) < kNothingToGain &&
+        !may_gain(process, threshold, pending, random))
+      return restart(random);
     return found ? std::vector<double>(found->begin(), found->end()) : encoding().sample(random);
   }
 
@@ -87,6 +90,14 @@ class GpSearcher final : public ModelSearcher {
 
  private:
   bool is_restarted() const { return since_ > 0; }
+  /// Whether what runs may find something yet. Beside it there is nothing left to gain, as it counts as done there.
+  static bool may_gain(const GaussianProcess& process, double threshold, const Eigen::MatrixXd& pending, Random& random) {
+    if (pending.rows() == 0) return false;
+    const ExpectedImprovement alone(process, threshold, pending.topRows(0), random);
+    for (Eigen::Index i = 0; i < pending.rows(); ++i)
+      if (alone.value(pending.row(i)) >= kNothingToGain) return true;
+    return false;
+  }
   std::vector<double> restart(Random& random) {
     since_ = history().size();
     start_ = {};
