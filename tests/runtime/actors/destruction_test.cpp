@@ -32,15 +32,6 @@ struct Clerk {
   int one() { return 1; }
 };
 
-bool eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
-
 constexpr ActorId kActor{(std::uint64_t{1} << 40) + 3};  // of owner 1
 
 /// Work that holds what a destructor of the user's asks the host about, from another thread: no lock is held by this one when

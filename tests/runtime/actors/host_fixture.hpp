@@ -1,12 +1,15 @@
 #pragma once
 // A worker's host of its own, for tests that drive it as messages would: it serves owners in other processes, whose answers
 // are written down.
+#include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <thread>
 
 #include "runtime/actors/scheduler.hpp"
 #include "runtime/actors/task_worker.hpp"
 #include "runtime/actors/worker_host.hpp"
+#include "tests/runtime/actors/quiet_process.hpp"
 
 namespace manta::detail {
 
@@ -49,17 +52,15 @@ class OwnersRouter final : public Router {
   int destroyed_ = 0;
 };
 
-class NoStore final : public StoreAccess {
- public:
-  ProcessId self() const override { return 7; }
-  Result<Buffer> open(ObjectId) override { return ErrorInfo{.code = ErrorCode::kObjectLost, .message = "no store here"}; }
-  void free(ObjectId) override {}
-
- protected:
-  Result<Room> create(std::uint64_t, ProcessId) override { return ErrorInfo{.code = ErrorCode::kObjectStoreFull, .message = "no store here"}; }
-  Result<void> seal(ObjectId) override { return {}; }
-  void abort(ObjectId) override {}
-};
+/// False when it has not come true after a time that is long for anything here.
+inline bool eventually(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
 
 class NoEngine final : public Engine {
  public:
@@ -136,7 +137,7 @@ struct HostFixture {
   Config config{};
   caf::actor_system system{config};
   OwnersRouter router{};
-  NoStore store{};
+  EmptyStore store{7};
   IdSource ids{7};
   Lane lane{1};
   std::shared_ptr<ReferenceKeeper> references = std::make_shared<ReferenceKeeper>(7, ids, router, store, lane, 100'000);

@@ -19,15 +19,6 @@ constexpr ProcessId kOther = 2;
 constexpr std::uint64_t kBase = std::uint64_t{kOwner} << 40;
 constexpr ActorId kActor{kBase + 3};
 
-bool eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
-
 /// A place in the program where a thread waits until the test lets it go.
 struct Stop {
   std::atomic<bool> open{false};
