@@ -6,11 +6,11 @@
 // set_* wins, later ones return false. A value set by this process is kept as it is and serialised only when it leaves
 // the process; one that arrived as bytes is turned into a T at the first look. Thread-safe.
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "runtime/base/copy.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/futex.hpp"
 #include "runtime/base/object_pool.hpp"
@@ -195,7 +195,7 @@ Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   if (has_bytes && bytes.size() <= inline_limit) return EncodedValue{.bytes = bytes, .references = references};
   if (has_bytes) {
     Result<std::shared_ptr<StoredObject>> placed = store(bytes.size(), [&from = bytes](std::span<std::byte> target) {
-      std::memcpy(target.data(), from.data(), from.size());
+      copy_bytes(target.data(), from.data(), from.size());
     });
     if (!placed) return placed.error();
     stored = *placed;

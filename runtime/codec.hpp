@@ -26,6 +26,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "runtime/base/copy.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/buffer.hpp"
 
@@ -55,7 +56,7 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
   void write(const void* data, std::size_t size) {
     if (!counting_) {
       MANTA_CHECK(size <= target_.size() - position_);
-      if (size) std::memcpy(target_.data() + position_, data, size);
+      copy_bytes(target_.data() + position_, data, size);
     }
     position_ += size;
   }
@@ -94,7 +95,7 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
 
   void read(void* data, std::size_t size) {
     need(size);
-    if (size) std::memcpy(data, source_.data() + position_, size);
+    copy_bytes(data, source_.data() + position_, size);
     position_ += size;
   }
   Buffer read_in_place(std::size_t size) {

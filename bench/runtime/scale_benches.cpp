@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <atomic>
+#include <chrono>
 #include <ctime>
 #include <stdexcept>
 #include <string>
@@ -42,6 +43,19 @@ void expect(bool right, const char* what) {
 double heap_in_use() {
   const auto info = ::mallinfo2();
   return static_cast<double>(info.uordblks + info.hblkhd);
+}
+
+/// What was used last is on its way back, by other threads: waits until it came.
+double settled_heap() {
+  using namespace std::chrono_literals;
+  double last = heap_in_use();
+  for (int i = 0; i < 100; ++i) {
+    std::this_thread::sleep_for(20ms);
+    const double now = heap_in_use();
+    if (now > last * 0.999) return now;
+    last = now;
+  }
+  return last;
 }
 
 std::chrono::nanoseconds cpu_time() {
@@ -128,8 +142,8 @@ double bytes_of_an_idle_actor(Client& client) {
   const double before = heap_in_use();
   auto actors = spawn_many(client, kActors);
   call_each(client, actors);
-  while (client.stats().unfinished > 0) std::this_thread::yield();  // the calls' own memory is on its way back
-  return (heap_in_use() - before) / static_cast<double>(kActors);
+  while (client.stats().unfinished > 0) std::this_thread::yield();
+  return (settled_heap() - before) / static_cast<double>(kActors);
 }
 
 }  // namespace manta::bench

@@ -7,9 +7,10 @@
 //
 // Thread-safe: all operations are const. The memory lives as long as the last Buffer that refers to it.
 #include <cstddef>
-#include <cstring>
 #include <memory>
 #include <span>
+
+#include "runtime/base/copy.hpp"
 
 namespace manta {
 
@@ -22,7 +23,7 @@ class Buffer {
   /// A fresh, 64-byte aligned copy.
   static Buffer copy(std::span<const std::byte> bytes) {
     auto [buffer, target] = allocate(bytes.size());
-    if (!bytes.empty()) std::memcpy(target.data(), bytes.data(), bytes.size());
+    copy_bytes(target.data(), bytes.data(), bytes.size());
     return buffer;
   }
 

@@ -91,6 +91,7 @@ Result<int> make_object_file(const std::string& directory, std::uint64_t bytes) 
 
 ObjectFileFactory object_files_in(std::string directory) {
   struct Folder {
+    explicit Folder(std::string where) : path(std::move(where)) {}
     std::string path;
     std::atomic<bool> made{false};
     ~Folder() {
