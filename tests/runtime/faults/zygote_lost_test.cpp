@@ -92,13 +92,18 @@ TEST_SUITE("runtime/faults") {
   }
 
   TEST_CASE("work goes on while the zygote is killed again and again") {
+#ifdef MANTA_SANITIZED
+    constexpr auto kPace = 3s;  // a program takes its time there before it makes its first worker
+#else
+    constexpr auto kPace = 150ms;
+#endif
     Machine machine;
     auto& rt = machine.rt;
     std::atomic<bool> over{false};
     std::atomic<int> kills{0};
     std::thread killer([&] {
       while (!over) {
-        std::this_thread::sleep_for(150ms);  // the pace of the faults
+        std::this_thread::sleep_for(kPace);
         for (const int zygote : children()) kills += ::kill(zygote, SIGKILL) == 0;
       }
     });
@@ -109,7 +114,8 @@ TEST_SUITE("runtime/faults") {
       for (int i = 0; i < 8; ++i) refs.push_back(rt.task<process_id>(options).remote());
       for (const auto& ref : refs) {
         const auto result = rt.try_get(ref, 120s);
-        if (!result.ok()) CHECK_MESSAGE(contains(result.error().message, "zygote"), result.error().message);  // three in a row
+        const auto what = result.ok() ? "" : result.error().message;
+        if (!result.ok()) CHECK_MESSAGE((contains(what, "zygote") || contains(what, "to make worker processes")), what);  // three in a row
         done += result.ok();
       }
     }

@@ -200,15 +200,19 @@ TEST_SUITE("runtime/process") {
     auto reactor = std::move(Reactor::start("test", Reactor::Threads::kTwo).value());
     std::atomic<bool> release = false;
     std::atomic<int> accepted = 0, answered = 0;
-    for (int i = 0; i < 200; ++i) {  // more than are refused after a long one
+    int asked = 0;
+    const auto ask = [&] {
       REQUIRE(reactor->post([&] {
         accepted += reactor->run_after_round([&] {
           while (!release) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         });
         ++answered;
       }));
-      REQUIRE(manta_test::eventually([&] { return answered == i + 1; }));
-    }
+      ++asked;
+      REQUIRE(manta_test::eventually([&] { return answered == asked; }));
+    };
+    while (accepted == 0 && asked < 10000) ask();  // refused as long as the other thread does not stand by yet
+    for (int i = 0; i < 200; ++i) ask();           // more than are refused after a long one
     CHECK(accepted == 1);
     release = true;
     reactor->stop();
