@@ -136,8 +136,13 @@ TEST_SUITE("runtime/api/joining") {
     auto& rt = machine.rt;
     CHECK_FALSE(rt.get(rt.remote<on_my_thread>()));  // nobody knows yet that it is short
     warm_up<this_thread>(rt, 0);
-    CHECK(rt.get(rt.remote<on_my_thread>()) == !in_processes());
-    CHECK(rt.get(rt.remote<on_my_thread_with>(0.5, 0.0)) == !in_processes());
+    const auto ever = [](auto&& once) {  // on a busy machine a short task may look long for a while
+      for (int i = 0; i < 200; ++i)
+        if (once()) return true;
+      return false;
+    };
+    CHECK(ever([&] { return rt.get(rt.remote<on_my_thread>()); }) == !in_processes());
+    CHECK(ever([&] { return rt.get(rt.remote<on_my_thread_with>(0.5, 0.0)); }) == !in_processes());
     CHECK_FALSE(rt.get(rt.remote<on_my_thread_with>(1.0, 1.0)));
     CHECK_FALSE(rt.get(rt.task<on_my_thread>({.num_cpus = 0.5}).remote()));  // its child asks for a whole one
   }
