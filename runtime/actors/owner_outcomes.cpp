@@ -8,6 +8,7 @@ namespace manta::detail {
 void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   auto& cell = *work.record->result;
   if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
+    drop_result(outcome);  // of several results one could not be sent: the others came to be freed
     cell.set_error(std::make_shared<const ErrorInfo>(std::move(*error)));
   } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
     auto set = [this, &cell, &work](Cell& target, wire::Value& from) {
