@@ -206,6 +206,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
   void take_back_waiters();
+  void take_back_in(std::chrono::nanoseconds time);
+  void take_back_later();
   void trim_after_ebb();
   void count_ends();
   core::TaskShape shape_of(const OwnedTask& task) const;
@@ -261,6 +263,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer timer_;  ///< tells the actor, so it ends first
+  std::mutex unwanted_mutex_;  // guards what follows
+  std::vector<std::shared_ptr<Cell>> unwanted_later_{};  ///< of unwanted_at_, those where many wait
+  bool look_due_ = false;
 };
 
 }  // namespace manta::detail

@@ -70,7 +70,9 @@ class Holdings {
   }
   void add_segments() {
     for_entries("/dev/shm", [this](const auto& each) {
-      if (const auto name = each.path().filename().string(); name.find("manta") != std::string::npos) ++counts_["/dev/shm/" + name];
+      std::error_code gone;  // folders there are other programs' temporary ones
+      const auto name = each.path().filename().string();
+      if (name.find("manta") != std::string::npos && each.is_regular_file(gone)) ++counts_["/dev/shm/" + name];
     });
   }
   /// A process that has ended but was not waited for counts when it is our own: its parent forgot it.
