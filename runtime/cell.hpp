@@ -31,7 +31,7 @@ template <class T>
 const TypeOps& type_ops() {
   static constexpr TypeOps ops{
       .name = [] { return demangle(typeid(T).name()); },
-      .encode = [](const void* value, OutputArchive& archive) { archive(*static_cast<const T*>(value)); },
+      .encode = [](const void* value, OutputArchive& archive) { write_value(archive, *static_cast<const T*>(value)); },
       .decode = [](const Buffer& bytes, const SharedReferences& references) -> std::shared_ptr<const void> {
         return make_pooled<const T>(manta::decode<T>(bytes, references));
       },
@@ -128,7 +128,8 @@ class Cell {
   std::shared_ptr<const void> value();
   /// The value where it stays as long as the cell does; null when it may move, or has to be made of bytes.
   const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
-  /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`.
+  /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`. Throws what the value's own
+  /// save threw, as an Error, and then keeps nothing of it.
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
   /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there. Before
@@ -207,6 +208,7 @@ Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
   auto write = [&](std::span<std::byte> target) {
     OutputArchive archive(target, &found);
     ops().encode(value_.get(), archive);
+    archive.finish();
   };
   if (count.size() <= inline_limit) {
     auto [buffer, target] = Buffer::allocate(count.size());

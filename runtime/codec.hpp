@@ -4,7 +4,8 @@
 //
 // A type can travel when it is a standard-library type, or has a cereal `serialize`/`save`+`load`, and can be
 // default-constructed. An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
-// which hold its place in that list. Input archives check every length against what is left: damaged bytes throw ProtocolError.
+// which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
+// the type, and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
 // Not thread-safe: one archive, one thread.
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
@@ -25,6 +26,7 @@
 #include <cereal/types/vector.hpp>
 #include <limits>
 #include <type_traits>
+#include <typeinfo>
 
 #include "runtime/base/copy.hpp"
 #include "runtime/base/error.hpp"
@@ -42,9 +44,15 @@ struct Reference {
 };
 using References = std::vector<Reference>;
 using SharedReferences = std::shared_ptr<const References>;  ///< null: none
+/// In a handler of what a user's save or serialize threw, as it turned a value of the type into bytes: makes a TaskError of it that
+/// says so. An Error of the family goes on as it is.
+[[noreturn]] void rethrow_from_save(const std::type_info& type);
+/// A value was counted with so many bytes and then wrote more, or fewer.
+[[noreturn]] void throw_changed_size(std::size_t counted);
 }  // namespace detail
 
-/// Writes into a given block, or only counts when there is none: first count, then write straight to the final place.
+/// Writes into a given block, or only counts when there is none: first count, then write straight to the final place. A value that
+/// is not of the same size both times throws InvalidArgument.
 class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision> {
  public:
   OutputArchive() : cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision>(this) {}
@@ -55,7 +63,7 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
 
   void write(const void* data, std::size_t size) {
     if (!counting_) {
-      MANTA_CHECK(size <= target_.size() - position_);
+      if (size > target_.size() - position_) detail::throw_changed_size(target_.size());
       copy_bytes(target_.data() + position_, data, size);
     }
     position_ += size;
@@ -66,6 +74,10 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
     write(zeros, (alignment - position_ % alignment) % alignment);
   }
   std::size_t size() const noexcept { return position_; }
+  /// After the last write into a block: it must be full.
+  void finish() const {
+    if (position_ != target_.size()) detail::throw_changed_size(target_.size());
+  }
   /// Writes the place of a reference (null: an empty one) and lists it.
   void reference(detail::ReferenceKind kind, std::shared_ptr<void> target) {
     std::uint32_t place = 0;
@@ -187,14 +199,25 @@ template <class T>
 concept Serialisable = std::is_default_constructible_v<T> && cereal::traits::is_output_serializable<T, OutputArchive>::value &&
                        cereal::traits::is_input_serializable<T, InputArchive>::value;
 
+/// Writes the value; what its own code throws comes out as an Error.
+template <class T>
+void write_value(OutputArchive& archive, const T& value) {
+  try {
+    archive(value);
+  } catch (...) {
+    detail::rethrow_from_save(typeid(T));
+  }
+}
+
 /// Serialises into fresh memory.
 template <class T>
 Buffer encode(const T& value) {
   OutputArchive count;
-  count(value);
+  write_value(count, value);
   auto [buffer, target] = Buffer::allocate(count.size());
   OutputArchive archive(target);
-  archive(value);
+  write_value(archive, value);
+  archive.finish();
   return buffer;
 }
 

@@ -48,7 +48,7 @@ class ArgumentSlot {
 
   void encode(OutputArchive& archive) const {
     archive(ref_);
-    if (ref_ < 0) archive(*value_);
+    if (ref_ < 0) write_value(archive, *value_);
   }
   void decode(InputArchive& archive, const std::vector<std::shared_ptr<Cell>>& refs) {
     archive(ref_);

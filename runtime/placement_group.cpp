@@ -9,7 +9,12 @@ PlacementGroup Client::placement_group(PlacementGroupOptions options) {
 
 ObjectRef<void> Client::ready(const PlacementGroup& group) {
   if (!group) throw InvalidArgument("an empty PlacementGroup is never ready: assign one that placement_group returned");
-  return ObjectRef<void>(group.placed_ ? group.placed_ : engine_->watch_group(group.id_));
+  const auto& placed = group.placed_;
+  if (placed && (!placed->settled() || placed->failed())) return ObjectRef<void>(placed);
+  auto watched = engine_->watch_group(group.id_);
+  // One that was placed may have been removed since, by whoever has a copy of the handle. The node knows, and answers at once.
+  if (placed) engine_->wait(*watched, {});
+  return ObjectRef<void>(std::move(watched));
 }
 
 bool Client::wait_for(const PlacementGroup& group, Deadline deadline) {

@@ -8,6 +8,7 @@ std::string RuntimeStats::to_string() const {
     text += (text.empty() ? "" : ", ") + std::string(name) + " " + std::to_string(value);
   };
   add("unfinished", unfinished);
+  add("queued bytes", queued_bytes);
   add("actors", actors);
   add("lent objects", lent_objects);
   add("borrowed objects", borrowed_objects);

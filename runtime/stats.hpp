@@ -12,6 +12,7 @@ namespace manta {
 struct RuntimeStats {
   // Of the process that asks.
   std::size_t unfinished = 0;        ///< tasks and calls that it submitted and that are not at their end
+  std::uint64_t queued_bytes = 0;    ///< of these tasks, about, against RuntimeOptions::max_queued_bytes
   std::size_t actors = 0;            ///< that it spawned and that are not dead, or have handles
   std::size_t lent_objects = 0;      ///< its objects and actors that refs in other processes refer to
   std::size_t borrowed_objects = 0;  ///< others' objects and actors that its refs refer to
@@ -29,7 +30,7 @@ struct RuntimeStats {
   /// Nothing but worker processes.
   bool idle() const noexcept {
     return unfinished + actors + lent_objects + borrowed_objects + stored_objects + pinned_objects + spilled_objects + leases == 0 &&
-           lineage_bytes + arena_bytes + file_bytes == 0;
+           queued_bytes + lineage_bytes + arena_bytes + file_bytes == 0;
   }
   /// In one line, like "unfinished 0, actors 1, …".
   std::string to_string() const;

@@ -11,13 +11,17 @@ thread_local Executor* t_current = nullptr;
 
 std::int64_t now_ns() { return SteadyClock::now().time_since_epoch().count(); }
 
+std::string label_of(const Work& work) {
+  return *work.name + " #" + std::to_string(work.id.value) + " (attempt " + std::to_string(work.attempt) + ")";
+}
+
 ErrorInfo task_error(const Work& work) {
   ErrorInfo inner = current_exception_info();
   constexpr std::size_t kMaxMessage = 64 * 1024;
   if (inner.message.size() > kMaxMessage) inner.message = inner.message.substr(0, kMaxMessage) + "… (cut)";
   ErrorInfo outer{.code = ErrorCode::kTaskError,
                   .message = inner.message,
-                  .where = *work.name + " #" + std::to_string(work.id.value) + " (attempt " + std::to_string(work.attempt) + ")",
+                  .where = label_of(work),
                   .remote_type = inner.remote_type};
   if (inner.code != ErrorCode::kTaskError || inner.remote_type.empty()) {
     // The function let an error of Manta's pass, say of a task that it waited for: that one is the cause.
@@ -114,30 +118,38 @@ Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord
   return held;
 }
 
-std::variant<wire::Value, ErrorInfo, wire::Unstarted> Executor::value_for(Cell& cell, ProcessId owner) {
-  if (owner == environment_.router->self()) return wire::Value{};
-  auto encoded = cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
-    return environment_.store->place(size, fill, owner);
-  });
-  if (!encoded) return encoded.error();
-  return environment_.references->outgoing(*encoded, owner);
-}
-
-void Executor::add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
-  for (const auto& cell : *record.more) {
-    auto value = value_for(*cell, owner);
-    if (auto* error = std::get_if<ErrorInfo>(&value)) {
-      outcome.result = std::move(*error);
-      return;
-    }
-    outcome.more.push_back(std::move(std::get<wire::Value>(value)));
+/// Turns all results into bytes before one of them is handed out: when one cannot be, the work fails with that error, and what was
+/// placed for the owner goes to it as further results, to be freed there.
+void Executor::add_results(const Work& work, TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
+  auto encode = [&](Cell& cell) {
+    return cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
+                 return environment_.store->place(size, fill, owner);
+               }).value();
+  };
+  auto& references = *environment_.references;
+  EncodedValue first;
+  std::vector<EncodedValue> others;
+  try {
+    first = encode(*record.result);
+    if (record.more)
+      for (const auto& cell : *record.more) others.push_back(encode(*cell));
+  } catch (...) {
+    auto error = current_exception_info();
+    if (error.where.empty()) error.where = "the result of " + label_of(work);
+    outcome.result = std::move(error);
+    others.push_back(std::move(first));
+    for (const auto& value : others)
+      if (value.stored) outcome.more.push_back({.stored = {value.stored->id()}, .stored_size = value.stored->size()});
+    return;
   }
+  outcome.result = references.outgoing(first, owner);
+  for (const auto& value : others) outcome.more.push_back(references.outgoing(value, owner));
 }
 
 /// It may wait for others before it is sent. A ref that came with the arguments and goes home with the value must not be given back first.
 void Executor::keep_references(const TaskRecord& record, wire::Outcome& outcome) {
   if (const auto* value = std::get_if<wire::Value>(&outcome.result); value && value->references) outcome.keep.push_back(record.result);
-  for (std::size_t i = 0; i < outcome.more.size(); ++i)
+  for (std::size_t i = 0; i < outcome.more.size(); ++i)  // with an error none of them has any
     if (outcome.more[i].references) outcome.keep.push_back((*record.more)[i]);
 }
 
@@ -224,9 +236,8 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
     RunningWork::Scope scope(running_work_, work.id);
     try {
       if (auto* record = run(work, instance, lease, scope.slot(), made, began)) {
-        outcome.result = value_for(*record->result, owner);
         if (!is_local(owner)) {
-          if (record->more) add_more_results(*record, owner, outcome);
+          add_results(work, *record, owner, outcome);
           keep_references(*record, outcome);
         }
       } else {

@@ -153,7 +153,7 @@ class Executor {
 
  private:
   std::shared_ptr<TaskRecord> decoded(Work& work);
-  void add_more_results(TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
+  void add_results(const Work& work, TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
   static void keep_references(const TaskRecord& record, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
   TaskRecord* run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record, bool& began);
@@ -161,7 +161,6 @@ class Executor {
   using HeldValues = std::vector<std::shared_ptr<const void>>;
   /// Reads the stored arguments of work that came over the wire, for the call; throws LostArgument.
   static HeldValues read_arguments(const Work& work, const TaskRecord& record);
-  std::variant<wire::Value, ErrorInfo, wire::Unstarted> value_for(Cell& cell, ProcessId owner);
   std::atomic<std::int64_t> since_{0};
   std::shared_ptr<const std::string> running_name_{};
   const wire::LeaseInfo* lease_ = nullptr;  ///< of the running work

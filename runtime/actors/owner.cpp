@@ -137,7 +137,8 @@ Owner::Pending Owner::pending_arguments(OwnedWork& work) {
     if (!refs[i]->settled() || refs[i]->failed())
       pending.emplace_back(i, refs[i]);  // a failed one reports at once when it is watched
     else if (work.portable)
-      encode_cell(*refs[i]).value();
+      if (auto encoded = encode_cell(*refs[i]); !encoded)
+        throw_error(*argument_error(work, i, std::make_shared<const ErrorInfo>(encoded.error())));
   }
   return pending;
 }
@@ -174,7 +175,7 @@ void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t
   actor_->tell(ArgumentSettled{work, cell->error(), index});
 }
 
-void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
+void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
   if (!work->portable) return;
   OutputArchive count;
   work->record->encode_arguments(count);
@@ -183,6 +184,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
   auto write = [&](std::span<std::byte> target) {
     OutputArchive archive(target, &found);
     work->record->encode_arguments(archive);
+    archive.finish();
   };
   if (count.size() <= options_.inline_bytes) {
     auto [buffer, target] = Buffer::allocate(count.size());
@@ -192,6 +194,10 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) {
     arguments.stored = store_.place(count.size(), write, router_.self()).value();
   }
   if (!found.empty()) arguments.references = std::make_shared<const References>(std::move(found));
+} catch (const Error& error) {
+  auto info = error.info();
+  if (info.where.empty()) info.where = "the arguments of " + *work->name();
+  throw_error(std::move(info));
 }
 
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
@@ -269,6 +275,7 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
 }
 
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
+  if (stopped_) throw_error(*stopped_error());
   auto call = make_pooled<OwnedCall>();
   call->record = std::move(record);
   call->portable = portable;

@@ -70,6 +70,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void stop();
   /// Tasks, calls and actors that are not at their end.
   WorkCounts::Now unfinished() const { return counts_.now(); }
+  std::uint64_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
   /// Fails what is left.
   void abandon();
   /// Ends the actor: when it returns, no event is being handled and none will be.
@@ -152,6 +153,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   wire::ActorPlace place_of(ActorId actor) const;
   void tell_followers(const std::vector<ActorId>& moved);
   void end_orphan(ActorId actor);
+  void end_at_stop(ActorId actor);
   void leave_borrowed_to_owner(core::ActorEffects& effects);
   void release_name(OwnedConstructor& actor);
   void on(wire::TasksDone& done);
@@ -186,14 +188,15 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void perform_failures(const core::TaskEffects& effects);
   void perform_tasks();
   void perform_actors();
+  void create_elsewhere(OwnedConstructor& constructor, const HeldLease& held, int attempt);
   void send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks);
   void send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls);
   void want(const core::TaskEffects::Want& want);
   void want_actor(ActorId actor, std::uint32_t count);
   Work typed_work(OwnedWork& work, TaskId id, int attempt);
   Work typed_call(OwnedCall& call);
-  wire::Task wire_call(OwnedCall& call, ProcessId to);
-  wire::Task wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to);
+  Result<wire::Task> wire_call(OwnedCall& call, ProcessId to);
+  Result<wire::Task> wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to);
   void settle(OwnedWork& work, wire::Outcome& outcome);
   std::shared_ptr<StoredObject> stored_result(OwnedWork& work, const wire::Value& value);
   void fail_call(OwnedCall& call, core::CallFailure why);
@@ -203,6 +206,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
   void take_back_waiters();
+  void take_back_in(std::chrono::nanoseconds time);
+  void take_back_later();
   void trim_after_ebb();
   void count_ends();
   core::TaskShape shape_of(const OwnedTask& task) const;
@@ -258,6 +263,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<bool> stopped_{false};
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer timer_;  ///< tells the actor, so it ends first
+  std::mutex unwanted_mutex_;  // guards what follows
+  std::vector<std::shared_ptr<Cell>> unwanted_later_{};  ///< of unwanted_at_, those where many wait
+  bool look_due_ = false;
 };
 
 }  // namespace manta::detail

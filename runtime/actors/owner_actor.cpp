@@ -113,6 +113,15 @@ void Owner::on(Spawned& event) {
                       {.max_restarts = constructor.options->max_restarts, .max_task_retries = constructor.options->max_task_retries,
                        .unordered = constructor.options->unordered},
                       constructor.unresolved, actor_effects_);
+  if (stopped_) end_at_stop(constructor.actor);  // it was under way when the runtime stopped
+}
+
+void Owner::end_at_stop(ActorId actor) {
+  auto& constructor = *actors_.at(actor);
+  constructor.killed = true;
+  constructor.last_error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  actor_table_.kill(actor, actor_effects_);
+  actor_table_.dropped(actor, actor_effects_);
 }
 
 void Owner::on(Called& event) {
@@ -190,12 +199,7 @@ void Owner::on(Stop& event) {
   }
   std::vector<ActorId> actors;
   for (auto& [id, actor] : actors_) actors.push_back(id);
-  for (auto id : actors) {
-    actors_[id]->killed = true;
-    actors_[id]->last_error = error;
-    actor_table_.kill(id, actor_effects_);
-    actor_table_.dropped(id, actor_effects_);
-  }
+  for (auto id : actors) end_at_stop(id);
   if (!event.everything) return;
   perform();
   for (auto calls = std::exchange(calls_, {}); const auto& [id, call] : calls) {
@@ -310,11 +314,20 @@ Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
   return typed;
 }
 
-wire::Task Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to) {
+/// An object whose copy in the store was lost since is turned into bytes once more, and that can fail.
+Result<wire::Task> Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to) {
+  std::vector<EncodedValue> refs;
+  for (std::size_t i = 0; i < work.record->refs.size(); ++i) {
+    auto encoded = encode_cell(*work.record->refs[i]);
+    if (!encoded)
+      return ErrorInfo{.code = encoded.error().code, .message = "it did not run: object argument " + std::to_string(i + 1) + " could not be sent",
+                       .where = *work.name(), .cause = share(encoded.error())};
+    refs.push_back(std::move(*encoded));
+  }
   const auto key = function_key(*work.record->function);
   wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name(),
                   .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.encoded->arguments, to)};
-  for (auto& cell : work.record->refs) task.refs.push_back(references_.outgoing(encode_cell(*cell).value(), to));
+  for (const auto& value : refs) task.refs.push_back(references_.outgoing(value, to));
   if (const auto* filter = filter_of(work)) {
     const auto filter_key = function_key(*filter);
     task.retry_module = filter_key.module, task.retry_offset = filter_key.offset;
@@ -332,9 +345,9 @@ Work Owner::typed_call(OwnedCall& call) {
   return work;
 }
 
-wire::Task Owner::wire_call(OwnedCall& call, ProcessId to) {
+Result<wire::Task> Owner::wire_call(OwnedCall& call, ProcessId to) {
   auto task = wire_task(call, call.id, call.crashes + call.failures + 1, to);
-  if (call.options) task.group = call.options->concurrency_group;
+  if (task && call.options) task->group = call.options->concurrency_group;
   return task;
 }
 
@@ -351,7 +364,12 @@ void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   wire::RunTasks message{.owner = router_.self(), .lease = held.info};
   std::uint64_t bytes = 0;
   for (auto* task : tasks) {
-    message.tasks.push_back(wire_task(*task, task->id, attempt_of(*task), held.worker));
+    auto made = wire_task(*task, task->id, attempt_of(*task), held.worker);
+    if (!made) {
+      actor_->tell(wire::TasksDone{.lease = lease, .outcomes = {{.id = task->id, .result = made.error()}}});
+      continue;
+    }
+    message.tasks.push_back(std::move(*made));
     bytes += inline_size(message.tasks.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.owner = router_.self(), .lease = held.info}));
@@ -373,7 +391,12 @@ void Owner::send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const>
   wire::CallActor message{.actor = actor};
   std::uint64_t bytes = 0;
   for (auto* call : calls) {
-    message.calls.push_back(wire_call(*call, held.worker));
+    auto made = wire_call(*call, held.worker);
+    if (!made) {
+      actor_->tell(wire::ActorDone{.actor = actor, .outcomes = {{.id = call->id, .result = made.error()}}});
+      continue;
+    }
+    message.calls.push_back(std::move(*made));
     bytes += inline_size(message.calls.back());
     if (bytes < kMaxFrameBytes) continue;
     router_.send(held.worker, std::exchange(message, {.actor = actor}));

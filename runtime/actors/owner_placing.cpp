@@ -27,9 +27,7 @@ void Owner::perform_actors() {
       host_.create(router_.self(), actor, held.info, typed_work(constructor, constructor.id, attempt),
                    concurrency_of(*constructor.options));
     else
-      router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = actor, .lease = held.info, .name = *constructor.label,
-                                                  .constructor = wire_task(constructor, constructor.id, attempt, held.worker),
-                                                  .concurrency = concurrency_of(*constructor.options)});
+      create_elsewhere(constructor, held, attempt);
   }
   for (std::size_t i = 0; i < effects.sends.size();) {
     std::vector<OwnedCall*> group;
@@ -67,6 +65,15 @@ void Owner::perform_actors() {
   }
 }
 
+void Owner::create_elsewhere(OwnedConstructor& constructor, const HeldLease& held, int attempt) {
+  auto task = wire_task(constructor, constructor.id, attempt, held.worker);
+  if (!task)
+    return actor_->tell(make_pooled<wire::ActorCreated>(
+        wire::ActorCreated{.actor = constructor.actor, .lease = held.info.id, .outcome = {.id = constructor.id, .result = task.error()}}));
+  router_.send(held.worker, wire::CreateActor{.owner = router_.self(), .actor = constructor.actor, .lease = held.info, .name = *constructor.label,
+                                              .constructor = std::move(*task), .concurrency = concurrency_of(*constructor.options)});
+}
+
 void Owner::end_process_of(ActorId actor, LeaseId lease) {
   router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease, .kill = true});
   deliver(wire::ActorDestroyed{.actor = actor});
@@ -87,7 +94,7 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
       error.code = ErrorCode::kActorDied;
       error.message = who + " is gone; spawn a new one";
       if (error.cause) error.message += " (" + error.cause->message + ")";
-      if (error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
+      if (error.cause ? error.cause->code == ErrorCode::kRuntimeStopped : stopped_.load()) error.code = ErrorCode::kRuntimeStopped;
       break;
     case core::CallFailure::kUnavailable:
       error.code = ErrorCode::kActorUnavailable;

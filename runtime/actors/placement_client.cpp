@@ -105,7 +105,13 @@ std::shared_ptr<Cell> PlacementClient::watch(GroupId group) {
   return cell;
 }
 
-void PlacementClient::remove(GroupId group) { router_.send(kNodeProcess, wire::RemoveGroup{group}); }
+void PlacementClient::remove(GroupId group) {
+  {
+    std::lock_guard lock(mutex_);
+    if (waiting_.contains(group)) removed_.insert(group);
+  }
+  router_.send(kNodeProcess, wire::RemoveGroup{group});
+}
 
 std::vector<GroupHandle> PlacementClient::find(const std::string& name) {
   std::vector<GroupHandle> found;
@@ -132,6 +138,8 @@ void PlacementClient::deliver(const wire::GroupPlaced& placed) {
   std::vector<std::shared_ptr<Cell>> cells;
   {
     std::lock_guard lock(mutex_);
+    // It was placed, but has been removed from here since: the node, asked anew, says that, and why.
+    if (removed_.erase(placed.group) && !placed.error) return router_.send(kNodeProcess, wire::WatchGroup{placed.group});
     const auto [begin, end] = waiting_.equal_range(placed.group);
     for (auto it = begin; it != end; ++it) cells.push_back(std::move(it->second));
     waiting_.erase(begin, end);
@@ -168,6 +176,7 @@ void PlacementClient::stop() {
     std::lock_guard lock(mutex_);
     stopped_ = true;
     waiting.swap(waiting_);
+    removed_.clear();
     questions.swap(questions_);
   }
   for (auto& [group, cell] : waiting) cell->set_error(stopped());

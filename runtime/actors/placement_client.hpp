@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "runtime/actors/router.hpp"
 #include "runtime/core/placement_table.hpp"
@@ -46,6 +47,7 @@ class PlacementClient {
   core::ResourceLedger machine_;  // with all its resources free
   std::mutex mutex_;              // guards what follows
   std::multimap<GroupId, std::shared_ptr<Cell>> waiting_;
+  std::set<GroupId> removed_;  // by this process, while something here waits for them
   std::map<std::uint64_t, std::shared_ptr<Question>> questions_;
   std::uint64_t next_question_ = 1;
   bool stopped_ = false;

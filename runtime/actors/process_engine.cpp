@@ -199,7 +199,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
 RuntimeStats ProcessEngine::own_stats() const {
   const auto references = references_->counts();
   const auto unfinished = owner_->unfinished();
-  return {.unfinished = unfinished.submitted, .actors = unfinished.actors, .lent_objects = references.lent,
+  return {.unfinished = unfinished.submitted, .queued_bytes = owner_->queued_bytes(), .actors = unfinished.actors, .lent_objects = references.lent,
           .borrowed_objects = references.borrowed, .lineage_bytes = lineage_->bytes()};
 }
 

@@ -268,6 +268,7 @@ void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
   std::shared_ptr<FetchWaiter> waiter;
   {
     std::lock_guard lock(mutex_);
+    if (closed_ || table_.is_gone(to)) return;  // it asked, and then ended: nothing would ever take its waiter back
     const auto it = lent_.find(id);
     if (it != lent_.end() && it->second.kind == ReferenceKind::kObject) cell = std::static_pointer_cast<Cell>(it->second.target);
     if (cell) {
@@ -276,7 +277,13 @@ void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
     }
   }
   if (!cell) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = let_go(id)}});
-  cell->on_settled(std::move(waiter));
+  cell->on_settled(waiter);
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = fetches_.find({id, to});
+    if (it != fetches_.end() && it->second == waiter) return;
+  }
+  waiter->forget();  // it was taken back before the cell knew it
 }
 
 void ReferenceKeeper::fetch_over(ProcessId to, core::ReferenceId id) {

@@ -162,6 +162,27 @@ class Paths(Tree):
         self.assert_clean("paths")
 
 
+class Faults(Tree):
+    def setUp(self):
+        super().setUp()
+        numbers = [1, 2, 3, 5, *range(11, 17), *range(18, 26), 27, *range(29, 41)]
+        self.write("tests/runtime/faults/all_test.cpp", "".join(
+            f'  TEST_CASE("fault {number}: it ends well") {{\n    Machine machine;\n  }}\n' for number in numbers))
+
+    def test_all_numbers_with_what_looks_at_the_end_pass(self):
+        self.write("tests/runtime/wire/more_test.cpp", '  TEST_CASE("fault 27: more") {\n    const manta_test::Clean clean;\n  }\n')
+        self.assert_clean("faults")
+
+    def test_a_case_that_does_not_look_is_found(self):
+        self.write("tests/runtime/wire/more_test.cpp",
+                   '  TEST_CASE("fault 27: more") {\n  }\n  TEST_CASE("other") {\n    Machine machine;\n  }\n')
+        self.assert_found("tests/runtime/wire/more_test.cpp:1: fault 27 does not end clean", "faults")
+
+    def test_a_number_without_a_case_is_found(self):
+        self.write("tests/runtime/faults/all_test.cpp", '  TEST_CASE("fault 1: it ends well") {\n    Machine machine;\n  }\n')
+        self.assert_found("fault 40 has no test case", "faults")
+
+
 class Docs(Tree):
     def test_links_must_lead_somewhere(self):
         self.write("docs/b.md", "# Some Title\n")

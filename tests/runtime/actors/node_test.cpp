@@ -7,6 +7,7 @@
 #include <future>
 
 #include "tests/runtime/actors/quiet_process.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta::detail {
 namespace {
@@ -306,6 +307,7 @@ TEST_SUITE("runtime/actors/node") {
   }
 
   TEST_CASE("fault 38: a GPU that is missing twice is gone: its process is killed, what it alone could serve is refused, the rest goes on") {
+    const manta_test::Clean clean;
     Fixture f;
     f.want(1, 1, true, 1);
     const auto first = f.grants().at(0);

@@ -12,6 +12,15 @@ namespace manta::detail {
 namespace {
 
 int twice(int x) { return 2 * x; }
+int count(const std::vector<int>& numbers) { return static_cast<int>(numbers.size()); }
+
+/// What a store says it has.
+class Named final : public StoredObject {
+ public:
+  std::uint64_t id() const noexcept override { return 17; }
+  std::uint64_t size() const noexcept override { return 1 << 20; }
+  Result<Buffer> open() override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
+};
 struct Clerk {
   int one() { return 1; }
 };
@@ -149,6 +158,31 @@ TEST_SUITE("runtime/actors/owner") {
     const auto places = f.router.take<wire::ActorPlace>(kOther);
     REQUIRE(places.size() == 1);
     CHECK(places[0].state == core::ActorState::kDead);
+  }
+
+  // The error left the owner's actor as an exception, and with it went the owner.
+  TEST_CASE("a task whose argument has lost its copy, and cannot be placed anew as it leaves, fails; the owner goes on") {
+    Fixture f;
+    auto argument = std::make_shared<Cell>(type_ops<std::vector<int>>());
+    argument->set_value(std::make_shared<const std::vector<int>>(100'000));
+    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> { return std::make_shared<Named>(); }).value();
+    auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
+    auto cell = record->result;
+    f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(TaskOptions{.name = "sad"}), false);
+    f.run();
+    REQUIRE(argument->forget_stored(17));
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    CHECK(f.router.take<wire::RunTasks>(kWorker).empty());
+    REQUIRE(cell->failed());
+    CHECK(cell->error()->code == ErrorCode::kObjectStoreFull);
+    CHECK(cell->error()->where == "sad");
+    CHECK(f.owner->unfinished().all() == 0);
+    auto next = f.submit({.name = "sad"});
+    f.run();
+    CHECK_FALSE(f.router.sent.empty());
   }
 
   TEST_CASE("a task whose worker was ended for memory fails with OutOfMemory when it may not run again") {

@@ -80,6 +80,19 @@ TEST_SUITE("runtime/actors/reference_keeper") {
       f.keeper->process_gone(kPeer);
       CHECK(cell->waiters() == 0);
     }
+    SUBCASE("it dies, and its question is read after that") {
+      constexpr ProcessId kOther = 9;  // has a ref too, so that the object is known still
+      f.keeper->outgoing(value, kOther);
+      f.keeper->process_gone(kPeer);
+      f.router.sent.clear();
+      f.keeper->deliver(kPeer, fetch);
+      CHECK(cell->waiters() == 0);
+      f.keeper->deliver(kOther, fetch);
+      CHECK(cell->waiters() == 1);
+      cell->set_bytes(encode(5));
+      CHECK(f.router.take<wire::ObjectSettled>(kPeer).empty());
+      CHECK(f.router.take<wire::ObjectSettled>(kOther).size() == 1);
+    }
   }
 }
 

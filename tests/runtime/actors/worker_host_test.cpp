@@ -7,6 +7,7 @@
 
 #include "runtime/retry.hpp"
 #include "tests/runtime/actors/host_fixture.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta::detail {
 namespace {
@@ -23,6 +24,7 @@ ErrorCode code_of(const wire::Outcome& outcome) {
 
 TEST_SUITE("runtime/actors/worker_host") {
   TEST_CASE("fault 29: an unknown function is FunctionNotFound, wrong arguments are InvalidArgument, neither is retried, the worker lives") {
+    const manta_test::Clean clean;
     HostFixture f;
     auto unknown = f.work<twice>(1, HostFixture::argument(4));
     unknown.encoded->offset += 1;
@@ -41,6 +43,7 @@ TEST_SUITE("runtime/actors/worker_host") {
   }
 
   TEST_CASE("fault 29: the key of a filter of exceptions is not the key of a function") {
+    const manta_test::Clean clean;
     HostFixture f;
     auto filter = f.work<twice>(1, HostFixture::argument(4));
     const auto key = function_key(*retry_on<std::bad_alloc>.filter());
@@ -50,6 +53,7 @@ TEST_SUITE("runtime/actors/worker_host") {
   }
 
   TEST_CASE("fault 11: a cancel that comes before, twice, or late has its effect once or none") {
+    const manta_test::Clean clean;
     HostFixture f;
     g_runs = 0;
     std::vector<Work> works;

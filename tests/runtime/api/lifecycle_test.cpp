@@ -48,18 +48,32 @@ int busy_driver(const std::string& file) {
   return 0;
 }
 
-/// Ends while a task sleeps: 0 when that was quick.
+bool refuses_calls(const ActorHandle<Sleeper>& actor) {
+  try {
+    actor.call<&Sleeper::one>();
+  } catch (const RuntimeStopped&) {
+    return true;
+  }
+  return false;
+}
+
+/// Ends while a task sleeps: 0 when that was quick, and the end was the end for its actors too.
 int hasty_driver() {
   auto options = small_machine();
   options.shutdown_timeout = 100ms;
   ObjectRef<int> ref;
+  ActorHandle<Sleeper> shared, own;
   const auto begin = SteadyClock::now();
   {
     auto rt = Runtime::start(options);
+    shared = rt.actor<Sleeper>().spawn();
+    own = rt.actor<Sleeper>({.isolation = own_process}).spawn();
+    rt.get(shared.call<&Sleeper::one>()), rt.get(own.call<&Sleeper::one>());
     ref = rt.remote<sleep_long>();
     eventually([&] { return rt.available_resources() != rt.total_resources(); });
   }
   const bool quick = SteadyClock::now() - begin < 3s;
+  if (!refuses_calls(shared) || !refuses_calls(own)) return 2;
   return quick && ref.failed() ? 0 : 1;
 }
 
@@ -114,6 +128,24 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(called.ready());
     CHECK(running.ready());
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  // Of an actor whose owner was kept, as code was left behind or a message was under way, a call gave a ref.
+  TEST_CASE("a call after the end is refused, whatever the actor's isolation, and however it was made") {
+    for (const auto isolation : {Isolation::kShared, Isolation::kOwnProcess}) {
+      ActorHandle<Sleeper> actor;
+      std::vector<ObjectRef<int>> calls;
+      {
+        auto rt = Runtime::start(small_machine());
+        actor = rt.actor<Sleeper>({.isolation = isolation}).spawn();
+        for (int i = 0; i < 50; ++i) calls.push_back(actor.call<&Sleeper::one>());
+        rt.shutdown();
+        CHECK(refuses_calls(actor));
+        CHECK_THROWS_AS(actor.options({.deadline = 1s}).call<&Sleeper::one>(), RuntimeStopped);
+      }
+      CHECK(refuses_calls(actor));
+      for (const auto& call : calls) CHECK(call.ready());
+    }
   }
 
   TEST_CASE("the end is bounded when a task sleeps long") {

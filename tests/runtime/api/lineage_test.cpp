@@ -102,6 +102,7 @@ struct Place {
 
 TEST_SUITE("runtime/api/lineage") {
   TEST_CASE("fault 15: a result whose spilled copy is damaged is made again, for whoever asks") {
+    const Clean clean;
     Place place;
     auto& rt = place.machine.rt;
     auto one = place.run<first>(3, place.file, 7), two = place.run<first>(3, place.file, 8);

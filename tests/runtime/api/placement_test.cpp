@@ -16,6 +16,14 @@ std::string make_and_leave(Context& ctx, const std::string& name) {
   ctx.get(ctx.ready(group));
   return group.description();
 }
+int remove_it(Context& ctx, const PlacementGroup& group) {
+  ctx.remove(group);
+  try {
+    return ctx.wait(group, 20s) ? 2 : 3;
+  } catch (const Cancelled&) {
+    return 1;
+  }
+}
 struct Counter {
   int total = 0;
   int add(int by) { return total += by; }
@@ -151,6 +159,36 @@ TEST_SUITE("runtime/api/placement") {
     CHECK_THROWS_AS(rt.wait(second, 20s), Cancelled);
     CHECK_THROWS_AS(rt.get(inside, 20s), Cancelled);
     rt.remove(first);
+  }
+
+  // The handle that made the group kept the answer of its first wait for ever.
+  TEST_CASE("every handle of a group that is gone says so, whoever removed it, also to one that does not wait") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    const auto one_cpu = PlacementGroupOptions{.bundles = {{.num_cpus = 1}}};
+    auto gone = [&](const PlacementGroup& group) {
+      CHECK_THROWS_AS(rt.wait(group, 0s), Cancelled);
+      CHECK_THROWS_AS(rt.wait(group, 20s), Cancelled);
+      CHECK(rt.ready(group).failed());
+    };
+    auto mine = rt.placement_group(one_cpu);
+    const auto copy = mine;
+    CHECK(rt.wait(mine, 20s));
+    CHECK(rt.wait(mine, 0s));
+    CHECK(rt.ready(mine).ready());
+    rt.remove(copy);
+    gone(mine), gone(copy);
+    auto theirs = rt.placement_group(one_cpu);
+    CHECK(rt.wait(theirs, 20s));
+    CHECK(rt.get(rt.remote<remove_it>(theirs), 20s) == 1);
+    gone(theirs);
+    for (int i = 0; i < 200; ++i) {  // its place may just be on the way here
+      const auto brief = rt.placement_group(one_cpu);
+      const auto ready = rt.ready(brief);
+      rt.remove(brief);
+      CHECK_THROWS_AS(rt.wait(brief, 20s), Cancelled);
+    }
+    CHECK(eventually([&] { return free_of(rt) == Amount(2); }));
   }
 
   TEST_CASE("groups are found by name, listed, and can be passed to tasks, also within values") {

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <sstream>
 
+#include <unistd.h>
+
 #include "support.hpp"
 #include "runtime/queue.hpp"
 
@@ -30,6 +32,42 @@ std::vector<int> first_numbers(int count) {
   std::vector<int> numbers(static_cast<std::size_t>(count));
   std::iota(numbers.begin(), numbers.end(), 0);
   return numbers;
+}
+
+/// Where it is copied on another thread than the program's first, it waits for its gate: so it keeps a queue busy.
+struct Held {
+  std::string gate{};
+  int number = 0;
+  Held() = default;
+  Held(std::string at, int n) : gate(std::move(at)), number(n) {}
+  Held(Held&&) = default;
+  Held(const Held& other) : gate(other.gate), number(other.number) {
+    if (!gate.empty() && ::gettid() != ::getpid()) pass(gate, 0);
+  }
+  Held& operator=(const Held&) = default;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(gate, number);
+  }
+};
+using HeldQueue = detail::QueueActor<Held>;
+
+int wait_until_told(Context& ctx, const std::string& log) {
+  append(log, "child;");
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  append(log, "told;");
+  return 0;
+}
+/// A getter whose value came as it was cancelled: it gives the value back, and has another child beside that.
+int give_one_back(Context& ctx, const ActorHandle<HeldQueue>& queue, const std::string& log) {
+  auto cell = std::make_shared<detail::Cell>(detail::type_ops<std::optional<Held>>());
+  cell->set_value(std::make_shared<const std::optional<Held>>(Held({}, 7)));
+  detail::GiveBack<Held> back(queue.link(), cell);
+  back.settled();
+  back.unwanted(*queue.link());
+  const auto child = ctx.remote<wait_until_told>(log);
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  return 0;
 }
 
 /// Of a queue whose getters have all gone, but whose cancels may still be on their way.
@@ -99,6 +137,24 @@ TEST_SUITE("runtime/api") {
     for (const auto& log : logs)
       for (const int value : numbers_in(log)) got.push_back(value);
     check_all_there(rt, queue, std::move(got), kValues);
+  }
+
+  // Given back as a child of the getter, the value was cancelled on its way home by whoever cancelled the getter and all that is its.
+  TEST_CASE("a value on its way back to a queue is not cancelled with the getter that did not take it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    const auto log = folder / "log";
+    auto queue = rt.actor<HeldQueue>({.num_cpus = 0, .max_coroutines = 100}).spawn(std::uint64_t{10});
+    const auto busy = queue.call<&HeldQueue::try_put>(Held(gate.path(), 1));
+    const auto getter = rt.remote<give_one_back>(queue, log);
+    CHECK(eventually([&] { return content(log) == "child;"; }));
+    rt.cancel(getter);
+    CHECK(eventually([&] { return content(log) == "child;told;"; }));  // all that is the getter's has been cancelled
+    gate.open();
+    CHECK(rt.get(busy, 60s));
+    CHECK(eventually([&] { return rt.get(queue.call<&HeldQueue::size>(), 60s) == 2; }, 20s));
   }
 
   TEST_CASE("a getter that is cancelled once its value is there gives it back, to the front") {

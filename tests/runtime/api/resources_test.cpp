@@ -172,6 +172,7 @@ TEST_SUITE("runtime/api/resources") {
   }
 
   TEST_CASE("fault 38: what can never fit waits where it was asked to, disturbs nobody, and ends with the runtime") {
+    const Clean clean;
     ObjectRef<int> waits;
     {
       Runtime rt = Runtime::start(small_machine(2, 1));  // no Machine: it ends with work that waits
@@ -186,6 +187,7 @@ TEST_SUITE("runtime/api/resources") {
   }
 
   TEST_CASE("fault 23: an arena larger than memory allows is refused at the start, with both numbers") {
+    const Clean clean;
     auto options = small_machine();
     options.arena_bytes = 1ull << 50;
     const auto error = error_of<ResourceExhausted>([&] { Runtime::start(options); });

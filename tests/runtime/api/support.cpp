@@ -32,6 +32,27 @@ bool eventually(const std::function<bool()>& condition, std::chrono::millisecond
   return true;
 }
 
+std::string Machine::held() const {
+  const auto free = rt.available_resources(), total = rt.total_resources();
+  const auto stats = rt.stats();
+  if (free != total || !stats.idle()) return "free " + free.to_string() + " of " + total.to_string() + "; " + stats.to_string();
+  const auto now = Holdings::now();
+  const auto workers = static_cast<long>(stats.worker_processes);
+  std::string left;
+  auto look = [&](const std::string& what, long most) {
+    if (const auto more = now.count(what) - started_.count(what); more > most)
+      left += std::to_string(more) + " x " + what + " for " + std::to_string(workers) + " worker processes; ";
+  };
+  look("descriptor of socket", 1 + workers);  // to the zygote, and to each worker
+  look("descriptor of pipe", 2 * workers);    // each one's output and errors
+  return left;
+}
+
+Machine::~Machine() {
+  const bool idle = eventually([this] { return held().empty(); });
+  CHECK_MESSAGE(idle, "left: " << held());
+}
+
 Folder::Folder() {
   std::string name = fs::temp_directory_path() / "manta-api-test-XXXXXX";
   if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed");

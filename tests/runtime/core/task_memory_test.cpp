@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/core/task_table.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta::core {
 namespace {
@@ -29,6 +30,7 @@ struct Table {
 
 TEST_SUITE("runtime/core/task_table") {
   TEST_CASE("fault 24: a task whose worker was ended for memory waits before it runs again, charged where it was alone there") {
+    const manta_test::Clean clean;
     Table table;
     TaskNode task{.id = {1}, .shape = table.shape, .max_retries = 1};
     table.tasks.submit(task, table.effects);

@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+#include "tests/runtime/clean.hpp"
+
 namespace manta::core {
 namespace {
 
@@ -127,14 +129,13 @@ TEST_SUITE("runtime/core/task_table") {
   }
 
   TEST_CASE("fault 11: a grant, a result or a loss that comes twice, or after a cancel or a retry, acts once") {
+    const manta_test::Clean clean;
     Table table;
-    auto& a = table.task();
-    auto& b = table.task();
+    auto &a = table.task(), &b = table.task();
     table.settle();
     CHECK(table.grant(1).assigns.size() == 1);
     CHECK(table.grant(1).assigns.empty());  // the same lease again is no second one
-    table.finish(a);
-    auto effects = table.finish(a);
+    table.finish(a), table.finish(a);
     CHECK(table.tasks.unfinished() == 1);
     CHECK(b.state == TaskState::kAssigned);
     CHECK(table.lose(1).crashed.empty());
@@ -147,8 +148,7 @@ TEST_SUITE("runtime/core/task_table") {
     table.tasks.returned(b, table.effects);
     CHECK(assigned(table.grant(2)) == std::vector{&b});
     b.unwanted = true;
-    table.tasks.withdraw(b);
-    table.tasks.withdraw(b);
+    table.tasks.withdraw(b), table.tasks.withdraw(b);
     table.finish(b);
     CHECK(table.tasks.unfinished() == 0);
     CHECK(table.lose(2).ended.empty());

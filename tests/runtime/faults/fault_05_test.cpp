@@ -59,6 +59,7 @@ int run_interrupted(const std::vector<std::string>& args) {
 
 TEST_SUITE("runtime/faults") {
   TEST_CASE("fault 5: Ctrl-C in a get ends a driver that does not catch it, and all that is its") {
+    const Clean clean;
     Folder folder;
     SubProgram driver("interrupted", {folder / "pids"});
     REQUIRE(driver.read_line() == "waits");
@@ -72,6 +73,7 @@ TEST_SUITE("runtime/faults") {
   }
 
   TEST_CASE("fault 5: a driver that catches the first Ctrl-C and waits for its work leaves at once at the second") {
+    const Clean clean;
     Folder folder;
     SubProgram driver("interrupted", {folder / "pids", "patient"});
     REQUIRE(driver.read_line() == "waits");

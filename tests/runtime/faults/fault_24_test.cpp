@@ -112,6 +112,7 @@ TEST_SUITE("runtime/faults") {
   }
 
   TEST_CASE("fault 24: a threshold of nothing is refused") {
+    const Clean clean;
     auto options = small_machine();
     options.memory_threshold = 0;
     CHECK_THROWS_AS(Runtime::start(options), InvalidArgument);

@@ -24,6 +24,7 @@ class Node {
 
 TEST_SUITE("runtime/faults") {
   TEST_CASE("fault 35: actors that hold each other's handles live until the runtime ends, and then all go") {
+    const Clean clean;
     for (auto where : {Isolation::kShared, own_process}) {
       Folder folder;
       const std::string file = folder / "log";

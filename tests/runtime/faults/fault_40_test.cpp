@@ -75,6 +75,7 @@ TEST_SUITE("runtime/faults") {
   }
 
   TEST_CASE("fault 40: without a thread left a runtime does not start, and says so") {
+    const Clean clean;
     NoThreads none;
     const auto error = error_of<ResourceExhausted>([&] { Runtime::start(small_machine()); });
     CHECK_MESSAGE(contains(error.message, "ulimit -u"), error.message);

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tests/runtime/faults/disk.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta_test {
 
@@ -256,6 +257,7 @@ TEST_SUITE("runtime/faults/objects") {
   }
 
   TEST_CASE("fault 5: a driver that is killed leaves no file of its own nor of its workers") {
+    const Clean clean;
     Folder folder;
     const std::string spill = folder / "spill";
     SubProgram driver("hold-files", {spill});

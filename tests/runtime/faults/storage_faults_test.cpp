@@ -8,6 +8,7 @@
 
 #include "runtime/journal.hpp"
 #include "tests/runtime/faults/disk.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta_test {
 
@@ -62,6 +63,7 @@ int run_put_durables(const std::string& dir) { return put_durables(dir); }
 
 TEST_SUITE("runtime/faults/storage") {
   TEST_CASE("fault 13: a journal's torn tail costs records that were not acknowledged, and nothing else") {
+    const Clean clean;
     Folder folder;
     const std::string path = folder / "journal";
     {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/runtime/clean.hpp"
+
 namespace {
 
 using manta::ErrorCode;
@@ -121,6 +123,7 @@ TEST_SUITE("runtime/process") {
   }
 
   TEST_CASE("fault 25: a wrong magic number, kind, length, descriptor count or sequence number is a protocol error") {
+    const manta_test::Clean clean;
     Bytes bad_magic, bad_kind, bad_length, bad_fds, bad_sequence;
     append_frame(bad_magic, {.magic = 0x12345678}, {});
     append_frame(bad_kind, {.kind = 1024}, {});
@@ -133,6 +136,7 @@ TEST_SUITE("runtime/process") {
   }
 
   TEST_CASE("fault 27: a huge length is refused by its header alone, before memory is taken for it") {
+    const manta_test::Clean clean;
     const FrameHeader header{.length = 0xffffffff};
     Bytes stream(sizeof(header));
     std::memcpy(stream.data(), &header, sizeof(header));
@@ -152,6 +156,7 @@ TEST_SUITE("runtime/process") {
   }
 
   TEST_CASE("fault 25: random and bit-flipped bytes give frames or protocol errors, nothing else") {
+    const manta_test::Clean clean;
     std::mt19937_64 random(20241124);
     const Bytes good = stream_of(kSomeFrames);
     for (int round = 0; round < 20'000; ++round) {

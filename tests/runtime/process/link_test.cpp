@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "runtime/process/process_info.hpp"
+#include "tests/runtime/clean.hpp"
 #include "tests/runtime/process/test_support.hpp"
 
 namespace {
@@ -191,6 +192,7 @@ TEST_SUITE("runtime/process") {
   }
 
   TEST_CASE("fault 25: bytes that are no frames close the link with a protocol error") {
+    const manta_test::Clean clean;
     auto reactor = std::move(Reactor::start("test").value());
     auto sockets = manta::make_socket_pair(SOCK_STREAM).value();
     End end{Link::make(*reactor, std::move(sockets.first))};
@@ -214,6 +216,7 @@ TEST_SUITE("runtime/process") {
   }
 
   TEST_CASE("fault 25: a peer that ends in the middle of a frame is told apart from one that ends between frames") {
+    const manta_test::Clean clean;
     auto reactor = std::move(Reactor::start("test").value());
     auto sockets = manta::make_socket_pair(SOCK_STREAM).value();
     End end{Link::make(*reactor, std::move(sockets.first))};

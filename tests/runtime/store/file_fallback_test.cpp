@@ -14,6 +14,7 @@
 #include "runtime/base/log.hpp"
 #include "runtime/store/arena_view.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "tests/runtime/clean.hpp"
 #include "tests/runtime/store/object_store_fixtures.hpp"
 
 using namespace manta;
@@ -173,6 +174,7 @@ TEST_SUITE("runtime/store/files") {
   }
 
   TEST_CASE("fault 19: who finds all pinned waits its grace, then gets a file; the next one does not wait; all is freed with the refs") {
+    const manta_test::Clean clean;
     TemporaryDirectory directory;
     const auto folder = directory / "files";
     FullStore full(object_files_in(folder), kSlow);
@@ -201,6 +203,7 @@ TEST_SUITE("runtime/store/files") {
   }
 
   TEST_CASE("fault 20: an object larger than the arena takes no room in it and evicts nothing") {
+    const manta_test::Clean clean;
     TemporaryDirectory directory;
     constexpr ObjectStoreOptions kPatient{.full_grace = 20s};
     ObjectStore store(arena_with_files(4 * kMiB, object_files_in(directory / "files")), in_memory(), kPatient);
@@ -226,6 +229,7 @@ TEST_SUITE("runtime/store/files") {
   }
 
   TEST_CASE("fault 20: an object of more than 4 GiB is whole at both ends and in the middle") {
+    const manta_test::Clean clean;
     TemporaryDirectory directory;
     constexpr std::uint64_t kSize = (4ull << 30) + 4096 + 8;
     if (free_bytes(directory / "") < 2 * kSize) {
@@ -286,6 +290,7 @@ TEST_SUITE("runtime/store/files") {
   }
 
   TEST_CASE("fault 16: a disk that is full is OutOfDisk to creators only, with the holders; one that cannot be written is its cause") {
+    const manta_test::Clean clean;
     set_log_level(LogLevel::kOff);
     auto refuse = [](ErrorCode code) {
       return [code](std::uint64_t) -> Result<int> { return ErrorInfo{.code = code, .message = "no such luck"}; };
@@ -310,6 +315,7 @@ TEST_SUITE("runtime/store/files") {
   }
 
   TEST_CASE("fault 16: on a small disk each byte of a file is there before anybody writes it, and no writer is ever killed") {
+    const manta_test::Clean clean;
     TemporaryDirectory directory;
     const auto disk = directory / "disk";
     std::filesystem::create_directory(disk);

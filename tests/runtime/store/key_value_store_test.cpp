@@ -11,6 +11,7 @@
 #include "runtime/store/faulty_store.hpp"
 #include "runtime/store/memory_store.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "tests/runtime/clean.hpp"
 #include "tests/runtime/store/store_fixtures.hpp"
 
 using namespace manta;
@@ -165,6 +166,7 @@ TEST_SUITE("runtime/store") {
   }
 
   TEST_CASE("fault 39: spill stores that a killed program left are swept; living, young and foreign directories are not") {
+    const manta_test::Clean clean;
     TemporaryDirectory directory;
     HoldingChild("spill", directory / "dead").kill();
     HoldingChild living("spill", directory / "living");

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/wire/messages.hpp"
+#include "tests/runtime/clean.hpp"
 
 namespace manta::wire {
 namespace {
@@ -73,6 +74,7 @@ Message many_outcomes() {
 
 TEST_SUITE("runtime/wire") {
   TEST_CASE("fault 27: a list that claims half a billion elements of no size is refused before memory is taken for it") {
+    const manta_test::Clean clean;
     for (const auto& message : {many_tasks(), many_outcomes()}) {
       const int bombs = with_bombs(message, (std::uint64_t{1} << 29) - 1, [](const Buffer& bytes) {
         const auto read = decode(bytes);
@@ -84,6 +86,7 @@ TEST_SUITE("runtime/wire") {
   }
 
   TEST_CASE("fault 27: ... also one that claims just what the reader's own limit lets through") {
+    const manta_test::Clean clean;
     for (const auto& message : {many_tasks(), many_outcomes()}) {
       const auto count = encode(message).size();
       const int bombs = with_bombs(message, count, [](const Buffer& bytes) {
@@ -96,6 +99,7 @@ TEST_SUITE("runtime/wire") {
   }
 
   TEST_CASE("fault 27: a chain of causes that leads back to its beginning is cut, not followed") {
+    const manta_test::Clean clean;
     const ErrorInfo inner{.code = ErrorCode::kTaskError, .message = "inner"};
     const ErrorInfo outer{.code = ErrorCode::kTaskError, .message = "outer", .cause = std::make_shared<const ErrorInfo>(inner)};
     const Words good(encode(LeaseLost{.lease = {1}, .error = outer}));
@@ -119,6 +123,7 @@ TEST_SUITE("runtime/wire") {
   }
 
   TEST_CASE("fault 27: many pointers to the same bytes do not make a message larger than eight times its frame") {
+    const manta_test::Clean clean;
     RunTasks run{.owner = 1};
     run.tasks.resize(25);
     for (auto& task : run.tasks) task.name = "name";
