@@ -246,8 +246,8 @@ std::pair<double, double> Domain::cell_of(double unit) const {
 }
 
 std::string Domain::describe() const {
-  const std::string prefix = std::string(q_ > 0 ? "q" : "") + (log_ ? "log" : "");
-  const std::string step = q_ > 0 ? ", " + text(q_) : "";
+  const std::string prefix = std::string(has_q_ ? "q" : "") + (log_ ? "log" : "");
+  const std::string step = has_q_ ? ", " + text(q_) : "";
   switch (kind_) {
     case Kind::kFloat: return prefix + "uniform(" + text(low_) + ", " + text(high_) + step + ")";
     case Kind::kInteger:

@@ -49,6 +49,9 @@ class Domain {
   double low() const noexcept { return low_; }    ///< of a normal one: the mean
   double high() const noexcept { return high_; }  ///< of a normal one: the standard deviation
   double q() const noexcept { return q_; }        ///< values are multiples of it; 0: no
+  bool has_q() const noexcept { return has_q_; }  ///< one was given, though it be 0, which Space::check refuses
+  /// This one, as one that q was given for.
+  Domain with_q() && { return has_q_ = true, std::move(*this); }
   std::int64_t int_low() const noexcept { return int_low_; }
   std::int64_t int_high() const noexcept { return int_high_; }
   /// The smallest and the largest value of an integer domain, multiples of q. Requires that it has one.
@@ -75,6 +78,7 @@ class Domain {
  private:
   Kind kind_{Kind::kConstant};
   bool log_{false};
+  bool has_q_{false};
   double low_{0};
   double high_{0};
   double q_{0};
@@ -91,21 +95,21 @@ inline Domain uniform(Number low, Number high) { return Domain::floating(low, hi
 /// A double in [low, high), uniform in its logarithm. Requires 0 < low < high.
 inline Domain loguniform(Number low, Number high) { return Domain::floating(low, high, true, 0); }
 /// A multiple of q from low to high inclusive, each as likely; low and high must be multiples of q.
-inline Domain quniform(Number low, Number high, Number q) { return Domain::floating(low, high, false, q); }
+inline Domain quniform(Number low, Number high, Number q) { return Domain::floating(low, high, false, q).with_q(); }
 /// A multiple of q from low to high inclusive, uniform in its logarithm; low (above 0) and high must be multiples of q.
-inline Domain qloguniform(Number low, Number high, Number q) { return Domain::floating(low, high, true, q); }
+inline Domain qloguniform(Number low, Number high, Number q) { return Domain::floating(low, high, true, q).with_q(); }
 /// An integer from low to high - 1: the upper bound is exclusive, as in Ray and numpy.
 inline Domain randint(std::int64_t low, std::int64_t high) { return Domain::integer(low, high, false, 0); }
 /// An integer from low to high - 1, uniform in its logarithm. Requires 0 < low.
 inline Domain lograndint(std::int64_t low, std::int64_t high) { return Domain::integer(low, high, true, 0); }
 /// A multiple of q from low to high **inclusive**, each as likely.
-inline Domain qrandint(std::int64_t low, std::int64_t high, std::int64_t q) { return Domain::integer(low, high, false, q); }
+inline Domain qrandint(std::int64_t low, std::int64_t high, std::int64_t q) { return Domain::integer(low, high, false, q).with_q(); }
 /// A multiple of q from low to high **inclusive**, uniform in its logarithm. Requires 0 < low.
-inline Domain qlograndint(std::int64_t low, std::int64_t high, std::int64_t q) { return Domain::integer(low, high, true, q); }
+inline Domain qlograndint(std::int64_t low, std::int64_t high, std::int64_t q) { return Domain::integer(low, high, true, q).with_q(); }
 /// A double of a normal distribution.
 inline Domain randn(Number mean = 0, Number sd = 1) { return Domain::normal(mean, sd, 0); }
 /// A normal draw, rounded to a multiple of q.
-inline Domain qrandn(Number mean, Number sd, Number q) { return Domain::normal(mean, sd, q); }
+inline Domain qrandn(Number mean, Number sd, Number q) { return Domain::normal(mean, sd, q).with_q(); }
 
 /// One of the options, each as likely.
 inline Domain choice(std::initializer_list<Value> options) { return Domain::options(Domain::Kind::kChoice, options); }

@@ -19,7 +19,7 @@ namespace {
 }
 
 void check_quantum(const std::string& path, const Domain& domain) {
-  if (!std::isfinite(domain.q()) || domain.q() < 0)
+  if (domain.has_q() && !(std::isfinite(domain.q()) && domain.q() > 0))
     refuse(path, "is " + domain.describe() + ", but q must be a number above 0.");
 }
 

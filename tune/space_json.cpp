@@ -159,12 +159,13 @@ Domain read_numeric(const std::string& word, const Json& arguments, const std::s
   if (!fits)
     refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes " + std::to_string(wanted) +
                      (integer ? " integers." : " numbers."));
+  const auto told = [&](Domain domain) { return quantised ? std::move(domain).with_q() : domain; };
   if (integer)
-    return Domain::integer(arguments.at(0).get<std::int64_t>(), arguments.at(1).get<std::int64_t>(), log,
-                           quantised ? arguments.at(2).get<std::int64_t>() : 0);
+    return told(Domain::integer(arguments.at(0).get<std::int64_t>(), arguments.at(1).get<std::int64_t>(), log,
+                                quantised ? arguments.at(2).get<std::int64_t>() : 0));
   const double a = arguments.at(0).get<double>(), b = arguments.at(1).get<double>();
   const double q = quantised ? arguments.at(2).get<double>() : 0;
-  return word.find("randn") != std::string::npos ? Domain::normal(a, b, q) : Domain::floating(a, b, log, q);
+  return told(word.find("randn") != std::string::npos ? Domain::normal(a, b, q) : Domain::floating(a, b, log, q));
 }
 
 Domain read_list(const Json& items, const std::string& path) {

@@ -66,6 +66,8 @@ void check_limits(const TuneOptions& options) {
   if (!(options.trial_time_limit_s >= 0))
     refuse("trial_time_limit_s is " + number_text(options.trial_time_limit_s, 6) + "; 0 means no limit.");
   if (!(options.stop_grace_s >= 0)) refuse("stop_grace_s is " + number_text(options.stop_grace_s, 6) + "; 0 kills at once.");
+  if (!(options.reporter.interval_s >= 0))
+    refuse("reporter.interval_s is " + number_text(options.reporter.interval_s, 6) + "; it must be 0 or more seconds.");
   if (std::count(options.callbacks.begin(), options.callbacks.end(), nullptr))
     refuse("callbacks holds a null pointer; make each with std::make_shared.");
   std::set<std::string> metrics{options.metric};

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""optuna_search.py OUT.csv [--seeds N] [--quick] [--searchers REGEX]: Optuna's regrets on the functions of
-bench/tune/search_functions.cpp, shifted alike, with the same rows as search.csv: function,searcher,seed,trials,regret.
+"""optuna_search.py OUT.csv [--seeds N] [--quick] [--more] [--searchers REGEX] [--functions REGEX]: Optuna's regrets on the
+functions of bench/tune/search_functions.cpp, shifted alike, with the same rows as search.csv: function,searcher,seed,trials,regret.
 
 The searchers are Optuna's with their defaults: random, tpe, tpe_independent, cma_es, gp. One whose packages are not
 installed is left out with a line that says so.
@@ -38,11 +38,34 @@ def rosenbrock(x):
     return sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:]))
 
 
+def ackley(x):
+    squares, waves = sum(each * each for each in x), sum(math.cos(2 * math.pi * each) for each in x)
+    return -20 * math.exp(-0.2 * math.sqrt(squares / len(x))) - math.exp(waves / len(x)) + 20 + math.e
+
+
+def griewank(x):
+    return sum(each * each for each in x) / 4000 - math.prod(math.cos(each / math.sqrt(i + 1)) for i, each in enumerate(x)) + 1
+
+
+def levy(x):
+    w = [1 + (each - 1) / 4 for each in x]
+    ends = math.sin(math.pi * w[0]) ** 2 + (w[-1] - 1) ** 2 * (1 + math.sin(2 * math.pi * w[-1]) ** 2)
+    return ends + sum((each - 1) ** 2 * (1 + 10 * math.sin(math.pi * each + 1) ** 2) for each in w[:-1])
+
+
+def styblinski_tang(x):
+    return sum(each ** 4 - 16 * each * each + 5 * each for each in x) / 2
+
+
 # name: (value, low, high, minimum)
 FUNCTIONS = {"branin": (branin, (-5, 0), (10, 15), 0.39788735772973816),
              "hartmann3": (lambda x: hartmann(x, A3, P3), (0,) * 3, (1,) * 3, -3.86278214782076),
              "hartmann6": (lambda x: hartmann(x, A6, P6), (0,) * 6, (1,) * 6, -3.32236801141551),
              "rosenbrock4": (rosenbrock, (-5,) * 4, (10,) * 4, 0.0)}
+MORE_FUNCTIONS = {"ackley5": (ackley, (-32.768,) * 5, (32.768,) * 5, 0.0),
+                  "griewank4": (griewank, (-600,) * 4, (600,) * 4, 0.0),
+                  "levy4": (levy, (-10,) * 4, (10,) * 4, 0.0),
+                  "styblinski3": (styblinski_tang, (-5,) * 3, (5,) * 3, 3 * -39.16616570377142)}
 
 SAMPLERS = {"random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
             "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -57,12 +80,12 @@ def shift_of(seed, i):
 
 
 def regret_of(function, x, seed):
-    value, low, high, minimum = FUNCTIONS[function]
+    value, low, high, minimum = (FUNCTIONS | MORE_FUNCTIONS)[function]
     return value([xi - shift_of(seed, i) * (high[i] - low[i]) for i, xi in enumerate(x)]) - minimum
 
 
 def search(function, sampler, seed, trials):
-    _, low, high, _ = FUNCTIONS[function]
+    _, low, high, _ = (FUNCTIONS | MORE_FUNCTIONS)[function]
 
     def objective(trial):
         return regret_of(function, [trial.suggest_float(f"x{i}", low[i], high[i]) for i in range(len(low))], seed)
@@ -82,6 +105,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--more", action="store_true")
     parser.add_argument("--searchers", default=".*")
     parser.add_argument("--functions", default=".*")
     flags = parser.parse_args()
@@ -92,7 +116,7 @@ def main():
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["function", "searcher", "seed", "trials", "regret"])
         for sampler in filter(re.compile(flags.searchers).fullmatch, SAMPLERS):
-            for function in filter(re.compile(flags.functions).fullmatch, FUNCTIONS):
+            for function in filter(re.compile(flags.functions).fullmatch, MORE_FUNCTIONS if flags.more else FUNCTIONS):
                 regrets = {at: [] for at in CHECKPOINTS if at <= trials}
                 try:
                     for seed in range(flags.first_seed, flags.first_seed + seeds):

@@ -31,12 +31,17 @@ double cpu_s() {
 
 void one_step() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
 
-/// A second in ten steps. Its metrics say when it began, when it came to its last report, and what its process has taken of CPUs.
+/// A second in ten steps. Its metrics say when it began, when it came to its last report, how long its steps alone took, and what
+/// its process has taken of CPUs.
 void one_second(tune::TrialContext& ctx, const tune::Config&) {
   const double begun = now_s();
+  double steps = 0;
   while (ctx.iteration() < kSteps) {
+    const double step_begun = now_s();
     one_step();
-    ctx.report({{"loss", 1}, {"begun", begun}, {"told", now_s()}, {"cpu", cpu_s()}});
+    const double told = now_s();
+    steps += told - step_begun;
+    ctx.report({{"loss", 1}, {"begun", begun}, {"told", told}, {"steps", steps}, {"cpu", cpu_s()}});
   }
 }
 
@@ -47,7 +52,7 @@ double mean(const std::vector<double>& values) {
 }
 
 /// The same ten steps without a tuner, again and again while the trials run: a sleep is never as short as it should be, on a busy
-/// machine least of all.
+/// machine least of all. Those of the trials should be no longer.
 class PlainSeconds {
  public:
   PlainSeconds() : thread_([this](const std::stop_token& stop) { loop(stop); }) {}
@@ -69,19 +74,25 @@ class PlainSeconds {
   std::jthread thread_;
 };
 
-/// From the beginning of a trial to that of the next one in its place, beyond `plain`, in microseconds.
-double added_us(const tune::ResultGrid& grid, double plain) {
-  std::vector<double> begun, told;
+struct Added {
+  double between_us{0};  ///< from a trial's last report to the beginning of the next one in its place
+  double reports_us{0};  ///< the other reports
+  double steps_s{0};     ///< what the trial itself takes
+};
+
+Added added_to(const tune::ResultGrid& grid) {
+  std::vector<double> begun, told, steps;
   for (const tune::TrialResult& trial : grid.trials()) {
     begun.push_back(trial.metrics.get("begun").value());
     told.push_back(trial.metrics.get("told").value());
+    steps.push_back(trial.metrics.get("steps").value());
   }
-  const double busy = mean(told) - mean(begun);
+  const double reports = mean(told) - mean(begun) - mean(steps);
   std::sort(begun.begin(), begun.end());
   std::sort(told.begin(), told.end());
   begun.erase(begun.begin(), begun.begin() + kAtATime);  // who begins in the place of whom does not matter to the sum
   told.resize(told.size() - kAtATime);
-  return (busy + mean(begun) - mean(told) - plain) * 1e6;
+  return {(mean(begun) - mean(told)) * 1e6, reports * 1e6, mean(steps)};
 }
 
 tune::TuneOptions options_in(const RunEffort& effort, std::int64_t trials, Isolation isolation) {
@@ -112,7 +123,12 @@ std::vector<Figure> added(Client& client, const RunEffort& effort, Isolation iso
   const double cpu = cpu_us(grid, cpu_s() - before, isolation);
   if (grid.interrupted() || !grid.errors().empty()) throw std::runtime_error("the trials of a second did not end as they should");
   fs::remove_all(effort.dir / "bench");
-  return {{"tune_added_to_1s_" + where, "us", added_us(grid, plain.mean_s()), kOnePercentUs, true},
+  const Added added = added_to(grid);
+  const double all = added.reports_us + added.between_us;
+  return {{"tune_added_to_1s_" + where, "us", all, kOnePercentUs, true},
+          {"tune_added_by_reports_" + where, "us", added.reports_us, all, true, "all that is added"},
+          {"tune_added_between_trials_" + where, "us", added.between_us, all, true, "all that is added"},
+          {"tune_steps_of_1s_" + where, "us", added.steps_s * 1e6, plain.mean_s() * 1e6, true, "without a tuner"},
           {"tune_cpu_of_1s_" + where, "us", cpu, kOnePercentUs, true, "1 % of a second"}};
 }
 

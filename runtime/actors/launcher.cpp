@@ -96,6 +96,42 @@ Result<SpawnedWorker> ZygoteLauncher::spawn(Tools& with, const SpawnRequest& req
 
 Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const wire::ProcessOptions& options,
                                                         const std::map<std::string, std::string>& environment, Amount cpus) {
+  return start(process, options.name, &options, environment, cpus);
+}
+
+Result<ProcessLauncher::Started> ZygoteLauncher::prepare(ProcessId process, const std::map<std::string, std::string>& environment,
+                                                         Amount cpus) {
+  return start(process, kSpareTitle, nullptr, environment, cpus);
+}
+
+Result<LogPump::Id> ZygoteLauncher::read_output(Parts& parts, const wire::ProcessOptions& options, int pid, OwnedFd out, OwnedFd err) const {
+  std::string file = options.log_file;
+  if (file.empty() && !log_dir_.empty()) file = log_dir_ / (options.name + "-" + std::to_string(pid) + ".log");
+  return parts.pump->add({.name = options.name, .pid = pid, .out = std::move(out), .err = std::move(err), .file = file, .echo = options.echo});
+}
+
+bool ZygoteLauncher::adopt(ProcessId process, const wire::ProcessOptions& options) {
+  std::unique_lock lock(mutex_);
+  const auto found = entries_.find(process);
+  if (found == entries_.end() || found->second.exit || found->second.link_closed || !parts_) return false;
+  const auto parts = parts_;
+  const int pid = found->second.pid;
+  OwnedFd out = std::move(found->second.out), err = std::move(found->second.err);
+  lock.unlock();
+  const auto log = read_output(*parts, options, pid, std::move(out), std::move(err));
+  if (!log) return true;  // as for one that is launched: it runs, and is not read
+  lock.lock();
+  const auto still = entries_.find(process);
+  const bool ended = still == entries_.end() || still->second.exit;
+  if (still != entries_.end()) still->second.log = *log;
+  lock.unlock();
+  if (ended) parts->pump->finish(*log);
+  return true;
+}
+
+/// With `options` its output is read at once, else when it is adopted.
+Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const std::string& title, const wire::ProcessOptions* options,
+                                                       const std::map<std::string, std::string>& environment, Amount cpus) {
   auto using_tools = tools();
   if (!using_tools) return using_tools.error();
   const auto parts = using_tools->parts;
@@ -103,17 +139,18 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
     std::lock_guard lock(mutex_);
     entries_.try_emplace(process);
   }
-  const SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = options.name.substr(0, 15)};
+  const SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = title.substr(0, 15)};
   auto worker = spawn(*using_tools, request);
   if (!worker) {
     std::lock_guard lock(mutex_);
     entries_.erase(process);
     return worker.error();
   }
-  std::string file = options.log_file;
-  if (file.empty() && !log_dir_.empty()) file = log_dir_ / (options.name + "-" + std::to_string(worker->pid) + ".log");
-  auto log = parts->pump->add({.name = options.name, .pid = worker->pid, .out = std::move(worker->out), .err = std::move(worker->err),
-                         .file = file, .echo = options.echo});
+  LogPump::Id log = 0;
+  if (options) {
+    auto read = read_output(*parts, *options, worker->pid, std::move(worker->out), std::move(worker->err));
+    if (read) log = *read;
+  }
   LinkOptions link_options;
   link_options.limits.max_payload_bytes = kMaxFrameBytes;
   auto link = Link::make(*parts->links, std::move(worker->link), link_options);
@@ -121,7 +158,9 @@ Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const
   auto& entry = entries_[process];
   entry.link = link;
   entry.pid = worker->pid;
-  if (log) entry.log = *log;
+  entry.log = log;
+  entry.out = std::move(worker->out);
+  entry.err = std::move(worker->err);
   lock.unlock();
   auto started = link->start({.on_frame = [this, process](Link::Frame& frame) { on_frame(process, frame); },
                               .on_close = [this, process](const ErrorInfo&) { on_link_closed(process); }});

@@ -21,6 +21,7 @@ struct Route {
   ProcessId to = 0;
 };
 inline constexpr std::uint16_t kMessageFrame = 1;
+inline constexpr char kSpareTitle[] = "manta-spare";  ///< of a process that takes its name from the actor that comes into it
 /// Both ends are the user's own program on an inherited socket, so the limit guards against damage, not against strangers. Values of
 /// more than inline_bytes travel by the arena; what may be large in a frame is the list of refs in one value, 24 bytes and more for each.
 inline constexpr std::uint32_t kMaxFrameBytes = 256u << 20;
@@ -40,6 +41,8 @@ class ZygoteLauncher final : public ProcessLauncher {
 
   Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
                          const std::map<std::string, std::string>& environment, Amount cpus) override;
+  Result<Started> prepare(ProcessId process, const std::map<std::string, std::string>& environment, Amount cpus) override;
+  bool adopt(ProcessId process, const wire::ProcessOptions& options) override;
   void kill(ProcessId process) override;
   void terminate(ProcessId process) override;
   /// To a worker process; dropped when it is gone.
@@ -55,6 +58,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     std::shared_ptr<Link> link{};
     int pid = 0;
     LogPump::Id log = 0;
+    OwnedFd out{}, err{};  ///< of a spare, until it is adopted
     bool link_closed = false;
     bool ready = false;  ///< it has sent its first message
     std::optional<WorkerExit> exit{};
@@ -74,6 +78,9 @@ class ZygoteLauncher final : public ProcessLauncher {
   Result<Tools> tools(const std::shared_ptr<Zygote>& lost = nullptr);
   Result<std::shared_ptr<Parts>> make_parts();
   Result<std::shared_ptr<Zygote>> start_zygote();
+  Result<Started> start(ProcessId process, const std::string& title, const wire::ProcessOptions* options,
+                        const std::map<std::string, std::string>& environment, Amount cpus);
+  Result<LogPump::Id> read_output(Parts& parts, const wire::ProcessOptions& options, int pid, OwnedFd out, OwnedFd err) const;
   Result<SpawnedWorker> spawn(Tools& with, const SpawnRequest& request);
   void signal(ProcessId process, int signal);
   void kill_unless_ready(ProcessId process);

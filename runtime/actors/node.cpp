@@ -9,7 +9,7 @@ namespace manta::detail {
 Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
            std::function<void(ProcessId)> on_gone, Options options)
     : table_(std::move(table)), router_(router), launcher_(launcher), lane_(lane), on_gone_(std::move(on_gone)),
-      options_(std::move(options)), memory_(options_.memory_threshold) {
+      options_(std::move(options)), memory_(options_.memory_threshold), spares_(options_.spare_processes) {
   publish_available();
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
   watch_gpus();
@@ -107,7 +107,8 @@ void Node::place(const core::Lease& lease) {
   }
   ProcessId process;
   if (lease.own_process) {
-    process = launch(true, wanted_options_[{lease.owner, lease.purpose}], &lease);
+    const auto& options = wanted_options_[{lease.owner, lease.purpose}];
+    process = lease.for_life ? process_for_actor(options, lease) : launch(true, options, &lease);
   } else {
     process = shared_process();
   }
@@ -136,21 +137,24 @@ ProcessId Node::launch(bool own, const wire::ProcessOptions& options, const core
   const auto process = next_process_++;
   processes_[process] = {.own = own};
   watch_memory();
-  std::map<std::string, std::string> environment = options.environment;
-  Amount cpus(1);
+  lane_.post([this, process, options, kind = kind_of(options, lease)] {
+    actor_->tell(Launched{process, launcher_.launch(process, options, kind.environment, kind.cpus)});
+  });
+  return process;
+}
+
+core::SpareTable::Kind Node::kind_of(const wire::ProcessOptions& options, const core::Lease* lease) const {
+  core::SpareTable::Kind kind{.environment = options.environment, .cpus = Amount(1)};
   if (lease) {
     std::string visible;
     for (int id : lease->grant.gpu_ids)
       visible += (visible.empty() ? "" : ",") + options_.gpu_names.at(static_cast<std::size_t>(id));
-    environment.try_emplace("CUDA_VISIBLE_DEVICES", visible);
-    if (lease->grant.amounts.cpus > cpus) cpus = lease->grant.amounts.cpus;
+    kind.environment.try_emplace("CUDA_VISIBLE_DEVICES", visible);
+    if (lease->grant.amounts.cpus > kind.cpus) kind.cpus = lease->grant.amounts.cpus;
   }
-  const std::string threads = std::to_string(std::max<std::int64_t>(1, cpus.raw() / Amount::kUnit));
-  environment.try_emplace("OMP_NUM_THREADS", threads);
-  lane_.post([this, process, options, environment, cpus] {
-    actor_->tell(Launched{process, launcher_.launch(process, options, environment, cpus)});
-  });
-  return process;
+  const std::string threads = std::to_string(std::max<std::int64_t>(1, kind.cpus.raw() / Amount::kUnit));
+  kind.environment.try_emplace("OMP_NUM_THREADS", threads);
+  return kind;
 }
 
 void Node::tell_granted(const core::Lease& lease, ProcessId worker) {
@@ -169,12 +173,15 @@ void Node::on(Launched& event) {
       table_.release(lease.id, effects_);
       router_.send(lease.owner, wire::LeaseRefused{.purpose = lease.purpose, .error = event.result.error()});
     }
+    spares_.gone(event.process);
+    actor_left(process);
     processes_.erase(event.process);
     return;
   }
   process.pid = event.result->pid;
   if (process.ended) return static_cast<void>(processes_.erase(event.process));
   process.running = true;
+  spares_.ready(event.process);
   if (process.leaving || process.ended_for) {
     launcher_.kill(event.process);
     if (process.leaving) return;
@@ -198,6 +205,7 @@ void Node::release(LeaseId lease, End end) {
   it->second.leases.erase(lease);
   if (!it->second.own || it->second.ended) return;
   it->second.leaving = true;
+  actor_left(it->second);
   if (!it->second.running) return;  // killed as soon as it has been launched
   if (end == End::kKill) return launcher_.kill(process);
   end == End::kTerminate ? launcher_.terminate(process) : router_.send(process, wire::Retire{});
@@ -207,6 +215,8 @@ void Node::on(Ended& event) {
   auto it = processes_.find(event.process);
   if (it == processes_.end() || it->second.ended) return;
   memory_.process_ended(event.process);
+  spares_.gone(event.process);
+  actor_left(it->second);
   auto process = it->second;
   for (const auto& lease : std::exchange(it->second.ungranted, {}))
     if (table_.find(lease.id)) tell_granted(lease, event.process);  // granted and lost, so that it counts as a crash

@@ -11,6 +11,7 @@
 #include "runtime/actors/timer.hpp"
 #include "runtime/core/lease_table.hpp"
 #include "runtime/core/memory_guard.hpp"
+#include "runtime/core/spare_table.hpp"
 #include "runtime/core/task_table.hpp"
 #include "runtime/options.hpp"
 
@@ -27,6 +28,10 @@ class ProcessLauncher {
   /// May block. The process's messages and its end are reported by the launcher to the node.
   virtual Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
                                  const std::map<std::string, std::string>& environment, Amount cpus) = 0;
+  /// The same for a process that has no name and no log file yet: a spare.
+  virtual Result<Started> prepare(ProcessId process, const std::map<std::string, std::string>& environment, Amount cpus) = 0;
+  /// Gives them to a spare. False when it has ended. Does not block.
+  virtual bool adopt(ProcessId process, const wire::ProcessOptions& options) = 0;
   virtual void kill(ProcessId process) = 0;
   /// SIGTERM, and five seconds later SIGKILL if it is still there.
   virtual void terminate(ProcessId process) = 0;
@@ -37,6 +42,7 @@ class Node {
   struct Options {
     Workers workers = Workers::kThread;
     std::size_t shared_processes = 1;        ///< at most so many shared worker processes
+    std::size_t spare_processes = 0;         ///< at most so many that are kept ready, see core/spare_table.hpp
     std::vector<std::string> gpu_names{};    ///< by id, what goes into CUDA_VISIBLE_DEVICES
     double memory_threshold = 1;             ///< as in RuntimeOptions
     std::function<MemoryUse()> memory_meter{};  ///< asked by a thread of the node's own
@@ -66,8 +72,9 @@ class Node {
   struct Ended { ProcessId process; std::string how; bool own_doing; };
   struct MemoryRead { MemoryUse use; };
   struct GpusSeen { std::vector<std::string> names; };
+  struct LookAtSpares {};
   struct Stopped {};
-  using Event = std::variant<FromProcess, Launched, Ended, MemoryRead, GpusSeen, Stopped>;
+  using Event = std::variant<FromProcess, Launched, Ended, MemoryRead, GpusSeen, LookAtSpares, Stopped>;
   struct Process {
     int pid = 0;
     bool own = false;
@@ -77,6 +84,7 @@ class Node {
     std::optional<ErrorInfo> ended_for{};  ///< why the node killed it, whatever ran in it
     std::set<LeaseId> leases{};
     std::vector<core::Lease> ungranted{};  ///< wait for the launch
+    std::optional<core::SpareTable::Kind> kind{};  ///< of an actor's own, until its actor has left
   };
 
   void handle(std::vector<Event>& events);
@@ -84,6 +92,7 @@ class Node {
   void on(Launched& event);
   void on(Ended& event);
   void on(MemoryRead& event);
+  void on(LookAtSpares& event);
   void on(Stopped& event);
   void watch_memory();
   void end_for_memory(ProcessId process, const MemoryUse& use);
@@ -101,6 +110,12 @@ class Node {
   void place(const core::Lease& lease);
   ProcessId shared_process();
   ProcessId launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease);
+  core::SpareTable::Kind kind_of(const wire::ProcessOptions& options, const core::Lease* lease) const;
+  ProcessId process_for_actor(const wire::ProcessOptions& options, const core::Lease& lease);
+  void actor_left(Process& process);
+  void look_at_spares_after(std::chrono::milliseconds time);
+  void make_spare(const core::SpareTable::Kind& kind);
+  void drop_spares(const std::vector<ProcessId>& spares);
   void tell_granted(const core::Lease& lease, ProcessId worker);
   enum class End : std::uint8_t { kLeave, kTerminate, kKill };
   void release(LeaseId lease, End end);
@@ -123,6 +138,8 @@ class Node {
   core::MemoryGuard memory_;
   bool memory_watched_ = false;
   bool memory_warned_ = false;
+  core::SpareTable spares_;
+  std::optional<SteadyClock::time_point> spares_due_{};  ///< when they are looked at next
   std::map<std::size_t, int> gpus_missing_{};  ///< how often in a row
   mutable std::mutex published_mutex_;
   Resources published_{}, published_total_{};

@@ -18,6 +18,7 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
 
 std::size_t usable_cpus() {
@@ -169,7 +170,8 @@ void NodeEngine::start_roles() {
                                    directory_.drop_owner(process);
                                    wait_graph_.drop_owner(process);
                                  },
-                                 Node::Options{.workers = options_.workers, .shared_processes = cpus, .gpu_names = machine_.gpu_names,
+                                 Node::Options{.workers = options_.workers, .shared_processes = cpus,
+                                               .spare_processes = std::min<std::size_t>(cpus, kMostSpares), .gpu_names = machine_.gpu_names,
                                                .memory_threshold = options_.memory_threshold,
                                                .memory_meter = options_.memory_meter ? options_.memory_meter : [] { return read_memory_use(); },
                                                .find_gpus = options_.num_gpus ? nullptr : std::function(names_of_gpus)});

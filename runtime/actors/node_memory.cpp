@@ -40,6 +40,7 @@ void Node::on(MemoryRead& event) {
     memory_warned_ = false;
     return;
   }
+  drop_spares(spares_.drop_all());
   std::vector<core::MemoryGuard::Candidate> candidates;
   for (const auto& [id, process] : processes_) {
     if (!process.running || process.leaving || process.ended || process.leases.empty()) continue;

@@ -1,8 +1,10 @@
 #include "runtime/actors/worker_engine.hpp"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -27,6 +29,14 @@ void limit_torch_threads() {
   using SetThreads = void (*)(int);
   auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "_ZN2at15set_num_threadsEi"));
   if (set && threads > 0) set(threads);
+}
+
+/// As ps shows it: the name of the thread that main began on, which this one may write, but not by prctl.
+void name_process(const std::string& name) {
+  const int file = ::open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  [[maybe_unused]] const auto written = ::write(file, name.data(), std::min<std::size_t>(name.size(), 15));
+  ::close(file);
 }
 
 }  // namespace
@@ -117,7 +127,7 @@ void WorkerEngine::deliver_here(ProcessId from, wire::Message message) {
 }
 
 void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::shared_ptr<Link>& link, Link::Frame& frame,
-                            std::shared_ptr<WorkerEngine>& engine) {
+                            std::shared_ptr<WorkerEngine>& engine, bool& unnamed) {
   Route route;
   std::span<const std::byte> bytes;
   if (!split_message(frame, route, bytes)) leave(1);
@@ -149,6 +159,7 @@ void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::
   } else if (auto* durable = std::get_if<wire::DurableReply>(&*message); durable && engine) {
     engine->remote_durables_->on_reply(std::move(*durable));
   } else if (engine) {
+    if (const auto* create = std::get_if<wire::CreateActor>(&*message); create && std::exchange(unnamed, false)) name_process(create->name);
     engine->deliver_here(route.from, std::move(*message));
     engine->leave_if_unused();
   }
@@ -161,7 +172,8 @@ void WorkerEngine::run(WorkerStart start) {
   options.limits.max_payload_bytes = kMaxFrameBytes;
   auto link = Link::make(*reactor, std::move(start.link), options);
   static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
-  link->start({.on_frame = [reactor, link](Link::Frame& frame) { on_frame(reactor, link, frame, engine); },
+  static bool unnamed = start.title == kSpareTitle;
+  link->start({.on_frame = [reactor, link](Link::Frame& frame) { on_frame(reactor, link, frame, engine, unnamed); },
                .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here
       .value();
   while (true) ::pause();

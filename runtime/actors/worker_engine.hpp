@@ -55,8 +55,9 @@ class WorkerEngine final : public ProcessEngine {
 
  private:
   WorkerEngine(std::shared_ptr<Reactor> reactor, std::shared_ptr<Link> link, const wire::Hello& hello);
+  /// `unnamed`: the process is a spare that no actor has come into yet.
   static void on_frame(const std::shared_ptr<Reactor>& reactor, const std::shared_ptr<Link>& link, Link::Frame& frame,
-                       std::shared_ptr<WorkerEngine>& engine);
+                       std::shared_ptr<WorkerEngine>& engine, bool& unnamed);
   void deliver_here(ProcessId from, wire::Message message);
   void deliver_control(ProcessId from, wire::Message message) override;
   /// Told to retire, nobody refers to what this process owns, and the tasks and calls that it made are done: ends it.

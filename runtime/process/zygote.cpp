@@ -186,7 +186,7 @@ Result<void> Zygote::handshake() {
                                  : ": manta::Runtime::start(argc, argv) or manta::Runtime::enter_worker_mode(argc, argv) "
                                    "must be the first statement of main";
   return ErrorInfo{.code = ErrorCode::kIoError,
-                   .message = "the program, started again to make worker processes, " + what + " before it became one" + advice};
+                   .message = "the zygote (this program, started again to make worker processes) " + what + " before it was ready" + advice};
 }
 
 Result<SpawnedWorker> Zygote::spawn(SpawnRequest request) {

@@ -195,6 +195,16 @@ TEST_SUITE("tune/run") {
     CHECK(has(refused([](TuneOptions& o) { o.checkpoints.num_to_keep = 0; }), "num_to_keep"));
     CHECK(has(refused([](TuneOptions& o) { o.stop_grace_s = -1; }), "stop_grace_s"));
     CHECK(has(refused([](TuneOptions& o) { o.callbacks = {nullptr}; }), "null pointer"));
+    CHECK(has(refused([](TuneOptions& o) { o.reporter.interval_s = -0.5; }), "reporter.interval_s is -0.5"));
+    CHECK(has(refused([](TuneOptions& o) { o.reporter.interval_s = std::nan(""); }), "reporter.interval_s is nan"));
+    CHECK(has(refused([](TuneOptions& o) { o.space = Space{{"n", qrandint(0, 10, 0)}}; }), "q must be a number above 0"));
+    CHECK(has(refused([](TuneOptions& o) { o.scheduler = median_stopping({.grace_period = -1}); }), "grace_period is -1"));
+    CHECK(has(refused([](TuneOptions& o) { o.scheduler = percentile_stopping({.n_warmup_steps = std::nan("")}); }), "n_warmup_steps is nan"));
+    CHECK(has(refused([](TuneOptions& o) { o.scheduler = percentile_stopping({.time_attr = ""}); }), "time_attr"));
+    CHECK(has(refused([](TuneOptions& o) { o.scheduler = pbt({.burn_in_period = -1, .hyperparam_mutations = {{"lr", uniform(0, 1)}}}); }), "burn_in_period is -1"));
+    CHECK(has(refused([](TuneOptions& o) {
+                o.scheduler = pbt({.hyperparam_mutations = {{"lr", uniform(0, 1)}}, .perturbation_factors = {1.2, std::nan("")}});
+              }), "perturbation_factors holds nan"));
     CHECK(has(refused([](TuneOptions& o) { o.results_dir.clear(); }), "results_dir"));
     CHECK(has(refused([](TuneOptions& o) { o.name.clear(), o.resume = true; }), "name"));
     CHECK(has(refused([](TuneOptions& o) { o.results_dir = "/proc/nowhere"; }), "/proc/nowhere"));

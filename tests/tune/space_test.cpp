@@ -24,7 +24,8 @@ TEST_SUITE("tune/space") {
                               loguniform(0, 1), loguniform(-1, 1), uniform(0, INFINITY), uniform(NAN, 1), randint(3, 3),
                               quniform(0.1, 1, 0.25), quniform(0, 0.9, 0.25), quniform(0, 1, -1), qloguniform(0, 1, 0.5),
                               lograndint(0, 5), qrandint(6, 9, 5), qrandint(9, 6, 1), qlograndint(-5, 5, 5), randn(0, 0),
-                              randn(NAN, 1), qrandn(0, 1, INFINITY), ordinal({}), list({1, uniform(2, 1)})}) {
+                              randn(NAN, 1), qrandn(0, 1, INFINITY), quniform(0, 1, 0), qloguniform(1, 2, 0),
+                              qrandint(0, 10, 0), qrandint(0, 10, -2), qlograndint(1, 10, 0), qrandn(0, 1, 0), qrandn(0, 1, NAN), ordinal({}), list({1, uniform(2, 1)})}) {
       CAPTURE(bad.describe());
       CHECK(has(refusal(bad), bad.kind() == Domain::Kind::kList ? "'model/p/1'" : "'model/p'"));
       CHECK_THROWS_AS((Space{{"p", bad}}.check()), InvalidArgument);
@@ -34,6 +35,8 @@ TEST_SUITE("tune/space") {
     CHECK(refusal(quniform(0.1, 0.7, 0.1)).empty());  // 0.7 is no exact multiple of 0.1 in binary
     CHECK(refusal(qrandint(3, 12, 5)).empty());       // Ray asks this of floats only
     CHECK(has(refusal(quniform(0, 0.9, 0.25)), "not a multiple of q = 0.25"));
+    CHECK(has(refusal(qrandint(0, 10, 0)), "is qrandint(0, 10, 0), but q must be a number above 0"));
+    CHECK(has(refusal(qrandn(0, 1, 0)), "is qrandn(0, 1, 0), but q must be a number above 0"));
   }
 
   TEST_CASE("a condition that names nothing, never holds or depends on itself is refused") {

@@ -104,33 +104,36 @@ Effects Experiment::stage(const Event& event) {
   Effects effects = machine_.step(event);
   for (const TrialDecided& decided : decisions_of(machine_, event.body, effects))
     staged_.push_back(encode_event({event.time_ms, decided}));
-  write_files(event, effects);
-  for (const Exploited& copied : effects.exploits) chores_.push_back({.clone = copied.trial});
-  if (!effects.superseded.empty()) chores_.push_back({.superseded = effects.superseded});
+  for (const Exploited& copied : effects.exploits) clones_.push_back(copied.trial);
+  superseded_.insert(superseded_.end(), effects.superseded.begin(), effects.superseded.end());
   return effects;
 }
 
 void Experiment::commit() {
+  if (staged_.empty()) return;
+  log_->append_all(staged_);
+  for (const auto& record : staged_) tail_bytes_ += record.size();
+  staged_.clear();
+  for (const TrialIndex trial : std::exchange(clones_, {})) clone_checkpoint(machine_.trial(trial));
+}
+
+void Experiment::tidy() {
   constexpr std::chrono::milliseconds kFilesLate{100};
   const auto now = std::chrono::steady_clock::now();
   if (now - flushed_at_ >= kFilesLate) {
     flush_files();
     flushed_at_ = now;
   }
-  if (staged_.empty()) return;
-  log_->append_all(staged_);
-  for (const auto& record : staged_) tail_bytes_ += record.size();
-  staged_.clear();
-  for (const Chore& chore : std::exchange(chores_, {})) {
-    if (chore.clone) clone_checkpoint(machine_.trial(*chore.clone));
-    if (!chore.superseded.empty()) remove_superseded(chore.superseded);
-  }
   if (tail_bytes_ >= std::max(compact_bytes_, snapshot_bytes_) && log_->can_compact()) compact();
 }
 
 Effects Experiment::apply(EventBody body) {
-  Effects effects = stage({now_ms_(), std::move(body)});
+  const Event event{now_ms_(), std::move(body)};
+  Effects effects = stage(event);
+  write_files(event, effects);
   commit();
+  remove_superseded();
+  tidy();
   return effects;
 }
 
@@ -182,9 +185,10 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
   if (effects.ended) logger.on_ended(trial);
 }
 
-void Experiment::remove_superseded(const std::vector<Superseded>& superseded) {
+void Experiment::remove_superseded() {
+  if (superseded_.empty()) return;
   log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
-  for (const auto& [trial, checkpoint] : superseded)
+  for (const auto& [trial, checkpoint] : std::exchange(superseded_, {}))
     checkpoints_->remove(trial_dir(machine_.trial(trial)), checkpoint.name);
 }
 

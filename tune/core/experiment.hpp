@@ -37,10 +37,17 @@ class Experiment {
 
   /// Steps the machine with an event that has just happened, which `commit` will journal. What the effects ask for must wait until then.
   Effects stage(const Event& event);
-  /// Journals all staged events in one write, then makes the copies of checkpoints and deletes those that were superseded.
-  /// Throws when the journal cannot be written; the experiment is of no more use then.
+  /// What a staged event means for the result files, which take it at the next `tidy` or later. Before the next event is staged.
+  void write_files(const Event& event, const Effects& effects);
+  /// Journals all staged events in one write, then makes the copies of checkpoints. Throws when the journal cannot be
+  /// written; the experiment is of no more use then.
   void commit();
-  /// Both.
+  // What no trial waits for, after a commit.
+  /// Deletes the checkpoints that were superseded; before a trial is launched that might make one of the same name.
+  void remove_superseded();
+  /// Flushes the result files, when that is due, and compacts the journal, when that is.
+  void tidy();
+  /// All of these with one event.
   Effects apply(EventBody body);
 
   ExperimentMachine& machine() noexcept { return machine_; }
@@ -67,9 +74,7 @@ class Experiment {
   bool take_up_files();
   void compact();
   void flush_files();
-  void write_files(const Event& event, const Effects& effects);
   void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
-  void remove_superseded(const std::vector<Superseded>& superseded);
   void clone_checkpoint(const Trial& trial);
   void remove_all_leftovers();
   void warn(std::string text);
@@ -81,11 +86,8 @@ class Experiment {
   Clock now_ms_;
   std::shared_ptr<CheckpointStore> checkpoints_;
   std::vector<std::vector<std::byte>> staged_;  // records
-  struct Chore {
-    std::optional<TrialIndex> clone{};
-    std::vector<Superseded> superseded{};
-  };
-  std::vector<Chore> chores_;  // of the staged events, in their order
+  std::vector<TrialIndex> clones_;        // copies of checkpoints to be made, of the staged events
+  std::vector<Superseded> superseded_;
   std::size_t compact_bytes_{4u << 20};
   std::size_t tail_bytes_{0};      // journaled since the snapshot
   std::size_t snapshot_bytes_{0};

@@ -38,6 +38,7 @@ void Runner::loop() {
     check_limits();
     fill();
     commit();
+    look_after();
     if (!active_.empty()) {
       turn();
     } else if (experiment_.machine().finished()) {
@@ -52,6 +53,11 @@ void Runner::turn() {
   for (HostEvent& event : host_.wait(kPoll)) handle(std::move(event));
   commit();
   kill_overdue();
+}
+
+/// What can wait until trials have been answered and launched.
+void Runner::look_after() {
+  experiment_.tidy();
   pass_warnings_on();
   reporter_.tick(experiment_.machine());
 }
@@ -179,15 +185,15 @@ Decision Runner::take_results(TrialIndex trial, TrialReply& reply) {
 
 Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {
   const ExperimentMachine& machine = experiment_.machine();
-  last_effects_ = {};
+  const Effects* effects = nullptr;
   if (!machine.recorded(trial, reply.iteration))
-    apply(TrialReported{trial, reply.iteration, std::move(reply.metrics), reply.time_this_iter_s, reply.checkpoint, reply.pid,
-                        reply.checkpoint_bytes});
+    effects = &apply(TrialReported{trial, reply.iteration, std::move(reply.metrics), reply.time_this_iter_s, reply.checkpoint, reply.pid,
+                                   reply.checkpoint_bytes});
   else if (!reply.checkpoint.empty())
-    apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});
-  if (last_effects_.decision != Decision::kContinue) {
+    effects = &apply(TrialCheckpointed{trial, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});
+  if (effects && effects->decision != Decision::kContinue) {
     stop(trial);
-    return last_effects_.exploited ? Decision::kStop : last_effects_.decision;
+    return effects->exploited ? Decision::kStop : effects->decision;
   }
   return machine.trial(trial).ended() ? Decision::kStop : Decision::kContinue;
 }
@@ -209,13 +215,23 @@ void Runner::take_leaving_checkpoint(const TrialReply& reply, TrialIndex index) 
   if (!reply.checkpoint.empty()) apply(TrialCheckpointed{index, reply.iteration, reply.checkpoint, reply.checkpoint_bytes});
 }
 
-void Runner::apply(EventBody body) {
-  const Event event{experiment_.now_ms(), std::move(body)};
-  last_effects_ = experiment_.stage(event);
-  for (const TrialIndex other : last_effects_.others_ended)
+const Effects& Runner::apply(EventBody body) {
+  tell_last();
+  untold_.emplace(Event{experiment_.now_ms(), std::move(body)});
+  untold_->effects = experiment_.stage(untold_->event);
+  for (const TrialIndex other : untold_->effects.others_ended)
     if (active_.contains(other)) stop(other);
-  callbacks_.note(experiment_.machine(), event.body, last_effects_);
-  reporter_.on_event(experiment_.machine(), event.body, last_effects_);
+  return untold_->effects;
+}
+
+/// Late, so that a trial does not wait for it, and before the machine takes another event.
+void Runner::tell_last() {
+  if (!untold_) return;
+  const auto& [event, effects] = *untold_;
+  experiment_.write_files(event, effects);
+  callbacks_.note(experiment_.machine(), event.body, effects);
+  reporter_.on_event(experiment_.machine(), event.body, effects);
+  untold_.reset();
 }
 
 /// Journals what has happened and does what had to wait for that.
@@ -223,7 +239,9 @@ void Runner::commit() {
   experiment_.commit();
   for (const auto& [trial, decision] : std::exchange(answers_, {})) host_.answer(trial, decision);
   for (const TrialIndex trial : std::exchange(kills_, {})) host_.kill(trial);
+  experiment_.remove_superseded();
   for (const Launch& launch : std::exchange(launches_, {})) host_.launch(launch.spec, launch.log_file);
+  tell_last();
   callbacks_.tell(experiment_);
 }
 

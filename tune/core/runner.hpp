@@ -1,7 +1,7 @@
 #pragma once
 // Runner: the driver's loop. Starts trials where there is room, turns what trials say into events of the experiment, gives
-// them the decisions, and tells the reporter and the callbacks. All that has come in a turn is journaled in one write, and only
-// then answered. Runs on the thread that called tune::run; ends when the experiment is finished or a signal came.
+// them the decisions, and tells the reporter and the callbacks. All that has come in a turn is journaled in one write, then
+// answered; what no trial waits for (result files, old checkpoints) comes after that. Runs on the thread that called tune::run; ends when the experiment is finished or a signal came.
 #include <chrono>
 #include <functional>
 #include <map>
@@ -57,6 +57,7 @@ class Runner {
 
   void loop();
   void turn();
+  void look_after();
   void release_idle();
   void fill();
   bool make_trials();
@@ -71,7 +72,8 @@ class Runner {
   Decision take_result(TrialIndex trial, TrialReply& reply);
   void on_gone(const HostEvent& event);
   void take_leaving_checkpoint(const TrialReply& reply, TrialIndex trial);
-  void apply(EventBody body);
+  const Effects& apply(EventBody body);
+  void tell_last();
   void commit();
   void stop(TrialIndex trial);
   void forget(TrialIndex trial);
@@ -92,7 +94,11 @@ class Runner {
   Now now_;
   CallbackCaller callbacks_;
   std::map<TrialIndex, Active> active_;
-  Effects last_effects_;
+  struct Applied {
+    Event event{};
+    Effects effects{};
+  };
+  std::optional<Applied> untold_;  // the last event, until files, callbacks and the reporter have it: before the next one
   bool told_of_no_checkpoints_{false};
   // What waits for the journal.
   std::vector<std::pair<TrialIndex, Decision>> answers_;

@@ -12,12 +12,12 @@ void Runner::check_experiment_limits() {
   const ExperimentMachine& machine = experiment_.machine();
   if (machine.finished()) return;
   if (options_.fail_fast && machine.count(TrialState::kError) != 0)
-    return apply(ExperimentStopped{"fail_fast: a trial failed"});
+    return static_cast<void>(apply(ExperimentStopped{"fail_fast: a trial failed"}));
   const bool budget = options_.time_budget_s > 0;
   if (!budget && !machine.has_stopper()) return;
   const std::int64_t now_ms = experiment_.now_ms();
   if (budget && machine.time_since_start_s(now_ms) >= options_.time_budget_s)
-    return apply(ExperimentStopped{"the time budget of " + number_text(options_.time_budget_s, 6) + " s is over"});
+    return static_cast<void>(apply(ExperimentStopped{"the time budget of " + number_text(options_.time_budget_s, 6) + " s is over"}));
   if (machine.stopper_ends_all(now_ms)) apply(ExperimentStopped{"the stopper ended the experiment"});
 }
 

@@ -22,6 +22,9 @@ MedianStoppingScheduler::MedianStoppingScheduler(MedianStoppingOptions options, 
     : options_(std::move(options)), metric_(context.metric), sign_(context.mode == Mode::kMax ? 1.0 : -1.0) {
   if (metric_.empty()) throw InvalidArgument("median_stopping: there is no metric to compare trials by. Set TuneOptions::metric.");
   if (options_.time_attr.empty()) throw InvalidArgument("median_stopping: time_attr is empty; \"time_total_s\" is the usual one.");
+  if (!(options_.grace_period >= 0) || !(options_.min_time_slice >= 0))
+    throw InvalidArgument("median_stopping: grace_period is " + number_text(options_.grace_period, 6) + " and min_time_slice " +
+                          number_text(options_.min_time_slice, 6) + ", but both must be 0 or more.");
 }
 
 void MedianStoppingScheduler::Curve::add(double time, double value) {

@@ -16,23 +16,41 @@ namespace {
 
 constexpr int kTagDigits = 4;
 
+/// A clause of a parameter at `path`, by what the configuration has. A name is looked for beside the parameter first, then
+/// further out.
+bool holds(const Clause& clause, std::string path, const Config& config) {
+  while (!path.empty()) {
+    const auto slash = path.rfind('/');
+    path.resize(slash == std::string::npos ? 0 : slash);
+    if (const Value* value = config.find(path.empty() ? clause.name : path + "/" + clause.name)) return clause.holds(*value);
+  }
+  return false;
+}
+
 struct Mutation {
   std::string path;
   const Domain* domain;
+  std::vector<std::pair<std::string, const Clause*>> clauses{};  ///< its own and those of the spaces around it, with whose they are
+
+  bool is_active(const Config& config) const {
+    return std::all_of(clauses.begin(), clauses.end(), [&](const auto& each) { return holds(*each.second, each.first, config); });
+  }
 };
 
 bool is_list(const Domain& domain) {
   return domain.kind() == Domain::Kind::kChoice || domain.kind() == Domain::Kind::kOrdinal || domain.kind() == Domain::Kind::kGrid;
 }
 
-void collect(const Space& space, const std::string& prefix, std::vector<Mutation>& all) {
+void collect(const Space& space, const Mutation& around, std::vector<Mutation>& all) {
   for (const Parameter& parameter : space.parameters()) {
-    const std::string path = prefix + parameter.name;
+    const std::string path = around.path + parameter.name;
     const Domain& domain = parameter.domain;
+    auto clauses = around.clauses;
+    for (const Clause& clause : parameter.condition.clauses) clauses.emplace_back(path, &clause);
     if (domain.kind() == Domain::Kind::kNested)
-      collect(domain.nested(), path + "/", all);
+      collect(domain.nested(), {path + "/", &domain, std::move(clauses)}, all);
     else if (is_list(domain) || domain.is_searchable() || domain.kind() == Domain::Kind::kSampleFrom)
-      all.push_back({path, &domain});
+      all.push_back({path, &domain, std::move(clauses)});
     else
       throw InvalidArgument("pbt: the mutation of '" + path + "' is " + domain.describe() +
                             ", from which nothing can be drawn. Give a choice, a numeric domain, sample_from, or a table of these.");
@@ -41,7 +59,7 @@ void collect(const Space& space, const std::string& prefix, std::vector<Mutation
 
 std::vector<Mutation> mutations_of(const Space& space) {
   std::vector<Mutation> all;
-  collect(space, "", all);
+  collect(space, {}, all);
   return all;
 }
 
@@ -88,11 +106,14 @@ void check(const PbtOptions& options, const std::string& metric) {
   if (metric.empty()) refuse("there is no metric to compare trials by. Set TuneOptions::metric.");
   if (options.time_attr.empty()) refuse("time_attr is empty; \"training_iteration\" is a usual one.");
   if (!(options.perturbation_interval > 0)) refuse("perturbation_interval is " + number_text(options.perturbation_interval, 6) + ", but it must be above 0.");
+  if (!(options.burn_in_period >= 0)) refuse("burn_in_period is " + number_text(options.burn_in_period, 6) + ", but it must be 0 or more.");
   if (!(options.quantile_fraction >= 0 && options.quantile_fraction <= 0.5))
     refuse("quantile_fraction is " + number_text(options.quantile_fraction, 6) + ", but it must be from 0 to 0.5.");
   if (!(options.resample_probability >= 0 && options.resample_probability <= 1))
     refuse("resample_probability is " + number_text(options.resample_probability, 6) + ", but it must be from 0 to 1.");
   if (options.perturbation_factors.empty()) refuse("perturbation_factors is empty; {1.2, 0.8} are the usual ones.");
+  for (const double factor : options.perturbation_factors)
+    if (!std::isfinite(factor)) refuse("perturbation_factors holds " + number_text(factor, 6) + ", but it must hold finite numbers.");
   options.hyperparam_mutations.check();
   if (mutations_of(options.hyperparam_mutations).empty() && !options.custom_explore)
     refuse("hyperparam_mutations is empty and there is no custom_explore: a copy would try nothing new.");
@@ -103,7 +124,12 @@ void check(const PbtOptions& options, const std::string& metric) {
 Config explore(const Config& config, const PbtOptions& options, Random& random) {
   Config near = config;
   for (const Mutation& mutation : mutations_of(options.hyperparam_mutations)) {
+    if (!mutation.is_active(near)) continue;  // a value that is there waits until it counts again
     const Value* old = config.find(mutation.path);
+    if (!old && !mutation.clauses.empty()) {
+      near.set(mutation.path, draw(*mutation.domain, near, random));
+      continue;
+    }
     if (!old) throw InvalidArgument("pbt: there is no parameter '" + mutation.path + "' to change. There are: " + config.describe() + ".");
     near.set(mutation.path, changed(mutation, *old, near, options, random));
   }
@@ -134,7 +160,7 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
 
 void PbtScheduler::fill_config(TrialIndex trial, Config& config) const {
   for (const Mutation& mutation : mutations_of(options_.hyperparam_mutations)) {
-    if (config.contains(mutation.path)) continue;
+    if (config.contains(mutation.path) || !mutation.is_active(config)) continue;
     Random random = Random::stream(seed_, trial, "pbt " + mutation.path);
     config.set(mutation.path, draw(*mutation.domain, config, random));
   }

@@ -22,6 +22,8 @@ PercentileStoppingScheduler::PercentileStoppingScheduler(PercentileStoppingOptio
   const auto refuse = [](const std::string& what) { throw InvalidArgument("percentile_stopping: " + what); };
   if (metric_.empty()) refuse("there is no metric to compare trials by. Set TuneOptions::metric.");
   if (!(options_.percentile >= 0 && options_.percentile <= 100)) refuse("percentile is " + number_text(options_.percentile, 6) + ", but it must be from 0 to 100.");
+  if (!(options_.n_warmup_steps >= 0)) refuse("n_warmup_steps is " + number_text(options_.n_warmup_steps, 6) + ", but it must be 0 or more.");
+  if (options_.time_attr.empty()) refuse("time_attr is empty; \"training_iteration\" is the usual one.");
   if (!(options_.interval_steps > 0)) refuse("interval_steps is " + number_text(options_.interval_steps, 6) + ", but it must be above 0.");
 }
 

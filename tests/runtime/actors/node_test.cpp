@@ -23,10 +23,18 @@ class FakeLauncher final : public ProcessLauncher {
     launched.push_back(process);
     return Started{.process = process, .pid = 1000 + static_cast<int>(process)};
   }
+  Result<Started> prepare(ProcessId process, const std::map<std::string, std::string>& environment, Amount cpus) override {
+    return launch(process, {.name = "spare"}, environment, cpus);
+  }
+  bool adopt(ProcessId process, const wire::ProcessOptions& options) override {
+    adopted.emplace_back(process, options.name);
+    return !refuse_adoption;
+  }
   void kill(ProcessId process) override { killed.push_back(process); }
   void terminate(ProcessId process) override { terminated.push_back(process); }
   std::mutex gate;  // held by the test while it steps, so that launches come between steps
-  bool fail = false;
+  bool fail = false, refuse_adoption = false;
+  std::vector<std::pair<ProcessId, std::string>> adopted{};
   std::vector<ProcessId> launched{}, killed{}, terminated{};
   std::vector<std::string> names{};
   std::map<std::string, std::string> last_environment{};
@@ -192,6 +200,53 @@ TEST_SUITE("runtime/actors/node") {
       if (std::holds_alternative<wire::LeaseGranted>(message) || std::holds_alternative<wire::LeaseLost>(message))
         order.push_back(message.index());
     CHECK(order == std::vector{wire::Message(wire::LeaseGranted{}).index(), wire::Message(wire::LeaseLost{}).index()});
+    CHECK(f.full());
+  }
+
+  TEST_CASE("actors that follow each other find a process ready; one that has ended meanwhile is not waited for") {
+    Fixture f({.workers = Workers::kThread, .spare_processes = 1, .gpu_names = {}});
+    constexpr core::Purpose kActor = core::Purpose{1} << 63;
+    const auto spare_after = [&](std::size_t launched) {  // the node looks 0.1 s after a change
+      const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (f.launcher.launched.size() < launched && std::chrono::steady_clock::now() < limit) f.settle();
+      f.settle();
+      REQUIRE(f.launcher.launched.size() == launched);
+      CHECK(f.launcher.names.back() == "spare");
+      return f.launcher.launched.back();
+    };
+    f.want(kActor | 1, 1, true);
+    const auto first = f.grants();
+    REQUIRE(first.size() == 1);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = first[0].lease.id});
+    f.want(kActor | 2, 1, true);
+    const auto second = f.grants();
+    REQUIRE(second.size() == 1);
+    CHECK(f.launcher.adopted.empty());
+    const ProcessId spare = spare_after(3);
+
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = second[0].lease.id});
+    f.want(kActor | 3, 1, true);
+    const auto third = f.grants();
+    REQUIRE(third.size() == 1);
+    CHECK(third[0].worker == spare);
+    CHECK(f.launcher.adopted.back().first == spare);
+    CHECK(f.launcher.adopted.back().second == "worker-" + std::to_string(kActor | 3));
+    f.node.process_ended(spare, "was killed by signal 9 (Killed)");
+    f.settle();
+    CHECK(f.router.take<wire::LeaseLost>(kOwner).size() == 1);
+
+    f.want(kActor | 4, 1, true);
+    const auto fourth = f.grants();
+    REQUIRE(fourth.size() == 1);
+    spare_after(5);
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = fourth[0].lease.id});
+    f.launcher.refuse_adoption = true;
+    f.want(kActor | 5, 1, true);
+    const auto fifth = f.grants();
+    REQUIRE(fifth.size() == 1);
+    CHECK(fifth[0].worker == f.launcher.launched.at(5));
+    CHECK(f.launcher.names.at(5) == "worker-" + std::to_string(kActor | 5));
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = fifth[0].lease.id});
     CHECK(f.full());
   }
 
