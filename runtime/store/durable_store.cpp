@@ -15,6 +15,7 @@ namespace manta {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = 4ull << 20;
+constexpr std::uint64_t kLoggedBytes = 64ull << 10;  // up to here a value goes into the log, with its header
 constexpr char kChunkPrefix[] = "c";
 constexpr char kHeaderPrefix[] = "h";
 
@@ -30,7 +31,7 @@ ErrorInfo not_found(std::string_view name, const std::string& store) {
 }  // namespace
 
 Result<std::unique_ptr<DurableStore>> DurableStore::open(const std::string& path) {
-  auto store = open_rocksdb(path);
+  auto store = open_rocksdb(path, {.erases_on_full_disk = true});
   if (!store) return store.error();
   return on(std::move(store).value());
 }
@@ -55,14 +56,14 @@ Result<void> DurableStore::collect_orphans() {
   if (error) return *error;
   if (!named.empty()) next_generation_ = *named.rbegin() + 1;
 
-  WriteBatch orphans;
+  std::vector<std::uint64_t> orphans;
   std::uint64_t candidate = 0;  // chunks are found by seeking from one generation to the next
   for (bool more = true; more;) {
     more = false;
     scanned = store_->scan(chunk_key(candidate, 0), [&](std::string_view key, ByteView) {
       const auto generation = number_of_key(key, 1);
       if (!key.starts_with(kChunkPrefix) || !generation) return false;
-      if (!named.contains(*generation)) orphans.erase_range(chunk_key(*generation, 0), chunk_key(*generation + 1, 0));
+      if (!named.contains(*generation)) orphans.push_back(*generation);
       next_generation_ = std::max(next_generation_.load(), *generation + 1);
       candidate = *generation + 1;
       more = true;
@@ -70,17 +71,15 @@ Result<void> DurableStore::collect_orphans() {
     });
     if (!scanned) return scanned;
   }
-  return orphans.operations().empty() ? Result<void>{} : store_->write(orphans, Sync::kNo);
+  for (const auto generation : orphans) drop_chunks(generation);
+  return {};
 }
 
 Result<void> DurableStore::put(std::string_view name, std::string_view type_tag, ByteView bytes) {
   if (name.empty()) return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = "a durable object needs a name"};
   const auto generation = next_generation_++;
-  if (auto written = write_chunks(generation, bytes); !written) {
-    // Best effort: what stays is collected when the store is opened next.
-    (void)store_->write(WriteBatch{}.erase_range(chunk_key(generation, 0), chunk_key(generation + 1, 0)), Sync::kNo);
-    return written;
-  }
+  const bool logged = bytes.size() <= kLoggedBytes;
+  if (auto loaded = logged ? Result<void>{} : load_chunks(generation, bytes); !loaded) return drop_chunks(generation), loaded;
   const auto record = encode(DurableHeader{.type_tag = std::string(type_tag),
                                            .bytes = bytes.size(),
                                            .checksum = checksum_of(bytes),
@@ -89,17 +88,26 @@ Result<void> DurableStore::put(std::string_view name, std::string_view type_tag,
   std::unique_lock lock(mutex_);
   WriteBatch commit;
   commit.put(header_key(name), as_byte_view(record));
-  if (auto old = header(name)) commit.erase_range(chunk_key(old->generation, 0), chunk_key(old->generation + 1, 0));
-  return store_->write(commit, Sync::kYes);
+  if (logged && !bytes.empty()) commit.put(chunk_key(generation, 0), bytes);
+  const auto old = header(name);
+  auto written = store_->write(commit, Sync::kYes);
+  if (written && old) drop_chunks(old->generation);  // nobody knows whether a commit that failed is on the disk: its chunks stay
+  return written;
 }
 
-Result<void> DurableStore::write_chunks(std::uint64_t generation, ByteView bytes) {
+/// Into files of their own, which go whole when the value does.
+Result<void> DurableStore::load_chunks(std::uint64_t generation, ByteView bytes) {
+  std::vector<KeyValueStore::Record> records;
   for (std::uint64_t index = 0; index * kChunkBytes < bytes.size(); ++index) {
     const auto at = index * kChunkBytes;
-    const auto chunk = bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at));
-    if (auto written = store_->put(chunk_key(generation, index), chunk); !written) return written;
+    records.push_back({chunk_key(generation, index), bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at))});
   }
-  return {};
+  return store_->bulk_load(records);
+}
+
+/// Best effort: what stays is collected when the store is opened next.
+void DurableStore::drop_chunks(std::uint64_t generation) {
+  static_cast<void>(store_->drop_range(chunk_key(generation, 0), chunk_key(generation + 1, 0)));
 }
 
 Result<DurableHeader> DurableStore::header(std::string_view name) const {
@@ -173,9 +181,9 @@ Result<void> DurableStore::remove(std::string_view name) {
   std::unique_lock lock(mutex_);
   auto old = header(name);
   if (!old) return old.error();
-  WriteBatch removal;
-  removal.erase(header_key(name)).erase_range(chunk_key(old->generation, 0), chunk_key(old->generation + 1, 0));
-  return store_->write(removal, Sync::kYes);
+  auto removed = store_->write(WriteBatch{}.erase(header_key(name)), Sync::kYes);
+  if (removed) drop_chunks(old->generation);
+  return removed;
 }
 
 ErrorInfo DurableStore::corrupt(std::string_view name, std::string_view detail) const {

@@ -55,14 +55,15 @@ class DurableStore {
   Result<DurableInfo> info(std::string_view name) const;
   /// All values whose name starts with `prefix`, by name.
   Result<std::vector<DurableInfo>> list(std::string_view prefix = "") const;
-  /// Forgets a value, on the disk when it returns. NotFound.
+  /// Forgets a value, on the disk when it returns, also on a full one; the space of a value over 64 KiB is free then. NotFound.
   Result<void> remove(std::string_view name);
 
  private:
   explicit DurableStore(std::unique_ptr<KeyValueStore> store) : store_(std::move(store)) {}
   Result<void> collect_orphans();
   Result<DurableHeader> header(std::string_view name) const;
-  Result<void> write_chunks(std::uint64_t generation, ByteView bytes);
+  Result<void> load_chunks(std::uint64_t generation, ByteView bytes);
+  void drop_chunks(std::uint64_t generation);
   ErrorInfo corrupt(std::string_view name, std::string_view detail) const;
 
   std::unique_ptr<KeyValueStore> store_;

@@ -6,22 +6,20 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/file_system.h>
-#include <rocksdb/sst_file_manager.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
+#include <shared_mutex>
 #include <thread>
 
 #include "runtime/store/directory_claim.hpp"
+#include "runtime/store/disk_reserve.hpp"
 #include "runtime/store/object_file.hpp"
-#include "runtime/store/wal_audit.hpp"
+#include "runtime/store/store_directory.hpp"
 
 namespace manta {
 
@@ -34,6 +32,11 @@ using rocksdb::Status;
 constexpr char kSpillMarker[] = "MANTA_SPILL";
 constexpr char kLoadPrefix[] = "load-";
 constexpr int kReadOnlyAttempts = 5;
+constexpr char kReserveFile[] = "RESERVE";
+constexpr std::size_t kReservedWriteBuffer = 1 << 20;
+constexpr std::uint64_t kReserveBytes = 4 << 20;  // two write buffers as tables, a manifest and a new log
+constexpr std::uint64_t kOpeningBytes = 256 << 10;  // beside the log's content: a manifest, a new log
+constexpr int kReopenAttempts = 200;
 
 Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 Slice slice(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
@@ -47,20 +50,19 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-ErrorInfo corruption(const std::string& path, const std::string& detail) {
-  return {.code = ErrorCode::kStorageCorruption,
-          .message = fmt::format("{} is damaged: {}. Restore the directory from a copy, or move it away to start anew; "
-                                 "RocksDB's own tool (ldb --db={} repair) keeps what is still readable",
-                                 path, detail, path)};
+bool is_no_space(const Status& status) {
+  if (status.ok() || status.IsNoSpace()) return !status.ok();
+  const auto text = status.ToString();
+  return text.find("No space left on device") != std::string::npos || text.find("Disk quota exceeded") != std::string::npos;
 }
 
 ErrorInfo translate(const Status& status, const std::string& path) {
   const auto text = status.ToString();
-  if (status.IsNoSpace() || text.find("No space left on device") != std::string::npos) {
+  if (is_no_space(status)) {
     return {.code = ErrorCode::kOutOfDisk,
             .message = fmt::format("no space left on the file system of {}; free some and try again ({})", path, text)};
   }
-  if (status.IsCorruption()) return corruption(path, text);
+  if (status.IsCorruption()) return damaged_store(path, text);
   return {.code = ErrorCode::kIoError, .message = fmt::format("{}: {}", path, text)};
 }
 
@@ -70,31 +72,6 @@ Result<void> checked(const Status& status, const std::string& path) {
 }
 
 // --- directories -------------------------------------------------------------------------------------------------------
-
-Result<void> make_directory(const std::string& path) {
-  std::error_code error;
-  if (const auto parent = fs::path(path).parent_path(); !parent.empty()) fs::create_directories(parent, error);
-  if (!error && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
-  if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
-  if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
-  if (!error) return {};
-  return ErrorInfo{.code = ErrorCode::kIoError,
-                   .message = fmt::format("cannot write to directory {}: {}", path, error.message())};
-}
-
-bool is_store(const std::string& path) { return fs::exists(path + "/CURRENT"); }
-
-Result<void> require_store(const std::string& path) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored))
-    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("there is no directory {}", path)};
-  if (!is_store(path))
-    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("{} holds no store of Manta", path)};
-  if (::access((path + "/CURRENT").c_str(), R_OK) != 0 || ::access(path.c_str(), R_OK | X_OK) != 0)
-    return ErrorInfo{.code = ErrorCode::kIoError,
-                     .message = fmt::format("cannot read directory {}: {}", path, std::strerror(errno))};
-  return {};
-}
 
 /// Whoever makes such a file now has it open and does not need its name.
 void remove_left_object_files(const std::string& path) {
@@ -126,62 +103,75 @@ Result<void> prepare_spill(const std::string& path) {
                      .message = fmt::format("{} has files in it that are not spilled objects; name an empty or a new "
                                             "directory for spilling", path)};
   }
-  if (auto made = make_directory(path); !made) return made;
+  if (auto made = make_writable_directory(path); !made) return made;
   if (std::ofstream(path + "/" + kSpillMarker) << "spilled objects of a running program; safe to delete after its end\n")
     return {};
   return ErrorInfo{.code = ErrorCode::kIoError, .message = fmt::format("cannot write to directory {}", path)};
 }
 
-// --- what RocksDB would not notice -------------------------------------------------------------------------------------
+// --- files as the stores need them ---------------------------------------------------------------------------------------
 
-Result<void> audit_logs(const std::string& path, Damage kind = Damage::kPassedOver) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored)) {
-    const auto name = entry.path().filename().string();
-    if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
-    if (const auto offset = find_damage(entry.path().string(), kind))
-      return corruption(path, fmt::format("file {}, the record at byte {}", name, *offset));
-  }
-  return {};
-}
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+using FilePointer = std::unique_ptr<rocksdb::FSWritableFile>;
 
-// --- spilled objects need no syncing, they are deleted at the next start ------------------------------------------------
-
+/// Spilled objects need no syncing, they are deleted at the next start.
 class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
-  rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
-  rocksdb::IOStatus Fsync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
-  rocksdb::IOStatus RangeSync(std::uint64_t, std::uint64_t, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
-    return rocksdb::IOStatus::OK();
-  }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Fsync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus RangeSync(std::uint64_t, std::uint64_t, const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
 };
 
-class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
+/// A full disk as an error that RocksDB leaves to its user. By itself it would go on with a log whose end it knows to be torn when
+/// nothing has been written since the log's beginning, and the next write would fail an assertion.
+IOStatus left_to_user(IOStatus status) {
+  if (!is_no_space(status)) return status;
+  auto left = IOStatus::IOError(status.ToString());
+  left.SetRetryable(true);
+  return left;
+}
+
+class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+    return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, debug));
+  }
+  IOStatus Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo& check, IODebugContext* debug) override {
+    return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, check, debug));
+  }
+  IOStatus Flush(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Flush(o, d)); }
+  IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Sync(o, d)); }
+  IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Fsync(o, d)); }
+  IOStatus Close(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Close(o, d)); }
+};
+
+template <class File>
+class FileSystemOf final : public rocksdb::FileSystemWrapper {
  public:
   using FileSystemWrapper::FileSystemWrapper;
-  const char* Name() const override { return "UnsyncedFileSystem"; }
-  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
-                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
-                                    rocksdb::IODebugContext* context) override {
-    return unsynced(target()->NewWritableFile(name, options, file, context), file);
+  const char* Name() const override { return "MantaFileSystem"; }
+  IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
+    return wrapped(target()->NewWritableFile(name, options, file, debug), file);
   }
-  rocksdb::IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options,
-                                       std::unique_ptr<rocksdb::FSWritableFile>* file,
-                                       rocksdb::IODebugContext* context) override {
-    return unsynced(target()->ReopenWritableFile(name, options, file, context), file);
+  IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
+    return wrapped(target()->ReopenWritableFile(name, options, file, debug), file);
   }
 
  private:
-  static rocksdb::IOStatus unsynced(rocksdb::IOStatus status, std::unique_ptr<rocksdb::FSWritableFile>* file) {
-    if (status.ok()) *file = std::make_unique<UnsyncedFile>(std::move(*file));
-    return status;
+  static IOStatus wrapped(IOStatus status, FilePointer* file) {
+    if (status.ok()) *file = std::make_unique<File>(std::move(*file));
+    return left_to_user(status);
   }
 };
 
-rocksdb::Env* unsynced_env() {
+template <class File>
+rocksdb::Env* env_of() {
   static rocksdb::Env* const env =  // never destroyed: RocksDB's threads may outlive main
-      rocksdb::NewCompositeEnv(std::make_shared<UnsyncedFileSystem>(rocksdb::Env::Default()->GetFileSystem())).release();
+      rocksdb::NewCompositeEnv(std::make_shared<FileSystemOf<File>>(rocksdb::Env::Default()->GetFileSystem())).release();
   return env;
 }
 
@@ -201,13 +191,15 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   rocksdb::BlockBasedTableOptions table;
   table.checksum = rocksdb::kXXH3;
   if (wanted.kind == StoreKind::kSpill) {
-    options.env = unsynced_env();
+    options.env = env_of<UnsyncedFile>();
     options.disable_auto_compactions = true;
     options.max_open_files = 256, options.advise_random_on_open = false;  // large values: the kernel reads ahead
     table.no_block_cache = true;
     table.block_size = 1;  // a block for each record: reading one reads nothing else
   } else {
-    options.sst_file_manager.reset(rocksdb::NewSstFileManager(options.env));  // resumes by itself after a full disk
+    options.env = env_of<FileOnDisk>();
+    options.max_bgerror_resume_count = 0;
+    if (wanted.erases_on_full_disk) options.write_buffer_size = kReservedWriteBuffer;
     table.block_cache = rocksdb::NewLRUCache(4 << 20);
   }
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
@@ -216,8 +208,10 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
 
 class RocksDbStore final : public KeyValueStore {
  public:
-  RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, DirectoryClaim claim)
-      : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)) {}
+  RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, DirectoryClaim claim,
+               std::optional<DiskReserve> reserve = {})
+      : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)),
+        reserve_(std::move(reserve)) {}
 
   ~RocksDbStore() override {
     db_.reset();
@@ -232,12 +226,25 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> scan(std::string_view first, const Visitor& visitor) const override;
   Result<std::optional<std::string>> last_key() const override;
   Result<void> sync() override;
-  Result<void> flush() override { return stopped_ ? stopped() : settle(db_->Flush({})); }
+  Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
 
  private:
-  bool may_hold(std::string_view first, std::string_view end) const;
+  static bool may_hold(rocksdb::DB& db, std::string_view first, std::string_view end);
   Result<void> stopped() const;
   Result<void> settle(const Status& status);
+  /// Held by whoever uses it, so that it is not closed meanwhile; null after it could not be opened anew.
+  std::shared_ptr<rocksdb::DB> db() const {
+    std::lock_guard lock(db_mutex_);
+    return db_;
+  }
+  template <class Operation>
+  Status change(Operation&& operation);
+  bool reopen();
+  template <class Operation>
+  Status change_beside_reserve(Operation&& operation);
+  template <class Operation>
+  Status change_by_reserve(Operation&& operation);
+  Status hold_reserve();
   Status write_table(const std::string& file, std::span<const Record> records);
   rocksdb::WriteOptions write_options(Sync sync) const {
     rocksdb::WriteOptions options;
@@ -250,9 +257,13 @@ class RocksDbStore final : public KeyValueStore {
   const StoreKind kind_;
   const rocksdb::Options options_;
   DirectoryClaim claim_;  // ends after the database is closed
-  std::unique_ptr<rocksdb::DB> db_;
+  mutable std::mutex db_mutex_;
+  std::shared_ptr<rocksdb::DB> db_;
   std::atomic<std::uint64_t> next_table_{0};
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> full_{false};  // the disk was, and the store has not been opened anew since
+  std::shared_mutex room_;  // whoever uses the reserve excludes those who would take its space
+  std::optional<DiskReserve> reserve_;
 };
 
 Result<void> RocksDbStore::stopped() const {
@@ -267,14 +278,45 @@ Result<void> RocksDbStore::settle(const Status& status) {
   return result;
 }
 
+/// Makes a change. After a full disk RocksDB takes none until the store is opened anew.
+template <class Operation>
+Status RocksDbStore::change(Operation&& operation) {
+  auto status = Status::NoSpace("the disk was full, and has too little room to go on");
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (full_ && !reopen()) break;
+    const auto db = this->db();
+    if (!db) return Status::IOError("could not be opened anew after a full disk");
+    status = operation(*db);
+    if (kind_ == StoreKind::kSpill || !is_no_space(status)) break;
+    full_ = true;
+  }
+  return status;
+}
+
+/// False while somebody else uses the store, or when there is no room for what is in its log.
+bool RocksDbStore::reopen() {
+  std::lock_guard lock(db_mutex_);
+  if (!full_) return true;
+  if (db_.use_count() > 1 || free_disk_bytes(path_) < log_bytes(path_) + kOpeningBytes) return false;
+  db_.reset();
+  rocksdb::DB* db = nullptr;
+  auto status = rocksdb::DB::Open(options_, path_, &db);
+  full_ = !status.ok();
+  if (full_) status = rocksdb::DB::OpenForReadOnly(options_, path_, &db);  // reading goes on
+  if (status.ok()) db_.reset(db);
+  return !full_;
+}
+
 Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
   if (stopped_) return stopped();
   rocksdb::WriteBatch changes;
+  bool puts = false;
   for (const auto& operation : batch.operations()) {
     Status status;
     switch (operation.kind) {
       case WriteBatch::Kind::kPut:
         status = changes.Put(slice(operation.key), slice(operation.value));
+        puts = true;
         break;
       case WriteBatch::Kind::kErase:
         status = changes.Delete(slice(operation.key));
@@ -285,7 +327,41 @@ Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
     }
     if (!status.ok()) return translate(status, path_);
   }
-  return settle(db_->Write(write_options(sync), &changes));
+  const auto how = write_options(sync);
+  const auto write = [&](rocksdb::DB& db) { return db.Write(how, &changes); };
+  return settle(puts ? change_beside_reserve(write) : change_by_reserve(write));
+}
+
+/// Adds something, which must not take the reserve's place.
+template <class Operation>
+Status RocksDbStore::change_beside_reserve(Operation&& operation) {
+  if (auto held = hold_reserve(); !held.ok()) return held;
+  std::shared_lock lock(room_);
+  return change(operation);
+}
+
+Status RocksDbStore::hold_reserve() {
+  if (!reserve_) return {};
+  std::lock_guard alone(room_);
+  const auto held = reserve_->hold();
+  if (held) return {};
+  return held.error().code == ErrorCode::kOutOfDisk ? Status::NoSpace(held.error().message) : Status::IOError(held.error().message);
+}
+
+/// Takes something away; where there is no room even for that, in the reserve's.
+template <class Operation>
+Status RocksDbStore::change_by_reserve(Operation&& operation) {
+  if (!reserve_) return change(operation);
+  std::unique_lock lock(room_);
+  auto status = change(operation);
+  if (!is_no_space(status)) return status;
+  reserve_->give_up();
+  for (int attempt = 0; is_no_space(status) && attempt < kReopenAttempts; ++attempt) {
+    if (attempt) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // somebody reads a record
+    status = change(operation);
+  }
+  static_cast<void>(reserve_->hold());  // the next put tries again, and says why it cannot
+  return status;
 }
 
 Status RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
@@ -301,13 +377,17 @@ Status RocksDbStore::write_table(const std::string& file, std::span<const Record
 Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   if (records.empty()) return {};
   const auto file = fmt::format("{}/{}{}.sst", path_, kLoadPrefix, next_table_++);
-  auto status = write_table(file, records);
+  auto status = hold_reserve();
+  if (status.ok()) {
+    std::shared_lock lock(room_);
+    status = write_table(file, records);
+  }
   if (status.ok()) {
     rocksdb::IngestExternalFileOptions ingest;
     ingest.move_files = true;
     ingest.snapshot_consistency = false;
     ingest.write_global_seqno = false;
-    status = db_->IngestExternalFile({file}, ingest);
+    status = change_beside_reserve([&](rocksdb::DB& db) { return db.IngestExternalFile({file}, ingest); });
   }
   std::error_code ignored;
   fs::remove(file, ignored);
@@ -315,13 +395,13 @@ Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
 }
 
 /// By what is known without reading a value: an iterator over damaged bytes ends the process by an assertion of RocksDB's.
-bool RocksDbStore::may_hold(std::string_view first, std::string_view end) const {
+bool RocksDbStore::may_hold(rocksdb::DB& db, std::string_view first, std::string_view end) {
   for (const auto* table : {"rocksdb.num-entries-active-mem-table", "rocksdb.num-entries-imm-mem-tables"}) {
     std::uint64_t entries = 0;
-    if (!db_->GetIntProperty(table, &entries) || entries) return true;
+    if (!db.GetIntProperty(table, &entries) || entries) return true;
   }
   std::vector<rocksdb::LiveFileMetaData> files;
-  db_->GetLiveFilesMetaData(&files);
+  db.GetLiveFilesMetaData(&files);
   return std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.smallestkey < end && file.largestkey >= first; });
 }
 
@@ -329,16 +409,23 @@ Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view e
   if (first >= end) return {};
   const Slice begin_slice = slice(first);
   const Slice end_slice = slice(end);
-  auto status = rocksdb::DeleteFilesInRange(db_.get(), db_->DefaultColumnFamily(), &begin_slice, &end_slice, false);
+  bool rest = false;
+  const auto status = change_by_reserve([&](rocksdb::DB& db) {
+    auto deleted = rocksdb::DeleteFilesInRange(&db, db.DefaultColumnFamily(), &begin_slice, &end_slice, false);
+    rest = deleted.ok() && may_hold(db, first, end);
+    return deleted;
+  });
   if (!status.ok()) return translate(status, path_);
-  if (!may_hold(first, end)) return {};
+  if (!rest) return {};
   return write(WriteBatch{}.erase_range(std::string(first), std::string(end)), Sync::kNo);
 }
 
 Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) const {
   rocksdb::PinnableSlice value;
   const bool verify = kind_ != StoreKind::kSpill;  // SpillTier has a checksum over the whole object
-  const auto status = db_->Get({verify, true}, db_->DefaultColumnFamily(), slice(key), &value);
+  const auto db = this->db();
+  if (!db) return stopped().error();
+  const auto status = db->Get({verify, true}, db->DefaultColumnFamily(), slice(key), &value);
   if (status.IsNotFound()) return false;
   if (!status.ok()) return translate(status, path_);
   reader(view(value));
@@ -348,14 +435,18 @@ Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) cons
 Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) const {
   rocksdb::ReadOptions options;
   options.fill_cache = false;
-  std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
+  const auto db = this->db();
+  if (!db) return stopped();
+  std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(options));
   for (at->Seek(slice(first)); at->Valid(); at->Next())
     if (!visitor(at->key().ToStringView(), view(at->value()))) break;
   return checked(at->status(), path_);
 }
 
 Result<std::optional<std::string>> RocksDbStore::last_key() const {
-  std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator({}));
+  const auto db = this->db();
+  if (!db) return stopped().error();
+  std::unique_ptr<rocksdb::Iterator> at(db->NewIterator({}));
   at->SeekToLast();
   if (!at->status().ok()) return translate(at->status(), path_);
   return at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
@@ -363,7 +454,7 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
 
 Result<void> RocksDbStore::sync() {
   if (kind_ == StoreKind::kSpill) return {};
-  return stopped_ ? stopped() : settle(db_->SyncWAL());
+  return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.SyncWAL(); }));
 }
 
 // --- opening -----------------------------------------------------------------------------------------------------------
@@ -374,20 +465,27 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   }
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
-  auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_directory(path);
+  auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path);
   if (ready && wanted.kind == StoreKind::kMeta) ready = audit_logs(path);
   if (!ready) return ready.error();
   const auto options = options_for(wanted);
+  std::optional<DiskReserve> reserve;
+  if (wanted.erases_on_full_disk) reserve.emplace(path + "/" + kReserveFile, kReserveBytes);
   rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(options, path, &db);
+  auto status = rocksdb::DB::Open(options, path, &db);
+  if (reserve && is_no_space(status)) {
+    reserve->give_up();  // opening moves the log into tables
+    status = rocksdb::DB::Open(options, path, &db);
+  }
   if (!status.ok()) {
     if (status.ToString().find("While lock file") != std::string::npos) return held_by(path, "another program");
     if (status.IsCorruption())  // where, RocksDB does not say
       if (auto damage = audit_logs(path, Damage::kMismatch); !damage) return damage.error();
     return translate(status, path);
   }
-  return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(
-      path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), std::move(claimed).value()));
+  if (reserve) static_cast<void>(reserve->hold());  // a full disk is no reason not to read what is there
+  return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db),
+                                                                       std::move(claimed).value(), std::move(reserve)));
 }
 
 /// A writer may delete a file between two steps of the opening; then the next attempt sees its successor.

@@ -17,6 +17,9 @@ struct RocksDbOptions {
   StoreKind kind{StoreKind::kMeta};
   bool create{true};      ///< make the directory (0700) if there is none; otherwise NotFound
   bool read_only{false};  ///< a snapshot of a kMeta store, also while another process writes it
+  /// Of a kMeta store whose records of more than 64 KiB are loaded in bulk: erasing and drop_range work on a full disk too, by
+  /// means of a reserve of 4 MiB (the file RESERVE in the directory), without which nothing is put.
+  bool erases_on_full_disk{false};
 };
 
 /// Opens `path`. Errors: NotFound, IoError (not writable, not a store, …), OutOfDisk, StorageCorruption (names the file and
@@ -26,9 +29,6 @@ struct RocksDbOptions {
 /// A kMeta store that was cut anywhere in its newest log (power loss) opens with a prefix of what was written. Damage
 /// anywhere else is StorageCorruption; RocksDB itself would take a flipped length for a cut, see wal_audit.hpp.
 Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& path, RocksDbOptions options = {});
-
-/// Whether this program or another one has the store open for writing just now.
-bool rocksdb_in_use(const std::string& path);
 
 /// Whether this program or another one has the store open for writing just now.
 bool rocksdb_in_use(const std::string& path);

@@ -141,7 +141,7 @@ TEST_SUITE("runtime/faults/storage") {
 
   TEST_CASE("fault 17: a full disk stops what must be written there, nothing else, and is over when there is space") {
     Folder folder;
-    SmallDisk disk(folder / "disk", 56);  // RocksDB resumes when its write buffer of 16 MiB would fit
+    SmallDisk disk(folder / "disk", 56);
     if (!disk) return;
     std::ofstream(disk / "filler") << std::string(36 << 20, 'f') << std::flush;
     Machine machine(durable_in(disk / "durable"));
@@ -162,6 +162,8 @@ TEST_SUITE("runtime/faults/storage") {
     const auto whole = rt.list_durable("fill/");
     CHECK(whole.size() == static_cast<std::size_t>(put) - 1);
     for (const auto& name : whole) CHECK(rt.get(rt.find_durable<Array<std::uint64_t>>(name)) == value_of(1));
+    CHECK(rt.remove_durable("fill/0"));  // what helps is not refused
+    CHECK(rt.list_durable("fill/").size() == whole.size() - 1);
     fs::remove(disk / "filler");
     CHECK(eventually(
         [&] {

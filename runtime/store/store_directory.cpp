@@ -1,0 +1,65 @@
+#include "runtime/store/store_directory.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace manta {
+
+namespace fs = std::filesystem;
+
+ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
+  return {.code = ErrorCode::kStorageCorruption,
+          .message = fmt::format("{} is damaged: {}. Restore the directory from a copy, or move it away to start anew; "
+                                 "RocksDB's own tool (ldb --db={} repair) keeps what is still readable",
+                                 path, detail, path)};
+}
+
+Result<void> make_writable_directory(const std::string& path) {
+  std::error_code error;
+  if (const auto parent = fs::path(path).parent_path(); !parent.empty()) fs::create_directories(parent, error);
+  if (!error && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
+  if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
+  if (!error) return {};
+  return ErrorInfo{.code = ErrorCode::kIoError,
+                   .message = fmt::format("cannot write to directory {}: {}", path, error.message())};
+}
+
+Result<void> require_store(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored))
+    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("there is no directory {}", path)};
+  if (!fs::exists(path + "/CURRENT"))
+    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("{} holds no store of Manta", path)};
+  if (::access((path + "/CURRENT").c_str(), R_OK) != 0 || ::access(path.c_str(), R_OK | X_OK) != 0)
+    return ErrorInfo{.code = ErrorCode::kIoError,
+                     .message = fmt::format("cannot read directory {}: {}", path, std::strerror(errno))};
+  return {};
+}
+
+std::uint64_t log_bytes(const std::string& path) {
+  std::uint64_t sum = 0;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (entry.path().filename().string().ends_with(".log"))
+      if (const auto size = entry.file_size(ignored); !ignored) sum += size;
+  return sum;
+}
+
+Result<void> audit_logs(const std::string& path, Damage kind) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
+    if (const auto offset = find_damage(entry.path().string(), kind))
+      return damaged_store(path, fmt::format("file {}, the record at byte {}", name, *offset));
+  }
+  return {};
+}
+
+}  // namespace manta
