@@ -60,7 +60,7 @@ const std::vector<MemoryPlan>& memory_plans() {
 
 RuntimeOptions options_for(Setting setting, const Surroundings& around) {
   switch (setting) {
-    case Setting::kThreads: return {.workers = Workers::kThread};
+    case Setting::kThreads: return {.workers = Workers::kThread, .spare_processes = 0};  // proc_actor_spawn: none made ahead
     case Setting::kProcesses: return {.workers = Workers::kProcess};
     case Setting::kBigArena: return {.workers = Workers::kProcess, .arena_bytes = std::uint64_t{1} << 30};
     case Setting::kSmallArena:

@@ -171,7 +171,7 @@ void NodeEngine::start_roles() {
                                    wait_graph_.drop_owner(process);
                                  },
                                  Node::Options{.workers = options_.workers, .shared_processes = cpus,
-                                               .spare_processes = std::min<std::size_t>(cpus, kMostSpares), .gpu_names = machine_.gpu_names,
+                                               .spare_processes = options_.spare_processes.value_or(std::min<std::size_t>(cpus, kMostSpares)), .gpu_names = machine_.gpu_names,
                                                .memory_threshold = options_.memory_threshold,
                                                .memory_meter = options_.memory_meter ? options_.memory_meter : [] { return read_memory_use(); },
                                                .find_gpus = options_.num_gpus ? nullptr : std::function(names_of_gpus)});
