@@ -5,7 +5,7 @@
 // A type can travel when it is a standard-library type, or has a cereal `serialize`/`save`+`load`, and can be
 // default-constructed. An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
-// the type, and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
+// the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
 // Not thread-safe: one archive, one thread.
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>

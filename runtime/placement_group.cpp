@@ -11,15 +11,14 @@ ObjectRef<void> Client::ready(const PlacementGroup& group) {
   if (!group) throw InvalidArgument("an empty PlacementGroup is never ready: assign one that placement_group returned");
   const auto& placed = group.placed_;
   if (placed && (!placed->settled() || placed->failed())) return ObjectRef<void>(placed);
-  auto watched = engine_->watch_group(group.id_);
-  // One that was placed may have been removed since, by whoever has a copy of the handle. The node knows, and answers at once.
-  if (placed) engine_->wait(*watched, {});
-  return ObjectRef<void>(std::move(watched));
+  // One that was placed may have been removed since, by whoever has a copy of the handle. The node knows.
+  return ObjectRef<void>(engine_->watch_group(group.id_));
 }
 
 bool Client::wait_for(const PlacementGroup& group, Deadline deadline) {
+  const bool was_placed = group.placed_ && group.placed_->settled() && !group.placed_->failed();
   const auto cell = ready(group).cell();
-  if (!engine_->wait(*cell, deadline)) return false;
+  if (!engine_->wait(*cell, deadline)) return was_placed;  // the node has not said yet that it was removed since
   if (cell->failed()) throw_error(*cell->error());
   return true;
 }

@@ -25,7 +25,7 @@ struct RuntimeStats {
   std::size_t pinned_objects = 0;    ///< that somebody reads in place
   std::size_t spilled_objects = 0;   ///< on disk only
   std::size_t leases = 0;            ///< resources that are handed out to owners
-  std::size_t worker_processes = 0;
+  std::size_t worker_processes = 0;  ///< with those that are kept ready for the next actor (RuntimeOptions::spare_processes)
 
   /// Nothing but worker processes.
   bool idle() const noexcept {

@@ -173,7 +173,8 @@ void Node::on(Launched& event) {
       table_.release(lease.id, effects_);
       router_.send(lease.owner, wire::LeaseRefused{.purpose = lease.purpose, .error = event.result.error()});
     }
-    spares_.gone(event.process);
+    if (spares_.gone(event.process))
+      log(LogLevel::kWarning, "a worker process that was to be kept ready for the next actor could not be made: " + event.result.error().message);
     actor_left(process);
     processes_.erase(event.process);
     return;

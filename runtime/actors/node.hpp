@@ -138,6 +138,7 @@ class Node {
   core::MemoryGuard memory_;
   bool memory_watched_ = false;
   bool memory_warned_ = false;
+  bool memory_short_ = false;  ///< at the last reading
   core::SpareTable spares_;
   std::optional<SteadyClock::time_point> spares_due_{};  ///< when they are looked at next
   std::map<std::size_t, int> gpus_missing_{};  ///< how often in a row

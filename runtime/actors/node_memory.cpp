@@ -34,13 +34,15 @@ void Node::memory_read(const MemoryUse& use) { actor_->tell(MemoryRead{use}); }
 
 void Node::on(MemoryRead& event) {
   memory_watched_ = false;
+  memory_short_ = false;
   if (stopping_ || processes_.empty()) return;
   watch_memory();
   if (!memory_.exceeded(event.use)) {
     memory_warned_ = false;
     return;
   }
-  drop_spares(spares_.drop_all());
+  memory_short_ = true;
+  if (const auto spares = spares_.drop_all(); !spares.empty()) return drop_spares(spares);  // the next reading says whether that was enough
   std::vector<core::MemoryGuard::Candidate> candidates;
   for (const auto& [id, process] : processes_) {
     if (!process.running || process.leaving || process.ended || process.leases.empty()) continue;

@@ -42,7 +42,7 @@ void Node::look_at_spares_after(std::chrono::milliseconds time) {
 void Node::on(LookAtSpares&) {
   spares_due_.reset();
   if (stopping_) return;
-  const core::SpareTable::Look look = spares_.look(now_ms());
+  const core::SpareTable::Look look = spares_.look(now_ms(), memory_short_);
   for (const auto& kind : look.make) make_spare(kind);
   drop_spares(look.drop);
   if (look.again) look_at_spares_after(kPeriod);

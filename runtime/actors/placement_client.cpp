@@ -136,14 +136,16 @@ std::vector<wire::GroupInfo> PlacementClient::ask(const std::string& name) {
 void PlacementClient::deliver(const wire::GroupPlaced& placed) {
   static const auto nothing = std::make_shared<const Void>();
   std::vector<std::shared_ptr<Cell>> cells;
+  bool removed = false;
   {
     std::lock_guard lock(mutex_);
-    // It was placed, but has been removed from here since: the node, asked anew, says that, and why.
-    if (removed_.erase(placed.group) && !placed.error) return router_.send(kNodeProcess, wire::WatchGroup{placed.group});
-    const auto [begin, end] = waiting_.equal_range(placed.group);
+    removed = removed_.erase(placed.group) && !placed.error;
+    const auto [begin, end] = removed ? std::pair(waiting_.end(), waiting_.end()) : waiting_.equal_range(placed.group);
     for (auto it = begin; it != end; ++it) cells.push_back(std::move(it->second));
     waiting_.erase(begin, end);
   }
+  // It was placed, but has been removed from here since: the node, asked anew, says that, and why.
+  if (removed) return router_.send(kNodeProcess, wire::WatchGroup{placed.group});
   const auto error = placed.error ? std::make_shared<const ErrorInfo>(*placed.error) : nullptr;
   for (auto& cell : cells) error ? cell->set_error(error) : cell->set_value(nothing);
 }

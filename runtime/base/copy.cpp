@@ -6,31 +6,45 @@
 
 #include <algorithm>
 #include <array>
-#include <new>
-#include <system_error>
+#include <atomic>
+#include <exception>
 #include <thread>
 
 namespace manta {
 namespace {
 
-constexpr std::size_t kMostCores = 4;                           // memory is busy long before more are
+constexpr std::size_t kMostCores = 4;  // memory is busy long before more are
 constexpr std::size_t kLeastPart = std::size_t{16} << 20;
 constexpr std::size_t kPage = 4096;
 
 std::size_t usable_cores() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return std::max(1u, std::thread::hardware_concurrency());  // more than a set holds
   return static_cast<std::size_t>(CPU_COUNT(&set));
 }
 
-/// The program's signals go to its own threads.
+/// Of all copies together: each core helps once.
+std::atomic<std::size_t> g_helpers{0};
+
+/// Up to `wanted` of the cores that are left; they must be given back.
+std::size_t take_helpers(std::size_t wanted, std::size_t most) noexcept {
+  auto busy = g_helpers.load();
+  std::size_t taken = 0;
+  do {
+    taken = busy < most ? std::min(wanted, most - busy) : 0;
+  } while (!g_helpers.compare_exchange_weak(busy, busy + taken));
+  return taken;
+}
+
+/// The program's signals go to its own threads; but for what a fault of the copying thread itself raises.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    sigset_t set;
+    ::sigfillset(&set);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) ::sigdelset(&set, fault);
+    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
   }
   ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   SignalsBlocked(const SignalsBlocked&) = delete;
@@ -42,7 +56,10 @@ class SignalsBlocked {
 }  // namespace
 
 void copy_large(std::byte* to, const std::byte* from, std::size_t size) noexcept {
-  const auto parts = std::max<std::size_t>(1, std::min({usable_cores(), kMostCores, size / kLeastPart}));
+  const auto cores = usable_cores();
+  const auto wanted = std::max<std::size_t>(1, std::min({cores, kMostCores, size / kLeastPart}));
+  const auto taken = take_helpers(wanted - 1, cores - 1);
+  const auto parts = taken + 1;
   const auto part = (size / parts + kPage - 1) / kPage * kPage;
   std::array<std::thread, kMostCores> helpers;
   std::size_t done = 0;  // what the helpers copy
@@ -50,12 +67,12 @@ void copy_large(std::byte* to, const std::byte* from, std::size_t size) noexcept
     const SignalsBlocked blocked;
     for (std::size_t i = 0; i + 1 < parts; ++i, done += part)
       helpers[i] = std::thread([to, from, done, part] { std::memcpy(to + done, from + done, part); });
-  } catch (const std::system_error&) {  // no thread to be had: the rest is the caller's
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // no thread to be had, or no memory for one: the rest is the caller's
   }
   std::memcpy(to + done, from + done, size - done);
   for (auto& helper : helpers)
     if (helper.joinable()) helper.join();
+  g_helpers -= taken;
 }
 
 }  // namespace manta

@@ -4,8 +4,8 @@
 //
 //   copy_bytes(target, source);   // as std::memcpy; the two do not overlap
 //
-// Thread-safe: for the time of a large copy it starts threads of its own, at most three, on the cores that the caller may use. When
-// none can be started, the caller copies alone.
+// Thread-safe: for the time of a large copy it starts threads of its own, at most three, and for all copies of the process together one
+// less than the cores that the caller may use. When none can be started, the caller copies alone.
 #include <cstddef>
 #include <cstring>
 

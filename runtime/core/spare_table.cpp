@@ -4,6 +4,12 @@
 
 namespace manta::core {
 
+namespace {
+
+constexpr int kMostFailures = 2;
+
+}  // namespace
+
 std::optional<ProcessId> SpareTable::begin(const Kind& kind, std::int64_t now_ms) {
   if (!on()) return std::nullopt;
   Actors& actors = kinds_[kind];
@@ -15,6 +21,7 @@ std::optional<ProcessId> SpareTable::begin(const Kind& kind, std::int64_t now_ms
   const ProcessId process = found->process;
   actors.spares.erase(found);
   --count_;
+  actors.failures = 0;
   return process;
 }
 
@@ -37,8 +44,16 @@ void SpareTable::ready(ProcessId spare) {
       if (each.process == spare) each.ready = true;
 }
 
-void SpareTable::gone(ProcessId spare) {
-  for (auto& [kind, actors] : kinds_) count_ -= std::erase_if(actors.spares, [&](const Spare& each) { return each.process == spare; });
+bool SpareTable::gone(ProcessId spare) {
+  for (auto& [kind, actors] : kinds_) {
+    if (std::erase_if(actors.spares, [&](const Spare& each) { return each.process == spare; }) == 0) continue;
+    --count_;
+    if (++actors.failures < kMostFailures) return true;
+    actors.failures = 0;
+    actors.follow = false;
+    return true;
+  }
+  return false;
 }
 
 bool SpareTable::worth_it(const Actors& actors, std::int64_t now_ms) const {
@@ -46,18 +61,25 @@ bool SpareTable::worth_it(const Actors& actors, std::int64_t now_ms) const {
   return actors.live > 0 || now_ms - actors.ended_ms.value_or(now_ms) <= kSoonMs;
 }
 
-SpareTable::Look SpareTable::look(std::int64_t now_ms) {
+void SpareTable::drop_beyond(Actors& actors, std::size_t keep, std::vector<ProcessId>& dropped) {
+  for (; actors.spares.size() > keep; --count_) {
+    dropped.push_back(actors.spares.back().process);
+    actors.spares.pop_back();
+  }
+}
+
+SpareTable::Look SpareTable::look(std::int64_t now_ms, bool memory_short) {
   Look result;
   for (auto& [kind, actors] : kinds_) {
     if (worth_it(actors, now_ms)) {
-      for (std::size_t spares = actors.spares.size(); spares < actors.live && count_ + result.make.size() < limit_; ++spares)
+      for (std::size_t spares = actors.spares.size(); !memory_short && spares < actors.live && count_ + result.make.size() < limit_; ++spares)
         result.make.push_back(kind);
+      // Fewer actors than before, and that for a while: not just the gap between one and the next.
+      if (actors.live > 0 && now_ms - actors.ended_ms.value_or(now_ms) > kSoonMs) drop_beyond(actors, actors.live, result.drop);
       result.again = true;
       continue;
     }
-    for (const Spare& spare : actors.spares) result.drop.push_back(spare.process);
-    count_ -= actors.spares.size();
-    actors.spares.clear();
+    drop_beyond(actors, 0, result.drop);
     actors.follow = false;
   }
   std::erase_if(kinds_, [&](const auto& each) {

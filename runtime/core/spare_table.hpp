@@ -36,15 +36,17 @@ class SpareTable {
   void end(const Kind& kind, std::int64_t now_ms);
   void launching(const Kind& kind, ProcessId spare);
   void ready(ProcessId spare);
-  /// It could not be launched, or has ended.
-  void gone(ProcessId spare);
+  /// It could not be launched, or has ended. True when it was a spare. After two in a row none of that kind are made until actors
+  /// follow each other again.
+  bool gone(ProcessId spare);
 
   struct Look {
     std::vector<Kind> make{};       ///< to be launched
     std::vector<ProcessId> drop{};  ///< to be ended; not spares any more
     bool again{false};              ///< look again in a second or so
   };
-  Look look(std::int64_t now_ms);
+  /// `memory_short`: none is made.
+  Look look(std::int64_t now_ms, bool memory_short = false);
   /// Memory runs short: all that there are.
   std::vector<ProcessId> drop_all();
 
@@ -59,7 +61,9 @@ class SpareTable {
     std::int64_t began_ms = 0;
     std::optional<std::int64_t> ended_ms{};
     std::vector<Spare> spares{};
+    int failures = 0;  ///< in a row
   };
+  void drop_beyond(Actors& actors, std::size_t keep, std::vector<ProcessId>& dropped);
   bool worth_it(const Actors& actors, std::int64_t now_ms) const;
 
   std::size_t limit_;

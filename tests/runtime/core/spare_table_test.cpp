@@ -83,6 +83,31 @@ TEST_SUITE("runtime/core/spare_table") {
     CHECK(table.look(200).make.size() == 1);
   }
 
+  TEST_CASE("after two spares in a row that died none are made until actors follow each other again") {
+    SpareTable table(1);
+    follow(table, 0);
+    make(table, table.look(100), 7);
+    CHECK(table.gone(7));
+    CHECK_FALSE(table.gone(7));
+    make(table, table.look(200), 8);
+    CHECK(table.gone(8));
+    CHECK(table.look(300).make.empty());
+    table.end(kPlain, 400);
+    table.begin(kPlain, 420);
+    CHECK(table.look(500).make.size() == 1);
+  }
+
+  TEST_CASE("none is made while memory is short, and those beyond the actors that live end when that lasts") {
+    SpareTable table(4);
+    follow(table, 0);
+    CHECK(table.look(100, true).make.empty());
+    make(table, table.look(100), 7);
+    table.end(kPlain, 200);
+    CHECK(table.look(300).drop.empty());  // the next may be on its way
+    CHECK(table.look(1300).drop.size() == 1);
+    CHECK(table.look(1400).drop.empty());
+  }
+
   TEST_CASE("spares outlive the gap between two actors, and not the last one for long") {
     SpareTable table(1);
     table.begin(kPlain, 0);
