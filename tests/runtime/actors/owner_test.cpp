@@ -165,7 +165,9 @@ TEST_SUITE("runtime/actors/owner") {
     Fixture f;
     auto argument = std::make_shared<Cell>(type_ops<std::vector<int>>());
     argument->set_value(std::make_shared<const std::vector<int>>(100'000));
-    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> { return std::make_shared<Named>(); }).value();
+    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
+      return std::shared_ptr<StoredObject>(std::make_shared<Named>());
+    }).value();
     auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
     auto cell = record->result;
     f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(TaskOptions{.name = "sad"}), false);
