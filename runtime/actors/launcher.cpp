@@ -1,8 +1,10 @@
 #include "runtime/actors/launcher.hpp"
 
 #include <csignal>
+#include <cstdlib>
 
 #include "runtime/base/log.hpp"
+#include "runtime/process/process_info.hpp"
 
 namespace manta::detail {
 
@@ -10,7 +12,14 @@ namespace {
 
 constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
 constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
+constexpr std::chrono::milliseconds kZygoteTimeout{10'000};  // of its start, and of each request
 constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is made
+
+std::chrono::milliseconds zygote_timeout() {
+  const char* text = std::getenv("MANTA_ZYGOTE_TIMEOUT_MS");
+  const long limit = text ? std::strtol(text, nullptr, 10) : 0;
+  return limit > 0 ? std::chrono::milliseconds(limit) : kZygoteTimeout;
+}
 
 }  // namespace
 
@@ -51,6 +60,7 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::make_parts() {
 
 Result<std::shared_ptr<Zygote>> ZygoteLauncher::start_zygote() {
   ZygoteOptions options;
+  options.handshake_timeout = zygote_timeout();
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
   options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, error.message + "; another one is started for the next worker"); };
   auto zygote = Zygote::start(std::move(options));
@@ -81,17 +91,27 @@ Result<ZygoteLauncher::Tools> ZygoteLauncher::tools(const std::shared_ptr<Zygote
   return Tools{parts_, zygote_};
 }
 
+/// Through as many zygotes as it takes: one may end, or be killed because it does not answer, at any moment from its start on.
 Result<SpawnedWorker> ZygoteLauncher::spawn(Tools& with, const SpawnRequest& request) {
+  std::string last;
   for (int lost = 0; lost < kMaxLost; ++lost) {
+    auto next = tools(with.zygote);
+    if (!next && next.error().code != ErrorCode::kWorkerCrashed) return next.error();
+    with = next ? std::move(*next) : Tools{};
+    if (!next) last = next.error().message;
+    if (!next) continue;
     auto worker = with.zygote->spawn(request);
-    if (worker || worker.error().code != ErrorCode::kRuntimeStopped) return worker;
-    auto next = tools(with.zygote);  // it has ended by itself, unless this says that all is over
-    if (!next) return next.error();
-    with = std::move(*next);
+    if (worker) return worker;
+    last = worker.error().message;
+    if (worker.error().code == ErrorCode::kTimeout)
+      with.zygote->give_up("did not make a worker within " + std::to_string(zygote_timeout().count()) + " ms");
+    else if (worker.error().code != ErrorCode::kRuntimeStopped)
+      return worker;
   }
   return ErrorInfo{.code = ErrorCode::kIoError,
                    .message = "the zygote, which makes the worker processes, ended " + std::to_string(kMaxLost) +
-                              " times in a row while a worker was asked of it: see the log for how; something kills it, or memory runs short"};
+                              " times in a row while a worker was asked of it (" + last +
+                              "): see the log for how; something kills or stops it, or memory runs short"};
 }
 
 Result<ProcessLauncher::Started> ZygoteLauncher::launch(ProcessId process, const wire::ProcessOptions& options,
@@ -132,15 +152,14 @@ bool ZygoteLauncher::adopt(ProcessId process, const wire::ProcessOptions& option
 /// With `options` its output is read at once, else when it is adopted.
 Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const std::string& title, const wire::ProcessOptions* options,
                                                        const std::map<std::string, std::string>& environment, Amount cpus) {
-  auto using_tools = tools();
-  if (!using_tools) return using_tools.error();
-  const auto parts = using_tools->parts;
   {
     std::lock_guard lock(mutex_);
     entries_.try_emplace(process);
   }
   const SpawnRequest request{.tag = process, .env = {environment.begin(), environment.end()}, .title = title.substr(0, 15)};
-  auto worker = spawn(*using_tools, request);
+  Tools used;
+  auto worker = spawn(used, request);
+  const auto parts = used.parts;
   if (!worker) {
     std::lock_guard lock(mutex_);
     entries_.erase(process);
@@ -255,8 +274,19 @@ void ZygoteLauncher::signal(ProcessId process, int signal) {
   if (it == entries_.end() || !it->second.pid || it->second.exit || !zygote_) return;
   const auto zygote = zygote_;
   const int pid = it->second.pid;
+  if (signal == SIGKILL && parts_) parts_->links->run_after(zygote_timeout(), [this, process, was = std::weak_ptr(zygote)] { give_up_if_stopped(process, was.lock()); });
   lock.unlock();
   static_cast<void>(zygote->kill(pid, signal));
+}
+
+/// A worker that was to be killed is still there.
+void ZygoteLauncher::give_up_if_stopped(ProcessId process, const std::shared_ptr<Zygote>& zygote) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = entries_.find(process);
+    if (it == entries_.end() || it->second.exit || !zygote || zygote_ != zygote) return;
+  }
+  if (is_stopped(zygote->pid())) zygote->give_up("was stopped, did not kill a worker within " + std::to_string(zygote_timeout().count()) + " ms");
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {

@@ -2,8 +2,10 @@
 // ZygoteLauncher: makes the node's worker processes through a zygote, which is started at the first use; holds the links to
 // them and brings their output to the terminal and to files. Thread-safe. Ends with stop(), which leaves no process behind.
 //
-// A zygote that is lost takes its workers with it; the next launch starts another one. There is one at a time: the ends of the
-// lost one's workers have been told before the next one makes any, so a pid is never signalled for an earlier process's sake.
+// A zygote that is lost takes its workers with it; the next launch starts another one. One that is stopped, or hangs, and has not
+// done what it was asked within 10 s (MANTA_ZYGOTE_TIMEOUT_MS in the environment) is killed, which the log says, and counts as lost.
+// There is one at a time: the ends of the lost one's workers have been told before the next one makes any, so a pid is never
+// signalled for an earlier process's sake.
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -83,6 +85,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   Result<LogPump::Id> read_output(Parts& parts, const wire::ProcessOptions& options, int pid, OwnedFd out, OwnedFd err) const;
   Result<SpawnedWorker> spawn(Tools& with, const SpawnRequest& request);
   void signal(ProcessId process, int signal);
+  void give_up_if_stopped(ProcessId process, const std::shared_ptr<Zygote>& zygote);
   void kill_unless_ready(ProcessId process);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);

@@ -41,11 +41,17 @@ std::size_t Node::leases_held() const {
   return published_leases_;
 }
 
+std::size_t Node::options_kept() const {
+  std::lock_guard lock(published_mutex_);
+  return published_options_;
+}
+
 void Node::publish_available() {
   std::lock_guard lock(published_mutex_);
   published_ = table_.ledger().available();
   published_total_ = table_.ledger().total();
   published_leases_ = table_.held();
+  published_options_ = wanted_options_.size();
 }
 
 void Node::handle(std::vector<Event>& events) {
@@ -57,9 +63,20 @@ void Node::handle(std::vector<Event>& events) {
 void Node::perform() {
   while (!effects_.granted.empty() || !effects_.refused.empty() || !effects_.placed.empty() || !effects_.unplaceable.empty()) {
     const auto effects = std::exchange(effects_, {});
-    for (const auto& lease : effects.granted) place(lease);
+    for (const auto& lease : effects.granted) {
+      place(lease);
+      if (lease.own_process) maybe_satisfied_.emplace(lease.owner, lease.purpose);
+    }
+    for (const auto& refused : effects.refused) maybe_satisfied_.emplace(refused.owner, refused.purpose);
     tell(effects);
   }
+  forget_options();
+}
+
+/// A program may use as many environments as it has tasks; whoever wants more leases says with which options.
+void Node::forget_options() {
+  for (const auto& key : std::exchange(maybe_satisfied_, {}))
+    if (!table_.wants(key.first, key.second)) wanted_options_.erase(key);
 }
 
 void Node::on(FromProcess& event) {
@@ -195,7 +212,6 @@ void Node::on(Launched& event) {
 void Node::release(LeaseId lease, End end) {
   const auto* held = table_.find(lease);
   if (!held) return;
-  if (held->for_life) wanted_options_.erase({held->owner, held->purpose});  // asked for anew at a restart
   table_.release(lease, effects_);
   auto place = places_.find(lease);
   if (place == places_.end()) return;  // granted, but not placed yet
@@ -233,7 +249,6 @@ void Node::on(Ended& event) {
                                                      .where = "worker process " + std::to_string(process.pid)};
     router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
                                                 .shared = process.leases.size() > 1});
-    if (lease->for_life) wanted_options_.erase({lease->owner, lease->purpose});
     table_.release(id, effects_);
   }
   drop_owner(event.process);

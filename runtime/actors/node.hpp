@@ -63,6 +63,8 @@ class Node {
   Resources available() const;
   Resources total() const;
   std::size_t leases_held() const;
+  /// Purposes whose options are kept, because leases in processes of their own are wanted for them.
+  std::size_t options_kept() const;
   /// Tells all worker processes to end; those that do not are killed by the launcher's end.
   void stop();
 
@@ -107,6 +109,7 @@ class Node {
   void tell_watchers(GroupId group, const std::optional<ErrorInfo>& error);
   void tell(const core::LeaseEffects& effects);
   void perform();
+  void forget_options();
   void place(const core::Lease& lease);
   ProcessId shared_process();
   ProcessId launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease);
@@ -132,7 +135,8 @@ class Node {
   ProcessId next_process_ = 1;
   std::map<ProcessId, Process> processes_{};
   std::map<LeaseId, ProcessId> places_{};
-  std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};
+  std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};  ///< until the leases wanted are placed
+  std::set<std::pair<ProcessId, core::Purpose>> maybe_satisfied_{};  ///< those of which some have been placed just now, or refused
   std::map<GroupId, std::vector<ProcessId>> group_watchers_{};  ///< of groups that are not placed
   bool stopping_ = false;
   core::MemoryGuard memory_;
@@ -144,7 +148,7 @@ class Node {
   std::map<std::size_t, int> gpus_missing_{};  ///< how often in a row
   mutable std::mutex published_mutex_;
   Resources published_{}, published_total_{};
-  std::size_t published_leases_ = 0;
+  std::size_t published_leases_ = 0, published_options_ = 0;
   std::unique_ptr<ControlActor<Event>> actor_;
   Timer watch_timer_;  // tells the actor, so it ends first
 };

@@ -190,7 +190,8 @@ void ReferenceKeeper::perform(core::ReferenceEffects& effects, Targets& unused) 
     ids_of_.erase(it->second.target.get());
     unused.push_back(std::move(it->second.target));
     lent_.erase(it);
-    forget_fetches([id](const auto& fetch) { return fetch.first == id; }, unused);
+    for (auto fetch = fetches_.lower_bound({id, ProcessId{}}); fetch != fetches_.end() && fetch->first.first == id;)
+      fetch = forget_fetch(fetch, unused);
   }
   if (closed_ || effects.sends.empty()) return;
   std::stable_sort(effects.sends.begin(), effects.sends.end(), [](const auto& a, const auto& b) { return a.to < b.to; });
@@ -237,7 +238,8 @@ void ReferenceKeeper::process_gone(ProcessId process) {
     core::ReferenceEffects effects;
     std::lock_guard lock(mutex_);
     table_.process_gone(process, effects);
-    forget_fetches([process](const auto& fetch) { return fetch.second == process; }, unused);
+    for (auto fetch = fetches_.begin(); fetch != fetches_.end();)
+      fetch = fetch->first.second == process ? forget_fetch(fetch, unused) : std::next(fetch);
     for (auto id : effects.orphaned) {
       auto target = borrowed_[id].target.lock();
       if (target && borrowed_[id].kind == ReferenceKind::kObject)
@@ -291,15 +293,11 @@ void ReferenceKeeper::fetch_over(ProcessId to, core::ReferenceId id) {
   fetches_.erase({id, to});
 }
 
-/// They are taken back when `unused` goes: a cell's lock is not taken under this one.
-template <class Which>
-void ReferenceKeeper::forget_fetches(Which&& which, Targets& unused) {
-  std::erase_if(fetches_, [&](const auto& each) {
-    if (!which(each.first)) return false;
-    auto waiter = each.second;
-    unused.emplace_back(waiter.get(), [waiter](void*) { waiter->forget(); });
-    return true;
-  });
+/// It is taken back when `unused` goes: a cell's lock is not taken under this one.
+ReferenceKeeper::Fetches::iterator ReferenceKeeper::forget_fetch(Fetches::iterator fetch, Targets& unused) {
+  auto waiter = fetch->second;
+  unused.emplace_back(waiter.get(), [waiter](void*) { waiter->forget(); });
+  return fetches_.erase(fetch);
 }
 
 void ReferenceKeeper::answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell) {

@@ -102,6 +102,8 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
     const Borrow* borrow = nullptr;
   };
   using Targets = std::vector<std::shared_ptr<void>>;
+  /// Processes that wait for values of ours, each once however often it asks, with what was left at the cell for them.
+  using Fetches = std::map<std::pair<core::ReferenceId, ProcessId>, std::shared_ptr<FetchWaiter>>;
 
   std::shared_ptr<wire::ValueReferences> give(const References& references, ProcessId to);
   void accept(wire::ValueReferences& references, ProcessId from);
@@ -114,8 +116,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   void fetch(BorrowedCell& cell);
   void serve_fetch(ProcessId to, core::ReferenceId id);
   void fetch_over(ProcessId to, core::ReferenceId id);
-  template <class Which>
-  void forget_fetches(Which&& which, Targets& unused);  // with the lock held
+  Fetches::iterator forget_fetch(Fetches::iterator fetch, Targets& unused);  // with the lock held; gives the next
   void answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell);
   void answer(ProcessId to, core::ReferenceId id, Cell& cell);
   // reference_rebuild.cpp
@@ -135,8 +136,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   std::unordered_map<core::ReferenceId, Lent> lent_;
   std::unordered_map<core::ReferenceId, Borrowed> borrowed_;
   std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
-  /// Processes that wait for values of ours, each once however often it asks, with what was left at the cell for them.
-  std::map<std::pair<core::ReferenceId, ProcessId>, std::shared_ptr<FetchWaiter>> fetches_;
+  Fetches fetches_;
   std::multimap<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
   bool closed_ = false;
 };

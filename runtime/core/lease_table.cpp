@@ -45,6 +45,12 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
   grant_what_fits(effects);
 }
 
+bool LeaseTable::wants(ProcessId owner, Purpose purpose) const {
+  return std::any_of(waiting_.begin(), waiting_.end(), [&](const Waiting& each) {
+    return !each.places && each.request.owner == owner && each.request.purpose == purpose;
+  });
+}
+
 std::string LeaseTable::why_lost(const ResourceRequest& shape) const {
   if (!lost_something_) return {};
   if (!shape.group) return at_start_.why_infeasible(shape).empty() ? ledger_.why_infeasible(shape) : std::string();

@@ -90,6 +90,8 @@ class LeaseTable {
   const ResourceLedger& ledger() const { return ledger_; }
   std::size_t held() const { return leases_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
+  /// Whether the owner wants more leases for the purpose than it has.
+  bool wants(ProcessId owner, Purpose purpose) const;
 
  private:
   struct Waiting {

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::size_t kKeptBytes = std::size_t{1} << 20;  // a buffer above this is given back when it is empty
+constexpr std::size_t kGrowth = 4;  // memory follows what has come, not what a header says will come
 
 ErrorInfo protocol_error(const char* what, std::uint64_t got, std::uint64_t allowed) {
   return {.code = ErrorCode::kProtocolError,
@@ -36,7 +37,8 @@ std::span<std::byte> FrameDecoder::writable() {
     begin_ = 0;
   }
   if (end_ == 0 && wanted_ == 0 && capacity_ > kKeptBytes) reallocate(kReadBytes);
-  if (capacity_ < wanted_ || end_ == capacity_) reallocate(std::max(wanted_, end_ + kReadBytes));
+  if (end_ == capacity_ || (capacity_ < wanted_ && capacity_ < kKeptBytes))
+    reallocate(wanted_ ? std::min(wanted_, std::max(kGrowth * end_, kKeptBytes)) : end_ + kReadBytes);
   return {buffer_.get() + end_, capacity_ - end_};
 }
 

@@ -82,4 +82,9 @@ bool is_running(pid_t pid) {
   return !fields.empty() && fields[0] != "Z" && fields[0] != "X";
 }
 
+bool is_stopped(pid_t pid) {
+  const auto fields = stat_fields(pid);
+  return !fields.empty() && (fields[0] == "T" || fields[0] == "t");
+}
+
 }  // namespace manta

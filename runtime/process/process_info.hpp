@@ -29,4 +29,7 @@ std::uint64_t resident_bytes(pid_t pid);
 /// True while the process exists and is not a zombie.
 bool is_running(pid_t pid);
 
+/// True while the process is stopped, by SIGSTOP or a debugger.
+bool is_stopped(pid_t pid);
+
 }  // namespace manta

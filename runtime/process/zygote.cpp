@@ -185,7 +185,7 @@ Result<void> Zygote::handshake() {
                                  ? ": somebody ended it, or memory ran short"
                                  : ": manta::Runtime::start(argc, argv) or manta::Runtime::enter_worker_mode(argc, argv) "
                                    "must be the first statement of main";
-  return ErrorInfo{.code = ErrorCode::kIoError,
+  return ErrorInfo{.code = known && !exit.own_doing() ? ErrorCode::kWorkerCrashed : ErrorCode::kIoError,
                    .message = "the zygote (this program, started again to make worker processes) " + what + " before it was ready" + advice};
 }
 
@@ -221,11 +221,24 @@ Result<pid_t> Zygote::ask_to_fork(const SpawnRequest& request, const int (&fds)[
       sent.ok() && changed_.wait_for(lock, options_.handshake_timeout, [&] { return pending.done || ended_; });
   const Pending result = pending;
   pending_.erase(message.id);
+  if (!sent && sent.error().code == ErrorCode::kRuntimeStopped) wait_for_end_told(lock);  // so that it is lost, not shut down
   if (!sent) return sent.error();
   if (!answered) return ErrorInfo{.code = ErrorCode::kTimeout, .message = "the zygote did not make a worker in time"};
   if (!result.done) return stopped_error();
   if (result.error != 0) return system_error("making a worker process", result.error);
   return result.pid;
+}
+
+/// It has closed its socket; the rest comes at once.
+void Zygote::wait_for_end_told(std::unique_lock<std::mutex>& lock) {
+  changed_.wait_for(lock, kShutdownTime, [this] { return ended_; });
+}
+
+void Zygote::give_up(std::string why) {
+  std::lock_guard lock(mutex_);
+  if (ended_ || !given_up_.empty()) return;
+  given_up_ = std::move(why);
+  ::kill(pid_, SIGKILL);  // not reaped yet, so the number is its own
 }
 
 Result<void> Zygote::kill(pid_t pid, int signal) {
@@ -319,12 +332,12 @@ void Zygote::on_end() {
     std::lock_guard lock(mutex_);
     status = reap(pid_);
     live.swap(live_);
-    expected = stopping_;
+    expected = stopping_ && given_up_.empty();
     ended_ = true;
   }
   changed_.notify_all();
   for (const auto& [pid, worker] : live) ::kill(-pid, SIGKILL);
-  const std::string how = status == -1 ? "is gone" : WorkerExit{.pid = pid_, .wait_status = status}.to_string();
+  const std::string how = !given_up_.empty() ? given_up_ + " and was killed" : status == -1 ? "is gone" : WorkerExit{.pid = pid_, .wait_status = status}.to_string();
   if (!expected && options_.on_lost)
     options_.on_lost({.code = ErrorCode::kWorkerCrashed,
                       .message = "the zygote, which makes the worker processes, " + how +

@@ -76,7 +76,7 @@ struct SpawnedWorker {
 class Zygote {
  public:
   /// Executes the program and waits until it says that it is a zygote. IoError: it could not be executed, ended or did
-  /// not answer in time; the message says what must stand in main.
+  /// not answer in time; the message says what must stand in main. WorkerCrashed: somebody ended it; another one may come up.
   static Result<std::unique_ptr<Zygote>> start(ZygoteOptions options);
   ~Zygote();
   Zygote(const Zygote&) = delete;
@@ -88,6 +88,10 @@ class Zygote {
 
   /// Sends a signal to the worker's process group. NotFound: it has ended; Timeout; RuntimeStopped.
   Result<void> kill(pid_t pid, int signal);
+
+  /// Kills a zygote that does not do what it is asked, and its workers with it, as if somebody else had: on_lost and on_exit follow.
+  /// Does not wait for them.
+  void give_up(std::string why);
 
   /// Kills all workers, ends the zygote, waits for both: 5 s, then by SIGKILL. All on_exit calls are over at its
   /// return.
@@ -115,6 +119,7 @@ class Zygote {
   void on_spawned(const ControlMessage& message);
   void on_exited(const ControlMessage& message);
   void on_end();
+  void wait_for_end_told(std::unique_lock<std::mutex>& lock);
   Result<void> send(const ControlMessage& message, std::span<const int> fds = {});
 
   const ZygoteOptions options_;
@@ -130,6 +135,7 @@ class Zygote {
   std::unordered_map<pid_t, Live> live_;
   bool stopping_ = false;
   bool ended_ = false;
+  std::string given_up_{};  // why
   std::thread watcher_;
 };
 

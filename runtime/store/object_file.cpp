@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "manta-object-";
 constexpr std::string_view kRandomPart = "XXXXXX";
+constexpr int kFolderAttempts = 10;
 
 ErrorInfo file_error(ErrorCode code, const std::string& directory, std::uint64_t bytes, std::string_view why) {
   return {.code = code, .message = fmt::format("no file of {} bytes for an object in {}: {}", bytes, directory, why)};
@@ -101,10 +102,14 @@ ObjectFileFactory object_files_in(std::string directory) {
   auto folder = std::make_shared<Folder>(std::move(directory));
   return [folder](std::uint64_t bytes) {
     std::error_code unseen;  // opening the file says it better
-    if (const auto parent = std::filesystem::path(folder->path).parent_path(); !parent.empty())
-      std::filesystem::create_directories(parent, unseen);
-    if (::mkdir(folder->path.c_str(), 0700) == 0) folder->made = true;
-    return make_object_file(folder->path, bytes);
+    for (int attempt = 1;; ++attempt) {
+      if (const auto parent = std::filesystem::path(folder->path).parent_path(); !parent.empty())
+        std::filesystem::create_directories(parent, unseen);
+      if (::mkdir(folder->path.c_str(), 0700) == 0) folder->made = true;
+      auto file = make_object_file(folder->path, bytes);
+      // Another program that ends removes the folder, which is empty to it: our files have no names.
+      if (file || attempt == kFolderAttempts || ::access(folder->path.c_str(), F_OK) == 0) return file;
+    }
   };
 }
 

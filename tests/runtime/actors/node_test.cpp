@@ -116,6 +116,26 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.launcher.launched.empty());
   }
 
+  // A run that gives each of its tasks another environment kept all of them to its end.
+  TEST_CASE("options are kept while leases are wanted with them, and no longer") {
+    Fixture f;
+    for (core::Purpose purpose = 1; purpose <= 60; ++purpose) f.want(purpose, purpose <= 20 ? 2 : 1, true);
+    auto grants = f.grants();
+    REQUIRE(grants.size() == 2);
+    CHECK(f.node.options_kept() == 59);  // the first has what it wanted
+    for (std::size_t given = 0; !grants.empty(); grants = f.grants()) {
+      for (const auto& grant : grants) {
+        CHECK(f.launcher.names.size() >= ++given);
+        f.node.deliver(kOwner, wire::ReleaseLease{.lease = grant.lease.id});
+      }
+    }
+    CHECK(f.launcher.names.size() == 80);
+    for (core::Purpose purpose = 1; purpose <= 60; ++purpose)
+      CHECK(std::count(f.launcher.names.begin(), f.launcher.names.end(), "worker-" + std::to_string(purpose)) == (purpose <= 20 ? 2 : 1));
+    CHECK(f.node.options_kept() == 0);
+    CHECK(f.full());
+  }
+
   TEST_CASE("a process of its own is launched with its GPUs, told of when it is there, and ended with its lease") {
     Fixture f;
     f.want(1, 1, true, 2);

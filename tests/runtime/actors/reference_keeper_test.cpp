@@ -94,6 +94,34 @@ TEST_SUITE("runtime/actors/reference_keeper") {
       CHECK(f.router.take<wire::ObjectSettled>(kOther).size() == 1);
     }
   }
+
+  // Each object that was let go walked all that anybody waited for.
+  TEST_CASE("letting one of many awaited objects go forgets those who wait for it, and no others") {
+    Fixture f;
+    constexpr std::size_t kCells = 3;
+    constexpr ProcessId kOther = kPeer + 1;
+    std::vector<std::shared_ptr<Cell>> cells;
+    std::vector<core::ReferenceId> sent;
+    for (std::size_t i = 0; i < kCells; ++i) {
+      auto cell = cells.emplace_back(std::make_shared<Cell>(type_ops<int>()));
+      References references{{ReferenceKind::kObject, cell}};
+      EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
+      for (const auto to : {kPeer, kOther}) {
+        const auto id = f.keeper->outgoing(value, to).references->list[0].id;
+        if (to == kPeer) sent.push_back(id);
+        f.keeper->deliver(to, wire::ReferenceUpdates{{{core::ReferenceOperation::kFetch, id, 0, 0}}});
+      }
+    }
+    for (const auto& cell : cells) CHECK(cell->waiters() == 2);
+    for (const auto from : {kPeer, kOther})
+      f.keeper->deliver(from, wire::ReferenceUpdates{{{core::ReferenceOperation::kReturn, sent[1], kSelf, 1}}});
+    CHECK(cells[0]->waiters() == 2);
+    CHECK(cells[1]->waiters() == 0);
+    CHECK(cells[2]->waiters() == 2);
+    f.keeper->process_gone(kOther);
+    CHECK(cells[0]->waiters() == 1);
+    CHECK(cells[2]->waiters() == 1);
+  }
 }
 
 }  // namespace manta::detail

@@ -78,6 +78,38 @@ TEST_SUITE("runtime/faults") {
     CHECK(children().empty());
   }
 
+  // Its requests timed out one by one, and it was asked again for ever.
+  TEST_CASE("a zygote that is stopped is killed and replaced when it has not answered in its time, for a start and for a kill") {
+    ::setenv("MANTA_ZYGOTE_TIMEOUT_MS", "4000", 1);
+    {
+      Machine machine;
+      auto& rt = machine.rt;
+      const auto options = ActorOptions{.num_cpus = 0, .max_restarts = -1, .max_task_retries = -1, .isolation = own_process};
+      auto first = rt.actor<Counter>(options).spawn();
+      CHECK(rt.get(first.call<&Counter::add>()) == 1);
+      const int old_process = rt.get(first.call<&Counter::process>());
+      const int stopped = only_zygote();
+      REQUIRE(::kill(stopped, SIGSTOP) == 0);
+      const auto begin = SteadyClock::now();
+      auto second = rt.actor<Counter>(options).spawn();
+      CHECK(rt.get(second.call<&Counter::add>()) == 1);
+      CHECK(SteadyClock::now() - begin < 60s);
+      CHECK_FALSE(alive(stopped));
+      CHECK(rt.get(first.call<&Counter::add>()) == 1);  // a new one
+      CHECK(rt.get(first.call<&Counter::process>()) != old_process);
+
+      const int third = rt.get(second.call<&Counter::process>());
+      const int again = only_zygote();
+      REQUIRE(::kill(again, SIGSTOP) == 0);
+      second.kill();
+      CHECK(eventually([&] { return !alive(third) && !alive(again); }));
+      CHECK(rt.get(first.call<&Counter::add>()) >= 1);
+      CHECK(children().size() == 1);
+    }
+    ::unsetenv("MANTA_ZYGOTE_TIMEOUT_MS");
+    CHECK(children().empty());
+  }
+
   TEST_CASE("a task that may not run again says that its process ended with the zygote") {
     Machine machine;
     auto& rt = machine.rt;

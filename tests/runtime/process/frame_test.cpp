@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -144,6 +145,32 @@ TEST_SUITE("runtime/process") {
     decoder.feed(stream);
     CHECK(decoder.next().error().code == ErrorCode::kProtocolError);
     CHECK(decoder.writable().size() < (1u << 20));
+  }
+
+  // A header alone had a quarter of a gigabyte allocated.
+  TEST_CASE("memory for a frame follows what has come of it, not what its header says") {
+    constexpr std::size_t kMiB = 1 << 20;
+    const FrameHeader header{.length = 250 * kMiB};
+    Bytes stream(sizeof(header));
+    std::memcpy(stream.data(), &header, sizeof(header));
+    FrameDecoder decoder({.max_payload_bytes = 256 * kMiB});
+    decoder.feed(stream);
+    CHECK_FALSE(decoder.next()->has_value());
+    CHECK(decoder.writable().size() <= kMiB);
+    decoder.feed(Bytes(3 * kMiB));
+    CHECK_FALSE(decoder.next()->has_value());
+    CHECK(decoder.writable().size() <= 12 * kMiB);
+
+    const Decoded large{.kind = 3, .payload = payload_of(21 * kMiB + 5, 7)};
+    FrameDecoder other({.max_payload_bytes = 256 * kMiB});
+    const Bytes whole = stream_of({large});
+    for (std::size_t at = 0; at < whole.size(); at += 1'000'000) {
+      CHECK_FALSE(other.next()->has_value());
+      other.feed(std::span(whole).subspan(at, std::min<std::size_t>(1'000'000, whole.size() - at)));
+    }
+    const auto frame = other.next();
+    REQUIRE(frame->has_value());
+    CHECK(std::equal((*frame)->payload.begin(), (*frame)->payload.end(), large.payload.begin(), large.payload.end()));
   }
 
   TEST_CASE("a frame sent twice is refused") {

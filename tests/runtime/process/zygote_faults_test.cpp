@@ -121,6 +121,25 @@ TEST_SUITE("runtime/process") {
     CHECK(eventually([&] { return !manta::is_running(worker.pid) && !manta::is_running(later.pid); }));
   }
 
+  TEST_CASE("a stopped zygote that is given up is lost like one that was killed, also when it is shut down at once") {
+    Exits exits;
+    Watched<std::string> lost;
+    auto zygote = std::move(Zygote::start({.on_exit = exits.callback(),
+                                           .on_lost =
+                                               [&](const manta::ErrorInfo& why) {
+                                                 lost.update([&](std::string& text) { text = why.message; });
+                                               }})
+                                .value());
+    auto worker = zygote->spawn({}).value();
+    REQUIRE(::kill(zygote->pid(), SIGSTOP) == 0);
+    CHECK(eventually([&] { return manta::is_stopped(zygote->pid()); }));
+    zygote->give_up("sat there");
+    zygote->shutdown();
+    CHECK(lost.get().find("sat there and was killed") != std::string::npos);
+    CHECK(exits.wait(worker.pid)->with_zygote);
+    CHECK(zygote->spawn({}).error().code == manta::ErrorCode::kRuntimeStopped);
+  }
+
   TEST_CASE("requests to a stopped zygote end in a timeout even when its socket is full") {
     auto zygote = std::move(Zygote::start({.handshake_timeout = std::chrono::milliseconds(200)}).value());
     auto worker = zygote->spawn({}).value();
