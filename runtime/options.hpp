@@ -146,7 +146,7 @@ struct RuntimeOptions {
   std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond
   std::uint64_t inline_bytes{100 * 1024};        ///< larger values go to the arena when they leave their process
-  std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in the temporary directory
+  std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in /tmp, or /var/tmp if /tmp is in memory
   bool file_fallback{true};  ///< an object that finds no room in the arena, or is larger, lies in a file there; false: it is
                              ///< refused with ObjectStoreFull, or InvalidArgument
   std::filesystem::path durable_dir{};           ///< default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable

@@ -13,6 +13,7 @@
 #include "runtime/gpu/discovery.hpp"
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "runtime/store/spill_place.hpp"
 
 namespace manta::detail {
 
@@ -28,9 +29,9 @@ std::size_t usable_cpus() {
   return static_cast<std::size_t>(CPU_COUNT(&set));
 }
 
-/// A folder in the temporary directory that is ours alone, for the spill stores of all our runs.
+/// A folder in the directory for temporary files that is ours alone, for the spill stores of all our runs.
 Result<std::filesystem::path> private_spill_parent() {
-  const auto parent = std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()));
+  const auto parent = default_spill_place() / ("manta-spill-" + std::to_string(::getuid()));
   struct stat seen {};
   if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST)
     return ErrorInfo{.code = ErrorCode::kIoError, .message = "cannot make " + parent.string() + " for spilled objects: " +
@@ -55,16 +56,18 @@ ObjectFileFactory object_files(const RuntimeOptions& options) {
   if (!options.file_fallback) return nullptr;
   if (!options.spill_dir.empty()) return object_files_in(options.spill_dir.string());
   return [](std::uint64_t bytes) -> Result<int> {
-    auto parent = private_spill_parent();
-    if (!parent) return parent.error();
-    return make_object_file(parent->string(), bytes);
+    for (int attempt = 1;; ++attempt) {
+      auto parent = private_spill_parent();
+      if (!parent) return parent.error();
+      auto file = make_object_file(parent->string(), bytes);
+      if (file || attempt == 10 || ::access(parent->c_str(), F_OK) == 0) return file;  // else another run has removed it at its end
+    }
   };
 }
 
 /// Unless somebody chose the folder: then all of it is for objects.
 bool object_files_take_memory(const RuntimeOptions& options) {
-  std::error_code unseen;  // the first file says it better
-  return options.spill_dir.empty() && lies_in_memory(std::filesystem::temp_directory_path(unseen).string());
+  return options.spill_dir.empty() && lies_in_memory(default_spill_place().string());
 }
 
 std::vector<std::string> names_of_gpus() {
@@ -218,7 +221,7 @@ void NodeEngine::shutdown() {
   durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
-    ::rmdir((std::filesystem::temp_directory_path() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
+    ::rmdir((default_spill_place() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
   references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
   node_.reset();

@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <future>
 #include <random>
 
 #include "runtime/base/log.hpp"
 #include "runtime/store/arena_view.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "runtime/store/spill_place.hpp"
 #include "tests/runtime/clean.hpp"
 #include "tests/runtime/store/object_store_fixtures.hpp"
 
@@ -98,6 +100,43 @@ TEST_SUITE("runtime/store/files") {
     CHECK(arena->stats().file_bytes == 0);
     arena.reset();
     CHECK_FALSE(std::filesystem::exists(directory / "files"));
+  }
+
+  // On a machine whose /tmp is a tmpfs, spilling took the memory it was to save.
+  TEST_CASE("what is spilled goes to a disk by default, also where temporary files lie in memory") {
+    TemporaryDirectory in_memory(TemporaryDirectory::Where::kMemory);
+    if (!lies_in_memory(in_memory.path()) || lies_in_memory("/var/tmp") || ::access("/var/tmp", W_OK) != 0) {
+      MESSAGE("skipped: no directory in memory, or none on a disk, that can be written to");
+      return;
+    }
+    const char* before = std::getenv("TMPDIR");
+    const std::string kept = before ? before : "";
+    ::setenv("TMPDIR", in_memory.path().c_str(), 1);
+    CHECK(default_spill_place() == "/var/tmp");
+    ::setenv("TMPDIR", "/var/tmp", 1);
+    CHECK(default_spill_place() == "/var/tmp");
+    before ? ::setenv("TMPDIR", kept.c_str(), 1) : ::unsetenv("TMPDIR");
+    if (!before && !lies_in_memory("/tmp")) CHECK(default_spill_place() == "/tmp");
+  }
+
+  // Two programs with the same folder: to the one that ended it looked empty, as the other's files have no names.
+  TEST_CASE("files are made while another program removes their folder again and again") {
+    TemporaryDirectory directory;
+    const auto folder = directory / "files";
+    const auto make = object_files_in(folder);
+    std::atomic<bool> over{false};
+    std::atomic<int> removed{0};
+    std::thread other([&] {
+      while (!over) removed += ::rmdir(folder.c_str()) == 0;
+    });
+    for (int i = 0; removed < 50 && i < 200'000; ++i) {
+      const auto file = make(4096);
+      REQUIRE_MESSAGE(file.ok(), file.error().message);
+      ::close(*file);
+    }
+    over = true;
+    other.join();
+    CHECK(removed >= 50);
   }
 
   TEST_CASE("small objects share a file, which goes with the last of them; nothing else in the arena goes with it") {
