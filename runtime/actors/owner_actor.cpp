@@ -2,6 +2,8 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/owner.hpp"
@@ -45,9 +47,12 @@ int attempt_of(const core::TaskNode& task) { return task.crashes + task.failures
 
 constexpr std::chrono::seconds kEbb{1};  // for whoever holds the refs of a burst to let them go
 
+/// Of the whole process, the program's own free memory too: that takes the allocator's locks for a while. MANTA_MALLOC_TRIM=0 in the
+/// environment leaves it to the allocator.
 void return_free_memory() {
 #ifdef __GLIBC__
-  ::malloc_trim(0);
+  static const char* const wanted = std::getenv("MANTA_MALLOC_TRIM");
+  if (!wanted || std::string_view(wanted) != "0") ::malloc_trim(0);
 #endif
 }
 
