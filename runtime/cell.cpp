@@ -239,23 +239,6 @@ std::shared_ptr<const void> Cell::value() {
   return decoded;
 }
 
-void rethrow_from_save(const std::type_info& type) try {
-  throw;
-} catch (const Error&) {
-  throw;
-} catch (...) {
-  const auto thrown = current_exception_info();
-  throw_error({.code = ErrorCode::kTaskError,
-               .message = "a value of the type " + demangle(type.name()) + " was to be turned into bytes for another process or the disk, and its save or "
-                          "serialize threw " + thrown.remote_type + ": " + thrown.message + ". Mend that, or do not let such a value leave its process",
-               .remote_type = thrown.remote_type});
-}
-
-void throw_changed_size(std::size_t counted) {
-  throw InvalidArgument("a value was counted as " + std::to_string(counted) + " bytes and then wrote another number of them: its save or serialize must "
-                        "write the same each time, and nobody may change the value meanwhile");
-}
-
 void Cell::leave_to_store() {
   std::shared_ptr<const void> value;  // its destructor may be the user's: it runs without the lock
   {

@@ -1,0 +1,22 @@
+#include "runtime/codec.hpp"
+
+namespace manta::detail {
+
+void rethrow_from_save(const std::type_info& type) try {
+  throw;
+} catch (const Error&) {
+  throw;
+} catch (...) {
+  const auto thrown = current_exception_info();
+  throw_error({.code = ErrorCode::kTaskError,
+               .message = "a value of the type " + demangle(type.name()) + " was to be turned into bytes for another process or the disk, and its save or "
+                          "serialize threw " + thrown.remote_type + ": " + thrown.message + ". Mend that, or do not let such a value leave its process",
+               .remote_type = thrown.remote_type});
+}
+
+void throw_changed_size(std::size_t counted) {
+  throw InvalidArgument("a value was counted as " + std::to_string(counted) + " bytes and then wrote another number of them: its save or serialize must "
+                        "write the same each time, and nobody may change the value meanwhile");
+}
+
+}  // namespace manta::detail
