@@ -109,14 +109,14 @@ Domain::Domain(Space nested) : kind_(Kind::kNested), nested_(std::make_shared<co
 Domain Domain::floating(double low, double high, bool log, double q) {
   Domain domain{Value()};
   domain.kind_ = Kind::kFloat;
-  domain.low_ = low, domain.high_ = high, domain.log_ = log, domain.q_ = q;
+  domain.low_ = low, domain.high_ = high, domain.log_ = log, domain.q_ = q, domain.has_q_ = q != 0;
   return domain;
 }
 
 Domain Domain::integer(std::int64_t low, std::int64_t high, bool log, std::int64_t q) {
   Domain domain{Value()};
   domain.kind_ = Kind::kInteger;
-  domain.int_low_ = low, domain.int_high_ = high, domain.log_ = log, domain.q_ = static_cast<double>(q);
+  domain.int_low_ = low, domain.int_high_ = high, domain.log_ = log, domain.q_ = static_cast<double>(q), domain.has_q_ = q != 0;
   return domain;
 }
 

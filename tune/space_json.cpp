@@ -59,7 +59,7 @@ Json numeric_json(const Domain& domain) {
   const std::string text = domain.describe();  // its word is that of the description
   const bool integer = domain.kind() == Kind::kInteger;
   Json arguments = integer ? Json{domain.int_low(), domain.int_high()} : Json{domain.low(), domain.high()};
-  if (domain.q() > 0) arguments.push_back(integer ? Json(static_cast<std::int64_t>(domain.q())) : Json(domain.q()));
+  if (domain.has_q()) arguments.push_back(integer ? Json(static_cast<std::int64_t>(domain.q())) : Json(domain.q()));
   return {{text.substr(0, text.find('(')), arguments}};
 }
 

@@ -6,6 +6,7 @@
 
 #include "runtime/errors.hpp"
 #include "scheduler_support.hpp"
+#include "tune/schedulers/pb2.hpp"
 #include "tune/simulation.hpp"
 
 using namespace manta;
@@ -270,34 +271,16 @@ TEST_SUITE("tune/schedulers") {
     CHECK(driven.configs.at(trial).get<int>("id_factor") == 100);
   }
 
-  TEST_CASE("a mutation with a condition is drawn and changed where that holds, and a value that does not count waits") {
+  TEST_CASE("a mutation with a condition is refused, also inside a table and in pb2") {
     PbtOptions options = usual();
-    options.hyperparam_mutations = {{"optimizer", choice({"sgd", "adam"})},
-                                    {"momentum", uniform(0, 1), when("optimizer", "sgd")},
-                                    {"decay", Space{{"kind", choice({"l1"})}, {"rate", uniform(0, 1), when("kind", "l1")}}, when("optimizer", "adam")}};
-    const auto scheduler = pbt(options).make({.metric = "loss", .seed = 1});
-    for (const std::string optimizer : {"sgd", "adam"}) {
-      Config filled;
-      filled.set("optimizer", optimizer);
-      scheduler->fill_config(0, filled);
-      CHECK(filled.contains("momentum") == (optimizer == "sgd"));
-      CHECK(filled.contains("decay/kind") == (optimizer == "adam"));
-      CHECK(filled.contains("decay/rate") == (optimizer == "adam"));
+    const Space conditional{{"optimizer", choice({"sgd", "adam"})}, {"momentum", uniform(0, 1), when("optimizer", "sgd")}};
+    for (const Space& space : {conditional, Space{{"block", conditional}}}) {
+      options.hyperparam_mutations = space;
+      CHECK_THROWS_WITH_AS(pbt(options).make({.metric = "loss", .seed = 1}), doctest::Contains("has a condition"), InvalidArgument);
     }
-    Config config;
-    config.set("optimizer", "sgd");
-    config.set("momentum", 0.5);
-    Random random(1);
-    int changed = 0, waited = 0;
-    for (int i = 0; i < 100; ++i) {
-      const Config near = explore(config, options, random);
-      const bool sgd = near.get<std::string>("optimizer") == "sgd";
-      CHECK((near.get<double>("momentum") != 0.5) == sgd);
-      CHECK(near.contains("decay/rate") != sgd);
-      ++(sgd ? changed : waited);
-    }
-    CHECK(changed > 0);
-    CHECK(waited > 0);
+    Pb2Options bounds;
+    bounds.hyperparam_bounds = {{"layers", randint(1, 5)}, {"dropout", uniform(0, 0.5), when_at_least("layers", 2)}};
+    CHECK_THROWS_WITH_AS(pb2(bounds).make({.metric = "loss", .seed = 1}), doctest::Contains("condition"), InvalidArgument);
   }
 
   TEST_CASE("testSynchPass: with synch all end at the best's score, also with fewer workers than trials") {

@@ -67,7 +67,7 @@ bool same_proposals(std::string text, std::string wanted) {
   return !(b >> y);
 }
 
-/// Ten trials at random, then six by the model; fewer where a model's own search for the best point lets rounding grow.
+/// Start-up trials at random and, as three run at once, two more; then some by the model: fewer where a model's own search for the best point lets rounding grow.
 constexpr std::int64_t kModelled = 16;
 
 struct Known {

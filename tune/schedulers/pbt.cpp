@@ -16,41 +16,26 @@ namespace {
 
 constexpr int kTagDigits = 4;
 
-/// A clause of a parameter at `path`, by what the configuration has. A name is looked for beside the parameter first, then
-/// further out.
-bool holds(const Clause& clause, std::string path, const Config& config) {
-  while (!path.empty()) {
-    const auto slash = path.rfind('/');
-    path.resize(slash == std::string::npos ? 0 : slash);
-    if (const Value* value = config.find(path.empty() ? clause.name : path + "/" + clause.name)) return clause.holds(*value);
-  }
-  return false;
-}
-
 struct Mutation {
   std::string path;
   const Domain* domain;
-  std::vector<std::pair<std::string, const Clause*>> clauses{};  ///< its own and those of the spaces around it, with whose they are
-
-  bool is_active(const Config& config) const {
-    return std::all_of(clauses.begin(), clauses.end(), [&](const auto& each) { return holds(*each.second, each.first, config); });
-  }
 };
 
 bool is_list(const Domain& domain) {
   return domain.kind() == Domain::Kind::kChoice || domain.kind() == Domain::Kind::kOrdinal || domain.kind() == Domain::Kind::kGrid;
 }
 
-void collect(const Space& space, const Mutation& around, std::vector<Mutation>& all) {
+void collect(const Space& space, const std::string& prefix, std::vector<Mutation>& all) {
   for (const Parameter& parameter : space.parameters()) {
-    const std::string path = around.path + parameter.name;
+    const std::string path = prefix + parameter.name;
     const Domain& domain = parameter.domain;
-    auto clauses = around.clauses;
-    for (const Clause& clause : parameter.condition.clauses) clauses.emplace_back(path, &clause);
+    if (!parameter.condition.clauses.empty())
+      throw InvalidArgument("pbt: the mutation of '" + path + "' has a condition, and mutations are drawn without looking at any. Give it without one, "
+                            "and change it in custom_explore where it depends on another.");
     if (domain.kind() == Domain::Kind::kNested)
-      collect(domain.nested(), {path + "/", &domain, std::move(clauses)}, all);
+      collect(domain.nested(), path + "/", all);
     else if (is_list(domain) || domain.is_searchable() || domain.kind() == Domain::Kind::kSampleFrom)
-      all.push_back({path, &domain, std::move(clauses)});
+      all.push_back({path, &domain});
     else
       throw InvalidArgument("pbt: the mutation of '" + path + "' is " + domain.describe() +
                             ", from which nothing can be drawn. Give a choice, a numeric domain, sample_from, or a table of these.");
@@ -59,7 +44,7 @@ void collect(const Space& space, const Mutation& around, std::vector<Mutation>& 
 
 std::vector<Mutation> mutations_of(const Space& space) {
   std::vector<Mutation> all;
-  collect(space, {}, all);
+  collect(space, "", all);
   return all;
 }
 
@@ -124,12 +109,7 @@ void check(const PbtOptions& options, const std::string& metric) {
 Config explore(const Config& config, const PbtOptions& options, Random& random) {
   Config near = config;
   for (const Mutation& mutation : mutations_of(options.hyperparam_mutations)) {
-    if (!mutation.is_active(near)) continue;  // a value that is there waits until it counts again
     const Value* old = config.find(mutation.path);
-    if (!old && !mutation.clauses.empty()) {
-      near.set(mutation.path, draw(*mutation.domain, near, random));
-      continue;
-    }
     if (!old) throw InvalidArgument("pbt: there is no parameter '" + mutation.path + "' to change. There are: " + config.describe() + ".");
     near.set(mutation.path, changed(mutation, *old, near, options, random));
   }
@@ -160,7 +140,7 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
 
 void PbtScheduler::fill_config(TrialIndex trial, Config& config) const {
   for (const Mutation& mutation : mutations_of(options_.hyperparam_mutations)) {
-    if (config.contains(mutation.path) || !mutation.is_active(config)) continue;
+    if (config.contains(mutation.path)) continue;
     Random random = Random::stream(seed_, trial, "pbt " + mutation.path);
     config.set(mutation.path, draw(*mutation.domain, config, random));
   }

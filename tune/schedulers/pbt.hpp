@@ -30,8 +30,7 @@ struct PbtOptions {
   Number burn_in_period{0};               ///< before it nothing is changed
   /// What may be changed. A choice, ordinal or grid moves to a neighbour, or with resample_probability to any of its
   /// values; a numeric domain or sample_from is multiplied by one of the factors, or drawn anew; tables are walked
-  /// through. What the search space does not have, a trial draws from here at first. A condition of a parameter is looked at
-  /// in the configuration as it is after the changes before: where it does not hold the parameter is neither drawn nor changed.
+  /// through. What the search space does not have, a trial draws from here at first. Conditions are refused here.
   Space hyperparam_mutations{};
   Number quantile_fraction{0.25};  ///< of the trials that are copied over, and of those that are copied; at most 0.5
   Number resample_probability{0.25};
