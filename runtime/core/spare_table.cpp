@@ -62,10 +62,10 @@ bool SpareTable::worth_it(const Actors& actors, std::int64_t now_ms) const {
 }
 
 void SpareTable::drop_beyond(Actors& actors, std::size_t keep, std::vector<ProcessId>& dropped) {
-  for (; actors.spares.size() > keep; --count_) {
-    dropped.push_back(actors.spares.back().process);
-    actors.spares.pop_back();
-  }
+  if (actors.spares.size() <= keep) return;
+  for (std::size_t i = keep; i < actors.spares.size(); ++i) dropped.push_back(actors.spares[i].process);
+  count_ -= actors.spares.size() - keep;
+  actors.spares.resize(keep);
 }
 
 SpareTable::Look SpareTable::look(std::int64_t now_ms, bool memory_short) {

@@ -38,7 +38,7 @@ std::span<std::byte> FrameDecoder::writable() {
   }
   if (end_ == 0 && wanted_ == 0 && capacity_ > kKeptBytes) reallocate(kReadBytes);
   if (end_ == capacity_ || (capacity_ < wanted_ && capacity_ < kKeptBytes))
-    reallocate(wanted_ ? std::min(wanted_, std::max(kGrowth * end_, kKeptBytes)) : end_ + kReadBytes);
+    reallocate(wanted_ > end_ ? std::min(wanted_, std::max(kGrowth * end_, kKeptBytes)) : end_ + kReadBytes);
   return {buffer_.get() + end_, capacity_ - end_};
 }
 
