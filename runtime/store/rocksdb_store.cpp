@@ -18,7 +18,6 @@
 
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
-#include "runtime/store/object_file.hpp"
 #include "runtime/store/store_directory.hpp"
 
 namespace manta {
@@ -30,8 +29,8 @@ using rocksdb::Slice;
 using rocksdb::Status;
 
 constexpr char kSpillMarker[] = "MANTA_SPILL";
-constexpr char kLoadPrefix[] = "load-";
 constexpr int kReadOnlyAttempts = 5;
+constexpr int kOpenTables = 128;  // of a durable store, one for each large value: else a descriptor each, for ever
 constexpr char kReserveFile[] = "RESERVE";
 constexpr std::size_t kReservedWriteBuffer = 1 << 20;
 constexpr std::uint64_t kReserveBytes = 4 << 20;  // two write buffers as tables, a manifest and a new log
@@ -73,20 +72,11 @@ Result<void> checked(const Status& status, const std::string& path) {
 
 // --- directories -------------------------------------------------------------------------------------------------------
 
-/// Whoever makes such a file now has it open and does not need its name.
-void remove_left_object_files(const std::string& path) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (is_left_object_file(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored)))
-      fs::remove(entry.path(), ignored);
-}
-
 /// Removes what a spill store leaves; files of others stay, and then the directory too.
 void wipe_spill(const std::string& path) {
   std::error_code ignored;
   remove_left_object_files(path);
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.path().filename().string().starts_with(kLoadPrefix)) fs::remove(entry.path(), ignored);
+  remove_left_tables(path);
   rocksdb::Options options;
   options.info_log = std::make_shared<SilentLogger>();
   rocksdb::DestroyDB(path, options).PermitUncheckedError();
@@ -199,6 +189,9 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   } else {
     options.env = env_of<FileOnDisk>();
     options.max_bgerror_resume_count = 0;
+    options.ttl = options.periodic_compaction_seconds = 0;  // else all is written anew each month, the large values too
+    // Who only looks on keeps all open: the writer may delete them.
+    if (!wanted.read_only) options.max_open_files = kOpenTables;
     if (wanted.erases_on_full_disk) options.write_buffer_size = kReservedWriteBuffer;
     table.block_cache = rocksdb::NewLRUCache(4 << 20);
   }
@@ -259,7 +252,6 @@ class RocksDbStore final : public KeyValueStore {
   DirectoryClaim claim_;  // ends after the database is closed
   mutable std::mutex db_mutex_;
   std::shared_ptr<rocksdb::DB> db_;
-  std::atomic<std::uint64_t> next_table_{0};
   std::atomic<bool> stopped_{false};
   std::atomic<bool> full_{false};  // the disk was, and the store has not been opened anew since
   std::shared_mutex room_;  // whoever uses the reserve excludes those who would take its space
@@ -376,7 +368,7 @@ Status RocksDbStore::write_table(const std::string& file, std::span<const Record
 
 Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   if (records.empty()) return {};
-  const auto file = fmt::format("{}/{}{}.sst", path_, kLoadPrefix, next_table_++);
+  const auto file = new_table_file(path_);
   auto status = hold_reserve();
   if (status.ok()) {
     std::shared_lock lock(room_);
@@ -466,7 +458,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
   auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path);
-  if (ready && wanted.kind == StoreKind::kMeta) ready = audit_logs(path);
+  if (ready && wanted.kind == StoreKind::kMeta) remove_left_tables(path), ready = audit_logs(path);
   if (!ready) return ready.error();
   const auto options = options_for(wanted);
   std::optional<DiskReserve> reserve;

@@ -4,13 +4,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <random>
+
+#include "runtime/store/object_file.hpp"
 
 namespace manta {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kLoadPrefix[] = "load-";
+
+template <class Wanted>
+void remove_files(const std::string& path, Wanted wanted) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (wanted(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored))) fs::remove(entry.path(), ignored);
+}
+
+}  // namespace
 
 ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
   return {.code = ErrorCode::kStorageCorruption,
@@ -40,6 +57,24 @@ Result<void> require_store(const std::string& path) {
     return ErrorInfo{.code = ErrorCode::kIoError,
                      .message = fmt::format("cannot read directory {}: {}", path, std::strerror(errno))};
   return {};
+}
+
+std::string new_table_file(const std::string& path) {
+  static const std::uint64_t life = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  static std::atomic<std::uint64_t> next{0};
+  std::error_code ignored;
+  while (true) {
+    auto file = fmt::format("{}/{}{}-{:016x}-{}.sst", path, kLoadPrefix, ::getpid(), life, next++);
+    if (!fs::exists(file, ignored)) return file;
+  }
+}
+
+void remove_left_tables(const std::string& path) {
+  remove_files(path, [](const std::string& name) { return name.starts_with(kLoadPrefix); });
+}
+
+void remove_left_object_files(const std::string& path) {
+  remove_files(path, [](const std::string& name) { return is_left_object_file(name); });
 }
 
 std::uint64_t log_bytes(const std::string& path) {

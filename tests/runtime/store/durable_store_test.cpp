@@ -1,6 +1,7 @@
 #include "runtime/store/durable_store.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <thread>
 
@@ -46,6 +47,28 @@ class Borrowed final : public KeyValueStore {
   KeyValueStore& store_;
 };
 
+constexpr std::size_t kOwnTable = (64 << 10) + 1024;  // just too large for the log
+
+/// While it lives this process can have only so many more files open than it has.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t more) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    auto fewer = before_;
+    fewer.rlim_cur = files_ending("/proc/self/fd", "").size() + more;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+void check_values(const DurableStore& store, std::size_t count) {
+  REQUIRE(store.list("v").value().size() == count);
+  for (std::size_t i = 0; i < count; ++i) REQUIRE(equal(store.get("v" + std::to_string(i)).value().bytes, pattern(i, kOwnTable)));
+}
+
 std::size_t count_keys(const KeyValueStore& store) {
   std::size_t keys = 0;
   store.scan("", [&keys](std::string_view, ByteView) { return ++keys, true; }).value();
@@ -82,6 +105,38 @@ TEST_SUITE("runtime/store") {
       CHECK(value.type_tag == "tag/1");
       CHECK(equal(value.bytes, pattern(size, size)));
     }
+  }
+
+  TEST_CASE("many large values need few descriptors: put, opened anew, read, listed and removed") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const FewDescriptors limit(170);
+    constexpr std::size_t kCount = 300;
+    {
+      const auto store = DurableStore::open(directory / "d").value();
+      for (std::size_t i = 0; i < kCount; ++i) store->put("v" + std::to_string(i), "t", pattern(i, kOwnTable)).value();
+      check_values(*store, kCount);
+    }
+    const auto store = DurableStore::open(directory / "d").value();
+    check_values(*store, kCount);
+    for (std::size_t i = 0; i < kCount; ++i) store->remove("v" + std::to_string(i)).value();
+    CHECK(store->list("v").value().empty());
+    CHECK(files_ending(directory / "d", ".sst").size() < 20);
+  }
+
+  TEST_CASE("a name that a killed put left for a table of the store is deleted, and its bytes are never written over") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const auto path = directory / "d";
+    DurableStore::open(path).value()->put("v0", "t", pattern(0, kOwnTable)).value();
+    const auto table = files_ending(path, ".sst").at(0);
+    for (const char* left : {"/load-0.sst", "/load-1.sst"}) std::filesystem::create_hard_link(table, path + left);
+    write_file(path + "/load-77-1-0.sst", "half a table");
+    {
+      const auto store = DurableStore::open(path).value();
+      for (std::size_t i = 1; i < 4; ++i) store->put("v" + std::to_string(i), "t", pattern(i, kOwnTable)).value();
+      for (const auto& file : files_ending(path, ".sst")) CHECK(file.find("load-") == std::string::npos);
+      check_values(*store, 4);
+    }
+    check_values(*DurableStore::open(path).value(), 4);
   }
 
   TEST_CASE("names of all kinds are listed by prefix, in order, and can be removed") {
