@@ -1,5 +1,6 @@
 #include "runtime/store/store_directory.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "runtime/store/object_file.hpp"
@@ -84,6 +86,23 @@ std::uint64_t log_bytes(const std::string& path) {
     if (entry.path().filename().string().ends_with(".log"))
       if (const auto size = entry.file_size(ignored); !ignored) sum += size;
   return sum;
+}
+
+std::uint64_t manifest_bytes(const std::string& path) {
+  std::string name;
+  std::error_code error;
+  std::getline(std::ifstream(path + "/CURRENT"), name);
+  const auto size = fs::file_size(path + "/" + name, error);
+  return error || name.empty() ? 0 : size;
+}
+
+Result<void> sync_file(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int error = fd < 0 || ::fdatasync(fd) != 0 ? errno : 0;
+  if (fd >= 0) ::close(fd);
+  if (!error) return {};
+  return ErrorInfo{.code = error == ENOSPC || error == EDQUOT ? ErrorCode::kOutOfDisk : ErrorCode::kIoError,
+                   .message = fmt::format("cannot write {} to the disk: {}; try again", file, std::strerror(error))};
 }
 
 Result<void> audit_logs(const std::string& path, Damage kind) {

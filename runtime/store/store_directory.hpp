@@ -23,6 +23,10 @@ void remove_left_tables(const std::string& path);
 void remove_left_object_files(const std::string& path);
 /// The size of the logs: what is not in tables yet.
 std::uint64_t log_bytes(const std::string& path);
+/// The size of the manifest, the list of the tables; opening writes it anew.
+std::uint64_t manifest_bytes(const std::string& path);
+/// Makes what has been written to the file durable.
+Result<void> sync_file(const std::string& file);
 /// The error that says so, and how to repair.
 ErrorInfo damaged_store(const std::string& path, const std::string& detail);
 
