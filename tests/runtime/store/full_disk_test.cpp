@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
@@ -151,6 +152,38 @@ TEST_SUITE("runtime/store") {
       for (std::size_t i = 0; i < count; i += 50) REQUIRE(equal(store->get(std::to_string(i)).value().bytes, value(i)));
       for (std::size_t i = 0; i < count; i += 8) store->remove(std::to_string(i)).value();
       CHECK(store->list().value().size() == count - (count + 7) / 8);
+    });
+  }
+
+  TEST_CASE("several put and remove at the same time on a full disk: each value is whole or not there, now and in a later opening") {
+    SmallDisk disk;
+    if (!disk) return;
+    within_a_minute([path = disk / "d"] {
+      const auto check = [](const DurableStore& store) {
+        for (const auto& info : store.list("v").value())
+          REQUIRE(equal(store.get(info.name).value().bytes, pattern(std::stoul(info.name.substr(1)) - 100, kValue)));
+      };
+      {
+        const auto store = DurableStore::open(path).value();
+        fill_with_values(*store);
+        std::atomic<int> removed{0};
+        std::vector<std::thread> threads;
+        for (std::size_t part = 0; part < 3; ++part)
+          threads.emplace_back([&store, &removed, part] {
+            for (std::size_t round = 0; round < 40; ++round) {
+              const auto i = part + round % 12 * 3;
+              const auto gone = store->remove(name_of(i));
+              CHECK_MESSAGE((gone.ok() || gone.error().code == ErrorCode::kNotFound), gone.error().message);
+              removed += gone.ok();
+              const auto put = store->put(name_of(i), "t", pattern(i, kValue));
+              CHECK_MESSAGE((put.ok() || put.error().code == ErrorCode::kOutOfDisk), put.error().message);
+            }
+          });
+        for (auto& thread : threads) thread.join();
+        CHECK(removed > 12);
+        check(*store);
+      }
+      check(*DurableStore::open(path).value());
     });
   }
 
