@@ -14,28 +14,42 @@ namespace {
 
 constexpr std::uint64_t kLeastPart = 64 << 10;
 
+int open_file(const std::string& file) {
+  int fd = -1;
+  do fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+/// A signal ends it before its end.
+int allocate(int fd, std::uint64_t bytes) {
+  int error = 0;
+  do error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  while (error == EINTR);
+  return error;
+}
+
 }  // namespace
 
-Result<void> DiskReserve::hold() {
-  if (held_) return {};
-  const int fd = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  const int error = fd < 0 ? errno : ::posix_fallocate(fd, 0, static_cast<off_t>(bytes_));
+Result<void> DiskReserve::hold(std::uint64_t bytes) {
+  if (holds(bytes)) return {};
+  const int fd = open_file(file_);
+  const int error = fd < 0 ? errno : allocate(fd, bytes);
   int part_error = error;
-  for (auto part = bytes_ / 2; fd >= 0 && part_error && part >= kLeastPart; part /= 2)
-    part_error = ::posix_fallocate(fd, 0, static_cast<off_t>(part));
+  for (auto part = bytes / 2; fd >= 0 && part_error && part >= kLeastPart; part /= 2) part_error = allocate(fd, part);
   if (fd >= 0) ::close(fd);
-  held_ = !error;
-  if (held_) return {};
+  if (!error) held_ = bytes;
+  if (!error) return {};
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   return ErrorInfo{.code = full ? ErrorCode::kOutOfDisk : ErrorCode::kIoError,
                    .message = fmt::format("nothing new is kept without {}, the {} bytes that removing needs on a full disk: {}. Free "
                                           "some space, or remove values, and try again",
-                                          file_, bytes_, std::strerror(error))};
+                                          file_, bytes, std::strerror(error))};
 }
 
 void DiskReserve::give_up() {
   ::unlink(file_.c_str());
-  held_ = false;
+  held_ = 0;
 }
 
 std::uint64_t free_disk_bytes(const std::string& path) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <set>
@@ -30,6 +31,14 @@ ErrorInfo not_found(std::string_view name, const std::string& store) {
 
 }  // namespace
 
+/// The chunks of a generation that was dropped may be under a tombstone still, and a table that is loaded there goes to the first
+/// level, where files are not deleted whole. No program puts as many values as there are microseconds.
+DurableStore::DurableStore(std::unique_ptr<KeyValueStore> store)
+    : store_(std::move(store)),
+      next_generation_(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                                      std::chrono::system_clock::now().time_since_epoch())
+                                                      .count())) {}
+
 Result<std::unique_ptr<DurableStore>> DurableStore::open(const std::string& path) {
   auto store = open_rocksdb(path, {.erases_on_full_disk = true});
   if (!store) return store.error();
@@ -54,7 +63,7 @@ Result<void> DurableStore::collect_orphans() {
   });
   if (!scanned) return scanned;
   if (error) return *error;
-  if (!named.empty()) next_generation_ = *named.rbegin() + 1;
+  if (!named.empty()) next_generation_ = std::max(next_generation_.load(), *named.rbegin() + 1);
 
   std::vector<std::uint64_t> orphans;
   std::uint64_t candidate = 0;  // chunks are found by seeking from one generation to the next
@@ -91,8 +100,19 @@ Result<void> DurableStore::put(std::string_view name, std::string_view type_tag,
   if (logged && !bytes.empty()) commit.put(chunk_key(generation, 0), bytes);
   const auto old = header(name);
   auto written = store_->write(commit, Sync::kYes);
-  if (written && old) drop_chunks(old->generation);  // nobody knows whether a commit that failed is on the disk: its chunks stay
-  return written;
+  if (!written && !logged && written.error().code == ErrorCode::kOutOfDisk && holds_refused(name, generation)) written = {};
+  if (written && old) drop_chunks(old->generation);
+  return written;  // after another error nobody knows whether the commit is on the disk: its chunks stay
+}
+
+/// Whether a commit for which there was no room is in the store all the same; if not, its chunks go. The change makes a store
+/// that was full look at what is on its disk; where it cannot, the chunks stay until the next opening.
+bool DurableStore::holds_refused(std::string_view name, std::uint64_t generation) {
+  if (!store_->write(WriteBatch{}.erase(chunk_key(generation, UINT64_MAX)), Sync::kYes)) return false;
+  const auto there = header(name);
+  if (there && there->generation == generation) return true;
+  if (there || there.error().code == ErrorCode::kNotFound) drop_chunks(generation);
+  return false;
 }
 
 /// Into files of their own, which go whole when the value does.

@@ -59,16 +59,17 @@ class DurableStore {
   Result<void> remove(std::string_view name);
 
  private:
-  explicit DurableStore(std::unique_ptr<KeyValueStore> store) : store_(std::move(store)) {}
+  explicit DurableStore(std::unique_ptr<KeyValueStore> store);
   Result<void> collect_orphans();
   Result<DurableHeader> header(std::string_view name) const;
   Result<void> load_chunks(std::uint64_t generation, ByteView bytes);
   void drop_chunks(std::uint64_t generation);
+  bool holds_refused(std::string_view name, std::uint64_t generation);
   ErrorInfo corrupt(std::string_view name, std::string_view detail) const;
 
   std::unique_ptr<KeyValueStore> store_;
   mutable std::shared_mutex mutex_;  // a commit excludes readers, so that no chunk vanishes under them
-  std::atomic<std::uint64_t> next_generation_{1};
+  std::atomic<std::uint64_t> next_generation_;  // one that was dropped is never used again, also not by a later program
 };
 
 }  // namespace manta

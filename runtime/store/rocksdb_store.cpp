@@ -18,7 +18,6 @@
 
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
-#include "runtime/store/object_file.hpp"
 #include "runtime/store/store_directory.hpp"
 
 namespace manta {
@@ -30,13 +29,18 @@ using rocksdb::Slice;
 using rocksdb::Status;
 
 constexpr char kSpillMarker[] = "MANTA_SPILL";
-constexpr char kLoadPrefix[] = "load-";
+constexpr char kInUse[] = "the disk was full, and the store is still in use from before";
 constexpr int kReadOnlyAttempts = 5;
+constexpr int kOpenTables = 128;  // of a durable store, one for each large value: else a descriptor each, for ever
 constexpr char kReserveFile[] = "RESERVE";
 constexpr std::size_t kReservedWriteBuffer = 1 << 20;
-constexpr std::uint64_t kReserveBytes = 4 << 20;  // two write buffers as tables, a manifest and a new log
-constexpr std::uint64_t kOpeningBytes = 256 << 10;  // beside the log's content: a manifest, a new log
-constexpr int kReopenAttempts = 200;
+constexpr std::uint64_t kReserveBytes = 4 << 20;  // two write buffers as tables and a new log; and twice the manifest
+constexpr std::uint64_t kOpeningBytes = 256 << 10;  // beside the content of log and manifest: a new log
+constexpr int kReopenAttempts = 200;  // while somebody reads
+constexpr int kFullAttempts = 10;     // while there is too little room, even in the reserve's place
+constexpr std::uint64_t kUnsyncedBytes = 8 << 20;
+constexpr int kReservedTables = 8;  // at the first level, of a write buffer each, until they are merged
+constexpr char kUnsyncedLog[] = "the log could not be synced";
 
 Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 Slice slice(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
@@ -50,9 +54,14 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+/// A log that could not be synced for lack of space. The kernel may have dropped what it could not write: trying again would say
+/// that all is well, of a log that lacks what had been written to it without syncing.
+bool is_unsynced_log(const Status& status) { return !status.ok() && status.ToString().find(kUnsyncedLog) != std::string::npos; }
+
 bool is_no_space(const Status& status) {
   if (status.ok() || status.IsNoSpace()) return !status.ok();
   const auto text = status.ToString();
+  if (text.find(kUnsyncedLog) != std::string::npos) return false;
   return text.find("No space left on device") != std::string::npos || text.find("Disk quota exceeded") != std::string::npos;
 }
 
@@ -73,20 +82,11 @@ Result<void> checked(const Status& status, const std::string& path) {
 
 // --- directories -------------------------------------------------------------------------------------------------------
 
-/// Whoever makes such a file now has it open and does not need its name.
-void remove_left_object_files(const std::string& path) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (is_left_object_file(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored)))
-      fs::remove(entry.path(), ignored);
-}
-
 /// Removes what a spill store leaves; files of others stay, and then the directory too.
 void wipe_spill(const std::string& path) {
   std::error_code ignored;
   remove_left_object_files(path);
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.path().filename().string().starts_with(kLoadPrefix)) fs::remove(entry.path(), ignored);
+  remove_left_tables(path);
   rocksdb::Options options;
   options.info_log = std::make_shared<SilentLogger>();
   rocksdb::DestroyDB(path, options).PermitUncheckedError();
@@ -119,7 +119,7 @@ using FilePointer = std::unique_ptr<rocksdb::FSWritableFile>;
 /// Spilled objects need no syncing, they are deleted at the next start.
 class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  UnsyncedFile(FilePointer file, bool) : FSWritableFileOwnerWrapper(std::move(file)) {}
   IOStatus Sync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus Fsync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus RangeSync(std::uint64_t, std::uint64_t, const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
@@ -136,7 +136,7 @@ IOStatus left_to_user(IOStatus status) {
 
 class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  FileOnDisk(FilePointer file, bool is_log) : FSWritableFileOwnerWrapper(std::move(file)), is_log_(is_log) {}
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, debug));
   }
@@ -144,9 +144,16 @@ class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
     return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, check, debug));
   }
   IOStatus Flush(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Flush(o, d)); }
-  IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Sync(o, d)); }
-  IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Fsync(o, d)); }
+  IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Sync(o, d)); }
+  IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Fsync(o, d)); }
   IOStatus Close(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Close(o, d)); }
+
+ private:
+  IOStatus synced(IOStatus status) const {
+    if (!is_log_ || !is_no_space(status)) return left_to_user(status);
+    return IOStatus::IOError(kUnsyncedLog, status.ToString());
+  }
+  const bool is_log_;
 };
 
 template <class File>
@@ -155,15 +162,15 @@ class FileSystemOf final : public rocksdb::FileSystemWrapper {
   using FileSystemWrapper::FileSystemWrapper;
   const char* Name() const override { return "MantaFileSystem"; }
   IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
-    return wrapped(target()->NewWritableFile(name, options, file, debug), file);
+    return wrapped(target()->NewWritableFile(name, options, file, debug), name, file);
   }
   IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
-    return wrapped(target()->ReopenWritableFile(name, options, file, debug), file);
+    return wrapped(target()->ReopenWritableFile(name, options, file, debug), name, file);
   }
 
  private:
-  static IOStatus wrapped(IOStatus status, FilePointer* file) {
-    if (status.ok()) *file = std::make_unique<File>(std::move(*file));
+  static IOStatus wrapped(IOStatus status, const std::string& name, FilePointer* file) {
+    if (status.ok()) *file = std::make_unique<File>(std::move(*file), name.ends_with(".log"));
     return left_to_user(status);
   }
 };
@@ -199,19 +206,34 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   } else {
     options.env = env_of<FileOnDisk>();
     options.max_bgerror_resume_count = 0;
-    if (wanted.erases_on_full_disk) options.write_buffer_size = kReservedWriteBuffer;
+    options.ttl = options.periodic_compaction_seconds = 0;  // else all is written anew each month, the large values too
+    // Who only looks on keeps all open: the writer may delete them.
+    if (!wanted.read_only) options.max_open_files = kOpenTables;
+    // A merge that finds no room is tried again for ever, and who waits for it holds locks: nobody does.
+    options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = 1 << 30;
+    options.soft_pending_compaction_bytes_limit = options.hard_pending_compaction_bytes_limit = 0;
+    if (wanted.erases_on_full_disk) {
+      options.write_buffer_size = kReservedWriteBuffer;
+      options.level0_file_num_compaction_trigger = kReservedTables;
+      options.max_bytes_for_level_base = 2 * kReservedTables * kReservedWriteBuffer;  // else each merge writes 256 MiB anew
+      options.target_file_size_base = 4 * kReservedWriteBuffer;
+    }
     table.block_cache = rocksdb::NewLRUCache(4 << 20);
   }
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
 
+std::uint64_t reserve_bytes(const std::string& path) { return kReserveBytes + 2 * (manifest_bytes(path) >> 20 << 20); }
+
 class RocksDbStore final : public KeyValueStore {
  public:
   RocksDbStore(std::string path, StoreKind kind, rocksdb::Options options, std::unique_ptr<rocksdb::DB> db, DirectoryClaim claim,
-               std::optional<DiskReserve> reserve = {})
+               std::unique_ptr<DiskReserve> reserve = {})
       : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)),
-        reserve_(std::move(reserve)) {}
+        reserve_(std::move(reserve)) {
+    options_.create_if_missing = false;  // a store that is gone is not made anew behind its user
+  }
 
   ~RocksDbStore() override {
     db_.reset();
@@ -239,13 +261,12 @@ class RocksDbStore final : public KeyValueStore {
   }
   template <class Operation>
   Status change(Operation&& operation);
-  bool reopen();
-  template <class Operation>
-  Status change_beside_reserve(Operation&& operation);
+  Status reopen();
+  Result<void> unreadable() const;
+  Result<std::shared_lock<std::shared_mutex>> beside_reserve();
   template <class Operation>
   Status change_by_reserve(Operation&& operation);
-  Status hold_reserve();
-  Status write_table(const std::string& file, std::span<const Record> records);
+  Result<void> write_table(const std::string& file, std::span<const Record> records);
   rocksdb::WriteOptions write_options(Sync sync) const {
     rocksdb::WriteOptions options;
     options.disableWAL = kind_ == StoreKind::kSpill;
@@ -255,15 +276,15 @@ class RocksDbStore final : public KeyValueStore {
 
   const std::string path_;
   const StoreKind kind_;
-  const rocksdb::Options options_;
+  rocksdb::Options options_;
   DirectoryClaim claim_;  // ends after the database is closed
   mutable std::mutex db_mutex_;
   std::shared_ptr<rocksdb::DB> db_;
-  std::atomic<std::uint64_t> next_table_{0};
+  Status reopened_;  // the last time
   std::atomic<bool> stopped_{false};
   std::atomic<bool> full_{false};  // the disk was, and the store has not been opened anew since
-  std::shared_mutex room_;  // whoever uses the reserve excludes those who would take its space
-  std::optional<DiskReserve> reserve_;
+  std::shared_mutex room_;  // whoever uses the reserve excludes those who would take its space; nobody holds it for long
+  std::unique_ptr<DiskReserve> reserve_;
 };
 
 Result<void> RocksDbStore::stopped() const {
@@ -271,9 +292,22 @@ Result<void> RocksDbStore::stopped() const {
                                                                     "it and open it anew, to see what is on the disk"};
 }
 
+Result<void> RocksDbStore::unreadable() const {
+  std::lock_guard lock(db_mutex_);
+  auto error = translate(reopened_, path_);
+  error.message = fmt::format("{} cannot be read: its disk was full, and then it could not be opened anew, which the next change tries again. "
+                              "The reason: {}", path_, error.message);
+  return error;
+}
+
 /// After a failed sync nobody knows what is on the disk, and a second one may lie (Rebello et al., ATC 2020): stop here.
 Result<void> RocksDbStore::settle(const Status& status) {
   auto result = checked(status, path_);
+  if (is_unsynced_log(status))
+    result = ErrorInfo{.code = ErrorCode::kIoError,
+                       .message = fmt::format("{}: there was no space for what had been written before. It may be lost unless it was synced when "
+                                              "it was written; free some space, and open the store anew to see what is there ({})",
+                                              path_, status.ToString())};
   if (!result && result.error().code == ErrorCode::kIoError && kind_ == StoreKind::kMeta) stopped_ = true;
   return result;
 }
@@ -281,11 +315,12 @@ Result<void> RocksDbStore::settle(const Status& status) {
 /// Makes a change. After a full disk RocksDB takes none until the store is opened anew.
 template <class Operation>
 Status RocksDbStore::change(Operation&& operation) {
-  auto status = Status::NoSpace("the disk was full, and has too little room to go on");
+  Status status;
   for (int attempt = 0; attempt < 2; ++attempt) {
-    if (full_ && !reopen()) break;
+    if (full_)
+      if (auto reopened = reopen(); !reopened.ok()) return reopened;
     const auto db = this->db();
-    if (!db) return Status::IOError("could not be opened anew after a full disk");
+    if (!db) return Status::NoSpace(kInUse);  // another thread just opens it
     status = operation(*db);
     if (kind_ == StoreKind::kSpill || !is_no_space(status)) break;
     full_ = true;
@@ -293,18 +328,19 @@ Status RocksDbStore::change(Operation&& operation) {
   return status;
 }
 
-/// False while somebody else uses the store, or when there is no room for what is in its log.
-bool RocksDbStore::reopen() {
+/// NoSpace while somebody else uses the store, or when there is no room for what is in its log; or why it cannot be opened.
+Status RocksDbStore::reopen() {
   std::lock_guard lock(db_mutex_);
-  if (!full_) return true;
-  if (db_.use_count() > 1 || free_disk_bytes(path_) < log_bytes(path_) + kOpeningBytes) return false;
+  if (!full_) return {};
+  if (db_.use_count() > 1) return Status::NoSpace(kInUse);
+  if (free_disk_bytes(path_) < log_bytes(path_) + manifest_bytes(path_) + kOpeningBytes)
+    return Status::NoSpace("the disk was full, and has too little room to go on");
   db_.reset();
   rocksdb::DB* db = nullptr;
-  auto status = rocksdb::DB::Open(options_, path_, &db);
-  full_ = !status.ok();
-  if (full_) status = rocksdb::DB::OpenForReadOnly(options_, path_, &db);  // reading goes on
-  if (status.ok()) db_.reset(db);
-  return !full_;
+  reopened_ = rocksdb::DB::Open(options_, path_, &db);
+  full_ = !reopened_.ok();
+  if (!full_ || rocksdb::DB::OpenForReadOnly(options_, path_, &db).ok()) db_.reset(db);  // reading goes on
+  return reopened_;
 }
 
 Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
@@ -329,69 +365,76 @@ Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
   }
   const auto how = write_options(sync);
   const auto write = [&](rocksdb::DB& db) { return db.Write(how, &changes); };
-  return settle(puts ? change_beside_reserve(write) : change_by_reserve(write));
+  if (!puts) return settle(change_by_reserve(write));
+  const auto room = beside_reserve();
+  if (!room) return room.error();
+  return settle(change(write));
 }
 
-/// Adds something, which must not take the reserve's place.
-template <class Operation>
-Status RocksDbStore::change_beside_reserve(Operation&& operation) {
-  if (auto held = hold_reserve(); !held.ok()) return held;
-  std::shared_lock lock(room_);
-  return change(operation);
-}
-
-Status RocksDbStore::hold_reserve() {
-  if (!reserve_) return {};
-  std::lock_guard alone(room_);
-  const auto held = reserve_->hold();
-  if (held) return {};
-  return held.error().code == ErrorCode::kOutOfDisk ? Status::NoSpace(held.error().message) : Status::IOError(held.error().message);
+/// For who adds something, which must not take the reserve's place: while the lock is held, it is whole and nobody uses it.
+Result<std::shared_lock<std::shared_mutex>> RocksDbStore::beside_reserve() {
+  const auto bytes = reserve_ ? reserve_bytes(path_) : 0;
+  while (true) {
+    std::shared_lock lock(room_);
+    if (!reserve_ || reserve_->holds(bytes)) return lock;
+    lock.unlock();
+    std::lock_guard alone(room_);
+    if (auto held = reserve_->hold(bytes); !held) return held.error();
+  }
 }
 
 /// Takes something away; where there is no room even for that, in the reserve's.
 template <class Operation>
 Status RocksDbStore::change_by_reserve(Operation&& operation) {
-  if (!reserve_) return change(operation);
-  std::unique_lock lock(room_);
   auto status = change(operation);
+  if (!reserve_ || !is_no_space(status)) return status;
+  std::lock_guard alone(room_);
+  status = change(operation);
   if (!is_no_space(status)) return status;
   reserve_->give_up();
-  for (int attempt = 0; is_no_space(status) && attempt < kReopenAttempts; ++attempt) {
-    if (attempt) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // somebody reads a record
+  for (int attempt = 0, full = 0; is_no_space(status) && attempt < kReopenAttempts && full < kFullAttempts; ++attempt) {
+    if (attempt) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     status = change(operation);
+    full += status.ToString().find(kInUse) == std::string::npos;
   }
-  static_cast<void>(reserve_->hold());  // the next put tries again, and says why it cannot
+  static_cast<void>(reserve_->hold(reserve_bytes(path_)));  // the next put tries again, and says why it cannot
   return status;
 }
 
-Status RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
+/// Record by record, so that who needs the reserve does not wait for all of them; and for no more of their syncing than a few.
+Result<void> RocksDbStore::write_table(const std::string& file, std::span<const Record> records) {
   rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options_), options_, nullptr, /*invalidate_page_cache=*/false);
-  auto status = writer.Open(file);
+  const auto write = [&](auto&& part) -> Result<void> {
+    const auto room = beside_reserve();
+    return room ? checked(part(), path_) : room.error();
+  };
+  auto written = write([&] { return writer.Open(file); });
+  std::uint64_t unsynced = 0;
   for (const auto& record : records) {
-    if (!status.ok()) return status;
-    status = writer.Put(slice(record.key), slice(record.value));
+    if (written) written = write([&] { return writer.Put(slice(record.key), slice(record.value)); });
+    unsynced += record.value.size();
   }
-  return status.ok() ? writer.Finish() : status;
+  if (written && kind_ == StoreKind::kMeta && unsynced > kUnsyncedBytes) written = sync_file(file);
+  return written ? write([&] { return writer.Finish(); }) : written;
 }
 
 Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   if (records.empty()) return {};
-  const auto file = fmt::format("{}/{}{}.sst", path_, kLoadPrefix, next_table_++);
-  auto status = hold_reserve();
-  if (status.ok()) {
-    std::shared_lock lock(room_);
-    status = write_table(file, records);
-  }
-  if (status.ok()) {
+  if (stopped_) return stopped();
+  const auto file = new_table_file(path_);
+  auto loaded = write_table(file, records);
+  if (loaded) {
     rocksdb::IngestExternalFileOptions ingest;
     ingest.move_files = true;
     ingest.snapshot_consistency = false;
     ingest.write_global_seqno = false;
-    status = change_beside_reserve([&](rocksdb::DB& db) { return db.IngestExternalFile({file}, ingest); });
+    const auto room = beside_reserve();
+    const auto load = [&](rocksdb::DB& db) { return db.IngestExternalFile({file}, ingest); };
+    loaded = room ? checked(change(load), path_) : room.error();
   }
   std::error_code ignored;
   fs::remove(file, ignored);
-  return checked(status, path_);
+  return loaded;
 }
 
 /// By what is known without reading a value: an iterator over damaged bytes ends the process by an assertion of RocksDB's.
@@ -421,10 +464,10 @@ Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view e
 }
 
 Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) const {
-  rocksdb::PinnableSlice value;
   const bool verify = kind_ != StoreKind::kSpill;  // SpillTier has a checksum over the whole object
   const auto db = this->db();
-  if (!db) return stopped().error();
+  if (!db) return unreadable().error();
+  rocksdb::PinnableSlice value;  // lets go of its block before the database
   const auto status = db->Get({verify, true}, db->DefaultColumnFamily(), slice(key), &value);
   if (status.IsNotFound()) return false;
   if (!status.ok()) return translate(status, path_);
@@ -436,7 +479,7 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   const auto db = this->db();
-  if (!db) return stopped();
+  if (!db) return unreadable();
   std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(options));
   for (at->Seek(slice(first)); at->Valid(); at->Next())
     if (!visitor(at->key().ToStringView(), view(at->value()))) break;
@@ -445,7 +488,7 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
 
 Result<std::optional<std::string>> RocksDbStore::last_key() const {
   const auto db = this->db();
-  if (!db) return stopped().error();
+  if (!db) return unreadable().error();
   std::unique_ptr<rocksdb::Iterator> at(db->NewIterator({}));
   at->SeekToLast();
   if (!at->status().ok()) return translate(at->status(), path_);
@@ -454,7 +497,11 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
 
 Result<void> RocksDbStore::sync() {
   if (kind_ == StoreKind::kSpill) return {};
-  return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.SyncWAL(); }));
+  if (stopped_) return stopped();
+  return settle(change([](rocksdb::DB& db) {
+    const auto status = db.SyncWAL();
+    return is_no_space(status) ? Status::IOError(kUnsyncedLog, status.ToString()) : status;
+  }));
 }
 
 // --- opening -----------------------------------------------------------------------------------------------------------
@@ -466,11 +513,11 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
   auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path);
-  if (ready && wanted.kind == StoreKind::kMeta) ready = audit_logs(path);
+  if (ready && wanted.kind == StoreKind::kMeta) remove_left_tables(path), ready = audit_logs(path);
   if (!ready) return ready.error();
   const auto options = options_for(wanted);
-  std::optional<DiskReserve> reserve;
-  if (wanted.erases_on_full_disk) reserve.emplace(path + "/" + kReserveFile, kReserveBytes);
+  std::unique_ptr<DiskReserve> reserve;
+  if (wanted.erases_on_full_disk) reserve = std::make_unique<DiskReserve>(path + "/" + kReserveFile);
   rocksdb::DB* db = nullptr;
   auto status = rocksdb::DB::Open(options, path, &db);
   if (reserve && is_no_space(status)) {
@@ -483,7 +530,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
       if (auto damage = audit_logs(path, Damage::kMismatch); !damage) return damage.error();
     return translate(status, path);
   }
-  if (reserve) static_cast<void>(reserve->hold());  // a full disk is no reason not to read what is there
+  if (reserve) static_cast<void>(reserve->hold(reserve_bytes(path)));  // a full disk is no reason not to read what is there
   return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db),
                                                                        std::move(claimed).value(), std::move(reserve)));
 }

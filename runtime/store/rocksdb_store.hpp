@@ -18,7 +18,7 @@ struct RocksDbOptions {
   bool create{true};      ///< make the directory (0700) if there is none; otherwise NotFound
   bool read_only{false};  ///< a snapshot of a kMeta store, also while another process writes it
   /// Of a kMeta store whose records of more than 64 KiB are loaded in bulk: erasing and drop_range work on a full disk too, by
-  /// means of a reserve of 4 MiB (the file RESERVE in the directory), without which nothing is put.
+  /// means of a reserve of 4 MiB and twice a large manifest (the file RESERVE in the directory), without which nothing is put.
   bool erases_on_full_disk{false};
 };
 

@@ -1,16 +1,35 @@
 #include "runtime/store/store_directory.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "runtime/store/object_file.hpp"
 
 namespace manta {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kLoadPrefix[] = "load-";
+
+template <class Wanted>
+void remove_files(const std::string& path, Wanted wanted) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (wanted(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored))) fs::remove(entry.path(), ignored);
+}
+
+}  // namespace
 
 ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
   return {.code = ErrorCode::kStorageCorruption,
@@ -42,6 +61,24 @@ Result<void> require_store(const std::string& path) {
   return {};
 }
 
+std::string new_table_file(const std::string& path) {
+  static const std::uint64_t life = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  static std::atomic<std::uint64_t> next{0};
+  std::error_code ignored;
+  while (true) {
+    auto file = fmt::format("{}/{}{}-{:016x}-{}.sst", path, kLoadPrefix, ::getpid(), life, next++);
+    if (!fs::exists(file, ignored)) return file;
+  }
+}
+
+void remove_left_tables(const std::string& path) {
+  remove_files(path, [](const std::string& name) { return name.starts_with(kLoadPrefix); });
+}
+
+void remove_left_object_files(const std::string& path) {
+  remove_files(path, [](const std::string& name) { return is_left_object_file(name); });
+}
+
 std::uint64_t log_bytes(const std::string& path) {
   std::uint64_t sum = 0;
   std::error_code ignored;
@@ -49,6 +86,23 @@ std::uint64_t log_bytes(const std::string& path) {
     if (entry.path().filename().string().ends_with(".log"))
       if (const auto size = entry.file_size(ignored); !ignored) sum += size;
   return sum;
+}
+
+std::uint64_t manifest_bytes(const std::string& path) {
+  std::string name;
+  std::error_code error;
+  std::getline(std::ifstream(path + "/CURRENT"), name);
+  const auto size = fs::file_size(path + "/" + name, error);
+  return error || name.empty() ? 0 : size;
+}
+
+Result<void> sync_file(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int error = fd < 0 || ::fdatasync(fd) != 0 ? errno : 0;
+  if (fd >= 0) ::close(fd);
+  if (!error) return {};
+  return ErrorInfo{.code = error == ENOSPC || error == EDQUOT ? ErrorCode::kOutOfDisk : ErrorCode::kIoError,
+                   .message = fmt::format("cannot write {} to the disk: {}; try again", file, std::strerror(error))};
 }
 
 Result<void> audit_logs(const std::string& path, Damage kind) {

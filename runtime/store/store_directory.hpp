@@ -14,8 +14,19 @@ Result<void> make_writable_directory(const std::string& path);
 Result<void> require_store(const std::string& path);
 /// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies.
 Result<void> audit_logs(const std::string& path, Damage kind = Damage::kPassedOver);
+/// A name in the directory that no file has and none of this or another process ever had, for a table that is written to be ingested.
+/// Ingesting makes a second name of the same file: opened under the old name and cut, it would be a table of the store that is gone.
+std::string new_table_file(const std::string& path);
+/// Deletes such files that a killed process left; call it when nobody has the store open. One that was ingested keeps its other name.
+void remove_left_tables(const std::string& path);
+/// Deletes objects' files with a name: whoever makes such a file now has it open and does not need the name.
+void remove_left_object_files(const std::string& path);
 /// The size of the logs: what is not in tables yet.
 std::uint64_t log_bytes(const std::string& path);
+/// The size of the manifest, the list of the tables; opening writes it anew.
+std::uint64_t manifest_bytes(const std::string& path);
+/// Makes what has been written to the file durable.
+Result<void> sync_file(const std::string& file);
 /// The error that says so, and how to repair.
 ErrorInfo damaged_store(const std::string& path, const std::string& detail);
 

@@ -1,6 +1,7 @@
 #include "runtime/store/durable_store.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <thread>
 
@@ -29,7 +30,7 @@ Faulty faulty_store() {
 }
 
 /// A view on a store that somebody else owns, to open it a second time.
-class Borrowed final : public KeyValueStore {
+class Borrowed : public KeyValueStore {
  public:
   explicit Borrowed(KeyValueStore& store) : store_(store) {}
   const std::string& name() const noexcept override { return store_.name(); }
@@ -45,6 +46,46 @@ class Borrowed final : public KeyValueStore {
  private:
   KeyValueStore& store_;
 };
+
+/// Says once of a write that there was no room for it, when it is on the disk all the same.
+class Pessimist final : public Borrowed {
+ public:
+  using Borrowed::Borrowed;
+  Result<void> write(const WriteBatch& batch, Sync sync) override {
+    auto written = Borrowed::write(batch, sync);
+    if (!std::exchange(refuse, false)) return written;
+    return ErrorInfo{.code = ErrorCode::kOutOfDisk, .message = "injected"};
+  }
+  bool refuse{};
+};
+
+std::uint64_t generation_of_chunk(const KeyValueStore& store) {
+  std::optional<std::uint64_t> generation;
+  store.scan("c", [&](std::string_view key, ByteView) { return generation = number_of_key(key, 1), false; }).value();
+  return generation.value();
+}
+
+constexpr std::size_t kOwnTable = (64 << 10) + 1024;  // just too large for the log
+
+/// While it lives this process can have only so many more files open than it has.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t more) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    auto fewer = before_;
+    fewer.rlim_cur = files_ending("/proc/self/fd", "").size() + more;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+void check_values(const DurableStore& store, std::size_t count) {
+  REQUIRE(store.list("v").value().size() == count);
+  for (std::size_t i = 0; i < count; ++i) REQUIRE(equal(store.get("v" + std::to_string(i)).value().bytes, pattern(i, kOwnTable)));
+}
 
 std::size_t count_keys(const KeyValueStore& store) {
   std::size_t keys = 0;
@@ -82,6 +123,38 @@ TEST_SUITE("runtime/store") {
       CHECK(value.type_tag == "tag/1");
       CHECK(equal(value.bytes, pattern(size, size)));
     }
+  }
+
+  TEST_CASE("many large values need few descriptors: put, opened anew, read, listed and removed") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const FewDescriptors limit(170);
+    constexpr std::size_t kCount = 300;
+    {
+      const auto store = DurableStore::open(directory / "d").value();
+      for (std::size_t i = 0; i < kCount; ++i) store->put("v" + std::to_string(i), "t", pattern(i, kOwnTable)).value();
+      check_values(*store, kCount);
+    }
+    const auto store = DurableStore::open(directory / "d").value();
+    check_values(*store, kCount);
+    for (std::size_t i = 0; i < kCount; ++i) store->remove("v" + std::to_string(i)).value();
+    CHECK(store->list("v").value().empty());
+    CHECK(files_ending(directory / "d", ".sst").size() < 20);
+  }
+
+  TEST_CASE("a name that a killed put left for a table of the store is deleted, and its bytes are never written over") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const auto path = directory / "d";
+    DurableStore::open(path).value()->put("v0", "t", pattern(0, kOwnTable)).value();
+    const auto table = files_ending(path, ".sst").at(0);
+    for (const char* left : {"/load-0.sst", "/load-1.sst"}) std::filesystem::create_hard_link(table, path + left);
+    write_file(path + "/load-77-1-0.sst", "half a table");
+    {
+      const auto store = DurableStore::open(path).value();
+      for (std::size_t i = 1; i < 4; ++i) store->put("v" + std::to_string(i), "t", pattern(i, kOwnTable)).value();
+      for (const auto& file : files_ending(path, ".sst")) CHECK(file.find("load-") == std::string::npos);
+      check_values(*store, 4);
+    }
+    check_values(*DurableStore::open(path).value(), 4);
   }
 
   TEST_CASE("names of all kinds are listed by prefix, in order, and can be removed") {
@@ -133,6 +206,59 @@ TEST_SUITE("runtime/store") {
       reopened->put("v", "new", pattern(1, kLarge)).value();
       CHECK(equal(reopened->get("v").value().bytes, pattern(1, kLarge)));
     }
+  }
+
+  TEST_CASE("a put whose commit finds no room takes its chunks back at once") {
+    MemoryStore disk;
+    auto faulty = std::make_unique<FaultyStore>(std::make_unique<Borrowed>(disk));
+    auto& fault = *faulty;
+    const auto store = DurableStore::on(std::move(faulty)).value();
+    store->put("v", "old", bytes("old")).value();
+    fault.fail_writes(2, ErrorCode::kOutOfDisk, 1);
+    CHECK(store->put("v", "new", pattern(1, kLarge)).error().code == ErrorCode::kOutOfDisk);
+    CHECK(count_keys(disk) == 2);
+    CHECK(text(store->get("v").value().bytes) == "old");
+  }
+
+  TEST_CASE("a put whose commit is on the disk after all has put the value, whatever the disk said") {
+    MemoryStore disk;
+    auto pessimist = std::make_unique<Pessimist>(disk);
+    auto& fault = *pessimist;
+    const auto store = DurableStore::on(std::move(pessimist)).value();
+    store->put("v", "old", bytes("old")).value();
+    fault.refuse = true;
+    store->put("v", "new", pattern(1, kLarge)).value();
+    CHECK(equal(store->get("v").value().bytes, pattern(1, kLarge)));
+    CHECK(count_keys(disk) == 4);  // the header and three chunks
+  }
+
+  TEST_CASE("a later program does not use the number of a value that an earlier one removed") {
+    MemoryStore disk;
+    std::uint64_t before = 0;
+    for (int program = 0; program < 3; ++program) {
+      const auto store = DurableStore::on(std::make_unique<Borrowed>(disk)).value();
+      store->put("v", "t", bytes("x")).value();
+      CHECK(generation_of_chunk(disk) > before);
+      before = generation_of_chunk(disk);
+      store->remove("v").value();
+    }
+  }
+
+  TEST_CASE("a reserve that cannot be made, for another reason than space, refuses puts, and none once it can be made") {
+    TemporaryDirectory directory;
+    const auto path = directory / "d";
+    std::filesystem::create_directories(path + "/RESERVE");
+    const auto store = DurableStore::open(path).value();
+    for (const std::size_t size : {std::size_t{10}, kOwnTable}) {
+      const auto refused = store->put("v", "t", pattern(1, size));
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == ErrorCode::kIoError);
+      CHECK(refused.error().message.find("RESERVE") != std::string::npos);
+    }
+    std::filesystem::remove(path + "/RESERVE");
+    store->put("v", "t", pattern(1, kOwnTable)).value();
+    CHECK(equal(store->get("v").value().bytes, pattern(1, kOwnTable)));
+    CHECK(std::filesystem::file_size(path + "/RESERVE") >= 4 << 20);
   }
 
   TEST_CASE("a flipped bit is StorageCorruption that names the object, wherever it is") {

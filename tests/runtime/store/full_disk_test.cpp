@@ -4,10 +4,15 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
 #include <thread>
 
 #include "runtime/store/disk_reserve.hpp"
 #include "runtime/store/durable_store.hpp"
+#include "runtime/store/rocksdb_store.hpp"
 #include "tests/runtime/store/store_fixtures.hpp"
 
 using namespace manta;
@@ -18,11 +23,11 @@ namespace {
 constexpr std::size_t kMiB = 1 << 20;
 constexpr std::size_t kValue = 1 * kMiB + 77;
 
-/// A file system of 40 MiB; not there when mounting is not permitted.
+/// A file system of 40 MiB or so; not there when mounting is not permitted.
 class SmallDisk {
  public:
-  SmallDisk() {
-    mounted_ = ::mount("none", directory_.path().c_str(), "tmpfs", 0, "size=40m") == 0;
+  explicit SmallDisk(const char* size = "size=40m") {
+    mounted_ = ::mount("none", directory_.path().c_str(), "tmpfs", 0, size) == 0;
     if (!mounted_) MESSAGE("skipped: mounting a small tmpfs is not permitted here");
   }
   ~SmallDisk() {
@@ -44,6 +49,19 @@ class SmallDisk {
   TemporaryDirectory directory_;
   bool mounted_{};
 };
+
+/// Ends the program when the work does not: what waits for ever cannot be ended otherwise.
+void within_a_minute(std::function<void()> work) {
+  std::packaged_task<void()> task(std::move(work));
+  auto done = task.get_future();
+  std::thread thread(std::move(task));
+  if (done.wait_for(std::chrono::minutes(1)) != std::future_status::ready) {
+    std::fputs("still not done after a minute\n", stderr);
+    std::_Exit(1);
+  }
+  thread.join();
+  done.get();
+}
 
 std::string name_of(std::size_t i) { return "v" + std::to_string(100 + i); }
 
@@ -112,6 +130,82 @@ TEST_SUITE("runtime/store") {
     CHECK(free_disk_bytes(disk.path()) > 28 * kMiB);  // all but the reserve and RocksDB's own
     CHECK(fill_with_values(*store) + 2 >= count);
     check_whole(*store, 0, store->list("v").value().size());
+  }
+
+  TEST_CASE("small values that fill the disk are refused in the end and can be removed, and nobody waits for a merge without room") {
+    SmallDisk disk("size=96m");
+    if (!disk) return;
+    within_a_minute([&disk] {
+      const auto store = DurableStore::open(disk / "d").value();
+      const auto value = [](std::size_t i) { return pattern(i, 60'000); };
+      std::size_t count = 0;
+      for (int refused = 0; refused < 60;) {  // a merge that takes all the room gives it back when it fails
+        REQUIRE(count < 4000);
+        const auto put = store->put(std::to_string(count), "t", value(count));
+        if (put) ++count, refused = 0;
+        if (put) continue;
+        CHECK(put.error().code == ErrorCode::kOutOfDisk);
+        ++refused;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+      CHECK(count > 500);
+      for (std::size_t i = 0; i < count; i += 50) REQUIRE(equal(store->get(std::to_string(i)).value().bytes, value(i)));
+      for (std::size_t i = 0; i < count; i += 8) store->remove(std::to_string(i)).value();
+      CHECK(store->list().value().size() == count - (count + 7) / 8);
+    });
+  }
+
+  TEST_CASE("several put and remove at the same time on a full disk: each value is whole or not there, now and in a later opening") {
+    SmallDisk disk;
+    if (!disk) return;
+    within_a_minute([path = disk / "d"] {
+      const auto check = [](const DurableStore& store) {
+        for (const auto& info : store.list("v").value())
+          REQUIRE(equal(store.get(info.name).value().bytes, pattern(std::stoul(info.name.substr(1)) - 100, kValue)));
+      };
+      {
+        const auto store = DurableStore::open(path).value();
+        fill_with_values(*store);
+        std::atomic<int> removed{0};
+        std::vector<std::thread> threads;
+        for (std::size_t part = 0; part < 3; ++part)
+          threads.emplace_back([&store, &removed, part] {
+            for (std::size_t round = 0; round < 40; ++round) {
+              const auto i = part + round % 12 * 3;
+              const auto gone = store->remove(name_of(i));
+              CHECK_MESSAGE((gone.ok() || gone.error().code == ErrorCode::kNotFound), gone.error().message);
+              removed += gone.ok();
+              const auto put = store->put(name_of(i), "t", pattern(i, kValue));
+              CHECK_MESSAGE((put.ok() || put.error().code == ErrorCode::kOutOfDisk), put.error().message);
+            }
+          });
+        for (auto& thread : threads) thread.join();
+        CHECK(removed > 12);
+        check(*store);
+      }
+      check(*DurableStore::open(path).value());
+    });
+  }
+
+  TEST_CASE("a store that cannot be opened anew after a full disk says why, not that the disk is full") {
+    SmallDisk disk;
+    if (!disk) return;
+    const auto path = disk / "d";
+    const auto store = open_rocksdb(path).value();
+    store->put("kept", bytes("v"), Sync::kYes).value();
+    disk.fill("filler");
+    const auto large = pattern(1, kMiB);
+    CHECK(store->put("large", large).error().code == ErrorCode::kOutOfDisk);
+    std::filesystem::remove(disk / "filler");
+    std::filesystem::rename(path + "/CURRENT", disk / "CURRENT");
+    const auto put = store->put("large", large);
+    REQUIRE_FALSE(put);
+    CHECK(put.error().code != ErrorCode::kOutOfDisk);
+    CHECK(put.error().message.find("CURRENT") != std::string::npos);
+    const auto read = store->get("kept");
+    REQUIRE_FALSE(read);
+    CHECK(read.error().message.find("opened anew") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(path + "/CURRENT"));
   }
 
   TEST_CASE("a full disk is opened by a later program, which removes and finds the rest") {

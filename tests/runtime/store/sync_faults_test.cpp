@@ -1,0 +1,85 @@
+// What the disk says when it is asked to keep what was written: no, or nothing for a long time. The stories: a log that could not be
+// synced for lack of space was synced again, as a new and empty one, which went well; and a large put that waited for the disk made
+// everybody wait who put or removed anything.
+#include <doctest/doctest.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+#include <cerrno>
+#include <future>
+
+#include "runtime/store/durable_store.hpp"
+#include "runtime/store/rocksdb_store.hpp"
+#include "tests/runtime/store/store_fixtures.hpp"
+
+namespace {
+
+std::atomic<bool> logs_fail{false};
+std::atomic<bool> tables_wait{false};
+std::atomic<int> waiting{0};
+
+}  // namespace
+
+/// Instead of the C library's, for RocksDB too.
+extern "C" int fdatasync(int fd) {
+  std::error_code ignored;
+  const auto name = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored).filename().string();
+  if (logs_fail && name.ends_with(".log")) return errno = ENOSPC, -1;
+  if (tables_wait && name.starts_with("load-")) {
+    ++waiting;
+    tables_wait.wait(true);
+  }
+  return static_cast<int>(::syscall(SYS_fdatasync, fd));
+}
+
+using namespace manta;
+using namespace manta::test;
+
+TEST_SUITE("runtime/store") {
+  TEST_CASE("a log that finds no space when it is synced stops the store, which says that what was not synced may be lost") {
+    for (const bool by_write : {false, true}) {
+      CAPTURE(by_write);
+      TemporaryDirectory directory;
+      {
+        const auto store = open_rocksdb(directory / "d").value();
+        store->put("a", bytes("1"), Sync::kYes).value();
+        store->put("b", bytes("2")).value();
+        logs_fail = true;
+        const auto failed = by_write ? store->put("c", bytes("3"), Sync::kYes) : store->sync();
+        logs_fail = false;
+        REQUIRE_FALSE(failed);
+        CHECK(failed.error().code == ErrorCode::kIoError);
+        CHECK(failed.error().message.find("may be lost") != std::string::npos);
+        CHECK_FALSE(store->sync());
+        CHECK_FALSE(store->put("d", bytes("4"), Sync::kYes));
+      }
+      const auto store = open_rocksdb(directory / "d").value();
+      CHECK(text(store->get("a").value().value()) == "1");
+      CHECK_FALSE(store->get("d").value());
+      store->put("e", bytes("5"), Sync::kYes).value();
+    }
+  }
+
+  TEST_CASE("while a large put waits for the disk, others put and remove") {
+    TemporaryDirectory directory;
+    const auto store = DurableStore::open(directory / "d").value();
+    store->put("old", "t", bytes("old")).value();
+    const auto large = pattern(1, 9 << 20);
+    waiting = 0;
+    tables_wait = true;
+    auto put = std::async(std::launch::async, [&] { return store->put("large", "t", large); });
+    while (!waiting) std::this_thread::yield();
+    auto others = std::async(std::launch::async, [&] {
+      store->put("new", "t", bytes("new")).value();
+      store->remove("old").value();
+    });
+    const bool done = others.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    CHECK(put.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+    tables_wait = false;
+    tables_wait.notify_all();
+    CHECK(done);
+    others.get();
+    put.get().value();
+    CHECK(equal(store->get("large").value().bytes, large));
+  }
+}
