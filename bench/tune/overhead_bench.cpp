@@ -124,12 +124,13 @@ std::vector<Figure> added(Client& client, const RunEffort& effort, Isolation iso
   if (grid.interrupted() || !grid.errors().empty()) throw std::runtime_error("the trials of a second did not end as they should");
   fs::remove_all(effort.dir / "bench");
   const Added added = added_to(grid);
+  const double plain_s = plain.mean_s();
   // What a step of a trial lasts longer than one beside it without a tuner is added, too.
-  const double all = added.reports_us + added.between_us + (added.steps_s - plain.mean_s()) * 1e6;
+  const double all = added.reports_us + added.between_us + (added.steps_s - plain_s) * 1e6;
   return {{"tune_added_to_1s_" + where, "us", all, kOnePercentUs, true},
           {"tune_added_by_reports_" + where, "us", added.reports_us, all, true, "all that is added"},
           {"tune_added_between_trials_" + where, "us", added.between_us, all, true, "all that is added"},
-          {"tune_steps_of_1s_" + where, "us", added.steps_s * 1e6, plain.mean_s() * 1e6, true, "without a tuner"},
+          {"tune_steps_of_1s_" + where, "us", added.steps_s * 1e6, plain_s * 1e6, true, "without a tuner"},
           {"tune_cpu_of_1s_" + where, "us", cpu, kOnePercentUs, true, "1 % of a second"}};
 }
 
