@@ -1,6 +1,5 @@
 #include "runtime/actors/node_engine.hpp"
 
-#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "runtime/base/log.hpp"
+#include "runtime/base/threads.hpp"
 #include "runtime/gpu/discovery.hpp"
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/rocksdb_store.hpp"
@@ -21,13 +21,6 @@ namespace {
 
 constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
-
-std::size_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return std::max(1u, std::thread::hardware_concurrency());
-  return static_cast<std::size_t>(CPU_COUNT(&set));
-}
 
 /// A folder in the directory for temporary files that is ours alone, for the spill stores of all our runs.
 Result<std::filesystem::path> private_spill_parent() {

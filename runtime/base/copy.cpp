@@ -1,7 +1,6 @@
 #include "runtime/base/copy.hpp"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -10,19 +9,14 @@
 #include <exception>
 #include <thread>
 
+#include "runtime/base/threads.hpp"
+
 namespace manta {
 namespace {
 
 constexpr std::size_t kMostCores = 4;  // memory is busy long before more are
 constexpr std::size_t kLeastPart = std::size_t{16} << 20;
 constexpr std::size_t kPage = 4096;
-
-std::size_t usable_cores() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return std::max(1u, std::thread::hardware_concurrency());  // more than a set holds
-  return static_cast<std::size_t>(CPU_COUNT(&set));
-}
 
 /// Of all copies together: each core helps once.
 std::atomic<std::size_t> g_helpers{0};
@@ -37,13 +31,11 @@ std::size_t take_helpers(std::size_t wanted, std::size_t most) noexcept {
   return taken;
 }
 
-/// The program's signals go to its own threads; but for what a fault of the copying thread itself raises.
+/// For the threads that are started meanwhile.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
-    sigset_t set;
-    ::sigfillset(&set);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) ::sigdelset(&set, fault);
+    const sigset_t set = asynchronous_signals();
     ::pthread_sigmask(SIG_BLOCK, &set, &before_);
   }
   ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -56,7 +48,7 @@ class SignalsBlocked {
 }  // namespace
 
 void copy_large(std::byte* to, const std::byte* from, std::size_t size) noexcept {
-  const auto cores = usable_cores();
+  const auto cores = usable_cpus();
   const auto wanted = std::max<std::size_t>(1, std::min({cores, kMostCores, size / kLeastPart}));
   const auto taken = take_helpers(wanted - 1, cores - 1);
   const auto parts = taken + 1;

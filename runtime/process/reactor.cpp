@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "runtime/base/threads.hpp"
+
 namespace manta {
 
 namespace {
@@ -21,14 +23,6 @@ thread_local Reactor* t_laid_down = nullptr;
 
 ErrorInfo stopped_error() {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the reactor has been stopped; nothing can be registered"};
-}
-
-/// All signals but those that a fault of this very thread raises.
-sigset_t asynchronous_signals() {
-  sigset_t set;
-  ::sigfillset(&set);
-  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) ::sigdelset(&set, fault);
-  return set;
 }
 
 }  // namespace

@@ -59,6 +59,12 @@ struct SubDriver {
   }
 };
 
+/// `lost` hears why it was lost.
+std::unique_ptr<Zygote> start_watched(Exits& exits, Watched<std::string>& lost) {
+  const auto on_lost = [&lost](const manta::ErrorInfo& why) { lost.update([&](std::string& text) { text = why.message; }); };
+  return std::move(Zygote::start({.on_exit = exits.callback(), .on_lost = on_lost}).value());
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/process") {
@@ -83,12 +89,7 @@ TEST_SUITE("runtime/process") {
   TEST_CASE("a killed zygote is reported, its workers and what they started go with it, each end is reported") {
     Exits exits;
     Watched<std::string> lost;
-    auto zygote = std::move(Zygote::start({.on_exit = exits.callback(),
-                                           .on_lost =
-                                               [&](const manta::ErrorInfo& why) {
-                                                 lost.update([&](std::string& text) { text = why.message; });
-                                               }})
-                                .value());
+    const auto zygote = start_watched(exits, lost);
     auto worker = zygote->spawn({.tag = 1}).value();
     auto parent = zygote->spawn({.tag = 2, .env = {{"MANTA_TEST_JOB", "have_child"}}}).value();
     const pid_t child = std::stoi(manta_test::read_line(parent.link.get()));
@@ -124,12 +125,7 @@ TEST_SUITE("runtime/process") {
   TEST_CASE("a stopped zygote that is given up is lost like one that was killed, also when it is shut down at once") {
     Exits exits;
     Watched<std::string> lost;
-    auto zygote = std::move(Zygote::start({.on_exit = exits.callback(),
-                                           .on_lost =
-                                               [&](const manta::ErrorInfo& why) {
-                                                 lost.update([&](std::string& text) { text = why.message; });
-                                               }})
-                                .value());
+    const auto zygote = start_watched(exits, lost);
     auto worker = zygote->spawn({}).value();
     REQUIRE(::kill(zygote->pid(), SIGSTOP) == 0);
     CHECK(eventually([&] { return manta::is_stopped(zygote->pid()); }));

@@ -1,0 +1,15 @@
+#pragma once
+// What the runtime's own threads need to know of the machine and of the program they live in. Thread-safe.
+#include <signal.h>
+
+#include <cstddef>
+
+namespace manta {
+
+/// The CPUs that the calling thread may run on; at least 1.
+std::size_t usable_cpus() noexcept;
+
+/// All signals but those that a fault of the thread itself raises: a thread of the runtime's blocks them, for they are the program's.
+sigset_t asynchronous_signals() noexcept;
+
+}  // namespace manta
