@@ -55,7 +55,10 @@ Async<int> late(Context& ctx, std::string gate) {
   co_return co_await open;
 }
 struct Groups {
-  Async<int> wait(Context& ctx, std::string gate) { co_return co_await late(ctx, std::move(gate)); }
+  Async<int> wait(Context& ctx, std::string log, std::string gate) {
+    append(log, "began\n");
+    co_return co_await late(ctx, std::move(gate));
+  }
   int plain() { return 2; }
 };
 
@@ -157,12 +160,15 @@ TEST_SUITE("runtime/api/orphans") {
   TEST_CASE("a call of one group that waits for the place of another group's coroutine gets it") {
     Machine machine;
     auto& rt = machine.rt;
+    Folder folder;
     Gate gate;
+    const std::string log = folder / "log";
     auto actor = rt.actor<Groups>({.concurrency_groups = {{"one", 1}, {"other", 1}}, .max_coroutines = 1})
                      .in_group<&Groups::wait>("one")
                      .in_group<&Groups::plain>("other")
                      .spawn();
-    auto waiting = actor.call<&Groups::wait>(gate.path());
+    auto waiting = actor.call<&Groups::wait>(log, gate.path());
+    CHECK(eventually([&] { return content(log) == "began\n"; }));  // calls of two groups begin in any order
     auto plain = actor.call<&Groups::plain>();
     CHECK(rt.wait(std::vector{plain}, {.timeout = 100ms}).ready.empty());
     gate.open();
