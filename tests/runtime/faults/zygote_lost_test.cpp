@@ -44,7 +44,9 @@ std::vector<int> pids_in(const std::string& log) {
 TEST_SUITE("runtime/faults") {
   TEST_CASE("a zygote that is killed is replaced: tasks run again, actors restart, new processes are made, nothing is left behind") {
     {
-      Machine machine;
+      RuntimeOptions options = small_machine();
+      options.spare_processes = 0;  // they are worker processes too
+      Machine machine(options);
       auto& rt = machine.rt;
       Folder folder;
       const auto alone = TaskOptions{.num_cpus = 0, .isolation = own_process};
