@@ -59,6 +59,20 @@ class GiveMore final : public Scheduler {
 }  // namespace
 
 TEST_SUITE("tune/run") {
+  TEST_CASE("a trial in a process of its own tells its results to the driver's desk; one in this process needs none") {
+    RunFixture fixture;
+    for (const Isolation isolation : {own_process, Isolation::kShared}) {
+      TuneOptions options = fixture.options(isolation);
+      options.name = isolation == own_process ? "processes" : "threads";
+      const ResultGrid grid = run<train_at_desk>(fixture.rt, options);
+      CHECK(grid.errors().empty());
+      for (const TrialResult& trial : grid.trials()) {
+        CHECK(trial.iterations == 2);
+        CHECK(trial.metrics.get("connected") == (isolation == own_process ? 1 : 0));
+      }
+    }
+  }
+
   TEST_CASE("a class that is paused is saved, and goes on where it was on another worker") {
     for (const Isolation isolation : {own_process, Isolation::kShared}) {
       Fixture fixture;

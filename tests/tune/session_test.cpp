@@ -46,6 +46,26 @@ TEST_SUITE("tune/core") {
     CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
   }
 
+  TEST_CASE("a trial that loses its line to the driver has failed: it has not come to its end") {
+    struct Cut final : ReportLine {
+      std::optional<Decision> ask(TrialReply reply) override {
+        if (reply.iteration < 3) return Decision::kContinue;
+        cut = true;
+        return std::nullopt;
+      }
+      void close() override { cut = true; }
+      bool closed() const noexcept override { return cut; }
+      std::atomic<bool> cut{false};
+    };
+    TempDir dir;
+    TrialSession session(spec(dir.path()), [](TrialContext& ctx, const Config&) {
+      for (;;) ctx.report({{"loss", 1}});
+    }, {}, std::make_shared<Cut>());
+    const TrialReply last = session.next(Decision::kContinue);
+    CHECK(last.kind == TrialReply::kFailed);
+    CHECK(last.error.find("lost its connection with the driver while it told result 3") != std::string::npos);
+  }
+
   TEST_CASE("stop unwinds the function, past catch (const std::exception&), and destructors run") {
     TempDir dir;
     bool unwound = false, swallowed = false;

@@ -23,6 +23,8 @@ void train_deaf(TrialContext& ctx, const Config& config);
 void train_telling(TrialContext& ctx, const Config& config);
 /// Reports 42, worked out by a task in its second bundle.
 void train_in_bundles(TrialContext& ctx, const Config& config);
+/// Reports twice with how many desks of drivers its process is connected.
+void train_at_desk(TrialContext& ctx, const Config& config);
 /// Reports its process.
 void train_pid(TrialContext& ctx, const Config& config);
 /// Reports once and then sits there.

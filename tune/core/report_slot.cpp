@@ -3,6 +3,8 @@
 #include <random>
 #include <unordered_map>
 
+#include "tune/core/report_desk.hpp"
+
 namespace manta::tune {
 
 namespace {
@@ -30,8 +32,15 @@ void HostInbox::put(Item item) {
     const std::lock_guard lock(mutex_);
     arrived_.push_back(std::move(item));
     if (arrived_.size() > 1) return;  // whoever waits has been woken
+    if (bell_) return bell_->ring();
   }
   changed_.notify_one();
+}
+
+void HostInbox::use(std::shared_ptr<const DeskBell> bell) {
+  const std::lock_guard lock(mutex_);
+  bell_ = std::move(bell);
+  if (!arrived_.empty()) bell_->ring();
 }
 
 std::vector<HostInbox::Item> HostInbox::take(std::chrono::milliseconds timeout) {

@@ -1,7 +1,7 @@
 #pragma once
 // ReportSlot: how a trial on a thread of the driver's own process tells its results and hears what is decided, without a message
 // of the runtime between: a lock and one wake-up each way. A trial in another process does not find its slot and answers by
-// the actor's method instead. See docs/design, "A report on a thread takes two wake-ups".
+// the driver's ReportDesk or by the actor's method instead. See docs/design, "A report on a thread takes two wake-ups".
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -11,9 +11,11 @@
 #include <optional>
 #include <vector>
 
-#include "tune/core/trial_messages.hpp"
+#include "tune/core/report_line.hpp"
 
 namespace manta::tune {
+
+class DeskBell;
 
 /// What has come for the driver, in the order of arrival. Thread-safe; shared with what may outlive the driver's loop.
 class HostInbox {
@@ -22,9 +24,12 @@ class HostInbox {
     TrialIndex trial{0};
     std::uint64_t ticket{0};           ///< of the slot: tells one launch of a trial from the next
     std::optional<TrialReply> reply{};  ///< none: the trial's reference has its value
+    bool at_desk{false};                ///< how it came, and where the answer is waited for
   };
 
   void put(Item item);
+  /// From now on the bell tells that something has come, and `take` is asked without waiting.
+  void use(std::shared_ptr<const DeskBell> bell);
   /// All that is there, waiting up to `timeout` for the first.
   std::vector<Item> take(std::chrono::milliseconds timeout);
 
@@ -32,10 +37,11 @@ class HostInbox {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Item> arrived_;
+  std::shared_ptr<const DeskBell> bell_{};
 };
 
 /// One launch of a trial. Shared by the driver, which opens and closes it, and the trial's session.
-class ReportSlot {
+class ReportSlot final : public ReportLine {
  public:
   /// `find` gives it until it is closed or gone.
   static std::shared_ptr<ReportSlot> open(std::shared_ptr<HostInbox> inbox, TrialIndex trial);
@@ -44,23 +50,18 @@ class ReportSlot {
     bool let_go{false};                  ///< it was this process's, and its driver has closed it
   };
   static Found find(std::uint64_t ticket);
-  ~ReportSlot();
+  ~ReportSlot() override;
   ReportSlot(const ReportSlot&) = delete;
   ReportSlot& operator=(const ReportSlot&) = delete;
 
   std::uint64_t ticket() const noexcept { return ticket_; }
 
-  // The trial's side, one thread at a time.
-  /// Tells a result and waits for the decision. None: the slot was closed, and what was told may never be heard.
-  std::optional<Decision> ask(TrialReply reply);
-
-  // The driver's side.
-  /// Answers what was asked.
+  std::optional<Decision> ask(TrialReply reply) override;
+  /// The driver answers what was asked.
   void answer(Decision decision);
   /// The trial is told to stop, now or at its next report, and not heard any more.
-  void close();
-
-  bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+  void close() override;
+  bool closed() const noexcept override { return closed_.load(std::memory_order_relaxed); }
 
  private:
   ReportSlot(std::shared_ptr<HostInbox> inbox, TrialIndex trial, std::uint64_t ticket)

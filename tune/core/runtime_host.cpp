@@ -24,10 +24,10 @@ class Arrival final : public detail::Cell::Waiter {
 }  // namespace
 
 RuntimeTrialHost::RuntimeTrialHost(Client& client, const Trainable& trainable, const TuneOptions& options)
-    : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<HostInbox>()) {}
+    : client_(client), trainable_(trainable), options_(options), inbox_(std::make_shared<HostInbox>()), wants_desk_(options.isolation == own_process) {}
 
 RuntimeTrialHost::~RuntimeTrialHost() {
-  for (auto& [trial, running] : running_) running.slot->close(), end(running.seat);
+  for (auto& [trial, running] : running_) let_go(running), end(running.seat);
   for (Seat& seat : free_seats_) end(seat);
 }
 
@@ -90,14 +90,17 @@ void RuntimeTrialHost::leave_seat(Seat seat, bool reusable) {
 }
 
 void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path& log_file) {
+  std::uint64_t expected = 0;
   try {
     Running running{.seat = take_seat(spec, log_file), .slot = ReportSlot::open(inbox_, spec.index)};
     TrialSpec sent = spec;
     sent.group = running.seat.group;
     sent.ticket = running.slot->ticket();
+    if (open_desk()) desk_->expect(spec.index, expected = sent.ticket), sent.desk = desk_->address();
     running.word = running.seat.handle->begin(sent);
     listen(spec.index, running_[spec.index] = std::move(running));
   } catch (const Error& error) {
+    if (desk_) desk_->forget(expected);
     failed_launches_.push_back({spec.index, {.kind = TrialReply::kFailed, .error = error.what()}, true});
   }
 }
@@ -105,9 +108,24 @@ void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path
 void RuntimeTrialHost::answer(TrialIndex trial, Decision decision) {
   const auto found = running_.find(trial);
   if (found == running_.end()) return;
-  if (found->second.asks_itself) return found->second.slot->answer(decision);
-  found->second.word = found->second.seat.handle->next(decision);
-  listen(trial, found->second);
+  Running& running = found->second;
+  if (running.asked == Running::Asked::kSlot) return running.slot->answer(decision);
+  if (running.asked == Running::Asked::kDesk) return desk_->answer(running.slot->ticket(), decision);
+  wants_desk_ = true;  // trials run in other processes: the next ones may reach a desk
+  running.word = running.seat.handle->next(decision);
+  listen(trial, running);
+}
+
+/// Whether there is one. Tried again where there was none: it may have lacked descriptors.
+bool RuntimeTrialHost::open_desk() {
+  if (!desk_ && wants_desk_ && (desk_ = ReportDesk::open())) inbox_->use(desk_->bell());
+  return desk_ != nullptr;
+}
+
+/// Neither by its slot nor at the desk is it heard any more.
+void RuntimeTrialHost::let_go(Running& running) {
+  running.slot->close();
+  if (desk_) desk_->forget(running.slot->ticket());
 }
 
 void RuntimeTrialHost::listen(TrialIndex trial, Running& running) {
@@ -117,7 +135,7 @@ void RuntimeTrialHost::listen(TrialIndex trial, Running& running) {
 void RuntimeTrialHost::kill(TrialIndex trial) {
   const auto found = running_.find(trial);
   if (found == running_.end()) return;
-  found->second.slot->close();
+  let_go(found->second);
   end(found->second.seat);
   running_.erase(found);
 }
@@ -125,8 +143,19 @@ void RuntimeTrialHost::kill(TrialIndex trial) {
 std::vector<HostEvent> RuntimeTrialHost::wait(std::chrono::milliseconds timeout) {
   std::vector<HostEvent> events = std::exchange(failed_launches_, {});
   if (!events.empty()) return events;
-  for (HostInbox::Item& item : inbox_->take(timeout)) take(std::move(item), events);
+  for (HostInbox::Item& item : arrived(timeout)) take(std::move(item), events);
   return events;
+}
+
+/// What a trial told at the desk comes before the news that its process has ended.
+std::vector<HostInbox::Item> RuntimeTrialHost::arrived(std::chrono::milliseconds timeout) {
+  using namespace std::chrono_literals;
+  if (!desk_) return inbox_->take(timeout);
+  std::vector<HostInbox::Item> settled = inbox_->take(0ms), items;
+  for (ReportDesk::Told& told : desk_->wait(settled.empty() ? timeout : 0ms))
+    items.push_back({told.trial, told.ticket, std::move(told.reply), true});
+  items.insert(items.end(), std::make_move_iterator(settled.begin()), std::make_move_iterator(settled.end()));
+  return items;
 }
 
 /// A trial that was killed, or launched again since, is not heard.
@@ -134,8 +163,11 @@ void RuntimeTrialHost::take(HostInbox::Item item, std::vector<HostEvent>& events
   const auto found = running_.find(item.trial);
   if (found == running_.end() || found->second.slot->ticket() != item.ticket) return;
   Running& running = found->second;
-  running.asks_itself = item.reply.has_value();
-  if (item.reply) return events.push_back({item.trial, std::move(*item.reply), false});
+  if (item.reply) {
+    running.asked = item.at_desk ? Running::Asked::kDesk : Running::Asked::kSlot;
+    return events.push_back({item.trial, std::move(*item.reply), false});
+  }
+  running.asked = Running::Asked::kTurns;
   if (running.word && running.word.ready()) take_word(item.trial, running, events);
 }
 
@@ -158,7 +190,7 @@ void RuntimeTrialHost::take_word(TrialIndex trial, Running& running, std::vector
   }
   if (event.gone()) {
     Seat seat = std::move(running.seat);
-    running.slot->close();  // were its call to fail while it lives, it would wait for an answer
+    let_go(running);  // were its call to fail while it lives, it would wait for an answer
     running_.erase(trial);
     leave_seat(std::move(seat), event.reply.kind == TrialReply::kFinished);
   }

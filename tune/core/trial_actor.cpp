@@ -1,13 +1,18 @@
 #include "tune/core/trial_actor.hpp"
 
+#include "tune/core/report_desk.hpp"
+#include "tune/core/report_slot.hpp"
+
 namespace manta::tune {
 
 TrialReply TrialActor::begin(Context& context, const TrialSpec& spec) {
   session_.reset();
   auto found = ReportSlot::find(spec.ticket);
   if (found.let_go) return {};  // killed before it began: nobody hears this
+  std::shared_ptr<ReportLine> line = std::move(found.slot);
+  if (!line && !spec.desk.empty()) line = call_desk(spec.desk, spec.ticket);
   SessionRuntime runtime{std::make_shared<Client>(context), context.gpu_ids(), context.num_cpus()};
-  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime), std::move(found.slot));
+  session_ = std::make_unique<TrialSession>(spec, body_, std::move(runtime), std::move(line));
   return session_->next(Decision::kContinue);
 }
 

@@ -45,12 +45,13 @@ struct TrialSpec {
   std::uint32_t buffer_results{1};  ///< so many results may come in one reply
   PlacementGroup group{};           ///< the trial's bundles, if it has any
   std::uint64_t ticket{0};          ///< of its ReportSlot in the driver's process
+  std::string desk{};               ///< address of the driver's ReportDesk; empty: it has none
   TrialResources resources{};       ///< for the host; not sent
 
   template <class Archive>
   void serialize(Archive& archive) {
     archive(index, id, name, dir, config, checkpoint, iteration, seed, checkpoint_frequency, checkpoint_at_end, keep_trainable,
-            buffer_results, group, ticket);
+            buffer_results, group, ticket, desk);
   }
 };
 

@@ -9,12 +9,12 @@
 
 namespace manta::tune {
 
-TrialSession::TrialSession(TrialSpec spec, Body body, SessionRuntime runtime, std::shared_ptr<ReportSlot> slot)
+TrialSession::TrialSession(TrialSpec spec, Body body, SessionRuntime runtime, std::shared_ptr<ReportLine> line)
     : spec_(std::move(spec)),
       dir_(spec_.dir),
       body_(std::move(body)),
       runtime_(std::move(runtime)),
-      slot_(std::move(slot)),
+      line_(std::move(line)),
       iteration_(spec_.iteration) {}
 
 TrialSession::~TrialSession() {
@@ -25,7 +25,7 @@ TrialSession::~TrialSession() {
     decision_ = Decision::kStop;
   }
   changed_.notify_all();
-  if (slot_) slot_->close();
+  if (line_) line_->close();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -62,6 +62,10 @@ TrialReply TrialSession::last_word() {
   } catch (...) {
     reply.kind = TrialReply::kFailed;
     reply.error = current_exception_info().to_string();
+  }
+  if (unheard_ && reply.kind == TrialReply::kFinished) {  // where the driver let it go, nobody hears this
+    reply.kind = TrialReply::kFailed;
+    reply.error = "the trial lost its connection with the driver while it told result " + std::to_string(iteration_) + "; it goes on from its last checkpoint where max_failures allows it";
   }
   reply.iteration = iteration_;
   reply.earlier = std::exchange(held_back_, {});
@@ -109,9 +113,12 @@ bool TrialSession::hold_back(TrialReply& reply) {
 
 Decision TrialSession::ask(TrialReply reply) {
   reply.earlier = std::exchange(held_back_, {});
-  const auto decision = slot_ ? slot_->ask(std::move(reply)) : take_turns(std::move(reply));
+  const auto decision = line_ ? line_->ask(std::move(reply)) : take_turns(std::move(reply));
   if (!decision || *decision != Decision::kContinue) stopping_ = true;
-  if (!decision) throw TrialStopped{};
+  if (!decision) {
+    unheard_ = true;
+    throw TrialStopped{};
+  }
   told_at_ = Clock::now();
   return *decision;
 }

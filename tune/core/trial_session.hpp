@@ -1,6 +1,6 @@
 #pragma once
 // TrialSession: one attempt of a trial inside its actor. The user's function runs on a thread of its own; `next` hands it
-// the driver's decision and waits for its next word, so driver and trial take turns. With a slot the function asks the driver
+// the driver's decision and waits for its next word, so driver and trial take turns. With a line the function asks the driver
 // itself, and `next` waits for its end. Owned by the actor; `next` is called by one thread at a time, the rest by the session's own
 // thread. The destructor tells the function to stop and waits for it.
 #include <atomic>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "tune/core/report_slot.hpp"
+#include "tune/core/report_line.hpp"
 #include "tune/core/trial_messages.hpp"
 #include "tune/trial_context.hpp"
 
@@ -34,7 +34,7 @@ class TrialSession {
  public:
   using Body = std::function<void(TrialContext&, const Config&)>;
 
-  TrialSession(TrialSpec spec, Body body, SessionRuntime runtime, std::shared_ptr<ReportSlot> slot = nullptr);
+  TrialSession(TrialSpec spec, Body body, SessionRuntime runtime, std::shared_ptr<ReportLine> line = nullptr);
   ~TrialSession();
   TrialSession(const TrialSession&) = delete;
   TrialSession& operator=(const TrialSession&) = delete;
@@ -46,7 +46,7 @@ class TrialSession {
   // The user's side, by TrialContext.
   void report(const Metrics& metrics, const TrialContext::SaveFunction* save);
   void save_when_leaving(TrialContext::SaveFunction save) { leaving_save_ = std::move(save); }
-  bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed) || (slot_ && slot_->closed()); }
+  bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed) || (line_ && line_->closed()); }
   std::uint64_t iteration() const noexcept { return iteration_; }
   const TrialSpec& spec() const noexcept { return spec_; }
   const std::filesystem::path& dir() const noexcept { return dir_; }
@@ -67,7 +67,7 @@ class TrialSession {
   const std::filesystem::path dir_;
   const Body body_;
   SessionRuntime runtime_;
-  const std::shared_ptr<ReportSlot> slot_;  // null: the driver asks by `next`
+  const std::shared_ptr<ReportLine> line_;  // null: the driver asks by `next`
   std::uint64_t iteration_;
   Clock::time_point turn_began_{};
   Clock::time_point told_at_{};            // when the driver last heard a result
@@ -82,6 +82,7 @@ class TrialSession {
   std::optional<Decision> decision_{};      // given by the driver, not yet taken
   std::atomic<bool> stopping_{false};
   bool abandoned_{false};                   // nobody asks any more
+  bool unheard_{false};                     // the line ended with a result on it
   std::thread thread_{};
 };
 
