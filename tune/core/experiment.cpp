@@ -147,7 +147,7 @@ Effects Experiment::step(const Event& event) {
 
 void Experiment::commit() {
   if (staged_.empty() || broken_) return;
-  broken_ = true;  // until it is written: part of it may be there, so nobody must try again
+  broken_ = true;  // until it is written: who is told of a failed write must not add to what it left
   log_->append_all(staged_);
   broken_ = false;
   for (const auto& record : staged_) tail_bytes_ += record.size();
