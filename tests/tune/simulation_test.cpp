@@ -128,7 +128,7 @@ TEST_SUITE("tune/simulation") {
     CHECK(done.warnings.empty());
     const auto inside = std::filesystem::relative(done.grid.trials()[0].dir, good.path());
     CHECK(lines_of(good.path() / inside / "progress.csv").size() == 4);
-    std::filesystem::create_directories(bad.path() / inside / "progress.csv");  // where the file should be
+    std::filesystem::create_directories(bad.path() / inside / "progress.csv" / "in the way");
     const auto warnings = run(bad.path()).warnings;
     REQUIRE_FALSE(warnings.empty());
     CHECK(has(warnings[0], "progress.csv"));
