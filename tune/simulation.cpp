@@ -31,8 +31,10 @@ class Timeline final : public Reporter {
     const double value = report->metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
     reports.push_back({host_.now_s(), report->trial, report->iteration, value});
   }
+  void warning(const std::string& text) override { warnings.push_back(text); }
 
   std::vector<SimulatedReport> reports{};
+  std::vector<std::string> warnings{};
 
  private:
   const SimulatedHost& host_;
@@ -106,7 +108,9 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   };
   Runner runner(experiment, host, timeline, runner_options(options, header.seed, total, concurrency), [] { return false; }, now);
   runner.run();
-  return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s()};
+  experiment.sync();
+  for (const std::string& warning : experiment.take_warnings()) timeline.warning(warning);
+  return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s(), std::move(timeline.warnings)};
 }
 
 }  // namespace manta::tune

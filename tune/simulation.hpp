@@ -12,7 +12,7 @@
 //
 // Stragglers and drops are those of Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
 // appendix A.1); the idea of a simulator backend is Syne Tune's. Nothing is read from or written to the disk, but
-// for the loggers' files where they are asked for. The same options with the same seed give the same timeline. Values;
+// for the loggers' files where they are asked for: there is no journal, so neither a resume nor `manta tune show`. The same options with the same seed give the same timeline. Values;
 // `simulate` runs on the calling thread and starts no other.
 #include <cstdint>
 #include <filesystem>
@@ -71,6 +71,7 @@ struct Simulation {
   std::vector<SimulatedReport> timeline{};
   double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report
   double busy_seconds{0};  ///< of all workers together
+  std::vector<std::string> warnings{};  ///< what tune::run would print: a file that could not be written, a callback that threw
 };
 
 /// Runs the whole experiment. Uses of the options what concerns the search; results_dir, isolation, env, reporter and

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <stdexcept>
+#include <thread>
 
 #include "runtime/errors.hpp"
 #include "support.hpp"
@@ -31,6 +33,23 @@ TEST_SUITE("tune/core") {
     CHECK(entries(dir.path()) == std::vector<std::string>{"checkpoint_000003"});
     CHECK(text_of(dir.path() / "checkpoint_000003/deep/er/weights") == "data");
     CHECK_FALSE(fs::exists(dir.path() / "checkpoint_000003/old"));
+  }
+
+  TEST_CASE("a checkpoint that is written again is there at every moment, so that no kill leaves the trial without one") {
+    TempDir dir;
+    const auto save = [](const fs::path& at) { write_text(at / "w", "x"); };
+    const fs::path place = dir.path() / write_checkpoint(dir.path(), 1, save);
+    std::atomic<bool> done{false};
+    std::size_t looked = 0, missing = 0;
+    std::thread watch([&] {
+      for (; !done; ++looked) missing += ::access(place.c_str(), F_OK) != 0;
+    });
+    for (int i = 0; i < 3000; ++i) write_checkpoint(dir.path(), 1, save);
+    done = true;
+    watch.join();
+    CHECK(looked > 0);
+    CHECK(missing == 0);
+    CHECK(entries(dir.path()).size() == 1);
   }
 
   TEST_CASE("a save that throws leaves nothing, and the checkpoint before it is whole") {

@@ -120,4 +120,17 @@ TEST_SUITE("tune/simulation") {
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.drop_probability = 1}); }), "drop_probability"));
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.workers = 0}); }), "workers"));
   }
+
+  TEST_CASE("the files of a simulation are whole when it ends, and what could not be written is told") {
+    const auto run = [](const std::filesystem::path& dir) { return simulate(options(1), decaying(3), {.files = dir}); };
+    const TempDir good, bad;
+    const Simulation done = run(good.path());
+    CHECK(done.warnings.empty());
+    const auto inside = std::filesystem::relative(done.grid.trials()[0].dir, good.path());
+    CHECK(lines_of(good.path() / inside / "progress.csv").size() == 4);
+    std::filesystem::create_directories(bad.path() / inside / "progress.csv" / "in the way");
+    const auto warnings = run(bad.path()).warnings;
+    REQUIRE_FALSE(warnings.empty());
+    CHECK(has(warnings[0], "progress.csv"));
+  }
 }

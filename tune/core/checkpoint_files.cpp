@@ -50,6 +50,12 @@ void remove_quietly(const fs::path& path) {
   fs::remove_all(path, ignored);
 }
 
+/// Puts `fresh` in the place of `there` and the other way round, at once: a kill at any moment leaves one of them there. False when
+/// there is nothing in that place, or the file system cannot.
+bool exchange(const fs::path& fresh, const fs::path& there) noexcept {
+  return ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, there.c_str(), RENAME_EXCHANGE) == 0;
+}
+
 void move_away(const fs::path& trial_dir, const fs::path& victim) {
   const fs::path grave = hidden_path(trial_dir);
   std::error_code error;
@@ -75,9 +81,12 @@ void publish(const fs::path& trial_dir, const std::string& name, const SaveFunct
     fs::create_directories(hidden);
     fill(hidden);
     sync_tree(hidden);
-    if (fs::exists(trial_dir / name)) move_away(trial_dir, trial_dir / name);
-    fs::rename(hidden, trial_dir / name);
+    const fs::path place = trial_dir / name;
+    const bool exchanged = exchange(hidden, place);
+    if (!exchanged && fs::exists(place)) move_away(trial_dir, place);
+    if (!exchanged) fs::rename(hidden, place);
     sync_path(trial_dir);
+    if (exchanged) remove_quietly(hidden);
   } catch (const fs::filesystem_error& error) {
     remove_quietly(hidden);
     fail("write", error.path1().empty() ? hidden : error.path1(), error.code().message());

@@ -23,6 +23,21 @@ struct TrialOf {
   std::optional<TrialIndex> operator()(const auto& event) const { return event.trial; }
 };
 
+/// Something that a running trial did, and not what was decided for it.
+bool is_of_a_trial(const EventBody& body) {
+  return std::holds_alternative<TrialReported>(body) || std::holds_alternative<TrialCheckpointed>(body) || std::holds_alternative<TrialFinished>(body) ||
+         std::holds_alternative<TrialFailed>(body) || std::holds_alternative<TrialTimedOut>(body);
+}
+
+/// Whether a checkpoint goes that is further on than its trial now is. One that went on from an older checkpoint, as the newer was not
+/// there, will write it anew as soon as it is answered.
+bool supersedes_what_comes_again(const EventBody& body, const Effects& effects) {
+  const auto* saved = std::get_if<TrialCheckpointed>(&body);
+  return saved && std::any_of(effects.superseded.begin(), effects.superseded.end(), [&](const Superseded& gone) {
+           return gone.trial == saved->trial && gone.checkpoint.iteration > saved->iteration;
+         });
+}
+
 }  // namespace
 
 Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log, std::filesystem::path dir,
@@ -38,10 +53,17 @@ Experiment::Experiment(ExperimentMachine machine, std::unique_ptr<EventLog> log,
 void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
   std::map<TrialIndex, TrialState> told;
   replay(told);
-  if (!machine_.header()) apply(header);
-  apply(SessionStarted{pid});
-  for (const TrialDecided& decided : decisions_untold(machine_, told)) log_->append(encode_event({now_ms_(), decided}));
+  const auto take = [this](EventBody body) {
+    const Event event{now_ms_(), std::move(body)};
+    write_files(event, stage(event));
+  };
+  if (!machine_.header()) take(header);
+  take(SessionStarted{pid});
+  // In one write with the rest, and before a compaction: after one, a snapshot would pass for having told them.
+  for (const TrialDecided& decided : decisions_untold(machine_, told)) staged_.push_back(encode_event({now_ms_(), decided}));
+  commit();
   remove_all_leftovers();
+  tidy();
 }
 
 namespace {
@@ -57,8 +79,7 @@ void Experiment::replay(std::map<TrialIndex, TrialState>& told) {
     const Effects effects = machine_.step(event);
     note_told(event.body, told);
     (of_snapshot(event) ? snapshot_bytes_ : tail_bytes_) += record.size();
-    if (!of_snapshot(event)) return write_files(event, effects);
-    if (std::holds_alternative<TrialSnapshot>(event.body)) settled_.push_back(machine_.trials().back().ended());
+    if (!of_snapshot(event)) write_files(event, effects);
   };
   whole ? log_->for_each(step) : log_->for_each_event(step);
   flush_files();
@@ -101,20 +122,38 @@ void Experiment::flush_files() {
 
 Effects Experiment::stage(const Event& event) {
   staged_.push_back(encode_event(event));
-  Effects effects = machine_.step(event);
+  Effects effects = step(event);
   for (const TrialDecided& decided : decisions_of(machine_, event.body, effects))
     staged_.push_back(encode_event({event.time_ms, decided}));
   for (const Exploited& copied : effects.exploits) clones_.push_back(copied.trial);
   superseded_.insert(superseded_.end(), effects.superseded.begin(), effects.superseded.end());
+  comes_again_ |= supersedes_what_comes_again(event.body, effects);
   return effects;
 }
 
+/// The machine's step. When the searcher, the scheduler or the stopper throws in it, what a trial did stays staged: it has happened,
+/// and a resume asks them again.
+Effects Experiment::step(const Event& event) {
+  try {
+    return machine_.step(event);
+  } catch (const StorageCorruption&) {
+    staged_.pop_back();  // it cannot follow those before it, and no replay could pass it
+    throw;
+  } catch (...) {
+    if (!is_of_a_trial(event.body)) staged_.pop_back();
+    throw;
+  }
+}
+
 void Experiment::commit() {
-  if (staged_.empty()) return;
+  if (staged_.empty() || broken_) return;
+  broken_ = true;  // until it is written: who is told of a failed write must not add to what it left
   log_->append_all(staged_);
+  broken_ = false;
   for (const auto& record : staged_) tail_bytes_ += record.size();
   staged_.clear();
   for (const TrialIndex trial : std::exchange(clones_, {})) clone_checkpoint(machine_.trial(trial));
+  if (std::exchange(comes_again_, false)) remove_superseded();
 }
 
 void Experiment::tidy() {
@@ -146,8 +185,10 @@ const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
 /// Makes the trial's copy of the checkpoint that it took over, if that is still to do.
 void Experiment::clone_checkpoint(const Trial& trial) {
   if (!trial.cloned) return;
-  const auto source = trial_dir(machine_.trial(trial.cloned->donor)) / trial.cloned->donor_name;
+  const Trial& donor = machine_.trial(trial.cloned->donor);
+  const auto source = trial_dir(donor) / trial.cloned->donor_name;
   if (checkpoints_->contains(trial_dir(trial) / trial.cloned->name)) return;
+  if (donor.cloned && donor.cloned->name == trial.cloned->donor_name) clone_checkpoint(donor);  // a copy itself, and to be made too
   try {
     checkpoints_->copy(source, trial_dir(trial), trial.cloned->name);
   } catch (const std::exception& error) {
@@ -188,14 +229,19 @@ void Experiment::write_trial_files(Logger& logger, const Event& event, const Eff
 void Experiment::remove_superseded() {
   if (superseded_.empty()) return;
   log_->sync();  // the journal must not forget the newer checkpoint when the older one is gone
-  for (const auto& [trial, checkpoint] : std::exchange(superseded_, {}))
-    checkpoints_->remove(trial_dir(machine_.trial(trial)), checkpoint.name);
+  for (const auto& [index, checkpoint] : std::exchange(superseded_, {})) {
+    const Trial& trial = machine_.trial(index);
+    const bool made_anew = std::any_of(trial.checkpoints.begin(), trial.checkpoints.end(),
+                                       [&, &name = checkpoint.name](const CheckpointRef& kept) { return kept.name == name; });
+    if (!made_anew) checkpoints_->remove(trial_dir(trial), checkpoint.name);
+  }
 }
 
+/// Of all trials: one that is over may still have been saving itself, and may have lost a checkpoint to the budget of bytes.
 void Experiment::remove_all_leftovers() {
+  log_->sync();  // as for what is superseded
   for (const Trial& trial : machine_.trials()) clone_checkpoint(trial);
   for (const Trial& trial : machine_.trials()) {
-    if (trial.index < settled_.size() && settled_[trial.index]) continue;
     std::vector<std::string> keep;
     for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);
     checkpoints_->remove_leftovers(trial_dir(trial), keep);

@@ -36,12 +36,15 @@ class Experiment {
   void begin(const ExperimentCreated& header, std::int64_t pid);
 
   /// Steps the machine with an event that has just happened, which `commit` will journal. What the effects ask for must wait until then.
+  /// Throws what the searcher, the scheduler or the stopper throws; no event may follow then, but `commit` still keeps what trials did.
   Effects stage(const Event& event);
   /// What a staged event means for the result files, which take it at the next `tidy` or later. Before the next event is staged.
   void write_files(const Event& event, const Effects& effects);
   /// Journals all staged events in one write, then makes the copies of checkpoints. Throws when the journal cannot be
-  /// written; the experiment is of no more use then.
+  /// written; the experiment is of no more use then, and another `commit` does nothing.
   void commit();
+  /// A `commit` could not write.
+  bool broken() const noexcept { return broken_; }
   // What no trial waits for, after a commit.
   /// Deletes the checkpoints that were superseded; before a trial is launched that might make one of the same name.
   void remove_superseded();
@@ -71,6 +74,7 @@ class Experiment {
 
  private:
   void replay(std::map<TrialIndex, TrialState>& told);
+  Effects step(const Event& event);
   bool take_up_files();
   void compact();
   void flush_files();
@@ -92,7 +96,8 @@ class Experiment {
   std::size_t tail_bytes_{0};      // journaled since the snapshot
   std::size_t snapshot_bytes_{0};
   std::chrono::steady_clock::time_point flushed_at_{};  // the derived files
-  std::vector<bool> settled_;      // trials that were over in the snapshot: nobody has touched their files since
+  bool comes_again_{false};        // the superseded must be gone before any trial is answered
+  bool broken_{false};             // a write to the journal failed
   std::vector<std::string> warnings_;
   std::size_t warned_{0};
 };

@@ -83,7 +83,9 @@ Trial& ExperimentMachine::expect(TrialIndex index, TrialState state, const char*
   Trial& trial = trials_[index];
   if (trial.state != state)
     throw StorageCorruption("the experiment's journal: '" + std::string(event) + "' of trial " + trial.id + ", which is " +
-                            std::string(to_string(trial.state)) + " and not " + std::string(to_string(state)) + ".");
+                            std::string(to_string(trial.state)) + " and not " + std::string(to_string(state)) +
+                            ". It is damaged, or was written by a program that decides otherwise (another version, compiler or C library): go on "
+                            "with that one, or look at what there is with `manta tune show`.");
   return trial;
 }
 

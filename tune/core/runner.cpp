@@ -26,6 +26,7 @@ void Runner::run() {
     loop();
   } catch (...) {
     kill_all();
+    keep_what_came();
     throw;
   }
   kill_all();
@@ -111,6 +112,7 @@ bool Runner::start(TrialIndex index) {
   }
   const auto dir = std::filesystem::absolute(experiment_.trial_dir(trial));
   experiment_.make_trial_dir(trial);
+  if (trial.cloned) experiment_.commit();  // which makes the copy that it goes on from
   TrialSpec spec = spec_of(trial, dir);
   spec.resources = std::move(*resources);
   apply(TrialStarted{index, spec.iteration});
@@ -217,8 +219,9 @@ void Runner::take_leaving_checkpoint(const TrialReply& reply, TrialIndex index) 
 
 const Effects& Runner::apply(EventBody body) {
   tell_last();
-  untold_.emplace(Event{experiment_.now_ms(), std::move(body)});
-  untold_->effects = experiment_.stage(untold_->event);
+  Event event{experiment_.now_ms(), std::move(body)};
+  Effects staged = experiment_.stage(event);
+  untold_ = {std::move(event), std::move(staged)};
   for (const TrialIndex other : untold_->effects.others_ended)
     if (active_.contains(other)) stop(other);
   return untold_->effects;
@@ -269,6 +272,19 @@ void Runner::kill_overdue() {
 void Runner::kill_all() {
   for (const auto& [trial, active] : active_) host_.kill(trial);
   active_.clear();
+}
+
+/// After an error: the results of the turn in which it came are as good as any. A second error would only hide the first.
+void Runner::keep_what_came() noexcept {
+  try {
+    experiment_.commit();
+    if (experiment_.broken()) return;
+    tell_last();
+    experiment_.sync();
+    pass_warnings_on();
+  } catch (...) {
+    return;
+  }
 }
 
 void Runner::pass_warnings_on() {

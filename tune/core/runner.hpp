@@ -42,7 +42,8 @@ class Runner {
   Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
          std::function<bool()> interrupted, Now now = SteadyClock::now);
 
-  /// Throws what a searcher's user functions throw and what the journal throws; then nothing is left running.
+  /// Throws what a searcher, a scheduler, a stopper or a user's function in them throws, and what the journal throws; then nothing is
+  /// left running. The journal has every result that was taken in until then, that at which somebody threw too.
   void run();
 
  private:
@@ -79,6 +80,7 @@ class Runner {
   void forget(TrialIndex trial);
   void kill_overdue();
   void kill_all();
+  void keep_what_came() noexcept;
   void pass_warnings_on();
 
   // runner_limits.cpp

@@ -53,7 +53,12 @@ SchedulerSpec pb2(Pb2Options options) {
 
 Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context) {
   if (options.hyperparam_bounds.parameters().empty()) throw InvalidArgument("pb2: hyperparam_bounds is empty: a copy would try nothing new.");
-  for (const Parameter& parameter : options.hyperparam_bounds.parameters()) bounds_of(parameter);
+  for (const Parameter& parameter : options.hyperparam_bounds.parameters()) {
+    bounds_of(parameter);
+    if (keeper().is_conditional(parameter.name))
+      throw InvalidArgument("pb2: '" + parameter.name + "' has a condition in the search space, and the model needs its value in every trial. Take it out of "
+                            "hyperparam_bounds; a copy keeps its donor's, and draws it where it becomes active.");
+  }
 }
 
 std::vector<double> Pb2Scheduler::parameters_of(const Config& config) const {
@@ -135,7 +140,13 @@ Config Pb2Scheduler::new_config(TrialIndex trial, TrialIndex donor, Random& rand
   Config config = copied.config;
   const auto newest = std::find_if(gains_.rbegin(), gains_.rend(), [&](const Gain& gain) { return gain.trial == donor; });
   if (newest != gains_.rend()) choose(config, *newest, random);
-  if (options().custom_explore) config = options().custom_explore(std::move(config));
+  const auto from_the_space = [](std::string_view) -> const Domain* { return nullptr; };
+  keeper().settle(config, from_the_space, random);
+  if (options().custom_explore) {
+    config = options().custom_explore(std::move(config));
+    keeper().settle(config, from_the_space, random);
+  }
+  if (keeper().forbids(config)) config = copied.config;
   being_tried_.push_back(parameters_of(config));
   before_[trial] = {copied.train_time, copied.score, parameters_of(config)};
   return config;

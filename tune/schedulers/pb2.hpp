@@ -19,7 +19,9 @@ struct Pb2Options {
   std::string time_attr{"time_total_s"};
   Number perturbation_interval{60};
   Number burn_in_period{0};
-  Space hyperparam_bounds{};  ///< numbers, at the top of the configuration
+  /// Numbers, at the top of the configuration, without conditions. What they switch on and off in the search space follows them; where
+  /// the model's choice is forbidden, a copy keeps its donor's configuration.
+  Space hyperparam_bounds{};
   Number quantile_fraction{0.25};
   std::function<Config(Config)> custom_explore{};
   bool synch{false};

@@ -21,20 +21,16 @@ struct Mutation {
   const Domain* domain;
 };
 
-bool is_list(const Domain& domain) {
-  return domain.kind() == Domain::Kind::kChoice || domain.kind() == Domain::Kind::kOrdinal || domain.kind() == Domain::Kind::kGrid;
-}
-
 void collect(const Space& space, const std::string& prefix, std::vector<Mutation>& all) {
   for (const Parameter& parameter : space.parameters()) {
     const std::string path = prefix + parameter.name;
     const Domain& domain = parameter.domain;
     if (!parameter.condition.clauses.empty())
-      throw InvalidArgument("pbt: the mutation of '" + path + "' has a condition, and mutations are drawn without looking at any. Give it without one, "
-                            "and change it in custom_explore where it depends on another.");
+      throw InvalidArgument("pbt: the mutation of '" + path + "' has a condition. Conditions stand in TuneOptions::space, and what changes is kept "
+                            "within those: give the mutation without one.");
     if (domain.kind() == Domain::Kind::kNested)
       collect(domain.nested(), path + "/", all);
-    else if (is_list(domain) || domain.is_searchable() || domain.kind() == Domain::Kind::kSampleFrom)
+    else if (has_values(domain) || domain.is_searchable() || domain.kind() == Domain::Kind::kSampleFrom)
       all.push_back({path, &domain});
     else
       throw InvalidArgument("pbt: the mutation of '" + path + "' is " + domain.describe() +
@@ -46,11 +42,6 @@ std::vector<Mutation> mutations_of(const Space& space) {
   std::vector<Mutation> all;
   collect(space, "", all);
   return all;
-}
-
-Value draw(const Domain& domain, const Config& config, Random& random) {
-  if (!is_list(domain)) return domain.sample(random, config);
-  return domain.values()[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(domain.values().size())))];
 }
 
 double number_of(const Value& value, const std::string& path) {
@@ -68,15 +59,15 @@ Value neighbour(const Domain& domain, std::size_t at, Random& random) {
 
 Value changed(const Mutation& mutation, const Value& old, const Config& config, const PbtOptions& options, Random& random) {
   const bool resample = random.uniform() < options.resample_probability;
-  if (is_list(*mutation.domain)) {
+  if (has_values(*mutation.domain)) {
     const auto& values = mutation.domain->values();
     const auto found = std::find(values.begin(), values.end(), old);
-    if (resample || found == values.end()) return draw(*mutation.domain, config, random);
+    if (resample || found == values.end()) return draw_from(*mutation.domain, config, random);
     return neighbour(*mutation.domain, static_cast<std::size_t>(found - values.begin()), random);
   }
   Value fresh;
   if (resample) {
-    fresh = draw(*mutation.domain, config, random);
+    fresh = draw_from(*mutation.domain, config, random);
   } else {
     const auto& factors = options.perturbation_factors;
     const auto which = static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(factors.size())));
@@ -106,14 +97,37 @@ void check(const PbtOptions& options, const std::string& metric) {
 
 }  // namespace
 
-Config explore(const Config& config, const PbtOptions& options, Random& random) {
+namespace {
+
+Config explore_once(const Config& config, const PbtOptions& options, Random& random, const ConfigKeeper& keeper) {
+  const std::vector<Mutation> mutations = mutations_of(options.hyperparam_mutations);
+  const auto domain_of = [&](std::string_view path) -> const Domain* {
+    const auto found = std::find_if(mutations.begin(), mutations.end(), [&](const Mutation& mutation) { return mutation.path == path; });
+    return found == mutations.end() ? nullptr : found->domain;
+  };
   Config near = config;
-  for (const Mutation& mutation : mutations_of(options.hyperparam_mutations)) {
-    const Value* old = config.find(mutation.path);
+  for (const Mutation& mutation : mutations) {
+    const Value* old = keeper.find(config, mutation.path);
+    if (!old && keeper.is_conditional(mutation.path)) continue;  // switched off
     if (!old) throw InvalidArgument("pbt: there is no parameter '" + mutation.path + "' to change. There are: " + config.describe() + ".");
     near.set(mutation.path, changed(mutation, *old, near, options, random));
   }
-  return options.custom_explore ? options.custom_explore(std::move(near)) : near;
+  keeper.settle(near, domain_of, random);
+  if (!options.custom_explore) return near;
+  near = options.custom_explore(std::move(near));
+  keeper.settle(near, domain_of, random);
+  return near;
+}
+
+}  // namespace
+
+Config explore(const Config& config, const PbtOptions& options, Random& random, const ConfigKeeper& keeper) {
+  constexpr int kMostDraws = 100;
+  for (int draw = 0; draw < kMostDraws; ++draw) {
+    Config near = explore_once(config, options, random, keeper);
+    if (!keeper.forbids(near)) return near;
+  }
+  return config;
 }
 
 SchedulerSpec pbt(PbtOptions options) {
@@ -131,6 +145,7 @@ SchedulerSpec pbt(PbtOptions options) {
 
 PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
     : options_(std::move(options)),
+      keeper_(context.space),
       metric_(context.metric),
       sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
       seed_(context.seed),
@@ -140,9 +155,9 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
 
 void PbtScheduler::fill_config(TrialIndex trial, Config& config) const {
   for (const Mutation& mutation : mutations_of(options_.hyperparam_mutations)) {
-    if (config.contains(mutation.path)) continue;
+    if (config.contains(mutation.path) || keeper_.is_conditional(mutation.path)) continue;  // where it is not, it is switched off
     Random random = Random::stream(seed_, trial, "pbt " + mutation.path);
-    config.set(mutation.path, draw(*mutation.domain, config, random));
+    config.set(mutation.path, draw_from(*mutation.domain, config, random));
   }
 }
 
@@ -237,7 +252,7 @@ std::optional<Exploit> PbtScheduler::exploit(TrialIndex trial, const std::vector
 }
 
 Config PbtScheduler::new_config(TrialIndex, TrialIndex donor, Random& random) {
-  return explore(states_.at(donor).config, options_, random);
+  return explore(states_.at(donor).config, options_, random, keeper_);
 }
 
 std::string PbtScheduler::tag(const Config& config) const {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tune/random.hpp"
+#include "tune/schedulers/config_keeper.hpp"
 #include "tune/schedulers/scheduler.hpp"
 #include "tune/search_space.hpp"
 
@@ -30,12 +31,14 @@ struct PbtOptions {
   Number burn_in_period{0};               ///< before it nothing is changed
   /// What may be changed. A choice, ordinal or grid moves to a neighbour, or with resample_probability to any of its
   /// values; a numeric domain or sample_from is multiplied by one of the factors, or drawn anew; tables are walked
-  /// through. What the search space does not have, a trial draws from here at first. Conditions are refused here.
+  /// through. What the search space does not have, a trial draws from here at first. Conditions stand in the search space and are
+  /// kept: what a change switches off goes, and what it switches on is drawn, from here where it stands here too. What the space
+  /// forbids is drawn again; after a hundred such draws a copy keeps its donor's configuration.
   Space hyperparam_mutations{};
   Number quantile_fraction{0.25};  ///< of the trials that are copied over, and of those that are copied; at most 0.5
   Number resample_probability{0.25};
   std::vector<double> perturbation_factors{1.2, 0.8};
-  std::function<Config(Config)> custom_explore{};  ///< has the last word on a new configuration
+  std::function<Config(Config)> custom_explore{};  ///< has the last word on a new configuration, but for the space's conditions
   bool synch{false};  ///< all trials come to an interval's end before any is copied
 };
 
@@ -44,7 +47,7 @@ SchedulerSpec pbt(PbtOptions options);
 
 /// A configuration near `config`, as Ray's _explore draws it. InvalidArgument when a parameter is missing or no number
 /// where the mutation multiplies.
-Config explore(const Config& config, const PbtOptions& options, Random& random);
+Config explore(const Config& config, const PbtOptions& options, Random& random, const ConfigKeeper& keeper = ConfigKeeper({}));
 
 class PbtScheduler : public Scheduler {
  public:
@@ -85,6 +88,7 @@ class PbtScheduler : public Scheduler {
   virtual Config new_config(TrialIndex trial, TrialIndex donor, Random& random);
 
   const PbtOptions& options() const noexcept { return options_; }
+  const ConfigKeeper& keeper() const noexcept { return keeper_; }
   const std::map<TrialIndex, State>& states() const noexcept { return states_; }
   std::uint64_t seed() const noexcept { return seed_; }
 
@@ -100,6 +104,7 @@ class PbtScheduler : public Scheduler {
   std::string tag(const Config& config) const;
 
   PbtOptions options_;
+  ConfigKeeper keeper_;
   std::string metric_;
   double sign_;
   std::uint64_t seed_;

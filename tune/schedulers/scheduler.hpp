@@ -13,6 +13,7 @@
 #include "tune/config.hpp"
 #include "tune/objective.hpp"
 #include "tune/resources.hpp"
+#include "tune/search_space.hpp"
 
 namespace manta::tune {
 
@@ -92,6 +93,7 @@ struct SchedulerContext {
   TrialResources resources{};  ///< of each trial at first
   Resources total{};           ///< of the machine or cluster, for schedulers that share it out
   std::vector<Objective> further_objectives{};  ///< beside the metric
+  Space space{};               ///< for schedulers that change configurations
 };
 
 /// A scheduler to be: its name for tables, all its options as text (two that differ in the text are different
