@@ -91,6 +91,7 @@ bool Cell::announce(std::uint32_t bit) noexcept {
 }
 
 void Cell::on_settled(std::shared_ptr<Waiter> waiter) {
+  if (settled()) return waiter->settled();
   bool pending = false;
   {
     std::lock_guard lock(mutex_);
@@ -190,6 +191,52 @@ bool Cell::needs_encoding(std::uint64_t inline_limit) {
   return !rare_ || (!rare_->stored && !(rare_->has_bytes && rare_->bytes.size() <= inline_limit));
 }
 
+std::shared_ptr<StoredObject> Cell::stored() const {
+  std::lock_guard lock(mutex_);
+  return rare_ ? rare_->stored : nullptr;
+}
+
+Cell::Encoding::Encoding(Cell& cell, std::uint64_t inline_limit) : cell_(cell) {
+  std::unique_lock lock(cell.mutex_);
+  while (true) {
+    if (const auto* rare = cell.rare_.get(); rare && rare->stored)
+      known = EncodedValue{.stored = rare->stored, .references = rare->references};
+    else if (rare && rare->has_bytes && rare->bytes.size() <= inline_limit)
+      known = EncodedValue{.bytes = rare->bytes, .references = rare->references};
+    if (known) {
+      mine_ = false;
+      return;
+    }
+    if (cell.encoding_.load(std::memory_order_relaxed) == kNobody) break;
+    cell.encoding_.store(kAwaited, std::memory_order_relaxed);
+    lock.unlock();
+    futex_wait(cell.encoding_, kAwaited, std::nullopt);
+    lock.lock();
+  }
+  cell.encoding_.store(kEncoding, std::memory_order_relaxed);
+  if (cell.rare_ && cell.rare_->has_bytes)
+    bytes = cell.rare_->bytes, references = cell.rare_->references;
+  else
+    value = cell.value_.get();
+}
+
+void Cell::end_encoding(const EncodedValue* made) {
+  SharedReferences before;  // of a copy that was lost: they go without the lock
+  bool awaited = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (made) {
+      auto& to = rare();
+      before = std::exchange(to.references, made->references);
+      to.stored = made->stored;
+      if (!made->stored) to.bytes = made->bytes, to.has_bytes = true;
+    }
+    awaited = encoding_.load(std::memory_order_relaxed) == kAwaited;
+    encoding_.store(kNobody, std::memory_order_relaxed);
+  }
+  if (awaited) futex_wake_all(encoding_);
+}
+
 bool Cell::forget_stored(std::uint64_t id) {
   std::shared_ptr<StoredObject> lost;
   std::lock_guard lock(mutex_);
@@ -226,14 +273,22 @@ std::shared_ptr<const void> Cell::value() {
   MANTA_CHECK(settled());
   if (failed()) throw_error(*error());
   if (kept_value()) return value_;
+  std::shared_ptr<const void> decoded;  // its destructor may be the user's: it runs without the lock
   std::unique_lock lock(mutex_);
   if (value_) return value_;
   auto references = rare().references;
-  if (rare().has_bytes) return value_ = decode_value(ops(), rare().bytes, references);
-  if (auto alive = rare().decoded.lock()) return alive;
-  auto stored = rare().stored;
+  if (rare().has_bytes) {
+    const auto bytes = rare().bytes;
+    lock.unlock();  // load may be the user's
+    decoded = decode_value(ops(), bytes, std::move(references));
+    lock.lock();
+    if (!value_) value_ = std::move(decoded);  // of two who read it at the same time the first one's counts
+    return value_;
+  }
+  if ((decoded = rare().decoded.lock())) return decoded;
+  const auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
-  auto decoded = decode_value(ops(), stored->open().value(), references);
+  decoded = decode_value(ops(), stored->open().value(), std::move(references));
   lock.lock();
   rare().decoded = decoded;
   return decoded;

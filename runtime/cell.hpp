@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "runtime/base/copy.hpp"
@@ -129,14 +130,17 @@ class Cell {
   /// The value where it stays as long as the cell does; null when it may move, or has to be made of bytes.
   const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`. Throws what the value's own
-  /// save threw, as an Error, and then keeps nothing of it.
+  /// save threw, as an Error, and then keeps nothing of it. Both may take long, so they run without the lock: of several who come
+  /// meanwhile one does the work and the others sleep, but no other operation waits for it.
   template <class Store>
   Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
   /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there. Before
   /// the cell is shared.
   void leave_to_store();
-  /// True for a value that has not been serialised yet: `encoded` would do work, perhaps block.
+  /// True for a value that has not been serialised yet, or is being so: `encoded` would do work, perhaps block.
   bool needs_encoding(std::uint64_t inline_limit);
+  /// Where it lies in the store; null when it does not, or not yet.
+  std::shared_ptr<StoredObject> stored() const;
   /// The copy in the store is lost: true when there is another one in this process, which then counts.
   bool forget_stored(std::uint64_t id);
   const TypeOps& ops() const noexcept { return *ops_.load(std::memory_order_relaxed); }
@@ -146,6 +150,7 @@ class Cell {
  private:
   // While it is pending, bits: threads sleep on the word; there are waiters. Then how it was settled; kKept: by a value that never moves.
   static constexpr std::uint32_t kPending = 0, kSleepers = 1, kWaiters = 2, kReady = 4, kFailed = 8, kKept = 16;
+  static constexpr std::uint32_t kNobody = 0, kEncoding = 1, kAwaited = 2;
   enum class Claim : std::uint8_t { kNone, kByValue, kByError };
   bool claim(Claim by) noexcept {
     auto none = Claim::kNone;
@@ -159,6 +164,30 @@ class Cell {
   bool announce(std::uint32_t bit) noexcept;
   void log_unseen_failure() const noexcept;
   void fetch();
+  /// The turn to encode, from construction to publish or destruction, with what is needed for it; or what there is already.
+  class Encoding {
+   public:
+    Encoding(Cell& cell, std::uint64_t inline_limit);
+    ~Encoding() {
+      if (mine_) cell_.end_encoding(nullptr);
+    }
+    Encoding(const Encoding&) = delete;
+    EncodedValue publish(EncodedValue made) {
+      cell_.end_encoding(&made);
+      mine_ = false;
+      return made;
+    }
+
+    std::optional<EncodedValue> known{};  // then it is no turn
+    const void* value = nullptr;          // stays where it is: only one that never moves has no bytes
+    Buffer bytes{};                       // when there is no `value`
+    SharedReferences references{};        // in `bytes`
+
+   private:
+    Cell& cell_;
+    bool mine_ = true;
+  };
+  void end_encoding(const EncodedValue* made);
   /// What most cells never have: there are very many of them.
   struct Rare {
     std::vector<std::shared_ptr<Waiter>> waiters{};
@@ -182,6 +211,7 @@ class Cell {
   std::atomic<bool> to_fetch_;
   mutable std::atomic<bool> failure_known_{false};  ///< somebody has seen it
   Producer producer_kind_{Producer::kNone};
+  std::atomic<std::uint32_t> encoding_{kNobody};  // changes with mutex_ held; here, as rare_ may go and come meanwhile
   std::uint64_t producer_ = 0;
   std::atomic<const TypeOps*> ops_;
   std::shared_ptr<const void> value_{};
@@ -190,38 +220,35 @@ class Cell {
 
 template <class Store>
 Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
-  std::lock_guard lock(mutex_);
-  auto& [waiters, fetch, decoded, bytes, has_bytes, stored, references, error, late] = rare();
-  if (stored) return EncodedValue{.stored = stored, .references = references};
-  if (has_bytes && bytes.size() <= inline_limit) return EncodedValue{.bytes = bytes, .references = references};
-  if (has_bytes) {
-    Result<std::shared_ptr<StoredObject>> placed = store(bytes.size(), [&from = bytes](std::span<std::byte> target) {
+  Encoding turn(*this, inline_limit);
+  if (turn.known) return std::move(*turn.known);
+  if (!turn.value) {
+    Result<std::shared_ptr<StoredObject>> placed = store(turn.bytes.size(), [&from = turn.bytes](std::span<std::byte> target) {
       copy_bytes(target.data(), from.data(), from.size());
     });
     if (!placed) return placed.error();
-    stored = *placed;
-    return EncodedValue{.stored = stored, .references = references};
+    return turn.publish({.stored = *placed, .references = turn.references});
   }
   OutputArchive count;
-  ops().encode(value_.get(), count);
+  ops().encode(turn.value, count);
   References found;
   auto write = [&](std::span<std::byte> target) {
     OutputArchive archive(target, &found);
-    ops().encode(value_.get(), archive);
+    ops().encode(turn.value, archive);
     archive.finish();
   };
+  EncodedValue made;
   if (count.size() <= inline_limit) {
     auto [buffer, target] = Buffer::allocate(count.size());
     write(target);
-    bytes = std::move(buffer);
-    has_bytes = true;
+    made.bytes = std::move(buffer);
   } else {
     Result<std::shared_ptr<StoredObject>> placed = store(count.size(), write);
     if (!placed) return placed.error();
-    stored = *placed;
+    made.stored = *placed;
   }
-  if (!found.empty()) references = std::make_shared<const References>(std::move(found));
-  return EncodedValue{.bytes = bytes, .stored = stored, .references = references};
+  if (!found.empty()) made.references = std::make_shared<const References>(std::move(found));
+  return turn.publish(std::move(made));
 }
 
 }  // namespace manta::detail

@@ -14,12 +14,8 @@ ErrorInfo lost_for_good(const std::string& name, const std::string& why) {
 
 }  // namespace
 
-std::shared_ptr<StoredObject> stored_in(Cell& cell) {
-  if (!cell.settled() || cell.failed() || cell.needs_encoding(~std::uint64_t{0})) return nullptr;
-  auto encoded = cell.encoded(~std::uint64_t{0}, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
-    return ErrorInfo{.code = ErrorCode::kInvalidArgument};
-  });
-  return encoded ? encoded->stored : nullptr;
+std::shared_ptr<StoredObject> stored_in(const Cell& cell) {
+  return !cell.settled() || cell.failed() ? nullptr : cell.stored();
 }
 
 Recipe::~Recipe() {

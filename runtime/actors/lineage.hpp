@@ -17,7 +17,7 @@ namespace manta::detail {
 class Lineage;
 
 /// The cell's value in the store; null when it is not there.
-std::shared_ptr<StoredObject> stored_in(Cell& cell);
+std::shared_ptr<StoredObject> stored_in(const Cell& cell);
 
 struct Recipe {
   struct Argument {

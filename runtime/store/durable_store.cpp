@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 
+#include "runtime/base/log.hpp"
 #include "runtime/store/checksum.hpp"
 #include "runtime/store/rocksdb_store.hpp"
 
@@ -17,12 +18,39 @@ namespace {
 
 constexpr std::uint64_t kChunkBytes = 4ull << 20;
 constexpr std::uint64_t kLoggedBytes = 64ull << 10;  // up to here a value goes into the log, with its header
+constexpr std::size_t kMaxNameBytes = 4 << 10;
+constexpr std::size_t kMaxTagBytes = 64 << 10;  // a record's header may have a MiB
+constexpr std::size_t kShownBytes = 64;
 constexpr char kChunkPrefix[] = "c";
 constexpr char kHeaderPrefix[] = "h";
 
 std::string header_key(std::string_view name) { return kHeaderPrefix + std::string(name); }
 std::string chunk_key(std::uint64_t generation, std::uint64_t index) {
   return ordered_key(kChunkPrefix, {generation, index});
+}
+
+std::optional<std::uint64_t> generation_of(std::string_view key) {
+  return key.starts_with(kChunkPrefix) ? number_of_key(key, 1) : std::nullopt;
+}
+
+/// In the write that drops its header.
+void forget(const DurableHeader& value, WriteBatch& commit) {
+  if (value.bytes <= kLoggedBytes)
+    commit.erase(chunk_key(value.generation, 0));
+  else
+    commit.erase_range(chunk_key(value.generation, 0), chunk_key(value.generation + 1, 0));
+}
+
+Result<void> check_names(std::string_view name, std::string_view type_tag) {
+  const auto refuse = [](std::string message) { return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = std::move(message)}; };
+  if (name.empty()) return refuse("a durable object needs a name");
+  if (name.size() > kMaxNameBytes)
+    return refuse(fmt::format("the name of a durable object has {} bytes, more than {}: \"{}…\". Give a shorter one, and put what else it says "
+                              "into the value", name.size(), kMaxNameBytes, name.substr(0, kShownBytes)));
+  if (type_tag.size() > kMaxTagBytes)
+    return refuse(fmt::format("the type tag of the durable object \"{}\" has {} bytes, more than {}: give a short name of the type and its "
+                              "version, and put what describes the value into the value", name, type_tag.size(), kMaxTagBytes));
+  return {};
 }
 
 ErrorInfo not_found(std::string_view name, const std::string& store) {
@@ -51,41 +79,44 @@ Result<std::unique_ptr<DurableStore>> DurableStore::on(std::unique_ptr<KeyValueS
   return durable;
 }
 
-/// Erases chunks that no header names: a put that was interrupted before its commit.
+/// Forgets large values that no header names: a put that was interrupted before its commit, each in a table of its own. No value is
+/// read for that, so that a damaged one concerns nobody else, and the time does not grow with the values. (A small value comes and goes in
+/// one write with its header.)
 Result<void> DurableStore::collect_orphans() {
-  std::set<std::uint64_t> named;
-  std::optional<ErrorInfo> error;
-  auto scanned = store_->scan(kHeaderPrefix, [&](std::string_view key, ByteView value) {
-    auto header = decode_durable_header(value);
-    if (!header) error = corrupt(key.substr(1), header.error().message);
-    if (header) named.insert(header->generation);
-    return !error;
-  });
-  if (!scanned) return scanned;
-  if (error) return *error;
-  if (!named.empty()) next_generation_ = std::max(next_generation_.load(), *named.rbegin() + 1);
-
-  std::vector<std::uint64_t> orphans;
-  std::uint64_t candidate = 0;  // chunks are found by seeking from one generation to the next
-  for (bool more = true; more;) {
-    more = false;
-    scanned = store_->scan(chunk_key(candidate, 0), [&](std::string_view key, ByteView) {
-      const auto generation = number_of_key(key, 1);
-      if (!key.starts_with(kChunkPrefix) || !generation) return false;
-      if (!named.contains(*generation)) orphans.push_back(*generation);
-      next_generation_ = std::max(next_generation_.load(), *generation + 1);
-      candidate = *generation + 1;
-      more = true;
-      return false;
-    });
-    if (!scanned) return scanned;
+  const auto named = named_generations();
+  if (!named) return named.error();
+  const auto ranges = store_->ranges(kChunkPrefix, kHeaderPrefix);
+  if (!ranges) return ranges.error();
+  std::set<std::uint64_t> orphans;
+  for (const auto& range : *ranges) {
+    const auto first = generation_of(range.first), last = generation_of(range.last);
+    if (last) next_generation_ = std::max(next_generation_.load(), *last + 1);
+    if (*named && first && first == last && !(*named)->contains(*first)) orphans.insert(*first);
   }
   for (const auto generation : orphans) drop_chunks(generation);
   return {};
 }
 
+/// The generations that headers name; nullopt when one cannot be read: its chunks look like those of an interrupted put.
+Result<std::optional<std::set<std::uint64_t>>> DurableStore::named_generations() {
+  std::optional<std::set<std::uint64_t>> named(std::in_place);
+  bool all = true;
+  const auto damaged = [&all](const ErrorInfo& error) { all = false, log(LogLevel::kError, error.message); };
+  auto scanned = store_->scan(kHeaderPrefix, [&](std::string_view key, ByteView value) {
+    const auto header = decode_durable_header(value);
+    if (!header) return damaged(corrupt(key.substr(1), header.error().message)), true;
+    next_generation_ = std::max(next_generation_.load(), header->generation + 1);
+    named->insert(header->generation);
+    return true;
+  });
+  if (!scanned && scanned.error().code != ErrorCode::kStorageCorruption) return scanned.error();
+  if (!scanned) damaged(scanned.error());
+  if (!all) named.reset();
+  return named;
+}
+
 Result<void> DurableStore::put(std::string_view name, std::string_view type_tag, ByteView bytes) {
-  if (name.empty()) return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = "a durable object needs a name"};
+  if (auto sound = check_names(name, type_tag); !sound) return sound;
   const auto generation = next_generation_++;
   const bool logged = bytes.size() <= kLoggedBytes;
   if (auto loaded = logged ? Result<void>{} : load_chunks(generation, bytes); !loaded) return drop_chunks(generation), loaded;
@@ -99,9 +130,10 @@ Result<void> DurableStore::put(std::string_view name, std::string_view type_tag,
   commit.put(header_key(name), as_byte_view(record));
   if (logged && !bytes.empty()) commit.put(chunk_key(generation, 0), bytes);
   const auto old = header(name);
+  if (old) forget(*old, commit);
   auto written = store_->write(commit, Sync::kYes);
   if (!written && !logged && written.error().code == ErrorCode::kOutOfDisk && holds_refused(name, generation)) written = {};
-  if (written && old) drop_chunks(old->generation);
+  if (written && old) give_back(*old);
   return written;  // after another error nobody knows whether the commit is on the disk: its chunks stay
 }
 
@@ -125,6 +157,11 @@ Result<void> DurableStore::load_chunks(std::uint64_t generation, ByteView bytes)
   return store_->bulk_load(records);
 }
 
+/// Of a value that the store has forgotten: its files go at once. A small one has none of its own.
+void DurableStore::give_back(const DurableHeader& value) {
+  if (value.bytes > kLoggedBytes) drop_chunks(value.generation);
+}
+
 /// Best effort: what stays is collected when the store is opened next.
 void DurableStore::drop_chunks(std::uint64_t generation) {
   static_cast<void>(store_->drop_range(chunk_key(generation, 0), chunk_key(generation + 1, 0)));
@@ -133,7 +170,7 @@ void DurableStore::drop_chunks(std::uint64_t generation) {
 Result<DurableHeader> DurableStore::header(std::string_view name) const {
   Result<DurableHeader> header = not_found(name, store_->name());
   auto found = store_->read(header_key(name), [&](ByteView value) { header = decode_durable_header(value); });
-  if (!found) return found.error();
+  if (!found) return found.error().code == ErrorCode::kStorageCorruption ? corrupt(name, "its header cannot be read") : found.error();
   if (*found && !header) return corrupt(name, header.error().message);
   return header;
 }
@@ -156,6 +193,8 @@ Result<DurableInfo> DurableStore::read(std::string_view name, const Placer& plac
       hash.add(chunk);
       filled += chunk.size();
     });
+    if (!found && found.error().code == ErrorCode::kStorageCorruption)
+      return corrupt(name, fmt::format("the disk gives other bytes than were written (chunk {})", index));
     if (!found) return found.error();
     if (filled == before) return corrupt(name, fmt::format("chunk {} is missing or has the wrong size", index));
   }
@@ -183,26 +222,32 @@ Result<DurableInfo> DurableStore::info(std::string_view name) const {
 
 Result<std::vector<DurableInfo>> DurableStore::list(std::string_view prefix) const {
   std::vector<DurableInfo> found;
-  std::optional<ErrorInfo> error;
-  const auto first = header_key(prefix);
-  auto scanned = store_->scan(first, [&](std::string_view key, ByteView value) {
-    if (!key.starts_with(first)) return false;
-    auto header = decode_durable_header(value);
-    if (!header) error = corrupt(key.substr(1), header.error().message);
-    if (header) found.push_back({.name = std::string(key.substr(1)), .type_tag = header->type_tag, .bytes = header->bytes});
-    return !error;
-  });
-  if (!scanned) return scanned.error();
-  if (error) return *error;
+  auto visited = visit(prefix, {}, [&found](DurableInfo info) { return found.push_back(std::move(info)), true; });
+  if (!visited) return visited.error();
   return found;
 }
 
+Result<void> DurableStore::visit(std::string_view prefix, std::string_view after, const Visitor& visitor) const {
+  const auto wanted = header_key(prefix);
+  const auto next = header_key(after) + '\0';  // no key lies between the two
+  return store_->scan(after.empty() ? wanted : std::max(wanted, next), [&](std::string_view key, ByteView value) {
+    if (!key.starts_with(wanted)) return false;
+    const auto header = decode_durable_header(value);
+    if (!header) return visitor({.name = std::string(key.substr(1)), .damaged = true});
+    return visitor({.name = std::string(key.substr(1)), .type_tag = header->type_tag, .bytes = header->bytes});
+  });
+}
+
+/// Also of a value whose header cannot be read; its chunks go with the next opening.
 Result<void> DurableStore::remove(std::string_view name) {
   std::unique_lock lock(mutex_);
-  auto old = header(name);
-  if (!old) return old.error();
-  auto removed = store_->write(WriteBatch{}.erase(header_key(name)), Sync::kYes);
-  if (removed) drop_chunks(old->generation);
+  const auto old = header(name);
+  if (!old && old.error().code != ErrorCode::kStorageCorruption) return old.error();
+  WriteBatch commit;
+  commit.erase(header_key(name));
+  if (old) forget(*old, commit);
+  auto removed = store_->write(commit, Sync::kYes);
+  if (removed && old) give_back(*old);
   return removed;
 }
 

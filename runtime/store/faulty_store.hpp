@@ -32,6 +32,7 @@ class FaultyStore final : public KeyValueStore {
   Result<void> drop_range(std::string_view first, std::string_view end) override;
   Result<bool> read(std::string_view key, const Reader& reader) const override;
   Result<void> scan(std::string_view first, const Visitor& visitor) const override;
+  Result<std::vector<KeyRange>> ranges(std::string_view first, std::string_view end) const override { return store_->ranges(first, end); }
   Result<std::optional<std::string>> last_key() const override { return store_->last_key(); }
   Result<void> sync() override;
   Result<void> flush() override;

@@ -57,6 +57,10 @@ class KeyValueStore {
     std::string key{};
     ByteView value{};
   };
+  struct KeyRange {
+    std::string first{};
+    std::string last{};  ///< inclusive
+  };
   using Reader = std::function<void(ByteView value)>;
   using Visitor = std::function<bool(std::string_view key, ByteView value)>;
 
@@ -77,6 +81,9 @@ class KeyValueStore {
   virtual Result<bool> read(std::string_view key, const Reader& reader) const = 0;
   /// Visits keys in order from `first` on, one consistent state, until the visitor says false. StorageCorruption.
   virtual Result<void> scan(std::string_view first, const Visitor& visitor) const = 0;
+  /// Where keys of [first, end) lie, told without reading a value, so that a damaged one is no hindrance. Every key that was loaded
+  /// in bulk lies in one of the ranges; of keys that were written some may be missing. A range may hold keys that were erased.
+  virtual Result<std::vector<KeyRange>> ranges(std::string_view first, std::string_view end) const = 0;
   /// The last key, if there is any.
   virtual Result<std::optional<std::string>> last_key() const = 0;
 

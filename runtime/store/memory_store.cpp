@@ -56,6 +56,13 @@ Result<void> MemoryStore::scan(std::string_view first, const Visitor& visitor) c
   return {};
 }
 
+Result<std::vector<KeyValueStore::KeyRange>> MemoryStore::ranges(std::string_view first, std::string_view end) const {
+  std::lock_guard lock(mutex_);
+  std::vector<KeyRange> found;
+  for (auto it = values_.lower_bound(first); it != values_.end() && it->first < end; ++it) found.push_back({it->first, it->first});
+  return found;
+}
+
 Result<std::optional<std::string>> MemoryStore::last_key() const {
   std::lock_guard lock(mutex_);
   if (values_.empty()) return std::optional<std::string>{};

@@ -19,6 +19,7 @@ class MemoryStore final : public KeyValueStore {
   Result<void> drop_range(std::string_view first, std::string_view end) override;
   Result<bool> read(std::string_view key, const Reader& reader) const override;
   Result<void> scan(std::string_view first, const Visitor& visitor) const override;
+  Result<std::vector<KeyRange>> ranges(std::string_view first, std::string_view end) const override;
   Result<std::optional<std::string>> last_key() const override;
   Result<void> sync() override { return {}; }
   Result<void> flush() override { return {}; }

@@ -246,6 +246,7 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> drop_range(std::string_view first, std::string_view end) override;
   Result<bool> read(std::string_view key, const Reader& reader) const override;
   Result<void> scan(std::string_view first, const Visitor& visitor) const override;
+  Result<std::vector<KeyRange>> ranges(std::string_view first, std::string_view end) const override;
   Result<std::optional<std::string>> last_key() const override;
   Result<void> sync() override;
   Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
@@ -484,6 +485,18 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
   for (at->Seek(slice(first)); at->Valid(); at->Next())
     if (!visitor(at->key().ToStringView(), view(at->value()))) break;
   return checked(at->status(), path_);
+}
+
+/// The tables' bounds. What is not in a table yet was not loaded in bulk.
+Result<std::vector<KeyValueStore::KeyRange>> RocksDbStore::ranges(std::string_view first, std::string_view end) const {
+  const auto db = this->db();
+  if (!db) return unreadable().error();
+  std::vector<rocksdb::LiveFileMetaData> files;
+  db->GetLiveFilesMetaData(&files);
+  std::vector<KeyRange> found;
+  for (auto& file : files)
+    if (file.smallestkey < end && file.largestkey >= first) found.push_back({std::move(file.smallestkey), std::move(file.largestkey)});
+  return found;
 }
 
 Result<std::optional<std::string>> RocksDbStore::last_key() const {

@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <future>
+#include <semaphore>
+#include <stdexcept>
 #include <thread>
 
 namespace manta::detail {
@@ -26,6 +29,41 @@ std::shared_ptr<const int> number(int x) { return std::make_shared<const int>(x)
 std::shared_ptr<const ErrorInfo> cancelled() {
   return std::make_shared<const ErrorInfo>(ErrorInfo{.code = ErrorCode::kCancelled, .message = "cancelled"});
 }
+/// A place in the store: its size is all that is known of it.
+struct Placed final : StoredObject {
+  explicit Placed(std::uint64_t bytes) : bytes(bytes) {}
+  std::uint64_t id() const noexcept override { return 17; }
+  std::uint64_t size() const noexcept override { return bytes; }
+  Result<Buffer> open() override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
+  const std::uint64_t bytes;
+};
+Result<std::shared_ptr<StoredObject>> place(std::uint64_t size) { return std::shared_ptr<StoredObject>(std::make_shared<Placed>(size)); }
+
+/// Where somebody is held up until the test is over.
+struct HoldUp {
+  std::binary_semaphore arrived{0}, go_on{0};
+  void pass() {
+    arrived.release();
+    go_on.acquire();
+  }
+};
+HoldUp* reading = nullptr;
+struct SlowToRead {
+  int x = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(x);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(x);
+    if (auto* at = std::exchange(reading, nullptr)) at->pass();
+  }
+};
+
+/// True when it is done while somebody else is held up; if not, its future waits for it in its destructor.
+bool is_done(const std::future<void>& others) { return others.wait_for(std::chrono::seconds(20)) == std::future_status::ready; }
+
 int value_of(Cell& cell) { return *std::static_pointer_cast<const int>(cell.value()); }
 
 }  // namespace
@@ -90,6 +128,97 @@ TEST_SUITE("runtime/cell") {
     CHECK_FALSE(cell.set_error(cancelled()));
     CHECK(late->calls == 0);
   }
+
+  // The story: the thread that reads a worker's links asked needs_encoding and slept on the lock, while whoever had it waited in
+  // `encoded` for the store's answer, which that thread was to read.
+  TEST_CASE("who turns a value into bytes and waits for the store holds up only those who want the bytes") {
+    Cell of_value(type_ops<int>()), of_bytes(type_ops<int>());
+    of_value.set_value(number(7));
+    of_bytes.set_bytes(encode(7));
+    for (Cell* cell : {&of_value, &of_bytes}) {
+      HoldUp store;
+      std::atomic<int> placed{0};
+      const auto slowly = [&](std::uint64_t size, const auto&) {
+        if (++placed == 1) store.pass();
+        return place(size);
+      };
+      auto first = std::async(std::launch::async, [&] { return cell->encoded(0, slowly); });
+      store.arrived.acquire();
+      const auto waiter = std::make_shared<Counting>();
+      const auto others = std::async(std::launch::async, [&] {
+        CHECK(cell->needs_encoding(0));
+        CHECK(cell->stored() == nullptr);
+        CHECK_FALSE(cell->forget_stored(17));
+        cell->on_settled(waiter);
+        CHECK(cell->waiters() == 0);
+        cell->forget(waiter->whose());
+        CHECK(value_of(*cell) == 7);
+      });
+      CHECK(is_done(others));
+      auto second = std::async(std::launch::async, [&] { return cell->encoded(0, slowly); });
+      store.go_on.release();
+      const auto made = first.get(), same = second.get();
+      REQUIRE(made);
+      REQUIRE(same);
+      CHECK(made->stored);
+      CHECK(made->stored == same->stored);
+      CHECK(cell->stored() == made->stored);
+      CHECK(placed == 1);
+      CHECK_FALSE(cell->needs_encoding(0));
+      CHECK(waiter->calls == 1);
+    }
+  }
+
+  TEST_CASE("a store that throws or refuses leaves the value to the next who wants the bytes, also to one who waits") {
+    Cell cell(type_ops<int>());
+    cell.set_value(number(7));
+    HoldUp store;
+    auto first = std::async(std::launch::async, [&] {
+      return cell.encoded(0, [&](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
+        store.pass();
+        throw std::runtime_error("the store is on fire");
+      });
+    });
+    store.arrived.acquire();
+    auto second = std::async(std::launch::async, [&] { return cell.encoded(0, [](std::uint64_t size, const auto&) { return place(size); }); });
+    CHECK(second.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout);
+    store.go_on.release();
+    CHECK_THROWS_AS(first.get(), std::runtime_error);
+    const auto made = second.get();
+    REQUIRE(made);
+    CHECK(made->stored);
+
+    REQUIRE(cell.forget_stored(17));
+    const auto refused = cell.encoded(0, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
+      return ErrorInfo{.code = ErrorCode::kObjectStoreFull};
+    });
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kObjectStoreFull);
+    CHECK(cell.needs_encoding(0));
+    CHECK(cell.encoded(0, [](std::uint64_t size, const auto&) { return place(size); })->stored);
+  }
+
+  TEST_CASE("while a value is read from its bytes by the user's own code, nobody waits for that") {
+    Cell cell(type_ops<SlowToRead>());
+    cell.set_bytes(encode(SlowToRead{7}));
+    HoldUp load;
+    reading = &load;
+    auto first = std::async(std::launch::async, [&] { return cell.value(); });
+    load.arrived.acquire();
+    std::shared_ptr<const void> other;
+    const auto others = std::async(std::launch::async, [&] {
+      CHECK_FALSE(cell.needs_encoding(1000));
+      CHECK(cell.encoded(1000, [](std::uint64_t size, const auto&) { return place(size); })->bytes.size() > 0);
+      other = cell.value();
+    });
+    CHECK(is_done(others));
+    load.go_on.release();
+    CHECK(first.get() == other);
+    CHECK(cell.value() == other);
+  }
+
+  // There are very many of them.
+  TEST_CASE("a cell is no larger than it has to be") { CHECK(sizeof(Cell) <= 56); }
 
   TEST_CASE("of a value and a cancel at the same moment, the value is in the cell or comes late") {
     int in_cell = 0, came_late = 0;

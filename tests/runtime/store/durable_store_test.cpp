@@ -39,6 +39,7 @@ class Borrowed : public KeyValueStore {
   Result<void> drop_range(std::string_view a, std::string_view b) override { return store_.drop_range(a, b); }
   Result<bool> read(std::string_view key, const Reader& reader) const override { return store_.read(key, reader); }
   Result<void> scan(std::string_view first, const Visitor& visitor) const override { return store_.scan(first, visitor); }
+  Result<std::vector<KeyRange>> ranges(std::string_view a, std::string_view b) const override { return store_.ranges(a, b); }
   Result<std::optional<std::string>> last_key() const override { return store_.last_key(); }
   Result<void> sync() override { return store_.sync(); }
   Result<void> flush() override { return store_.flush(); }

@@ -50,6 +50,7 @@ class GatedStore final : public KeyValueStore {
     return reads_.pass(), store_.read(key, reader);
   }
   Result<void> scan(std::string_view first, const Visitor& visitor) const override { return store_.scan(first, visitor); }
+  Result<std::vector<KeyRange>> ranges(std::string_view a, std::string_view b) const override { return store_.ranges(a, b); }
   Result<std::optional<std::string>> last_key() const override { return store_.last_key(); }
   Result<void> sync() override { return {}; }
   Result<void> flush() override { return {}; }
