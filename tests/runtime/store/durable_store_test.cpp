@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "runtime/base/log.hpp"
 #include "runtime/store/faulty_store.hpp"
 #include "runtime/store/memory_store.hpp"
 #include "runtime/store/rocksdb_store.hpp"
@@ -176,6 +177,65 @@ TEST_SUITE("runtime/store") {
     CHECK(store->get("b/1").error().code == ErrorCode::kNotFound);
     CHECK(store->info("c").value().type_tag == "t");
     CHECK(store->put("", "t", {}).error().code == ErrorCode::kInvalidArgument);
+  }
+
+  TEST_CASE("a name or a type tag that is too long is refused, by words that say what to do; the longest ones are kept") {
+    const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
+    const std::string name(4 << 10, 'n'), tag(64 << 10, 't');
+    store->put(name, tag, bytes("x")).value();
+    CHECK(store->get(name).value().type_tag == tag);
+    for (const auto& refused : {store->put(name + 'n', "t", bytes("x")), store->put("v", tag + 't', bytes("x")),
+                                store->put("v", std::string(2 << 20, 't'), bytes("x"))}) {
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == ErrorCode::kInvalidArgument);
+      CHECK(refused.error().message.find("give a short") + refused.error().message.find("Give a short") != 2 * std::string::npos);
+    }
+    CHECK(store->list().value().size() == 1);
+  }
+
+  TEST_CASE("a header that cannot be read hinders no opening, costs no other value and no chunk, is listed, and can be removed") {
+    MemoryStore disk;
+    const auto open = [&disk] { return DurableStore::on(std::make_unique<Borrowed>(disk)).value(); };
+    for (const char* name : {"a", "b", "c"}) open()->put(name, "t", pattern(1, kLarge)).value();
+    disk.put("hb", bytes("no header")).value();
+    const auto keys = count_keys(disk);
+    set_log_level(LogLevel::kOff);
+    const auto store = open();
+    set_log_level(LogLevel::kWarning);
+    CHECK(count_keys(disk) == keys);
+    for (const char* name : {"a", "c"}) CHECK(equal(store->get(name).value().bytes, pattern(1, kLarge)));
+    CHECK(store->get("b").error().code == ErrorCode::kStorageCorruption);
+    const auto infos = store->list().value();
+    REQUIRE(infos.size() == 3);
+    for (const auto& info : infos) CHECK(info.damaged == (info.name == "b"));
+    store->remove("b").value();
+    CHECK(store->list().value().size() == 2);
+    open();
+    CHECK(count_keys(disk) == keys - 4);  // the header and three chunks
+  }
+
+  TEST_CASE("who looks through the names in parts begins each where the last ended, and looks at no other") {
+    const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
+    for (int i = 100; i < 200; ++i) store->put("n" + std::to_string(i), "t", {}).value();
+    store->put("o", "t", {}).value();
+    std::vector<std::string> names;
+    std::size_t visits = 0;
+    for (bool more = true; more;) {
+      more = false;
+      std::size_t part = 0;
+      store->visit("n", names.empty() ? "" : names.back(), [&](DurableInfo info) {
+             ++visits;
+             if (part++ == 10) return more = true, false;
+             names.push_back(std::move(info.name));
+             return true;
+           }).value();
+    }
+    CHECK(visits == 109);
+    REQUIRE(names.size() == 100);
+    for (std::size_t i = 0; i < 100; ++i) CHECK(names[i] == "n" + std::to_string(100 + i));
+    std::size_t all = 0;
+    store->visit("n", "a", [&all](const DurableInfo&) { return ++all, true; }).value();
+    CHECK(all == 100);
   }
 
   TEST_CASE("replacing and removing a value leaves none of its chunks behind") {
