@@ -92,7 +92,8 @@ struct ActorOptions {
   int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
   std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
   int max_coroutines{1000};   ///< calls of methods that are coroutines (Async<T>) and have begun; the next ones wait
-  int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit
+  int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit. Set it for a slow
+                              ///< actor: nothing else bounds what waits for it, max_queued_bytes does not count calls
   bool unordered{false};      ///< a call overtakes those before it that wait for their arguments
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
@@ -153,7 +154,8 @@ struct RuntimeOptions {
   std::optional<std::size_t> spare_processes{};  ///< at most so many that are kept ready where actors with processes of their own
                                                  ///< follow each other; some MB each; default: as many as CPUs, at most 4; 0: none
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
-  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits
+  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits;
+                                                           ///< calls of actors are not counted: see max_pending_calls
   std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted
   std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work
 };
