@@ -11,7 +11,8 @@ namespace manta::detail {
 namespace {
 
 constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
-constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
+constexpr std::chrono::seconds kReadyLook{10};  // and looked at once more, so that a pause of this process does not count
+constexpr int kReadyLooks = 3;                  // from the fork to the first message
 constexpr std::chrono::milliseconds kZygoteTimeout{10'000};  // of its start, and of each request
 constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is made
 
@@ -188,15 +189,17 @@ Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const 
   hello.process = process;
   hello.cpus = cpus;
   send(process, wire::encode(hello));
-  parts->links->run_after(kReadyTimeout, [this, process] { kill_unless_ready(process); });
+  parts->links->run_after(kReadyLook, [this, process] { kill_unless_ready(process, kReadyLooks - 1); });
   return Started{.process = process, .pid = worker->pid};
 }
 
-void ZygoteLauncher::kill_unless_ready(ProcessId process) {
+void ZygoteLauncher::kill_unless_ready(ProcessId process, int looks_left) {
   {
     std::lock_guard lock(mutex_);
     auto it = entries_.find(process);
     if (it == entries_.end() || it->second.ready) return;
+    if (looks_left > 0 && links_)
+      return links_->run_after(kReadyLook, [this, process, looks_left] { kill_unless_ready(process, looks_left - 1); });
   }
   log(LogLevel::kError, "worker process " + std::to_string(process) + " did not become ready in time; it is killed");
   kill(process);

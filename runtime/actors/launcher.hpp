@@ -86,7 +86,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   Result<SpawnedWorker> spawn(Tools& with, const SpawnRequest& request);
   void signal(ProcessId process, int signal);
   void give_up_if_stopped(ProcessId process, const std::shared_ptr<Zygote>& zygote);
-  void kill_unless_ready(ProcessId process);
+  void kill_unless_ready(ProcessId process, int looks_left);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);
   void on_exit(const WorkerExit& exit);

@@ -90,6 +90,28 @@ int reap(pid_t pid) {
   return status;
 }
 
+/// A limit for an answer of another process that runs only while this one does: it is waited for in slices, so that a pause of this
+/// process (SIGSTOP, a frozen container) takes one of them, not all. After one that was too long comes at least one more: the
+/// answer may be there and not read yet.
+class RunningLimit {
+ public:
+  explicit RunningLimit(std::chrono::milliseconds limit) : left_(limit) {}
+  bool over() const { return left_.count() <= 0; }
+  std::chrono::milliseconds begin_slice() {
+    began_ = std::chrono::steady_clock::now();
+    return slice_ = std::min(left_, kSlice);
+  }
+  void end_slice() {
+    const auto took = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began_);
+    left_ = std::max(left_ - std::min(took, slice_), took > 4 * kSlice ? kSlice : std::chrono::milliseconds(0));
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kSlice{100};
+  std::chrono::milliseconds left_, slice_{};
+  std::chrono::steady_clock::time_point began_{};
+};
+
 ErrorInfo stopped_error() {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the zygote has ended; no worker can be made or signalled"};
 }
@@ -159,13 +181,12 @@ Zygote::Zygote(ZygoteOptions options, OwnedFd control, pid_t pid)
 Zygote::~Zygote() { shutdown(); }
 
 Result<void> Zygote::handshake() {
-  const auto deadline = std::chrono::steady_clock::now() + options_.handshake_timeout;
   pollfd poll{.fd = control_.get(), .events = POLLIN, .revents = 0};
   int ready = 0;
-  do {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    ready = ::poll(&poll, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-  } while (ready < 0 && errno == EINTR);
+  for (RunningLimit limit(options_.handshake_timeout); ready <= 0 && !limit.over(); limit.end_slice()) {
+    ready = ::poll(&poll, 1, static_cast<int>(limit.begin_slice().count()));
+    if (ready < 0 && errno != EINTR) break;
+  }
   std::string what = "did not answer within " + std::to_string(options_.handshake_timeout.count()) + " ms";
   if (ready > 0) {
     auto received = receive_control(control_.get());
@@ -217,8 +238,9 @@ Result<pid_t> Zygote::ask_to_fork(const SpawnRequest& request, const int (&fds)[
   auto sent = send(message, fds);
   lock.lock();
   Pending& pending = pending_.at(message.id).first;
-  const bool answered =
-      sent.ok() && changed_.wait_for(lock, options_.handshake_timeout, [&] { return pending.done || ended_; });
+  bool answered = false;
+  for (RunningLimit limit(options_.handshake_timeout); sent.ok() && !answered && !limit.over(); limit.end_slice())
+    answered = changed_.wait_for(lock, limit.begin_slice(), [&] { return pending.done || ended_; });
   const Pending result = pending;
   pending_.erase(message.id);
   if (!sent && sent.error().code == ErrorCode::kRuntimeStopped) wait_for_end_told(lock);  // so that it is lost, not shut down

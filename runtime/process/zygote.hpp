@@ -50,7 +50,8 @@ struct ZygoteOptions {
   std::string program{"/proc/self/exe"};
   std::vector<std::string> args{};  ///< argv of the zygote and its workers; empty: this process's own
   Environment env{};                ///< set on top of this process's environment
-  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to it
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to
+                                                        ///< it; while this process is stopped it does not run
   /// Called exactly once for each worker that spawn() returned; perhaps before spawn() returns.
   std::function<void(const WorkerExit&)> on_exit{};
   /// Called once if the zygote ends without shutdown(), before on_exit of its workers. It makes no worker after that.

@@ -166,4 +166,22 @@ int run_sub_driver() {
   for (;;) ::pause();
 }
 
+int run_asking_driver() {
+  const auto start = [] { return manta::Zygote::start({.handshake_timeout = std::chrono::seconds(1)}); };
+  auto zygote = start();
+  while (!zygote) zygote = start();  // a busy machine
+  std::printf("%d\n", (*zygote)->pid());
+  std::fflush(stdout);
+  std::vector<manta::SpawnedWorker> workers;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::printf("asks\n");
+    std::fflush(stdout);
+    auto worker = (*zygote)->spawn({});
+    std::printf("%s\n", worker ? "made" : worker.error().message.c_str());
+    std::fflush(stdout);
+    if (worker) workers.push_back(std::move(*worker));
+  }
+  return 0;
+}
+
 }  // namespace manta_test
