@@ -136,6 +136,7 @@ bool ZygoteLauncher::adopt(ProcessId process, const wire::ProcessOptions& option
   const auto found = entries_.find(process);
   if (found == entries_.end() || found->second.exit || found->second.link_closed || !parts_) return false;
   const auto parts = parts_;
+  found->second.unused = true;
   const int pid = found->second.pid;
   OwnedFd out = std::move(found->second.out), err = std::move(found->second.err);
   lock.unlock();
@@ -213,7 +214,10 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   bool gone = false;
   {
     std::lock_guard lock(mutex_);
-    if (auto sender = entries_.find(from); sender != entries_.end()) sender->second.ready = true;
+    if (auto sender = entries_.find(from); sender != entries_.end()) {
+      sender->second.unused = sender->second.unused && !sender->second.ready;  // the first one comes from every process
+      sender->second.ready = true;
+    }
     if (auto it = entries_.find(route.to); it != entries_.end())
       link = it->second.link;
     else
@@ -259,7 +263,7 @@ void ZygoteLauncher::finish_if_gone(ProcessId process, std::unique_lock<std::mut
   auto entry = std::move(it->second);
   entries_.erase(it);
   lock.unlock();
-  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing());
+  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing(), entry.unused);
   changed_.notify_all();
 }
 

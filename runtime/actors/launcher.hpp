@@ -36,7 +36,7 @@ class ZygoteLauncher final : public ProcessLauncher {
  public:
   struct Handlers {
     std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
-    std::function<void(ProcessId process, std::string how, bool own_doing)> on_ended{};  ///< after its last message
+    std::function<void(ProcessId process, std::string how, bool own_doing, bool unused)> on_ended{};  ///< after its last message
   };
   ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers);
   ~ZygoteLauncher() override;
@@ -63,6 +63,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     OwnedFd out{}, err{};  ///< of a spare, until it is adopted
     bool link_closed = false;
     bool ready = false;  ///< it has sent its first message
+    bool unused = false;  ///< a spare that was adopted and has said nothing since: its actor has not begun
     std::optional<WorkerExit> exit{};
   };
   /// They stay alive while a launch uses them.
