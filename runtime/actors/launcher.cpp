@@ -37,7 +37,8 @@ bool split_message(const Link::Frame& frame, Route& route, std::span<const std::
 }
 
 ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers)
-    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)) {}
+    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)),
+      zygote_timeout_(zygote_timeout()), surroundings_(Surroundings::now()) {}
 
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
 
@@ -61,7 +62,8 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::make_parts() {
 
 Result<std::shared_ptr<Zygote>> ZygoteLauncher::start_zygote() {
   ZygoteOptions options;
-  options.handshake_timeout = zygote_timeout();
+  options.surroundings = surroundings_;
+  options.handshake_timeout = zygote_timeout_;
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
   options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, error.message + "; another one is started for the next worker"); };
   auto zygote = Zygote::start(std::move(options));
@@ -105,7 +107,7 @@ Result<SpawnedWorker> ZygoteLauncher::spawn(Tools& with, const SpawnRequest& req
     if (worker) return worker;
     last = worker.error().message;
     if (worker.error().code == ErrorCode::kTimeout)
-      with.zygote->give_up("did not make a worker within " + std::to_string(zygote_timeout().count()) + " ms");
+      with.zygote->give_up("did not make a worker within " + std::to_string(zygote_timeout_.count()) + " ms");
     else if (worker.error().code != ErrorCode::kRuntimeStopped)
       return worker;
   }
@@ -281,7 +283,7 @@ void ZygoteLauncher::signal(ProcessId process, int signal) {
   if (it == entries_.end() || !it->second.pid || it->second.exit || !zygote_) return;
   const auto zygote = zygote_;
   const int pid = it->second.pid;
-  if (signal == SIGKILL && parts_) parts_->links->run_after(zygote_timeout(), [this, process, was = std::weak_ptr(zygote)] { give_up_if_stopped(process, was.lock()); });
+  if (signal == SIGKILL && parts_) parts_->links->run_after(zygote_timeout_, [this, process, was = std::weak_ptr(zygote)] { give_up_if_stopped(process, was.lock()); });
   lock.unlock();
   static_cast<void>(zygote->kill(pid, signal));
 }
@@ -293,7 +295,7 @@ void ZygoteLauncher::give_up_if_stopped(ProcessId process, const std::shared_ptr
     const auto it = entries_.find(process);
     if (it == entries_.end() || it->second.exit || !zygote || zygote_ != zygote) return;
   }
-  if (is_stopped(zygote->pid())) zygote->give_up("was stopped, did not kill a worker within " + std::to_string(zygote_timeout().count()) + " ms");
+  if (is_stopped(zygote->pid())) zygote->give_up("was stopped, did not kill a worker within " + std::to_string(zygote_timeout_.count()) + " ms");
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {
@@ -321,6 +323,7 @@ void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
   std::unique_lock start_lock(start_mutex_);  // waits for what is being started
   std::unique_lock lock(mutex_);
   stopped_ = true;
+  surroundings_ = {};
   start_lock.unlock();
   const auto parts = parts_;
   if (!parts) return;

@@ -4,6 +4,7 @@
 //
 // A zygote that is lost takes its workers with it; the next launch starts another one. One that is stopped, or hangs, and has not
 // done what it was asked within 10 s (MANTA_ZYGOTE_TIMEOUT_MS in the environment) is killed, which the log says, and counts as lost.
+// All of them have the working directory and environment that the program had when this was made.
 // There is one at a time: the ends of the lost one's workers have been told before the next one makes any, so a pid is never
 // signalled for an earlier process's sake.
 #include <condition_variable>
@@ -97,7 +98,9 @@ class ZygoteLauncher final : public ProcessLauncher {
   const wire::Hello hello_;
   const std::filesystem::path log_dir_;
   const Handlers handlers_;
-  std::mutex start_mutex_;    // held while something is started; taken before mutex_
+  const std::chrono::milliseconds zygote_timeout_;
+  std::mutex start_mutex_;    // held while something is started; taken before mutex_; guards surroundings_
+  Surroundings surroundings_;  // of the runtime's start: a zygote that takes another one's place gets the same
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::map<ProcessId, Entry> entries_;

@@ -25,16 +25,16 @@ namespace {
 constexpr std::chrono::seconds kShutdownTime{5};
 constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
 
-/// This process's environment with changes, as NAME=value.
-std::vector<std::string> merged_environment(const Environment& changes) {
-  const auto changed = [&](std::string_view entry) {
+/// An environment with changes, as NAME=value.
+std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes) {
+  const auto changed = [&](const std::string_view entry) {
     const std::string_view name = entry.substr(0, entry.find('='));
     return name == kChildVariable ||
            std::any_of(changes.begin(), changes.end(), [&](const auto& c) { return c.first == name; });
   };
   std::vector<std::string> result;
-  for (char** entry = environ; *entry; ++entry)
-    if (!changed(*entry)) result.emplace_back(*entry);
+  for (const auto& entry : from)
+    if (!changed(entry)) result.push_back(entry);
   for (const auto& [name, value] : changes) result.push_back(name + "=" + value);
   result.push_back(std::string(kChildVariable) + "=zygote:" + std::to_string(kChildFd));
   return result;
@@ -51,13 +51,15 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 /// a process group of its own, with default signals. Uses vfork inside, so it is cheap and safe beside other threads.
 Result<pid_t> execute(const ZygoteOptions& options, int control) {
   std::vector<std::string> args = options.args.empty() ? program_arguments() : options.args;
-  std::vector<std::string> env = merged_environment(options.env);
+  const Surroundings surroundings = options.surroundings ? *options.surroundings : Surroundings::now();
+  std::vector<std::string> env = merged_environment(surroundings.environment, options.env);
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   sigset_t none, all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
   ::posix_spawn_file_actions_init(&files);
+  if (surroundings.working_directory) ::posix_spawn_file_actions_addfchdir_np(&files, surroundings.working_directory->get());
   ::posix_spawn_file_actions_adddup2(&files, control, kChildFd);
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_addclosefrom_np(&files, kChildFd + 1);
@@ -117,6 +119,14 @@ ErrorInfo stopped_error() {
 }
 
 }  // namespace
+
+Surroundings Surroundings::now() {
+  Surroundings result;
+  for (char** entry = environ; entry && *entry; ++entry) result.environment.emplace_back(*entry);
+  OwnedFd directory(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (directory) result.working_directory = std::make_shared<const OwnedFd>(std::move(directory));
+  return result;
+}
 
 Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -150,6 +151,11 @@ int run_worker(manta::WorkerStart start) {
   if (job == "print_lines") return print_lines();
   if (job == "print_much_and_abort") return print_much_and_abort();
   if (job == "exit") return 7;
+  if (job == "surroundings") {
+    const char* inherited = std::getenv("MANTA_TEST_INHERITED");
+    write_text(start.link.get(), std::string(inherited ? inherited : "none") + " " + std::filesystem::current_path().string() + "\n");
+    return 0;
+  }
   return echo(std::move(start));
 }
 
