@@ -11,7 +11,8 @@ namespace manta::detail {
 namespace {
 
 constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
-constexpr std::chrono::seconds kReadyTimeout{30};  // from the fork to the first message
+constexpr std::chrono::seconds kReadyLook{10};  // and looked at once more, so that a pause of this process does not count
+constexpr int kReadyLooks = 3;                  // from the fork to the first message
 constexpr std::chrono::milliseconds kZygoteTimeout{10'000};  // of its start, and of each request
 constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is made
 
@@ -36,7 +37,8 @@ bool split_message(const Link::Frame& frame, Route& route, std::span<const std::
 }
 
 ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers)
-    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)) {}
+    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)),
+      zygote_timeout_(zygote_timeout()), surroundings_(Surroundings::now()) {}
 
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
 
@@ -60,7 +62,8 @@ Result<std::shared_ptr<ZygoteLauncher::Parts>> ZygoteLauncher::make_parts() {
 
 Result<std::shared_ptr<Zygote>> ZygoteLauncher::start_zygote() {
   ZygoteOptions options;
-  options.handshake_timeout = zygote_timeout();
+  options.surroundings = surroundings_;
+  options.handshake_timeout = zygote_timeout_;
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
   options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, error.message + "; another one is started for the next worker"); };
   auto zygote = Zygote::start(std::move(options));
@@ -104,7 +107,7 @@ Result<SpawnedWorker> ZygoteLauncher::spawn(Tools& with, const SpawnRequest& req
     if (worker) return worker;
     last = worker.error().message;
     if (worker.error().code == ErrorCode::kTimeout)
-      with.zygote->give_up("did not make a worker within " + std::to_string(zygote_timeout().count()) + " ms");
+      with.zygote->give_up("did not make a worker within " + std::to_string(zygote_timeout_.count()) + " ms");
     else if (worker.error().code != ErrorCode::kRuntimeStopped)
       return worker;
   }
@@ -135,6 +138,7 @@ bool ZygoteLauncher::adopt(ProcessId process, const wire::ProcessOptions& option
   const auto found = entries_.find(process);
   if (found == entries_.end() || found->second.exit || found->second.link_closed || !parts_) return false;
   const auto parts = parts_;
+  found->second.unused = true;
   const int pid = found->second.pid;
   OwnedFd out = std::move(found->second.out), err = std::move(found->second.err);
   lock.unlock();
@@ -188,15 +192,17 @@ Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const 
   hello.process = process;
   hello.cpus = cpus;
   send(process, wire::encode(hello));
-  parts->links->run_after(kReadyTimeout, [this, process] { kill_unless_ready(process); });
+  parts->links->run_after(kReadyLook, [this, process] { kill_unless_ready(process, kReadyLooks - 1); });
   return Started{.process = process, .pid = worker->pid};
 }
 
-void ZygoteLauncher::kill_unless_ready(ProcessId process) {
+void ZygoteLauncher::kill_unless_ready(ProcessId process, int looks_left) {
   {
     std::lock_guard lock(mutex_);
     auto it = entries_.find(process);
     if (it == entries_.end() || it->second.ready) return;
+    if (looks_left > 0 && links_)
+      return links_->run_after(kReadyLook, [this, process, looks_left] { kill_unless_ready(process, looks_left - 1); });
   }
   log(LogLevel::kError, "worker process " + std::to_string(process) + " did not become ready in time; it is killed");
   kill(process);
@@ -210,7 +216,10 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   bool gone = false;
   {
     std::lock_guard lock(mutex_);
-    if (auto sender = entries_.find(from); sender != entries_.end()) sender->second.ready = true;
+    if (auto sender = entries_.find(from); sender != entries_.end()) {
+      sender->second.unused = sender->second.unused && !sender->second.ready;  // the first one comes from every process
+      sender->second.ready = true;
+    }
     if (auto it = entries_.find(route.to); it != entries_.end())
       link = it->second.link;
     else
@@ -256,7 +265,7 @@ void ZygoteLauncher::finish_if_gone(ProcessId process, std::unique_lock<std::mut
   auto entry = std::move(it->second);
   entries_.erase(it);
   lock.unlock();
-  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing());
+  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing(), entry.unused);
   changed_.notify_all();
 }
 
@@ -274,7 +283,7 @@ void ZygoteLauncher::signal(ProcessId process, int signal) {
   if (it == entries_.end() || !it->second.pid || it->second.exit || !zygote_) return;
   const auto zygote = zygote_;
   const int pid = it->second.pid;
-  if (signal == SIGKILL && parts_) parts_->links->run_after(zygote_timeout(), [this, process, was = std::weak_ptr(zygote)] { give_up_if_stopped(process, was.lock()); });
+  if (signal == SIGKILL && parts_) parts_->links->run_after(zygote_timeout_, [this, process, was = std::weak_ptr(zygote)] { give_up_if_stopped(process, was.lock()); });
   lock.unlock();
   static_cast<void>(zygote->kill(pid, signal));
 }
@@ -286,7 +295,7 @@ void ZygoteLauncher::give_up_if_stopped(ProcessId process, const std::shared_ptr
     const auto it = entries_.find(process);
     if (it == entries_.end() || it->second.exit || !zygote || zygote_ != zygote) return;
   }
-  if (is_stopped(zygote->pid())) zygote->give_up("was stopped, did not kill a worker within " + std::to_string(zygote_timeout().count()) + " ms");
+  if (is_stopped(zygote->pid())) zygote->give_up("was stopped, did not kill a worker within " + std::to_string(zygote_timeout_.count()) + " ms");
 }
 
 void ZygoteLauncher::send(ProcessId to, const Buffer& message, std::span<const int> fds) {
@@ -314,6 +323,7 @@ void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
   std::unique_lock start_lock(start_mutex_);  // waits for what is being started
   std::unique_lock lock(mutex_);
   stopped_ = true;
+  surroundings_ = {};
   start_lock.unlock();
   const auto parts = parts_;
   if (!parts) return;

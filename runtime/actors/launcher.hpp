@@ -4,6 +4,7 @@
 //
 // A zygote that is lost takes its workers with it; the next launch starts another one. One that is stopped, or hangs, and has not
 // done what it was asked within 10 s (MANTA_ZYGOTE_TIMEOUT_MS in the environment) is killed, which the log says, and counts as lost.
+// All of them have the working directory and environment that the program had when this was made.
 // There is one at a time: the ends of the lost one's workers have been told before the next one makes any, so a pid is never
 // signalled for an earlier process's sake.
 #include <condition_variable>
@@ -36,7 +37,7 @@ class ZygoteLauncher final : public ProcessLauncher {
  public:
   struct Handlers {
     std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
-    std::function<void(ProcessId process, std::string how, bool own_doing)> on_ended{};  ///< after its last message
+    std::function<void(ProcessId process, std::string how, bool own_doing, bool unused)> on_ended{};  ///< after its last message
   };
   ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers);
   ~ZygoteLauncher() override;
@@ -63,6 +64,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     OwnedFd out{}, err{};  ///< of a spare, until it is adopted
     bool link_closed = false;
     bool ready = false;  ///< it has sent its first message
+    bool unused = false;  ///< a spare that was adopted and has said nothing since: its actor has not begun
     std::optional<WorkerExit> exit{};
   };
   /// They stay alive while a launch uses them.
@@ -86,7 +88,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   Result<SpawnedWorker> spawn(Tools& with, const SpawnRequest& request);
   void signal(ProcessId process, int signal);
   void give_up_if_stopped(ProcessId process, const std::shared_ptr<Zygote>& zygote);
-  void kill_unless_ready(ProcessId process);
+  void kill_unless_ready(ProcessId process, int looks_left);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);
   void on_exit(const WorkerExit& exit);
@@ -96,7 +98,9 @@ class ZygoteLauncher final : public ProcessLauncher {
   const wire::Hello hello_;
   const std::filesystem::path log_dir_;
   const Handlers handlers_;
-  std::mutex start_mutex_;    // held while something is started; taken before mutex_
+  const std::chrono::milliseconds zygote_timeout_;
+  std::mutex start_mutex_;    // held while something is started; taken before mutex_; guards surroundings_
+  Surroundings surroundings_;  // of the runtime's start: a zygote that takes another one's place gets the same
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::map<ProcessId, Entry> entries_;

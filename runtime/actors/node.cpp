@@ -21,8 +21,8 @@ Node::~Node() {
 }
 
 void Node::deliver(ProcessId from, wire::Message message) { actor_->tell(FromProcess{from, std::move(message)}); }
-void Node::process_ended(ProcessId process, std::string how, bool own_doing) {
-  actor_->tell(Ended{process, std::move(how), own_doing});
+void Node::process_ended(ProcessId process, std::string how, bool own_doing, bool unused) {
+  actor_->tell(Ended{process, std::move(how), own_doing, unused});
 }
 void Node::stop() { actor_->tell(Stopped{}); }
 
@@ -93,6 +93,7 @@ void Node::on(FromProcess& event) {
     if (want->count == 0) {  // what was granted before needs them to be placed
       perform();
       wanted_options_.erase({event.from, want->purpose});
+      spare_died_.erase({event.from, want->purpose});
     }
   } else if (auto* release_it = std::get_if<wire::ReleaseLease>(&event.message)) {
     const auto* lease = table_.find(release_it->lease);
@@ -240,6 +241,7 @@ void Node::on(Ended& event) {
   process.running ? static_cast<void>(processes_.erase(it)) : static_cast<void>(it->second.ended = true);
   if (!process.leaving && !stopping_ && !process.ended_for)
     log(LogLevel::kInfo, "worker process " + std::to_string(process.pid) + " " + event.how);
+  const bool unused = event.unused && !process.ended_for;
   for (auto id : process.leases) {
     const auto* lease = table_.find(id);
     places_.erase(id);
@@ -248,7 +250,8 @@ void Node::on(Ended& event) {
                                          : ErrorInfo{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                                                      .where = "worker process " + std::to_string(process.pid)};
     router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
-                                                .shared = process.leases.size() > 1});
+                                                .shared = process.leases.size() > 1, .unused = unused});
+    if (unused) spare_died_.emplace(lease->owner, lease->purpose);
     table_.release(id, effects_);
   }
   drop_owner(event.process);
@@ -262,6 +265,7 @@ void Node::drop_owner(ProcessId owner) {
     if (process.running && !process.ended) router_.send(id, wire::OwnerGone{owner});
   for (auto id : table_.drop_owner(owner, effects_)) release(id, End::kKill);
   std::erase_if(wanted_options_, [&](const auto& each) { return each.first.first == owner; });
+  std::erase_if(spare_died_, [&](const auto& each) { return each.first == owner; });
   router_.send(kNodeProcess, wire::OwnerGone{owner});
 }
 

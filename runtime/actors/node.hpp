@@ -54,8 +54,9 @@ class Node {
 
   /// A message of an owner or of a worker process.
   void deliver(ProcessId from, wire::Message message);
-  /// A worker process has ended: "was killed by signal 9 (Killed)". own_doing: what ran in it did that.
-  void process_ended(ProcessId process, std::string how, bool own_doing = false);
+  /// A worker process has ended: "was killed by signal 9 (Killed)". own_doing: what ran in it did that;
+  /// unused: it was a spare, and the actor that it was given to had not begun there.
+  void process_ended(ProcessId process, std::string how, bool own_doing = false, bool unused = false);
   /// What the meter says: a worker process may be ended.
   void memory_read(const MemoryUse& use);
   /// The GPUs that are there: one that is missing twice in a row is gone for good, and what has it is ended.
@@ -71,7 +72,7 @@ class Node {
  private:
   struct FromProcess { ProcessId from; wire::Message message; };
   struct Launched { ProcessId process; Result<ProcessLauncher::Started> result; };
-  struct Ended { ProcessId process; std::string how; bool own_doing; };
+  struct Ended { ProcessId process; std::string how; bool own_doing, unused; };
   struct MemoryRead { MemoryUse use; };
   struct GpusSeen { std::vector<std::string> names; };
   struct LookAtSpares {};
@@ -144,6 +145,7 @@ class Node {
   bool memory_warned_ = false;
   bool memory_short_ = false;  ///< at the last reading
   core::SpareTable spares_;
+  std::set<std::pair<ProcessId, core::Purpose>> spare_died_{};  ///< whose next process is none that was kept ready
   std::optional<SteadyClock::time_point> spares_due_{};  ///< when they are looked at next
   std::map<std::size_t, int> gpus_missing_{};  ///< how often in a row
   mutable std::mutex published_mutex_;

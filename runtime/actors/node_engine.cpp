@@ -155,7 +155,9 @@ void NodeEngine::start_roles() {
                   .max_queued_bytes = options_.max_queued_bytes, .submit_timeout_ms = options_.submit_timeout.count(), .lineage_bytes = options_.lineage_bytes},
       options_.log_dir,
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
-                               .on_ended = [this](ProcessId process, std::string how, bool own_doing) { node_->process_ended(process, std::move(how), own_doing); }});
+                               .on_ended = [this](ProcessId process, std::string how, bool own_doing, bool unused) {
+                                 node_->process_ended(process, std::move(how), own_doing, unused);
+                               }});
   begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()), options_.lineage_bytes);
   std::vector<int> gpu_ids(machine_.gpu_names.size());
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);

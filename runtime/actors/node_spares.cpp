@@ -17,7 +17,8 @@ std::int64_t now_ms() {
 
 ProcessId Node::process_for_actor(const wire::ProcessOptions& options, const core::Lease& lease) {
   const core::SpareTable::Kind kind = kind_of(options, &lease);
-  const auto spare = spares_.begin(kind, now_ms());
+  const bool may_adopt = spare_died_.erase({lease.owner, lease.purpose}) == 0;
+  const auto spare = spares_.begin(kind, now_ms(), may_adopt);
   const ProcessId process = spare && launcher_.adopt(*spare, options) ? *spare : launch(true, options, &lease);
   processes_[process].kind = kind;
   look_at_spares_after(kAfterChange);

@@ -54,6 +54,12 @@ void NodeStore::forget_maker(ObjectId id) {
   makers_.erase(maker);
 }
 
+/// It was not made after all, or will not be: nobody has it, nobody will.
+void NodeStore::forget_unmade(ObjectId id) {
+  for (auto& [process, client] : clients_) client.creating.erase(id), client.owned.erase(id);
+  forget_maker(id);
+}
+
 NodeStore::Client* NodeStore::client_of(ProcessId process) {
   return gone_.contains(process) ? nullptr : &clients_[process];
 }
@@ -113,7 +119,14 @@ std::string NodeStore::holders() const {
 }
 
 Result<void> NodeStore::seal(ObjectId id) { return store_->seal(id.value); }
-void NodeStore::abort(ObjectId id) { static_cast<void>(store_->abort(id.value)); }
+
+void NodeStore::abort(ObjectId id) {
+  {
+    std::lock_guard lock(mutex_);
+    forget_unmade(id);
+  }
+  static_cast<void>(store_->abort(id.value));
+}
 
 /// What a process keeps mapped after its end costs page tables, and a service makes extents for ever.
 void NodeStore::name_retired(Client& client, wire::StoreReply& reply) {
@@ -146,7 +159,7 @@ void NodeStore::answer(ProcessId to, std::uint64_t request, ObjectId id, const R
   auto fd = store_->arena().extent_fd(block->extent, writable);
   if (!fd) {
     if (writable) {
-      client.creating.erase(id);
+      forget_unmade(id);
     } else if (auto pin = client.pins.find(id); pin != client.pins.end() && --pin->second == 0) {
       client.pins.erase(pin);
     }
@@ -240,8 +253,8 @@ void NodeStore::serve(ProcessId from, const wire::StoreRequest& request) {
       {
         std::lock_guard lock(mutex_);
         auto* maker = client_of(from);
-        if (!maker || !maker->creating.erase(request.id)) return;
-        forget_maker(request.id);
+        if (!maker || !maker->creating.contains(request.id)) return;
+        forget_unmade(request.id);
       }
       return static_cast<void>(store_->abort(request.id.value));
     }
@@ -292,6 +305,18 @@ void NodeStore::process_gone(ProcessId process) {
 std::size_t NodeStore::clients() const {
   std::lock_guard lock(mutex_);
   return clients_.size();
+}
+
+std::size_t NodeStore::noted_objects() const {
+  std::lock_guard lock(mutex_);
+  std::set<ObjectId> noted;
+  for (const auto& [id, maker] : makers_) noted.insert(id);
+  for (const auto& [process, client] : clients_) {
+    noted.insert(client.owned.begin(), client.owned.end());
+    noted.insert(client.creating.begin(), client.creating.end());
+    for (const auto& [id, owner] : client.made_for) noted.insert(id);
+  }
+  return noted.size();
 }
 
 bool NodeStore::idle() const {

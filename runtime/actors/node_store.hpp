@@ -36,8 +36,9 @@ class NodeStore final : public StoreAccess {
   ObjectStore& objects() { return *store_; }
   /// No object, no pin.
   bool idle() const;
-  /// Processes of which anything is written down.
+  /// Processes of which anything is written down; objects that are written down as somebody's, or as being made.
   std::size_t clients() const;
+  std::size_t noted_objects() const;
   void close();
 
  protected:
@@ -59,6 +60,7 @@ class NodeStore final : public StoreAccess {
   void pin_for(ProcessId from, const wire::StoreRequest& request);
   void name_retired(Client& client, wire::StoreReply& reply);
   void forget_maker(ObjectId id);
+  void forget_unmade(ObjectId id);
   Result<Block> create_block(ObjectId id, std::uint64_t size);
   std::string holders() const;
   void answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable);

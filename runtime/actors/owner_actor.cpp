@@ -288,9 +288,12 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   if (!leases_.erase(lost.lease)) return;
   const auto error = share(lost.error);
   lost_[lost.lease] = error;
-  if (auto it = actors_.find(actor_table_.actor_of(lost.lease)); it != actors_.end()) it->second->last_error = error;
+  if (auto it = actors_.find(actor_table_.actor_of(lost.lease)); it != actors_.end()) {
+    if (!lost.unused) it->second->last_error = error;
+    if (lost.unused) --it->second->starts;
+  }
   task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = lost.error.code == ErrorCode::kOutOfMemory}, task_effects_);
-  actor_table_.lease_lost(lost.lease, actor_effects_);
+  actor_table_.lease_lost(lost.lease, actor_effects_, lost.unused);
 }
 
 void Owner::on_created(wire::ActorCreated& created) {

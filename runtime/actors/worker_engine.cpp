@@ -159,7 +159,10 @@ void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::
   } else if (auto* durable = std::get_if<wire::DurableReply>(&*message); durable && engine) {
     engine->remote_durables_->on_reply(std::move(*durable));
   } else if (engine) {
-    if (const auto* create = std::get_if<wire::CreateActor>(&*message); create && std::exchange(unnamed, false)) name_process(create->name);
+    if (const auto* create = std::get_if<wire::CreateActor>(&*message); create && std::exchange(unnamed, false)) {
+      name_process(create->name);
+      engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});  // from here on the actor has begun, and its end counts
+    }
     engine->deliver_here(route.from, std::move(*message));
     engine->leave_if_unused();
   }

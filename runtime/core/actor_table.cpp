@@ -179,7 +179,7 @@ bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   return true;
 }
 
-void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
+void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, bool unused) {
   auto it = by_lease_.find(lease);
   if (it == by_lease_.end()) return;
   const ActorId actor = it->second;
@@ -192,13 +192,14 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects) {
     forget_if_done(actor, effects);
     return;
   }
-  const bool restart = entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts;
+  unused = unused && entry.state == ActorState::kStarting;
+  const bool restart = unused || entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts;
   if (!restart) {
     end(actor, entry, CallFailure::kActorDied, effects);
     forget_if_done(actor, effects);
     return;
   }
-  ++entry.restarts;
+  if (!unused) ++entry.restarts;
   entry.state = ActorState::kRestarting;
   effects.moved.push_back(actor);
   auto lost = std::move(entry.in_flight);

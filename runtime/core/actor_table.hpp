@@ -81,7 +81,8 @@ class ActorTable {
   void finished(CallNode& call, ActorEffects& effects);
   /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
   bool again(CallNode& call, ActorEffects& effects);
-  void lease_lost(LeaseId lease, ActorEffects& effects);
+  /// `unused`: its process died before anything of the actor began there, so that it is placed again and that is no restart.
+  void lease_lost(LeaseId lease, ActorEffects& effects, bool unused = false);
   /// No handle is left: ends once all calls are done.
   void dropped(ActorId actor, ActorEffects& effects);
   void kill(ActorId actor, ActorEffects& effects);

@@ -10,14 +10,14 @@ constexpr int kMostFailures = 2;
 
 }  // namespace
 
-std::optional<ProcessId> SpareTable::begin(const Kind& kind, std::int64_t now_ms) {
+std::optional<ProcessId> SpareTable::begin(const Kind& kind, std::int64_t now_ms, bool may_adopt) {
   if (!on()) return std::nullopt;
   Actors& actors = kinds_[kind];
   ++actors.live;
   actors.began_ms = now_ms;
   actors.follow = actors.follow || (actors.ended_ms && now_ms - *actors.ended_ms <= kSoonMs);
   const auto found = std::find_if(actors.spares.begin(), actors.spares.end(), [](const Spare& spare) { return spare.ready; });
-  if (found == actors.spares.end()) return std::nullopt;
+  if (found == actors.spares.end() || !may_adopt) return std::nullopt;
   const ProcessId process = found->process;
   actors.spares.erase(found);
   --count_;

@@ -31,8 +31,8 @@ class SpareTable {
   explicit SpareTable(std::size_t limit) : limit_(limit) {}
   bool on() const { return limit_ > 0; }
 
-  /// An actor of that kind begins; gives the spare that becomes its process, if one is ready.
-  std::optional<ProcessId> begin(const Kind& kind, std::int64_t now_ms);
+  /// An actor of that kind begins; gives the spare that becomes its process, if one is ready and may be taken.
+  std::optional<ProcessId> begin(const Kind& kind, std::int64_t now_ms, bool may_adopt = true);
   void end(const Kind& kind, std::int64_t now_ms);
   void launching(const Kind& kind, ProcessId spare);
   void ready(ProcessId spare);

@@ -25,16 +25,16 @@ namespace {
 constexpr std::chrono::seconds kShutdownTime{5};
 constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
 
-/// This process's environment with changes, as NAME=value.
-std::vector<std::string> merged_environment(const Environment& changes) {
-  const auto changed = [&](std::string_view entry) {
+/// An environment with changes, as NAME=value.
+std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes) {
+  const auto changed = [&](const std::string_view entry) {
     const std::string_view name = entry.substr(0, entry.find('='));
     return name == kChildVariable ||
            std::any_of(changes.begin(), changes.end(), [&](const auto& c) { return c.first == name; });
   };
   std::vector<std::string> result;
-  for (char** entry = environ; *entry; ++entry)
-    if (!changed(*entry)) result.emplace_back(*entry);
+  for (const auto& entry : from)
+    if (!changed(entry)) result.push_back(entry);
   for (const auto& [name, value] : changes) result.push_back(name + "=" + value);
   result.push_back(std::string(kChildVariable) + "=zygote:" + std::to_string(kChildFd));
   return result;
@@ -51,13 +51,15 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 /// a process group of its own, with default signals. Uses vfork inside, so it is cheap and safe beside other threads.
 Result<pid_t> execute(const ZygoteOptions& options, int control) {
   std::vector<std::string> args = options.args.empty() ? program_arguments() : options.args;
-  std::vector<std::string> env = merged_environment(options.env);
+  const Surroundings surroundings = options.surroundings ? *options.surroundings : Surroundings::now();
+  std::vector<std::string> env = merged_environment(surroundings.environment, options.env);
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   sigset_t none, all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
   ::posix_spawn_file_actions_init(&files);
+  if (surroundings.working_directory) ::posix_spawn_file_actions_addfchdir_np(&files, surroundings.working_directory->get());
   ::posix_spawn_file_actions_adddup2(&files, control, kChildFd);
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_addclosefrom_np(&files, kChildFd + 1);
@@ -90,11 +92,41 @@ int reap(pid_t pid) {
   return status;
 }
 
+/// A limit for an answer of another process that runs only while this one does: it is waited for in slices, so that a pause of this
+/// process (SIGSTOP, a frozen container) takes one of them, not all. After one that was too long comes at least one more: the
+/// answer may be there and not read yet.
+class RunningLimit {
+ public:
+  explicit RunningLimit(std::chrono::milliseconds limit) : left_(limit) {}
+  bool over() const { return left_.count() <= 0; }
+  std::chrono::milliseconds begin_slice() {
+    began_ = std::chrono::steady_clock::now();
+    return slice_ = std::min(left_, kSlice);
+  }
+  void end_slice() {
+    const auto took = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began_);
+    left_ = std::max(left_ - std::min(took, slice_), took > 4 * kSlice ? kSlice : std::chrono::milliseconds(0));
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kSlice{100};
+  std::chrono::milliseconds left_, slice_{};
+  std::chrono::steady_clock::time_point began_{};
+};
+
 ErrorInfo stopped_error() {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the zygote has ended; no worker can be made or signalled"};
 }
 
 }  // namespace
+
+Surroundings Surroundings::now() {
+  Surroundings result;
+  for (char** entry = environ; entry && *entry; ++entry) result.environment.emplace_back(*entry);
+  OwnedFd directory(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (directory) result.working_directory = std::make_shared<const OwnedFd>(std::move(directory));
+  return result;
+}
 
 Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();
@@ -159,13 +191,12 @@ Zygote::Zygote(ZygoteOptions options, OwnedFd control, pid_t pid)
 Zygote::~Zygote() { shutdown(); }
 
 Result<void> Zygote::handshake() {
-  const auto deadline = std::chrono::steady_clock::now() + options_.handshake_timeout;
   pollfd poll{.fd = control_.get(), .events = POLLIN, .revents = 0};
   int ready = 0;
-  do {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    ready = ::poll(&poll, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-  } while (ready < 0 && errno == EINTR);
+  for (RunningLimit limit(options_.handshake_timeout); ready <= 0 && !limit.over(); limit.end_slice()) {
+    ready = ::poll(&poll, 1, static_cast<int>(limit.begin_slice().count()));
+    if (ready < 0 && errno != EINTR) break;
+  }
   std::string what = "did not answer within " + std::to_string(options_.handshake_timeout.count()) + " ms";
   if (ready > 0) {
     auto received = receive_control(control_.get());
@@ -217,8 +248,9 @@ Result<pid_t> Zygote::ask_to_fork(const SpawnRequest& request, const int (&fds)[
   auto sent = send(message, fds);
   lock.lock();
   Pending& pending = pending_.at(message.id).first;
-  const bool answered =
-      sent.ok() && changed_.wait_for(lock, options_.handshake_timeout, [&] { return pending.done || ended_; });
+  bool answered = false;
+  for (RunningLimit limit(options_.handshake_timeout); sent.ok() && !answered && !limit.over(); limit.end_slice())
+    answered = changed_.wait_for(lock, limit.begin_slice(), [&] { return pending.done || ended_; });
   const Pending result = pending;
   pending_.erase(message.id);
   if (!sent && sent.error().code == ErrorCode::kRuntimeStopped) wait_for_end_told(lock);  // so that it is lost, not shut down

@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -32,6 +33,14 @@
 namespace manta {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
+
+/// What a child gets from this process: taken once, all children get the same, whatever the program changes meanwhile.
+struct Surroundings {
+  /// Reads `environ`: not while another thread may set a variable.
+  static Surroundings now();
+  std::vector<std::string> environment{};            ///< as NAME=value
+  std::shared_ptr<const OwnedFd> working_directory{};  ///< null when it cannot be opened: then the one at the child's start
+};
 
 /// The end of one worker.
 struct WorkerExit {
@@ -50,7 +59,9 @@ struct ZygoteOptions {
   std::string program{"/proc/self/exe"};
   std::vector<std::string> args{};  ///< argv of the zygote and its workers; empty: this process's own
   Environment env{};                ///< set on top of this process's environment
-  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to it
+  std::optional<Surroundings> surroundings{};  ///< default: as they are at the start
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to
+                                                        ///< it; while this process is stopped it does not run
   /// Called exactly once for each worker that spawn() returned; perhaps before spawn() returns.
   std::function<void(const WorkerExit&)> on_exit{};
   /// Called once if the zygote ends without shutdown(), before on_exit of its workers. It makes no worker after that.
@@ -82,7 +93,7 @@ class Zygote {
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;
 
-  /// Makes a worker; returns when it has been forked. Working directory and argv are the driver's. IoError: no process,
+  /// Makes a worker; returns when it has been forked. Working directory and argv are the zygote's. IoError: no process,
   /// descriptor or memory; InvalidArgument: a bad name in env or more than 128 KiB of it; Timeout; RuntimeStopped.
   Result<SpawnedWorker> spawn(SpawnRequest request);
 

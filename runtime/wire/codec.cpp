@@ -209,7 +209,7 @@ struct Encoder {
   }
   void operator()(const LeaseLost& m) {
     auto o = out.initLeaseLost();
-    o.setLease(m.lease.value), o.setOwnDoing(m.own_doing), o.setShared(m.shared);
+    o.setLease(m.lease.value), o.setOwnDoing(m.own_doing), o.setShared(m.shared), o.setUnused(m.unused);
     put(o.initError(), m.error);
   }
   void operator()(const ReleaseLease& m) {
@@ -486,7 +486,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     }
     case M::LEASE_REFUSED: return LeaseRefused{in.getLeaseRefused().getPurpose(), r.error(in.getLeaseRefused().getError())};
     case M::LEASE_LOST: return LeaseLost{{in.getLeaseLost().getLease()}, r.error(in.getLeaseLost().getError()), in.getLeaseLost().getOwnDoing(),
-                                              in.getLeaseLost().getShared()};
+                                              in.getLeaseLost().getShared(), in.getLeaseLost().getUnused()};
     case M::RELEASE_LEASE: return ReleaseLease{{in.getReleaseLease().getLease()}, in.getReleaseLease().getKill(), in.getReleaseLease().getTerminate()};
     case M::SET_BLOCKED: return SetBlocked{{in.getSetBlocked().getLease()}, in.getSetBlocked().getBlocked()};
     case M::RUN_TASKS: {

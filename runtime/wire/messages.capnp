@@ -86,7 +86,7 @@ struct WantLeases {
 }
 struct LeaseGranted { purpose @0 :UInt64; lease @1 :LeaseInfo; worker @2 :UInt32; }
 struct LeaseRefused { purpose @0 :UInt64; error @1 :Error; }
-struct LeaseLost { lease @0 :UInt64; error @1 :Error; ownDoing @2 :Bool; shared @3 :Bool; }
+struct LeaseLost { lease @0 :UInt64; error @1 :Error; ownDoing @2 :Bool; shared @3 :Bool; unused @4 :Bool; }
 struct ReleaseLease { lease @0 :UInt64; kill @1 :Bool; terminate @2 :Bool; }
 struct SetBlocked { lease @0 :UInt64; blocked @1 :Bool; }
 struct RunTasks { owner @0 :UInt32; lease @1 :LeaseInfo; tasks @2 :List(Task); }

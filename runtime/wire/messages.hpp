@@ -114,8 +114,8 @@ struct WantLeases {
 };
 struct LeaseGranted { core::Purpose purpose = 0; LeaseInfo lease{}; ProcessId worker = 0; };
 struct LeaseRefused { core::Purpose purpose = 0; ErrorInfo error{}; };
-/// own_doing: what alone ran in the process ended it; shared: several leases had it.
-struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; bool own_doing = false, shared = false; };
+/// own_doing: what alone ran in the process ended it; shared: several leases had it; unused: nothing had begun there.
+struct LeaseLost { LeaseId lease{}; ErrorInfo error{}; bool own_doing = false, shared = false, unused = false; };
 struct ReleaseLease { LeaseId lease{}; bool kill = false, terminate = false; };  // its own process: kill at once, or SIGTERM and 5 s later SIGKILL
 struct SetBlocked { LeaseId lease{}; bool blocked = false; };
 

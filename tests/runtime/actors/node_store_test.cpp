@@ -2,7 +2,12 @@
 #include "runtime/actors/node_store.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
 
 #include "runtime/store/memory_store.hpp"
 
@@ -56,6 +61,30 @@ struct Fixture {
   std::shared_ptr<NodeStore> store;
 };
 
+/// While it lives, this process gets no more descriptors.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    auto few = before_;
+    few.rlim_cur = std::min<rlim_t>(few.rlim_cur, 1000);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    for (int fd = 0; fd >= 0;) {
+      fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+      if (fd >= 0) taken_.push_back(fd);
+    }
+  }
+  ~NoDescriptors() {
+    for (const int fd : taken_) ::close(fd);
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_{};
+};
+
 }  // namespace
 
 TEST_SUITE("runtime/actors/node_store") {
@@ -99,6 +128,29 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK_FALSE(f.store->holds(for_driver));
     f.store->process_gone(2);
     CHECK(f.store->idle());
+  }
+
+  // The room was given back, but the maker and the owner had the id to their ends, and the owner was told of it then.
+  TEST_CASE("nothing stays written down of an object that was never made") {
+    Fixture f;
+    auto first = f.store->place(8, [](std::span<std::byte>) {}, kNodeProcess).value();  // so that there is memory
+    {
+      NoDescriptors none;  // to send the arena's memory by
+      for (const ProcessId owner : {ProcessId{2}, kNodeProcess, ProcessId{1}})
+        CHECK(f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = 1000, .owner = owner}).error->code == ErrorCode::kIoError);
+    }
+    first.reset();
+    CHECK(f.store->idle());
+    const auto given_up = f.make(1, 2, false);
+    f.store->serve(1, {.operation = wire::StoreOperation::kAbort, .id = given_up});
+    const auto failed = f.store->place(1000, [](std::span<std::byte>) { throw std::runtime_error("its save threw"); }, 2);
+    CHECK_FALSE(failed);
+    CHECK(f.store->idle());
+    CHECK(f.store->noted_objects() == 0);
+    f.store->process_gone(1);
+    CHECK(f.orphans.empty());
+    f.make(2, 2);
+    CHECK(f.store->noted_objects() == 1);
   }
 
   TEST_CASE("room that comes when its creator is dead goes back at once") {

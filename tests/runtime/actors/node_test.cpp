@@ -270,6 +270,33 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.full());
   }
 
+  TEST_CASE("an actor whose spare died before it began there hears so, and then gets a process that is launched for it") {
+    Fixture f({.workers = Workers::kThread, .spare_processes = 2, .gpu_names = {}});
+    const auto take_place = [&](core::Purpose purpose) {
+      f.want(core::Purpose{1} << 63 | purpose, 1, true);
+      return f.grants().at(0);
+    };
+    const auto spares = [&] { return std::count(f.launcher.names.begin(), f.launcher.names.end(), "spare"); };
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = take_place(1).lease.id});
+    const auto second = take_place(2);
+    for (const auto begin = std::chrono::steady_clock::now(); spares() < 1 && std::chrono::steady_clock::now() - begin < std::chrono::seconds(30);) f.settle();
+    f.settle();
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = second.lease.id});
+    const auto third = take_place(3);
+    REQUIRE(f.launcher.adopted.size() == 1);
+    CHECK(third.worker == f.launcher.adopted.back().first);
+    f.node.process_ended(third.worker, "was killed by signal 9 (Killed)", false, true);
+    f.settle();
+    CHECK(f.router.take<wire::LeaseLost>(kOwner).at(0).unused);
+    const auto again = take_place(3);
+    const auto index = std::find(f.launcher.launched.begin(), f.launcher.launched.end(), again.worker) - f.launcher.launched.begin();
+    CHECK(f.launcher.names.at(static_cast<std::size_t>(index)) != "spare");
+    f.node.process_ended(again.worker, "was killed by signal 9 (Killed)");
+    f.settle();
+    CHECK_FALSE(f.router.take<wire::LeaseLost>(kOwner).at(0).unused);
+    CHECK(f.full());
+  }
+
   TEST_CASE("a launch that fails refuses the lease and takes nothing") {
     Fixture f;
     f.launcher.fail = true;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -45,6 +46,24 @@ struct Speaker {
   int say(const std::string& text) const { return std::printf("%s\n", text.c_str()); }
 };
 
+/// Dies in its constructor.
+struct Stillborn {
+  explicit Stillborn(const std::string& log) {
+    append(log, ".");
+    ::raise(SIGKILL);
+  }
+  int say() const { return 1; }
+};
+
+/// Ends with a process that is kept ready, for actors without options.
+void make_spare(Runtime& rt) {
+  for (int i = 0; i < 3 || !eventually([] { return !spares().empty(); }, 2s); ++i) {
+    REQUIRE(i < 30);
+    const auto actor = rt.actor<Speaker>({.isolation = own_process}).spawn();
+    rt.get(actor.call<&Speaker::pid>());
+  }
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/api/spares") {
@@ -78,6 +97,38 @@ TEST_SUITE("runtime/api/spares") {
 
     const auto red = rt.actor<Speaker>({.isolation = own_process, .env = {{"COLOUR", "red"}}}).spawn();
     CHECK(rt.get(red.call<&Speaker::environment>("COLOUR")) == "red");
+  }
+
+  // The story: it counted as a crash of the actor, which failed with ActorDied though nothing of it had ever run.
+  TEST_CASE("an actor whose process, kept ready, dies before the actor has begun there begins in another one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (int round = 0; round < 3; ++round) {
+      make_spare(rt);
+      REQUIRE(eventually([&] { return rt.stats().leases == 0; }));
+      const std::vector<int> ready = spares();
+      for (const int pid : ready) ::kill(pid, SIGSTOP);
+      const auto actor = rt.actor<Speaker>({.isolation = own_process}).spawn();
+      REQUIRE(eventually([&] { return rt.stats().leases == 1; }));  // it has its process
+      for (const int pid : ready) ::kill(pid, SIGKILL);
+      const auto pid = rt.try_get(actor.call<&Speaker::pid>(), 60s);
+      const auto why = pid.ok() ? "" : pid.error().to_string();
+      REQUIRE_MESSAGE(pid.ok(), why);
+      CHECK(std::count(ready.begin(), ready.end(), *pid) == 0);
+    }
+  }
+
+  TEST_CASE("an actor that has begun in a process that was kept ready does not begin twice") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    for (int round = 0; round < 3; ++round) {
+      make_spare(rt);
+      const auto log = folder / ("log" + std::to_string(round));
+      const auto actor = rt.actor<Stillborn>({.isolation = own_process}).spawn(log);
+      CHECK(error_of<ActorDied>([&] { rt.get(actor.call<&Stillborn::say>()); }).code == ErrorCode::kActorDied);
+      CHECK(content(log) == ".");
+    }
   }
 
   TEST_CASE("the processes that were kept ready end soon after the last actor that they were for") {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <sstream>
 
 #include "../api/support.hpp"
@@ -16,6 +17,10 @@ int note_and_wait(const std::string& log, const std::string& gate, int value) {
   return pass(gate, value);
 }
 int process_id() { return ::getpid(); }
+std::string surroundings() {
+  const char* value = std::getenv("MANTA_TEST_SURROUNDINGS");
+  return std::string(value ? value : "unset") + " " + fs::current_path().string();
+}
 
 class Counter {
  public:
@@ -110,6 +115,23 @@ TEST_SUITE("runtime/faults") {
     }
     ::unsetenv("MANTA_ZYGOTE_TIMEOUT_MS");
     CHECK(children().empty());
+  }
+
+  TEST_CASE("a zygote that takes a lost one's place has the working directory and environment of the runtime's start") {
+    ::setenv("MANTA_TEST_SURROUNDINGS", "before", 1);
+    const auto here = fs::current_path();
+    {
+      Machine machine;
+      auto& rt = machine.rt;
+      const auto alone = TaskOptions{.num_cpus = 0, .isolation = own_process};
+      CHECK(rt.get(rt.task<surroundings>(alone).remote()) == "before " + here.string());
+      ::setenv("MANTA_TEST_SURROUNDINGS", "after", 1);
+      fs::current_path("/");
+      REQUIRE(::kill(only_zygote(), SIGKILL) == 0);
+      CHECK(rt.get(rt.task<surroundings>(alone).remote()) == "before " + here.string());
+      fs::current_path(here);
+    }
+    ::unsetenv("MANTA_TEST_SURROUNDINGS");
   }
 
   TEST_CASE("a task that may not run again says that its process ended with the zygote") {

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   }
   if (manta::is_zygote_process()) return manta_test::run_worker(manta::run_zygote());
   if (argc > 1 && std::string_view(argv[1]) == "--sub-driver") return manta_test::run_sub_driver();
+  if (argc > 1 && std::string_view(argv[1]) == "--asking-driver") return manta_test::run_asking_driver();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what a dead driver leaves comes to us and can be seen
   return doctest::Context(argc, argv).run();
 }

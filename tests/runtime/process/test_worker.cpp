@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -150,6 +151,11 @@ int run_worker(manta::WorkerStart start) {
   if (job == "print_lines") return print_lines();
   if (job == "print_much_and_abort") return print_much_and_abort();
   if (job == "exit") return 7;
+  if (job == "surroundings") {
+    const char* inherited = std::getenv("MANTA_TEST_INHERITED");
+    write_text(start.link.get(), std::string(inherited ? inherited : "none") + " " + std::filesystem::current_path().string() + "\n");
+    return 0;
+  }
   return echo(std::move(start));
 }
 
@@ -164,6 +170,24 @@ int run_sub_driver() {
   std::printf("%s\n", read_line(workers.back().link.get()).c_str());
   std::fflush(stdout);
   for (;;) ::pause();
+}
+
+int run_asking_driver() {
+  const auto start = [] { return manta::Zygote::start({.handshake_timeout = std::chrono::seconds(1)}); };
+  auto zygote = start();
+  while (!zygote) zygote = start();  // a busy machine
+  std::printf("%d\n", (*zygote)->pid());
+  std::fflush(stdout);
+  std::vector<manta::SpawnedWorker> workers;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::printf("asks\n");
+    std::fflush(stdout);
+    auto worker = (*zygote)->spawn({});
+    std::printf("%s\n", worker ? "made" : worker.error().message.c_str());
+    std::fflush(stdout);
+    if (worker) workers.push_back(std::move(*worker));
+  }
+  return 0;
 }
 
 }  // namespace manta_test

@@ -11,4 +11,8 @@ int run_worker(manta::WorkerStart start);
 /// a line, and waits to be killed.
 int run_sub_driver();
 
+/// A driver that gives its zygote a second for each request. Prints the zygote's pid; then for each line of its input "asks", and after
+/// it has asked for a worker "made", or what went wrong.
+int run_asking_driver();
+
 }  // namespace manta_test

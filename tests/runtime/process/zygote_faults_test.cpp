@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "runtime/process/process_info.hpp"
 #include "runtime/process/zygote.hpp"
@@ -33,20 +35,24 @@ bool reap_orphans() {
 /// This program as a driver of its own, its stdout in a pipe.
 struct SubDriver {
   pid_t pid = -1;
-  manta::OwnedFd out;
+  manta::OwnedFd in, out;
   std::vector<pid_t> pids{};
 
-  SubDriver() {
-    auto pipe = manta::make_pipe().value();
+  explicit SubDriver(std::string flag = "--sub-driver") {
+    auto pipe = manta::make_pipe().value(), input = manta::make_pipe().value();
     posix_spawn_file_actions_t files;
     ::posix_spawn_file_actions_init(&files);
+    ::posix_spawn_file_actions_adddup2(&files, input.first.get(), 0);
     ::posix_spawn_file_actions_adddup2(&files, pipe.second.get(), 1);
-    std::string program = manta::program_arguments()[0], flag = "--sub-driver";
+    std::string program = manta::program_arguments()[0];
     char* argv[] = {program.data(), flag.data(), nullptr};
     REQUIRE(::posix_spawn(&pid, "/proc/self/exe", &files, nullptr, argv, environ) == 0);
     ::posix_spawn_file_actions_destroy(&files);
     out = std::move(pipe.first);
+    in = std::move(input.second);
   }
+  std::string line() { return manta_test::read_line(out.get()); }
+  void say(const std::string& text) { REQUIRE(::write(in.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())); }
   /// The pids of its zygote, its three workers and the child of the last.
   std::vector<pid_t> read_pids() {
     for (int i = 0; i < 5; ++i) pids.push_back(std::stoi(manta_test::read_line(out.get())));
@@ -58,6 +64,19 @@ struct SubDriver {
     CHECK(reap_orphans());
   }
 };
+
+/// How ps shows it: S sleeps, T is stopped.
+char state_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(in, text);
+  const auto name_end = text.rfind(')');
+  return name_end == std::string::npos ? '?' : text.at(name_end + 2);
+}
+bool has_children(pid_t pid, std::size_t count) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
+  return std::distance(std::istream_iterator<pid_t>(in), {}) == static_cast<std::ptrdiff_t>(count);
+}
 
 /// `lost` hears why it was lost.
 std::unique_ptr<Zygote> start_watched(Exits& exits, Watched<std::string>& lost) {
@@ -120,6 +139,27 @@ TEST_SUITE("runtime/process") {
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
     CHECK(exits.count() == 2);
     CHECK(eventually([&] { return !manta::is_running(worker.pid) && !manta::is_running(later.pid); }));
+  }
+
+  // The story: a laptop slept, a container was paused; when the driver went on, its clock said that the zygote had not answered in time,
+  // and a healthy one was killed, and all workers with it.
+  TEST_CASE("a driver that was paused while it waited for its zygote does not take that for the zygote's silence") {
+    SubDriver driver("--asking-driver");
+    const pid_t zygote = std::stoi(driver.line());
+    for (std::size_t round = 1; round <= 3; ++round) {
+      REQUIRE(::kill(zygote, SIGSTOP) == 0);
+      REQUIRE(eventually([&] { return manta::is_stopped(zygote); }));
+      driver.say("go\n");
+      REQUIRE(driver.line() == "asks");
+      REQUIRE(eventually([&] { return state_of(driver.pid) == 'S'; }));  // waits for the answer
+      REQUIRE(::kill(driver.pid, SIGSTOP) == 0);
+      REQUIRE(eventually([&] { return manta::is_stopped(driver.pid); }));
+      REQUIRE(::kill(zygote, SIGCONT) == 0);
+      const auto begin = std::chrono::steady_clock::now();
+      CHECK(eventually([&] { return has_children(zygote, round) && std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(1200); }));
+      REQUIRE(::kill(driver.pid, SIGCONT) == 0);
+      CHECK(driver.line() == "made");
+    }
   }
 
   TEST_CASE("a stopped zygote that is given up is lost like one that was killed, also when it is shut down at once") {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include "runtime/process/link.hpp"
@@ -83,6 +84,24 @@ TEST_SUITE("runtime/process") {
     CHECK(describe_in(*zygote) ==
           "fruit=pear=tree inherited=yes name=a worker with a title=a worker with a long name group=1 sigint=1 "
           "sigchld=1 death=9 privileges=1 null=1 marked=0 fds=4 forked=1");
+  }
+
+  // The story: the zygote that took a lost one's place had the working directory and environment that the program had come to by then.
+  TEST_CASE("a zygote that is given the surroundings of an earlier time has those, whatever the program has changed since") {
+    const auto here = std::filesystem::current_path();
+    ::setenv("MANTA_TEST_INHERITED", "before", 1);
+    const auto before = manta::Surroundings::now();
+    ::setenv("MANTA_TEST_INHERITED", "after", 1);
+    std::filesystem::current_path("/");
+    const auto ask = [](std::optional<manta::Surroundings> surroundings) {
+      auto zygote = std::move(Zygote::start({.surroundings = std::move(surroundings)}).value());
+      SpawnedWorker worker = spawn(*zygote, "surroundings");
+      return manta_test::read_line(worker.link.get());
+    };
+    const auto replaced = ask(before), fresh = ask({});
+    std::filesystem::current_path(here);
+    CHECK(replaced == "before " + here.string());
+    CHECK(fresh == "after /");
   }
 
   TEST_CASE("a program with a thread before main gets workers that are executed anew, otherwise the same") {

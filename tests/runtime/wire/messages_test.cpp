@@ -74,7 +74,7 @@ std::vector<Message> all_messages() {
           WantLeases{},
           LeaseGranted{1, kLease, 2},
           LeaseRefused{1, chain(2)},
-          LeaseLost{{1}, chain(1), true, true},
+          LeaseLost{{1}, chain(1), true, true, true},
           ReleaseLease{{1}, true, false},
           ReleaseLease{{1}, false, true},
           SetBlocked{{1}, true},
