@@ -1,7 +1,10 @@
 #include "runtime/actors/node_durables.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+
+#include "runtime/store/directory_claim.hpp"
 
 namespace manta::detail {
 
@@ -9,6 +12,7 @@ namespace {
 
 constexpr std::size_t kThreads = 2;             // requests of workers that wait for the disk at the same time
 constexpr std::size_t kNamesBytes = 256 * 1024;  // of names in one answer; more come in further ones
+constexpr std::chrono::seconds kReleaseTimeout{10};  // for others to end what they do with a store that has failed
 constexpr int kReadAttempts = 10;               // a value may be replaced by one of another size between two looks
 
 std::filesystem::path default_directory() {
@@ -48,16 +52,30 @@ void NodeDurables::close() {
   auto lane = std::move(lane_);
   lock.unlock();
   lane.reset();
+  std::lock_guard opening(open_mutex_);  // whoever opens it now lets go of it at once
   lock.lock();
-  store_.reset();
+  const auto store = std::move(store_);
+  lock.unlock();
+}
+
+/// Null when it has to be opened.
+std::shared_ptr<DurableStore> NodeDurables::opened() {
+  std::lock_guard lock(mutex_);
+  if (!store_ && closed_) throw RuntimeStopped("the runtime has been shut down: start another one");
+  return store_;
 }
 
 std::shared_ptr<DurableStore> NodeDurables::store() {
+  if (auto store = opened()) return store;
+  std::lock_guard opening(open_mutex_);
+  if (auto store = opened()) return store;
+  const auto directory = (directory_.empty() ? default_directory() : directory_).string();
+  if (let_go_) await_release(directory, kReleaseTimeout);
+  std::shared_ptr<DurableStore> store = DurableStore::open(directory).value();
   std::lock_guard lock(mutex_);
-  if (store_) return store_;
   if (closed_) throw RuntimeStopped("the runtime has been shut down: start another one");
-  const auto directory = directory_.empty() ? default_directory() : directory_;
-  return store_ = DurableStore::open(directory.string()).value();
+  let_go_ = false;
+  return store_ = std::move(store);
 }
 
 /// Makes a change. After an error of the disk the store is let go of, so that the next use reads what is really there.
@@ -67,7 +85,7 @@ auto NodeDurables::change(Change&& make) {
   auto result = make(*durable);
   if (!result && result.error().code == ErrorCode::kIoError) {
     std::lock_guard lock(mutex_);
-    if (store_ == durable) store_.reset();
+    if (store_ == durable) store_.reset(), let_go_ = true;
   }
   return result;
 }
@@ -165,16 +183,14 @@ wire::Value NodeDurables::find_for(ProcessId to, const std::string& name, const 
 }
 
 void NodeDurables::list_for(const wire::DurableRequest& request, wire::DurableReply& reply) {
-  auto names = list(request.name);  // in order
   std::size_t bytes = 0;
-  for (auto it = std::upper_bound(names.begin(), names.end(), request.after); it != names.end(); ++it) {
-    if (bytes > kNamesBytes) {
-      reply.more = true;
-      return;
-    }
-    bytes += it->size() + 8;
-    reply.names.push_back(std::move(*it));
-  }
+  store()->visit(request.name, request.after, [&](DurableInfo info) {
+           reply.more = bytes > kNamesBytes;
+           if (reply.more) return false;
+           bytes += info.name.size() + 8;
+           reply.names.push_back(std::move(info.name));
+           return true;
+         }).value();
 }
 
 }  // namespace manta::detail

@@ -29,6 +29,7 @@ class NodeDurables final : public DurableAccess {
 
  private:
   std::shared_ptr<DurableStore> store();
+  std::shared_ptr<DurableStore> opened();
   template <class Change>
   auto change(Change&& make);
   DurableInfo info(const std::string& name, const std::string& tag);
@@ -41,7 +42,9 @@ class NodeDurables final : public DurableAccess {
   const std::shared_ptr<NodeStore> objects_;
   const std::uint64_t inline_bytes_;
   const Reply reply_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex open_mutex_;  // held while the store is opened, which may take seconds; taken before the other
+  std::atomic<bool> let_go_{false};  // of a store, after an error of its disk: others may be using it still
+  std::mutex mutex_;  // guards what follows; nobody waits for the disk with it, since serve runs where the workers' messages are read
   std::shared_ptr<DurableStore> store_;
   bool closed_ = false;
   std::unique_ptr<Lane> lane_;

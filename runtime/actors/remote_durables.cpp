@@ -1,5 +1,7 @@
 #include "runtime/actors/remote_durables.hpp"
 
+#include "runtime/process/reactor.hpp"
+
 namespace manta::detail {
 
 wire::DurableReply RemoteDurables::ask(wire::DurableRequest request) {
@@ -10,6 +12,7 @@ wire::DurableReply RemoteDurables::ask(wire::DurableRequest request) {
     pending_[request.request] = pending;
   }
   send_(request);
+  Reactor::stand_back();
   while (pending->done.load(std::memory_order_acquire) == 0) futex_wait(pending->done, 0, std::nullopt);
   return std::move(pending->reply);
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -29,6 +30,11 @@ class OpenDirectories {
   void erase(const std::string& path) {
     std::lock_guard lock(mutex_);
     paths_.erase(path);
+    released_.notify_all();
+  }
+  void await_release(const std::string& path, std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    released_.wait_for(lock, timeout, [&] { return !paths_.contains(path); });
   }
   bool contains(const std::string& path) {
     std::lock_guard lock(mutex_);
@@ -37,6 +43,7 @@ class OpenDirectories {
 
  private:
   std::mutex mutex_;
+  std::condition_variable released_;
   std::set<std::string> paths_;
 };
 
@@ -81,6 +88,10 @@ Result<DirectoryClaim> claim_directory(const std::string& path) {
   DirectoryClaim claimed(canonical);
   if (const auto pid = lock_holder(path)) return held_by(path, process_name(*pid));
   return claimed;
+}
+
+void await_release(const std::string& path, std::chrono::milliseconds timeout) {
+  OpenDirectories::instance().await_release(canonical_path(path), timeout);
 }
 
 bool directory_in_use(const std::string& path) {

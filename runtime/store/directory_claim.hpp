@@ -1,5 +1,6 @@
 #pragma once
 // One program at a time in a store's directory: what this process has open, and who has the lock file of another.
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,8 @@ class DirectoryClaim {
 
 /// ResourceExhausted, naming the holder, when this process or another one has the directory open.
 Result<DirectoryClaim> claim_directory(const std::string& path);
+/// Waits until this process does not have the directory open, or the time is over.
+void await_release(const std::string& path, std::chrono::milliseconds timeout);
 /// Whether anybody has.
 bool directory_in_use(const std::string& path);
 /// The error that says so.

@@ -103,7 +103,7 @@ Result<void> prepare_spill(const std::string& path) {
                      .message = fmt::format("{} has files in it that are not spilled objects; name an empty or a new "
                                             "directory for spilling", path)};
   }
-  if (auto made = make_writable_directory(path); !made) return made;
+  if (auto made = make_writable_directory(path, Sync::kNo); !made) return made;
   if (std::ofstream(path + "/" + kSpillMarker) << "spilled objects of a running program; safe to delete after its end\n")
     return {};
   return ErrorInfo{.code = ErrorCode::kIoError, .message = fmt::format("cannot write to directory {}", path)};
@@ -487,14 +487,13 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
   return checked(at->status(), path_);
 }
 
-/// The tables' bounds. What is not in a table yet was not loaded in bulk.
 Result<std::vector<KeyValueStore::KeyRange>> RocksDbStore::ranges(std::string_view first, std::string_view end) const {
   const auto db = this->db();
   if (!db) return unreadable().error();
   std::vector<rocksdb::LiveFileMetaData> files;
   db->GetLiveFilesMetaData(&files);
   std::vector<KeyRange> found;
-  for (auto& file : files)
+  for (auto& file : files)  // what is in none yet was not loaded in bulk
     if (file.smallestkey < end && file.largestkey >= first) found.push_back({std::move(file.smallestkey), std::move(file.largestkey)});
   return found;
 }
@@ -519,16 +518,23 @@ Result<void> RocksDbStore::sync() {
 
 // --- opening -----------------------------------------------------------------------------------------------------------
 
+/// Before the store is opened, which may need the room; under the store's lock, since another program may just be writing such a table.
+void remove_left_tables_alone(const std::string& path, rocksdb::Env& env) {
+  rocksdb::FileLock* lock = nullptr;
+  if (!env.LockFile(path + "/LOCK", &lock).ok()) return;
+  remove_left_tables(path), env.UnlockFile(lock).PermitUncheckedError();
+}
+
 Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path, const RocksDbOptions& wanted) {
   if (!wanted.create) {
     if (auto there = require_store(path); !there) return there.error();
   }
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
-  auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path);
-  if (ready && wanted.kind == StoreKind::kMeta) remove_left_tables(path), ready = audit_logs(path);
-  if (!ready) return ready.error();
+  auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path, Sync::kYes);
   const auto options = options_for(wanted);
+  if (ready && wanted.kind == StoreKind::kMeta) remove_left_tables_alone(path, *options.env), ready = audit_logs(path);
+  if (!ready) return ready.error();
   std::unique_ptr<DiskReserve> reserve;
   if (wanted.erases_on_full_disk) reserve = std::make_unique<DiskReserve>(path + "/" + kReserveFile);
   rocksdb::DB* db = nullptr;

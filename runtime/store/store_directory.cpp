@@ -29,6 +29,26 @@ void remove_files(const std::string& path, Wanted wanted) {
     if (wanted(entry.path().filename().string()) && fs::is_regular_file(entry.symlink_status(ignored))) fs::remove(entry.path(), ignored);
 }
 
+/// The entries of a directory. One that may not be read is left alone, and so is a file system that does not sync directories.
+std::error_code sync_entries(const fs::path& directory) {
+  const int fd = ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return {};
+  const int error = ::fsync(fd) != 0 && errno != EINVAL && errno != EROFS ? errno : 0;
+  ::close(fd);
+  return {error, std::generic_category()};
+}
+
+/// And those above it, as anybody makes them.
+std::error_code make_directory(const fs::path& path, mode_t mode, Sync sync) {
+  std::error_code error;
+  if (fs::exists(path, error)) return {};
+  const auto parent = path.parent_path();
+  if (!parent.empty() && parent != path)
+    if (error = make_directory(parent, 0777, sync); error) return error;
+  if (::mkdir(path.c_str(), mode) == 0) return sync == Sync::kYes ? sync_entries(parent) : std::error_code{};
+  return errno == EEXIST ? std::error_code{} : std::error_code{errno, std::generic_category()};
+}
+
 }  // namespace
 
 ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
@@ -38,10 +58,8 @@ ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
                                  path, detail, path)};
 }
 
-Result<void> make_writable_directory(const std::string& path) {
-  std::error_code error;
-  if (const auto parent = fs::path(path).parent_path(); !parent.empty()) fs::create_directories(parent, error);
-  if (!error && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
+Result<void> make_writable_directory(const std::string& path, Sync sync) {
+  std::error_code error = make_directory(path, 0700, sync);
   if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
   if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
   if (!error) return {};

@@ -4,12 +4,14 @@
 #include <string>
 
 #include "runtime/base/result.hpp"
+#include "runtime/store/key_value_store.hpp"
 #include "runtime/store/wal_audit.hpp"
 
 namespace manta {
 
-/// Makes the directory (0700), and those above it, if there is none. IoError when it cannot be made or written to.
-Result<void> make_writable_directory(const std::string& path);
+/// Makes the directory (0700), and those above it, if there is none; Sync::kYes: on the disk, so that what lies in it is not lost with
+/// its name. IoError when it cannot be made or written to.
+Result<void> make_writable_directory(const std::string& path, Sync sync);
 /// NotFound unless a store is there, IoError when it cannot be read.
 Result<void> require_store(const std::string& path);
 /// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies.

@@ -2,11 +2,14 @@
 // synced for lack of space was synced again, as a new and empty one, which went well; and a large put that waited for the disk made
 // everybody wait who put or removed anything.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <future>
+#include <mutex>
 
 #include "runtime/store/durable_store.hpp"
 #include "runtime/store/rocksdb_store.hpp"
@@ -18,7 +21,35 @@ std::atomic<bool> logs_fail{false};
 std::atomic<bool> tables_wait{false};
 std::atomic<int> waiting{0};
 
+std::mutex entries_mutex;
+std::vector<std::string> synced_entries;         // directories
+std::function<void()> before_directory{};        // once, when the store's directory is about to be made
+std::string awaited_directory{};
+
+const manta::test::RegisterChild loader("hold-with-load", [](const std::string& path, const std::function<void()>& ready) {
+  const auto store = manta::DurableStore::open(path).value();
+  manta::test::write_file(path + "/load-1-1-1.sst", "just being written");
+  ready();
+});
+
 }  // namespace
+
+/// Instead of the C library's: remembers which directories are synced.
+extern "C" int fsync(int fd) {
+  std::error_code ignored;
+  const auto name = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored).string();
+  if (std::filesystem::is_directory(name, ignored)) {
+    std::lock_guard lock(entries_mutex);
+    synced_entries.push_back(name);
+  }
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+
+/// Instead of the C library's: another program may come first.
+extern "C" int mkdir(const char* path, mode_t mode) {
+  if (path == awaited_directory && before_directory) std::exchange(before_directory, {})();
+  return static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+}
 
 /// Instead of the C library's, for RocksDB too.
 extern "C" int fdatasync(int fd) {
@@ -81,5 +112,34 @@ TEST_SUITE("runtime/store") {
     others.get();
     put.get().value();
     CHECK(equal(store->get("large").value().bytes, large));
+  }
+
+  TEST_CASE("the directories above a new store's are on the disk with it, so that it is not lost with its name") {
+    TemporaryDirectory directory;
+    {
+      std::lock_guard lock(entries_mutex);
+      synced_entries.clear();
+    }
+    DurableStore::open(directory / "x/y/d").value();
+    std::lock_guard lock(entries_mutex);
+    for (const char* above : {"/x/y", "/x", ""})
+      CHECK(std::count(synced_entries.begin(), synced_entries.end(), directory.path() + above) >= 1);
+  }
+
+  TEST_CASE("who opens a store that another program has just opened deletes no table that the other one writes") {
+    TemporaryDirectory directory;
+    const auto path = directory / "d";
+    std::unique_ptr<HoldingChild> other;
+    awaited_directory = path;
+    before_directory = [&] { other = std::make_unique<HoldingChild>("hold-with-load", path); };
+    const auto refused = DurableStore::open(path);
+    awaited_directory.clear();
+    REQUIRE(other);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kResourceExhausted);
+    CHECK(std::filesystem::exists(path + "/load-1-1-1.sst"));
+    other->kill();
+    DurableStore::open(path).value();
+    CHECK_FALSE(std::filesystem::exists(path + "/load-1-1-1.sst"));
   }
 }
