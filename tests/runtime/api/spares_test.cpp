@@ -124,7 +124,7 @@ TEST_SUITE("runtime/api/spares") {
     Folder folder;
     for (int round = 0; round < 3; ++round) {
       make_spare(rt);
-      const auto log = folder / ("log" + std::to_string(round));
+      const std::string log = folder / ("log" + std::to_string(round));
       const auto actor = rt.actor<Stillborn>({.isolation = own_process}).spawn(log);
       CHECK(error_of<ActorDied>([&] { rt.get(actor.call<&Stillborn::say>()); }).code == ErrorCode::kActorDied);
       CHECK(content(log) == ".");
