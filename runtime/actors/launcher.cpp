@@ -36,6 +36,13 @@ bool split_message(const Link::Frame& frame, Route& route, std::span<const std::
   return true;
 }
 
+/// A spare says so when it has been made, and again when its actor begins.
+static bool says_ready(const Route& route, std::span<const std::byte> message) {
+  if (route.to != kNodeProcess) return false;
+  const auto decoded = wire::decode(Buffer::copy(message));
+  return decoded && std::holds_alternative<wire::Ready>(*decoded);
+}
+
 ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers)
     : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)),
       zygote_timeout_(zygote_timeout()), surroundings_(Surroundings::now()) {}
@@ -217,7 +224,8 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   {
     std::lock_guard lock(mutex_);
     if (auto sender = entries_.find(from); sender != entries_.end()) {
-      sender->second.unused = sender->second.unused && !sender->second.ready;  // the first one comes from every process
+      // The first Ready comes from every process; what else it says may be from before it was adopted.
+      sender->second.unused = sender->second.unused && !(sender->second.ready && says_ready(route, message));
       sender->second.ready = true;
     }
     if (auto it = entries_.find(route.to); it != entries_.end())

@@ -64,7 +64,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     OwnedFd out{}, err{};  ///< of a spare, until it is adopted
     bool link_closed = false;
     bool ready = false;  ///< it has sent its first message
-    bool unused = false;  ///< a spare that was adopted and has said nothing since: its actor has not begun
+    bool unused = false;  ///< a spare that was adopted and has not said since that its actor begins
     std::optional<WorkerExit> exit{};
   };
   /// They stay alive while a launch uses them.

@@ -89,6 +89,8 @@ TEST_SUITE("runtime/process") {
   // The story: the zygote that took a lost one's place had the working directory and environment that the program had come to by then.
   TEST_CASE("a zygote that is given the surroundings of an earlier time has those, whatever the program has changed since") {
     const auto here = std::filesystem::current_path();
+    const char* variable = ::getenv("MANTA_TEST_INHERITED");
+    const std::string was = variable ? variable : "";
     ::setenv("MANTA_TEST_INHERITED", "before", 1);
     const auto before = manta::Surroundings::now();
     ::setenv("MANTA_TEST_INHERITED", "after", 1);
@@ -100,6 +102,7 @@ TEST_SUITE("runtime/process") {
     };
     const auto replaced = ask(before), fresh = ask({});
     std::filesystem::current_path(here);
+    ::setenv("MANTA_TEST_INHERITED", was.c_str(), 1);
     CHECK(replaced == "before " + here.string());
     CHECK(fresh == "after /");
   }
