@@ -182,13 +182,24 @@ const CheckpointRef* Experiment::usable_checkpoint(const Trial& trial) const {
   return nullptr;
 }
 
-/// Makes the trial's copy of the checkpoint that it took over, if that is still to do.
+/// Makes the trial's copy of the checkpoint that it took over, if that is still to do; before it its donor's, if what it takes is a
+/// copy itself that is still to be made. Two that took each other's over (and have lost both) would be each other's donors for ever.
 void Experiment::clone_checkpoint(const Trial& trial) {
-  if (!trial.cloned) return;
-  const Trial& donor = machine_.trial(trial.cloned->donor);
-  const auto source = trial_dir(donor) / trial.cloned->donor_name;
-  if (checkpoints_->contains(trial_dir(trial) / trial.cloned->name)) return;
-  if (donor.cloned && donor.cloned->name == trial.cloned->donor_name) clone_checkpoint(donor);  // a copy itself, and to be made too
+  std::vector<const Trial*> chain;
+  const auto is_to_do = [&](const Trial& each) {
+    return each.cloned && std::find(chain.begin(), chain.end(), &each) == chain.end() &&
+           !checkpoints_->contains(trial_dir(each) / each.cloned->name);
+  };
+  for (const Trial* each = &trial; each && is_to_do(*each);) {
+    chain.push_back(each);
+    const Trial& donor = machine_.trial(each->cloned->donor);
+    each = donor.cloned && donor.cloned->name == each->cloned->donor_name ? &donor : nullptr;
+  }
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) copy_checkpoint(**it);
+}
+
+void Experiment::copy_checkpoint(const Trial& trial) {
+  const auto source = trial_dir(machine_.trial(trial.cloned->donor)) / trial.cloned->donor_name;
   try {
     checkpoints_->copy(source, trial_dir(trial), trial.cloned->name);
   } catch (const std::exception& error) {

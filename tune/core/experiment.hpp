@@ -80,6 +80,7 @@ class Experiment {
   void flush_files();
   void write_trial_files(Logger& logger, const Event& event, const Effects& effects);
   void clone_checkpoint(const Trial& trial);
+  void copy_checkpoint(const Trial& trial);
   void remove_all_leftovers();
   void warn(std::string text);
 

@@ -6,15 +6,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <random>
 #include <span>
-#include <system_error>
+#include <thread>
 
 #include "runtime/codec.hpp"
 
@@ -167,7 +168,10 @@ std::vector<ReportDesk::Told> ReportDesk::wait(std::chrono::milliseconds timeout
 void ReportDesk::accept_all() {
   for (;;) {
     FileDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd) return;  // none is left, or no descriptors are: who calls waits until there are
+    if (!fd) {  // none is left, or no descriptors are: who calls waits until there are, and this thread must not spin meanwhile
+      if (errno != EAGAIN && errno != EWOULDBLOCK) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      return;
+    }
     if (!is_of_our_user(fd.get()) || !watch(fd.get(), next_id_)) continue;
     connections_[next_id_++] = {.fd = std::move(fd)};
   }
