@@ -175,7 +175,7 @@ TEST_SUITE("runtime/api/placement") {
     const auto copy = mine;
     CHECK(rt.wait(mine, 20s));
     CHECK(rt.wait(mine, 0s));
-    CHECK(rt.ready(mine).ready());
+    CHECK_NOTHROW(rt.get(rt.ready(mine), 20s));
     rt.remove(copy);
     gone(mine), gone(copy);
     auto theirs = rt.placement_group(one_cpu);
