@@ -18,6 +18,10 @@ struct RankResult {
   int status{0};  ///< as waitpid gives it
   std::vector<float> values{};
   bool ok() const { return WIFEXITED(status) && WEXITSTATUS(status) == 0; }
+  /// "exit 2" or "signal 6": an exit code alone reads 0 for a process that a signal ended.
+  std::string ending() const {
+    return WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status)) : "exit " + std::to_string(WEXITSTATUS(status));
+  }
 };
 
 /// An empty file in memory that child processes can open by its path.
