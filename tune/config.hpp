@@ -6,6 +6,7 @@
 //   auto name = config.get_or<std::string>("optimizer", "sgd");
 //
 // A plain value in the order of the search space; reading is thread-safe.
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -33,11 +34,12 @@ class Config {
   template <class T>
   T get(std::string_view path) const;
 
-  /// The parameter at `path`, or `fallback` where there is none. A wrong type is an error still.
+  /// The parameter at `path`, or `fallback` where there is none. A wrong type is an error still. In a sample_from function
+  /// NotFound, as of get, where the parameter is another function's that is yet to be called: this one is called again then.
   template <class T>
   T get_or(std::string_view path, T fallback) const {
     const Value* value = find(path);
-    return value && !value->is_none() ? get<T>(path) : fallback;
+    return value && (!value->is_none() || is_pending(path)) ? get<T>(path) : fallback;
   }
 
   bool contains(std::string_view path) const noexcept { return find(path) != nullptr; }
@@ -58,8 +60,11 @@ class Config {
   friend bool operator==(const Config& a, const Config& b) { return Value(a.entries_) == Value(b.entries_); }
 
  private:
+  friend class FlatSpace;
   const Value& need(std::string_view path) const;
+  bool is_pending(std::string_view path) const { return std::find(pending_.begin(), pending_.end(), path) != pending_.end(); }
   Value::Dict entries_;
+  std::vector<std::string> pending_;  ///< sample_from parameters whose function is yet to be called
 };
 
 [[noreturn]] void throw_wrong_type(std::string_view path, const Value& value, const char* wanted);

@@ -79,12 +79,12 @@ class HistoryFold {
     trial.record(event.iteration, event.metrics, event.time_this_iter_s);
     if (rows_) history_.results[event.trial].push_back({event.iteration, now_ms_, trial.time_total_s, 0, event.metrics});
     if (!event.checkpoint.empty())
-      trial.checkpoints.push_back({event.iteration, event.checkpoint, event.metrics.get(history_.checkpoint_score.metric)});
+      trial.checkpoints.push_back({event.iteration, event.checkpoint, trial.value(history_.checkpoint_score.metric)});
   }
   void on(const TrialCheckpointed& event) {
     Trial& trial = of(event.trial);
     std::optional<double> score;
-    if (event.iteration == trial.iteration) score = trial.last.get(history_.checkpoint_score.metric);
+    if (event.iteration == trial.iteration) score = trial.value(history_.checkpoint_score.metric);
     std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) {
       if (kept.name != event.checkpoint) return false;
       if (!score) score = kept.score;  // made anew, of the same iteration

@@ -24,14 +24,17 @@ std::optional<double> finite(std::optional<double> value) {
 
 std::optional<double> best_of(const TrialResult& trial, std::string_view metric, Mode mode) {
   const auto found = std::find_if(trial.ranges.begin(), trial.ranges.end(), [&](auto& range) { return range.name == metric; });
-  if (found == trial.ranges.end()) return std::nullopt;
+  if (found == trial.ranges.end()) {  // the tuner's own two only grow, from the first result on
+    if (mode == Mode::kMin && metric == "training_iteration" && trial.iterations > 0) return 1;
+    return trial.value(metric);
+  }
   return mode == Mode::kMin ? found->min : found->max;
 }
 
 std::optional<double> mean(const std::vector<ResultRow>& rows, std::string_view metric, std::size_t at_most) {
   std::vector<double> numbers;
   for (const ResultRow& row : rows)
-    if (const auto value = row.metrics.get(metric)) numbers.push_back(*value);
+    if (const auto value = row.value(metric)) numbers.push_back(*value);
   const std::size_t count = std::min(at_most, numbers.size());
   if (count == 0) return std::nullopt;
   return std::accumulate(numbers.end() - static_cast<std::ptrdiff_t>(count), numbers.end(), 0.0) / static_cast<double>(count);
@@ -52,7 +55,7 @@ std::vector<std::optional<double>> ResultGrid::values(std::string_view metric, M
   std::vector<std::optional<double>> values;
   if (scope == Scope::kLast || scope == Scope::kAll) {
     for (const TrialResult& trial : trials_)
-      values.push_back(finite(scope == Scope::kLast ? trial.metrics.get(metric) : best_of(trial, metric, mode)));
+      values.push_back(finite(scope == Scope::kLast ? trial.value(metric) : best_of(trial, metric, mode)));
     return values;
   }
   const ExperimentHistory history = read_history(summary_.dir);
@@ -115,7 +118,7 @@ std::vector<const TrialResult*> ResultGrid::pareto_front(const std::vector<Objec
   for (const TrialResult& trial : trials_) {
     Losses point;
     for (const Objective& objective : objectives) {
-      const auto value = finite(trial.metrics.get(objective.metric));
+      const auto value = finite(trial.value(objective.metric));
       if (value) point.push_back(objective.mode == Mode::kMin ? *value : -*value);
     }
     if (point.size() == objectives.size()) points.emplace_back(std::move(point), &trial);

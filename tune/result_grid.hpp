@@ -36,6 +36,9 @@ struct TrialResult {
   std::optional<std::filesystem::path> checkpoint_dir{};       ///< the newest one on disk
   std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best score
   bool timed_out{false};         ///< killed at its time limit
+
+  /// Of the last result: "training_iteration", "time_total_s", or a reported metric.
+  std::optional<double> value(std::string_view name) const { return ResultView{iterations, time_total_s, metrics}.get(name); }
 };
 
 /// One result as the journal has it.
@@ -45,6 +48,9 @@ struct ResultRow {
   double time_total_s{0};    ///< time in the user's code until then
   double rung{0};            ///< above 0: the scheduler compared it with others at that resource
   Metrics metrics{};
+
+  /// "training_iteration", "time_total_s", or a reported metric.
+  std::optional<double> value(std::string_view name) const { return ResultView{iteration, time_total_s, metrics}.get(name); }
 };
 
 /// Which of a trial's results counts, as in Ray. kLast, the default there too: the last one, to which checkpoint_dir belongs.

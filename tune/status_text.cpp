@@ -59,7 +59,7 @@ std::string error_text(const StatusView& view) {
 }
 
 std::string cell(const Trial& trial, const std::string& metric) {
-  const auto value = trial.last.get(metric);
+  const auto value = trial.value(metric);
   return value ? number_text(*value, 6) : "";
 }
 
@@ -82,13 +82,13 @@ std::vector<std::string> parameter_columns(const StatusView& view, const std::ve
   return names;
 }
 
-bool finite(const Trial& trial, const std::string& metric) { return std::isfinite(trial.last.get(metric).value_or(NAN)); }
+bool finite(const Trial& trial, const std::string& metric) { return std::isfinite(trial.value(metric).value_or(NAN)); }
 
 /// Whether a comes before b: the better metric, and what has none last.
 bool ranks_before(const StatusView& view, const Trial& a, const Trial& b) {
   const bool a_counts = finite(a, view.metric), b_counts = finite(b, view.metric);
   if (!a_counts || !b_counts) return a_counts && !b_counts;
-  const double x = *a.last.get(view.metric), y = *b.last.get(view.metric);
+  const double x = *a.value(view.metric), y = *b.value(view.metric);
   return view.mode == Mode::kMin ? x < y : x > y;
 }
 
@@ -195,7 +195,7 @@ std::string best_text(const StatusView& view) {
   for (const Trial& trial : view.trials)
     if (finite(trial, view.metric) && (!best || ranks_before(view, trial, *best))) best = &trial;
   if (!best) return "Current best trial: none yet has a finite '" + view.metric + "'";
-  return "Current best trial: " + best->name + " with " + view.metric + "=" + number_text(*best->last.get(view.metric), 6) +
+  return "Current best trial: " + best->name + " with " + view.metric + "=" + number_text(*best->value(view.metric), 6) +
          " and parameters=" + Value(best->config.entries()).to_text();
 }
 

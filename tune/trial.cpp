@@ -26,7 +26,8 @@ void Trial::record(std::uint64_t at, const Metrics& metrics, double time_this_it
     auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == metric; });
     if (found == ranges.end()) found = ranges.insert(ranges.end(), MetricRange{metric, value, NAN, NAN});
     found->last = value;
-    found->min = std::fmin(found->min, value);  // fmin and fmax pass over NaN
+    if (!std::isfinite(value)) continue;
+    found->min = std::fmin(found->min, value);  // fmin and fmax pass over the NaN that both begin with
     found->max = std::fmax(found->max, value);
   }
 }

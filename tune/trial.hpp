@@ -36,7 +36,7 @@ struct ClonedCheckpoint {
   std::string name{};        ///< and inside the trial's own
 };
 
-/// The last, smallest and largest number that a trial reported under a name. NaN counts as last only.
+/// The last, smallest and largest number that a trial reported under a name. NaN and infinities count as last only.
 struct MetricRange {
   std::string name{};
   double last{0};
@@ -70,6 +70,8 @@ struct Trial {
 
   /// Takes a result in: iteration, time, last, ranges.
   void record(std::uint64_t iteration, const Metrics& metrics, double time_this_iter_s);
+  /// Of the last result: "training_iteration", "time_total_s", or a reported metric.
+  std::optional<double> value(std::string_view name) const { return ResultView{iteration, time_total_s, last}.get(name); }
   bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }
   const MetricRange* range(std::string_view metric) const noexcept;
   /// The directory's name inside the experiment's: the id and what of the tag a file name can hold.

@@ -43,8 +43,8 @@ std::uint64_t random_seed() {
 
 [[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
 
-SchedulerContext scheduler_context(const TuneOptions& options, std::uint64_t seed, const Resources& total) {
-  return {options.metric, options.mode, seed, options.resources, total, options.further_objectives, options.space};
+SchedulerContext scheduler_context(const TuneOptions& options, const Trainable& trainable, std::uint64_t seed, const Resources& total) {
+  return {options.metric, options.mode, seed, options.resources, total, options.further_objectives, options.space, trainable.saves_itself};
 }
 
 SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {
@@ -111,7 +111,7 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   if (!options.env.empty() && options.isolation != own_process)
     refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
   if (!options.searcher.make) refuse("there is no searcher; tune::random_search() makes one.");
-  const auto scheduler = options.scheduler.make(scheduler_context(options, 0, total));
+  const auto scheduler = options.scheduler.make(scheduler_context(options, trainable, 0, total));
   const bool stops = scheduler->stops_every_trial() ||
                      (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
   if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops)
@@ -136,7 +136,7 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
                          .endless = options.num_samples < 0};
   for (const Objective& objective : options.further_objectives) machine.further_metrics.push_back(objective.metric);
   auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
-  auto scheduler = options.scheduler.make(scheduler_context(options, header.seed, total));
+  auto scheduler = options.scheduler.make(scheduler_context(options, trainable, header.seed, total));
   auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
   return {std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)};
 }

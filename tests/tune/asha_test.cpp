@@ -152,6 +152,15 @@ TEST_SUITE("tune/schedulers") {
     CHECK(scheduler.on_result(0, {1, 0, no_time}).decision == C);
     CHECK(scheduler.on_result(0, {2, 0, no_metric}).decision == C);
     CHECK(scheduler.on_result(0, {3, 0, both}).decision == S);
+    // So does one that ends with such a result, or whose time is NaN: it is in no rung.
+    for (TrialIndex trial : {1u, 2u}) scheduler.on_trial_add(trial, {});
+    const ResultView last{1, 0, no_time};
+    CHECK(scheduler.on_complete(1, &last).rung == 0);
+    const Metrics no_number{{"loss", 1}, {"tokens", NAN}};
+    CHECK(scheduler.on_result(2, {1, 0, no_number}).decision == C);
+    CHECK(scheduler.on_result(2, {1, 0, no_number}).rung == 0);
+    const ResultView nan_last{1, 0, no_number};
+    CHECK(scheduler.on_complete(2, &nan_last).rung == 0);
   }
 
   TEST_CASE("the percentile is numpy's") {

@@ -236,6 +236,45 @@ TEST_SUITE("tune/core") {
     for (const TrialIndex good : {0u, 1u, 3u, 4u}) CHECK(outcome.trials[good].iteration == 4);
   }
 
+  TEST_CASE("where no trial can be started, fail_fast, a budget of time and a signal are heeded still") {
+    const auto unstartable = [](std::uint64_t samples) {
+      Life life = life_of(samples);
+      life.concurrency = 4;
+      life.runner.room = ResourceLedger({{"CPU", 4}});
+      life.runner.resources_of = [](const Trial&) { return TrialResources{.num_cpus = 1, .num_gpus = 1}; };
+      return life;
+    };
+    Life fast = unstartable(1000);
+    fast.runner.fail_fast = true;
+    const TempDir first;
+    CHECK(fast.run(memory(), first.path()).trials.size() == 1);
+    Life endless = unstartable(UINT32_MAX);
+    endless.runner.time_budget_s = 0.2;  // of a clock that goes on by a millisecond at each look
+    const TempDir second;
+    const auto outcome = endless.run(memory(), second.path());
+    CHECK(has(outcome.stopped_by, "the time budget"));
+    CHECK(outcome.trials.size() < 1000);
+    endless.runner.time_budget_s = 0;
+    int asked = 0;
+    const TempDir third;
+    CHECK(endless.run(memory(), third.path(), [&] { return ++asked > 10; }).trials.size() <= 11);
+  }
+
+  TEST_CASE("an iteration may be what trials are compared by") {
+    const TempDir dir;
+    Life life = life_of(2);
+    life.machine.metric = "training_iteration";
+    life.machine.mode = Mode::kMax;
+    life.machine.further_metrics = {"time_total_s"};
+    life.machine.keep_checkpoints = 1, life.machine.keep_best_checkpoints = 1;
+    for (const Trial& trial : life.run(memory(), dir.path()).trials) {
+      CHECK(trial.error.empty());
+      CHECK(trial.iteration == 4);
+      REQUIRE_FALSE(trial.checkpoints.empty());
+      CHECK(trial.checkpoints.back().score == 4);
+    }
+  }
+
   TEST_CASE("several results in one word: each is recorded and decided on, and what follows a stop does not count") {
     const TempDir dir;
     Life life = life_of(2, 10);

@@ -116,6 +116,26 @@ TEST_SUITE("tune/loggers") {
     CHECK(lines[3].starts_with(",3,"));
   }
 
+  TEST_CASE("a metric with a line's end in its name does not upset progress.csv when a new column comes") {
+    TempDir dir;
+    Trial trial = make_trial();
+    auto logger = make_csv_logger();
+    logger->on_created(trial, dir.path());
+    log_result(*logger, trial, dir.path(), {{"a\nb", 1}});
+    log_result(*logger, trial, dir.path(), {{"a\nb", 2}});
+    log_result(*logger, trial, dir.path(), {{"a\nb", 3}, {"acc", 4}});
+    const auto lines = lines_of(dir.path() / "progress.csv");
+    REQUIRE(lines.size() == 5);
+    CHECK(lines[0] == "\"a");
+    CHECK(lines[1].starts_with("b\",training_iteration"));
+    CHECK(lines[1].ends_with(",acc"));
+    CHECK(lines[2].starts_with("1,1,"));
+    CHECK(lines[2].ends_with(","));
+    CHECK(lines[3].starts_with("2,2,"));
+    CHECK(lines[4].starts_with("3,3,"));
+    CHECK(lines[4].ends_with(",4"));
+  }
+
   TEST_CASE("the checksum of event files is CRC-32C as RFC 3720 gives it, masked") {
     const auto unmasked = [](std::string_view bytes) {
       const std::uint32_t rotated = masked_crc32c(bytes) - 0xa282ead8;

@@ -80,6 +80,34 @@ TEST_SUITE("tune/searchers") {
     CHECK(has(error({{"x", 11}}), "not of uniform(-10, 10)"));
   }
 
+  TEST_CASE("what completes a given point, and what functions draw, keeps to what is allowed") {
+    const Space space{{"optimizer", choice({"sgd", "adam"})}, {"width", choice({64, 128})}, {"x", uniform(0, 1)},
+                      forbid({{"optimizer", "adam"}, {"width", 128}})};
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      const auto searcher = tpe({.common = {.points_to_evaluate = {{{"optimizer", "adam"}}}}}).make(context_of(space, seed));
+      const Config config = searcher->suggest(0).config;
+      CHECK(config.get<std::string>("optimizer") == "adam");
+      CHECK(config.get<int>("width") == 64);
+    }
+    // A function gets its value last: it is drawn again, and where it can give nothing else, so is the rest.
+    const auto either = sample_from([](Random& random, const Config&) { return random.uniform() < 0.5 ? "a" : "b"; });
+    const Space drawn{{"x", uniform(0, 1)}, {"kind", choice({"p", "q"})}, {"f", either},
+                      {"g", sample_from([](const Config& c) { return c.get<std::string>("kind") == "p" ? 1 : 2; })},
+                      forbid({{"f", "b"}}), forbid({{"g", 2}})};
+    for (const SearcherSpec& spec : {tpe(), random_search({.points_to_evaluate = {{{"x", 0.5}}}})}) {
+      const auto searcher = spec.make(context_of(drawn));
+      for (TrialIndex i = 0; i < 40; ++i) {
+        const Config config = searcher->suggest(i).config;
+        REQUIRE(config.get<std::string>("f") == "a");
+        REQUIRE(config.get<int>("g") == 1);
+        REQUIRE(config.get<std::string>("kind") == "p");
+        finish(*searcher, i, config.get<double>("x"));
+      }
+    }
+    const Space nothing{{"x", uniform(0, 1)}, {"f", sample_from([] { return 1; })}, forbid({{"f", 1}})};
+    CHECK(has(error_of([&] { tpe().make(context_of(nothing))->suggest(0); }), "all were forbidden"));
+  }
+
   TEST_CASE("random search tries the points that it is given, then random ones, and needs no metric") {
     SearcherContext context = context_of(conditional());
     context.objectives.clear();

@@ -229,6 +229,25 @@ TEST_SUITE("tune/schedulers") {
     CHECK(driven.exploits.empty());
   }
 
+  TEST_CASE("one of the best saves itself at the interval's end, by leaving, where it can and its checkpoints come at other times") {
+    for (const bool saves_itself : {true, false}) {
+      CAPTURE(saves_itself);
+      SchedulerContext context;
+      context.saves_itself = saves_itself;
+      Driven driven(pbt(usual()), Mode::kMax, context);
+      for (TrialIndex i = 0; i < 4; ++i) driven.start(driven.add(config_of(i)));
+      for (TrialIndex i = 0; i < 3; ++i) (void)driven.report(i, 10, 10 * i, false);
+      CHECK(driven.report(3, 10, 1000, false) == (saves_itself ? P : C));
+      if (saves_itself) {
+        driven.scheduler().on_checkpoint(3);
+        driven.start(3);
+        CHECK(driven.report(3, 20, 2000, true) == C);  // this one came with a checkpoint
+      }
+      CHECK(driven.report(0, 20, 0, false) == (saves_itself ? P : C));  // a copy of the best, or there was none to copy
+      CHECK(has(driven.scheduler().debug_text(), "left out") == !saves_itself);
+    }
+  }
+
   TEST_CASE("of the best those that have a checkpoint are copied, however often the choice is made anew") {
     Driven driven(pbt(usual()));
     for (TrialIndex i = 0; i < 8; ++i) driven.start(driven.add(config_of(i)));

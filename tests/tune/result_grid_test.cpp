@@ -63,6 +63,23 @@ TEST_SUITE("tune/result_grid") {
     CHECK(order(grid.sorted("loss", Mode::kMax, Scope::kLast5Avg)) == std::vector<TrialIndex>{1, 0, 4, 3, 2, 5});
   }
 
+  TEST_CASE("a result that was once infinite on the good side does not hide the best finite one") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{3, -INFINITY, 1}, {INFINITY, 2, 4}, {INFINITY, INFINITY}});
+    CHECK(grid.best(Scope::kAll).index == 0);
+    CHECK(grid.best("loss", Mode::kMax, Scope::kAll).index == 1);
+    CHECK(order(grid.sorted("loss", Mode::kMax, Scope::kAll)) == std::vector<TrialIndex>{1, 0, 2});
+  }
+
+  TEST_CASE("a grid goes by the tuner's own numbers too") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{3, 2}, {5, 4, 1}, {7}});
+    CHECK(grid.best("training_iteration", Mode::kMax).index == 1);
+    CHECK(grid.best("time_total_s", Mode::kMin).index == 2);
+    CHECK(grid.best("training_iteration", Mode::kMax, Scope::kAvg).index == 1);
+    CHECK_THROWS_AS(grid.best("time_total", Mode::kMin), NotFound);
+  }
+
   TEST_CASE("a filtered grid is a grid, and keeps its trials' curves") {
     const TempDir dir;
     const ResultGrid grid = grid_of(dir.path(), {{3, 2}, {5, 4, 1}, {7}});

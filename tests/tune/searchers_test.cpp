@@ -276,6 +276,15 @@ TEST_SUITE("tune/searchers") {
     CHECK(run.best(bowl) < 0.01);
   }
 
+  TEST_CASE("evolution goes on where a parameter has but one value that is ever drawn") {
+    const Space space{{"x", uniform(0, 1)}, {"n", qrandn(64, 2, 64)}};
+    const auto searcher = evolution({.population = 4, .sample = 2}).make(context_of(space));
+    search(*searcher, [](const Config& c) {
+      REQUIRE(c.get<double>("n") == 64);
+      return c.get<double>("x");
+    }, 60);
+  }
+
   TEST_CASE("options and spaces that make no sense are refused with what to do") {
     SearcherContext two = context_of(plain_space());
     two.objectives.push_back({"time", Mode::kMin});

@@ -66,6 +66,31 @@ TEST_SUITE("tune/core") {
     CHECK(last.error.find("lost its connection with the driver while it told result 3") != std::string::npos);
   }
 
+  TEST_CASE("testExploitWhileSavingTrial: what is saved after the driver has let the trial go does not appear") {
+    struct Line final : ReportLine {
+      std::optional<Decision> ask(TrialReply) override { return Decision::kPause; }
+      void close() override { gone = true; }
+      bool closed() const noexcept override { return gone; }
+      std::atomic<bool> gone{false};
+    };
+    for (const bool let_go : {false, true}) {
+      CAPTURE(let_go);
+      TempDir dir;
+      const auto line = std::make_shared<Line>();
+      TrialSession session(spec(dir.path()), [&](TrialContext& ctx, const Config&) {
+        ctx.save_when_leaving([&](const std::filesystem::path& at) {
+          write_text(at / "weights", "old");
+          if (let_go) line->close();  // it took too long, and the trial begins elsewhere as a copy
+        });
+        ctx.report({{"loss", 1}});
+      }, {}, line);
+      const TrialReply last = session.next(Decision::kContinue);
+      CHECK(last.kind == TrialReply::kFinished);
+      CHECK(last.checkpoint == (let_go ? "" : "checkpoint_000001"));
+      CHECK(std::filesystem::exists(dir.path() / "checkpoint_000001") == !let_go);
+    }
+  }
+
   TEST_CASE("stop unwinds the function, past catch (const std::exception&), and destructors run") {
     TempDir dir;
     bool unwound = false, swallowed = false;

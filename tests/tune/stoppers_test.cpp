@@ -115,6 +115,10 @@ TEST_SUITE("tune/stoppers") {
     CHECK(run(all_of({max_iterations(2), below(0.3)})).grid[0].iterations == 4);
     CHECK(run(any_of({timeout(120), max_iterations(7)}), 3).timeline.back().time_s == doctest::Approx(120));
     CHECK(run(all_of({timeout(120), max_iterations(7)}), 3).seconds == doctest::Approx(1800));  // the latter never ends it all
+    const auto flat = [](std::uint64_t at_least) { return simulate({.metric = "loss", .num_samples = 2, .stop = all_of({max_iterations(at_least), trial_plateau()}), .seed = 3},
+        {.iterations = 20, .step = [](SimulatedStep&) { return SimulatedResult{{{"loss", 1}}, 60}; }}, {.workers = 1}); };
+    CHECK(flat(5).grid[0].iterations == 5);  // it is a plateau still, since 4
+    CHECK(flat(10).grid[1].iterations == 10);
     CHECK(make(any_of({max_iterations(1), below(0)}))->stops_every_trial());
     CHECK_FALSE(make(all_of({max_iterations(1), below(0)}))->stops_every_trial());
   }
@@ -129,6 +133,15 @@ TEST_SUITE("tune/stoppers") {
     CHECK(kept->stop_all(10));
     for (Stopper* stopper : {kept.get(), restored.get()}) CHECK(ends_at(*stopper, {1}, 7) == 1);
     CHECK_THROWS_AS(restored->restore("5 nothing"), StorageCorruption);
+  }
+
+  TEST_CASE("a stopper forgets a trial that is over") {
+    const auto stopper = make(any_of({trial_plateau()}));
+    const std::string empty = stopper->save();
+    ends_at(*stopper, {3, 2, 1}, 7);
+    CHECK(stopper->save() != empty);
+    stopper->on_end(7);
+    CHECK(stopper->save() == empty);
   }
 
   TEST_CASE("options of stoppers that make no sense are refused") {

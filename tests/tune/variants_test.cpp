@@ -57,6 +57,13 @@ TEST_SUITE("tune/searchers") {
     CHECK(config.entries()[0].name == "c");
   }
 
+  TEST_CASE("a function that reads another one with get_or waits for its value, and has the fallback only where there is none") {
+    const Space space{{"a", sample_from([](const Config& c) { return c.get_or<int>("b", 1) * 2 + c.get_or<int>("nobody", 100); })},
+                      {"b", sample_from([] { return 5; })}};
+    CHECK(VariantSearcher(space, 1, 0).suggest(0).config.get<int>("a") == 110);
+    CHECK(VariantSearcher(space, 1, 0).suggest(0).config.get_or<int>("c", 7) == 7);
+  }
+
   TEST_CASE("functions that wait for each other, or for nothing, are a clear error") {
     const Space cycle{{"a", sample_from([](const Config& c) { return c.get<int>("b"); })},
                       {"b", sample_from([](const Config& c) { return c.get<int>("a"); })}};

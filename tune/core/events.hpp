@@ -20,7 +20,7 @@ namespace manta::tune {
 /// The version of the rules by which results lead to decisions and proposals. A replay decides anew, so a program resumes only
 /// what was begun by the rules it has itself. Raise it with every change after which the same events give other decisions
 /// (rules_test.cpp notices most); options and defaults need no new version, they stand in `description`.
-inline constexpr std::uint32_t kRules = 1;
+inline constexpr std::uint32_t kRules = 2;
 
 /// Its key there of what the best checkpoint goes by, "max accuracy"; absent: the metric and its mode.
 inline constexpr const char* kCheckpointScore = "checkpoint score";

@@ -69,7 +69,7 @@ const Trial* ExperimentMachine::best() const noexcept {
   const Trial* best = nullptr;
   double best_value = 0;
   for (const Trial& trial : trials_) {
-    const auto value = trial.last.get(options_.metric);
+    const auto value = trial.value(options_.metric);
     if (!value || !std::isfinite(*value)) continue;
     if (!best || better(*value, best_value)) best = &trial, best_value = *value;
   }
@@ -151,7 +151,7 @@ void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
   record(trial, event);
   effects.recorded = true;
   if (!event.checkpoint.empty())
-    add_checkpoint(trial, {event.iteration, event.checkpoint, score_of(event.metrics), event.checkpoint_bytes}, effects);
+    add_checkpoint(trial, {event.iteration, event.checkpoint, score_of(trial), event.checkpoint_bytes}, effects);
   decide(trial, !event.checkpoint.empty(), effects);
 }
 
@@ -212,6 +212,7 @@ void ExperimentMachine::fail(Trial& trial, Effects& effects) {
 
 void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* last, double rung) {
   set_state(trial, state);
+  if (stopper_) stopper_->on_end(trial.index);
   searcher_->on_complete(trial.index, last, rung);
 }
 
@@ -220,9 +221,9 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
     return "the trial's first result has no metric '" + metric + "', by which this experiment chooses. It reported: " + trial.last.names() +
            ". Report '" + metric + "' with each result (NaN where it is not known yet), or set TuneOptions::" + option + " to a name that is reported.";
   };
-  if (!options_.metric.empty() && !trial.last.contains(options_.metric)) return report(options_.metric, "metric");
+  if (!options_.metric.empty() && !trial.value(options_.metric)) return report(options_.metric, "metric");
   for (const std::string& metric : options_.further_metrics)
-    if (!trial.last.contains(metric)) return report(metric, "further_objectives");
+    if (!trial.value(metric)) return report(metric, "further_objectives");
   return {};
 }
 
@@ -236,7 +237,7 @@ void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
   if (!trial.ended() && event.iteration > trial.iteration)
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
   const bool latest = event.iteration == trial.iteration;
-  add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial.last) : std::nullopt, event.checkpoint_bytes},
+  add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial) : std::nullopt, event.checkpoint_bytes},
                  effects);
 }
 

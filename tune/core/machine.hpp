@@ -154,7 +154,7 @@ class ExperimentMachine {
   void shrink_to_budget(Effects& effects);
   bool needed(const Trial& trial, std::uint64_t order) const;
   std::optional<double> score_of(const CheckpointRef& checkpoint) const;
-  std::optional<double> score_of(const Metrics& metrics) const;
+  std::optional<double> score_of(const Trial& trial) const;
   bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
   /// Why its first result cannot be judged; empty: it can.
   std::string missing_metric(const Trial& trial) const;

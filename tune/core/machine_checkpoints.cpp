@@ -8,8 +8,8 @@
 
 namespace manta::tune {
 
-std::optional<double> ExperimentMachine::score_of(const Metrics& metrics) const {
-  return metrics.get(options_.score_attribute.empty() ? options_.metric : options_.score_attribute);
+std::optional<double> ExperimentMachine::score_of(const Trial& trial) const {
+  return trial.value(options_.score_attribute.empty() ? options_.metric : options_.score_attribute);
 }
 
 /// Small is good; none for a checkpoint that cannot be compared.

@@ -37,9 +37,10 @@ void Runner::run() {
 void Runner::loop() {
   while (!interrupted_()) {
     check_limits();
-    fill();
+    const bool more = fill();
     commit();
     look_after();
+    if (more) continue;
     if (!active_.empty()) {
       turn();
     } else if (experiment_.machine().finished()) {
@@ -74,9 +75,12 @@ void Runner::release_idle() {
     throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
 }
 
-void Runner::fill() {
+/// True when a trial failed before it was started: limits, fail_fast and signals come first, and then the others. An experiment
+/// in which no trial can be started would never come to them else.
+bool Runner::fill() {
   do start_trials();
-  while (make_trials());
+  while (!failed_unstarted_ && make_trials());
+  return std::exchange(failed_unstarted_, false);
 }
 
 /// One for a free worker, which is then started before the next one is asked for: whether there are resources for another
@@ -94,7 +98,7 @@ bool Runner::make_trials() {
 void Runner::start_trials() {
   while (active_.size() < options_.concurrency) {
     const auto next = experiment_.machine().next_to_run([this](TrialIndex trial) { return active_.contains(trial); });
-    if (!next || !start(*next)) return;
+    if (!next || !start(*next) || failed_unstarted_) return;
   }
 }
 
@@ -136,6 +140,7 @@ std::optional<TrialResources> Runner::resources_of(const Trial& trial) {
 void Runner::fail_unstarted(TrialIndex index, std::string error) {
   apply(TrialStarted{index, 0});
   apply(TrialFailed{index, std::move(error), true, false});
+  failed_unstarted_ = true;
 }
 
 void Runner::warn_of_lost_work(const Trial& trial) {

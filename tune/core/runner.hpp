@@ -60,7 +60,7 @@ class Runner {
   void turn();
   void look_after();
   void release_idle();
-  void fill();
+  bool fill();
   bool make_trials();
   void start_trials();
   bool start(TrialIndex index);
@@ -102,6 +102,7 @@ class Runner {
   };
   std::optional<Applied> untold_;  // the last event, until files, callbacks and the reporter have it: before the next one
   bool told_of_no_checkpoints_{false};
+  bool failed_unstarted_{false};  ///< a trial failed before it was started, since the loop last looked at limits
   // What waits for the journal.
   std::vector<std::pair<TrialIndex, Decision>> answers_;
   std::vector<TrialIndex> kills_;

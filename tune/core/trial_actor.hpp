@@ -138,6 +138,7 @@ class ActorTrialHandle final : public TrialHandle {
 struct Trainable {
   std::string name{};
   bool ends_by_itself{true};  ///< a function returns; a class is stepped until it is stopped
+  bool saves_itself{false};   ///< whenever it is asked to: a class with save and load
   std::function<std::unique_ptr<TrialHandle>(Client&, const ActorOptions&, const StepOptions&)> spawn{};
 };
 
@@ -183,7 +184,7 @@ Trainable function_trainable(Args&&... args) {
   using Signature = TrainableSignature<std::decay_t<decltype(+F)>>;
   static_assert(Signature::extra_count == sizeof...(Args),
                 "tune::run<f>(…): pass one argument for each parameter of f after the context and the configuration.");
-  return {trainable_name<F>(), true, spawner<typename Signature::template Actor<F>>(std::forward<Args>(args)...)};
+  return {trainable_name<F>(), true, false, spawner<typename Signature::template Actor<F>>(std::forward<Args>(args)...)};
 }
 
 template <class T, class... Args>
@@ -191,7 +192,7 @@ Trainable class_trainable(Args&&... args) {
   static_assert(requires(T t) { { t.step() } -> std::convertible_to<Metrics>; },
                 "tune::run<T>: T needs `tune::Metrics step()`, and `setup(tune::TrialContext&, const tune::Config&, extra…)`.");
   using Actor = ClassTrial<T, std::conditional_t<std::is_convertible_v<Args, const char*>, std::string, std::decay_t<Args>>...>;
-  return {trainable_name<T>(), false, spawner<Actor>(std::forward<Args>(args)...)};
+  return {trainable_name<T>(), false, SavesState<T>, spawner<Actor>(std::forward<Args>(args)...)};
 }
 
 }  // namespace manta::tune

@@ -87,7 +87,7 @@ void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFuncti
   TrialReply reply{.kind = TrialReply::kReported, .iteration = iteration_ + 1, .pid = ::getpid()};
   reply.metrics = metrics;
   if (save) {
-    reply.checkpoint = write_checkpoint(dir_, reply.iteration, *save);
+    reply.checkpoint = write_checkpoint(dir_, reply.iteration, while_wanted(*save));
     reply.checkpoint_bytes = checkpoint_bytes(dir_ / reply.checkpoint);
   }
   reply.time_this_iter_s = std::chrono::duration<double>(Clock::now() - turn_began_).count();
@@ -100,6 +100,14 @@ void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFuncti
     }
   }
   turn_began_ = Clock::now();
+}
+
+/// A save that takes longer than the driver waits must not appear: the trial's place may be another state's by then, as a copy's.
+TrialContext::SaveFunction TrialSession::while_wanted(const TrialContext::SaveFunction& save) const {
+  return [this, &save](const std::filesystem::path& dir) {
+    save(dir);
+    if (line_ && line_->closed()) throw TrialStopped{};
+  };
 }
 
 /// Keeps a result for the next word, when the driver allows it to be late and it is not late yet.
@@ -139,8 +147,9 @@ void TrialSession::save_if_wanted(Decision decision, bool saved_already) {
   const bool wanted = decision == Decision::kPause || spec_.checkpoint_at_end;
   if (!wanted || saved_already || !leaving_save_) return;
   try {
-    leaving_.checkpoint = write_checkpoint(dir_, iteration_, leaving_save_);
+    leaving_.checkpoint = write_checkpoint(dir_, iteration_, while_wanted(leaving_save_));
     leaving_.checkpoint_bytes = checkpoint_bytes(dir_ / leaving_.checkpoint);
+  } catch (const TrialStopped&) {
   } catch (const abi::__forced_unwind&) {
     throw;
   } catch (...) {

@@ -59,6 +59,7 @@ class TrialSession {
   void say(TrialReply reply);
   TrialReply last_word();
   bool hold_back(TrialReply& reply);
+  TrialContext::SaveFunction while_wanted(const TrialContext::SaveFunction& save) const;
   Decision ask(TrialReply reply);
   std::optional<Decision> take_turns(TrialReply reply);
   void save_if_wanted(Decision decision, bool saved_already);

@@ -78,7 +78,7 @@ class CsvLogger final : public Logger {
     const std::string old = read_file(path);
     std::string text = csv_line(columns);
     bool in_quotes = false;
-    for (std::size_t i = std::min(old.find('\n'), old.size() - 1) + 1; i < old.size(); ++i) {
+    for (std::size_t i = csv_lines_end(old, 1); i < old.size(); ++i) {
       in_quotes ^= old[i] == '"';
       if (old[i] == '\n' && !in_quotes) text.append(added, ',');
       text += old[i];

@@ -49,7 +49,7 @@ std::vector<Curve> curves_of(const ReportModel& model, const std::vector<std::si
   for (const std::size_t trial : trials) {
     Curve curve{.trial = trial};
     for (const ResultRow& row : model.history.results[trial])
-      if (const auto value = row.metrics.get(model.objective().metric); value && std::isfinite(*value))
+      if (const auto value = row.value(model.objective().metric); value && std::isfinite(*value))
         curve.points.emplace_back(static_cast<double>(row.iteration), *value);
     curve.thinned = curve.points.size() > kMostPoints;
     curve.points = thinned(curve.points, kMostPoints);

@@ -75,7 +75,7 @@ std::vector<std::optional<double>> last_values(const ExperimentHistory& history,
   std::vector<std::optional<double>> values;
   bool reported = false;
   for (const Trial& trial : history.trials) {
-    const auto value = trial.last.get(metric);
+    const auto value = trial.value(metric);
     reported |= value.has_value();
     values.push_back(value && std::isfinite(*value) ? value : std::nullopt);
   }

@@ -50,7 +50,7 @@ std::string best_card(const ReportModel& model) {
   const Trial& best = model.history.trials[model.by_rank.front()];
   std::string out = "<div class=\"card\"" + of_trial(best.index) + "><strong>Best trial: " + escaped(best.name) + "</strong> with ";
   for (const Objective& objective : model.objectives)
-    if (const auto value = best.last.get(objective.metric))
+    if (const auto value = best.value(objective.metric))
       out += (&objective == &model.objectives.front() ? "" : ", ") + escaped(objective.metric) + " = <strong>" + number_text(*value, 6) + "</strong>";
   out += " after " + std::to_string(best.iteration) + (best.iteration == 1 ? " iteration, " : " iterations, ") + number_text(best.time_total_s, 3) + " s of training<div class=\"params\">";
   for (const auto& [path, value] : best.config.flat())
@@ -66,7 +66,7 @@ std::string trial_row(const ReportModel& model, const Trial& trial) {
   std::string out = "<tr" + of_trial(trial.index) + ">" + cell(trial.name, false) + "<td class=\"" + std::string(to_string(trial.state)) + "\">" +
                     std::string(to_string(trial.state)) + "</td>";
   for (const Objective& objective : model.objectives) {
-    const auto value = trial.last.get(objective.metric);
+    const auto value = trial.value(objective.metric);
     out += cell(value ? number_text(*value, 6) : "", true);
   }
   out += cell(std::to_string(trial.iteration), true) + cell(number_text(trial.time_total_s, 4), true);
@@ -130,7 +130,7 @@ std::string trial_data(const ReportModel& model, const std::set<std::size_t>& tr
     const Trial& trial = model.history.trials[index];
     std::string text = std::string(to_string(trial.state)) + ", " + std::to_string(trial.iteration) + (trial.iteration == 1 ? " iteration" : " iterations");
     for (const Objective& objective : model.objectives)
-      if (const auto value = trial.last.get(objective.metric)) text += "\n" + objective.metric + " = " + number_text(*value, 6);
+      if (const auto value = trial.value(objective.metric)) text += "\n" + objective.metric + " = " + number_text(*value, 6);
     for (const ReportParameter& parameter : model.parameters)
       if (const Value* value = trial.config.find(parameter.name)) text += "\n" + parameter.name + " = " + value->to_text();
     out += (out.size() > 1 ? ",\n" : "") + std::to_string(index) + ":[" + json_quoted(trial.name) + "," + json_quoted(text) + "]";

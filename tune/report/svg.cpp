@@ -47,7 +47,9 @@ std::string attribute(std::string_view name, std::string_view value) {
 
 Scale Scale::linear(double low, double high) {
   Scale scale;
-  const double margin = low < high ? 0 : std::max(std::abs(low) * 0.1, 0.5);  // all the same: some room around it
+  // All the same, or but for rounding: some room around it. Ticks closer than a double can tell apart have no end either.
+  const bool same = !(high - low > 1e-9 * std::max(std::abs(low), std::abs(high)));
+  const double margin = same ? std::max(std::abs(low) * 0.1, 0.5) : 0;
   scale.low_ = low - margin, scale.high_ = high + margin;
   return scale;
 }
@@ -55,7 +57,8 @@ Scale Scale::linear(double low, double high) {
 Scale Scale::logarithmic(double low, double high) {
   Scale scale;
   scale.kind_ = Kind::kLog;
-  scale.low_ = low < high ? low : low / 2, scale.high_ = low < high ? high : high * 2;
+  const bool same = !(high > low * (1 + 1e-9));
+  scale.low_ = same ? low / 2 : low, scale.high_ = same ? high * 2 : high;
   return scale;
 }
 

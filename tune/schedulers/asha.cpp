@@ -126,7 +126,7 @@ Verdict AshaScheduler::judge(Place& place, double time, const std::vector<double
 Verdict AshaScheduler::on_result(TrialIndex trial, const ResultView& result) {
   const auto found = places_.find(trial);
   const auto time = result.get(options_.time_attr);
-  if (!time || found == places_.end()) return Decision::kContinue;
+  if (!time || std::isnan(*time) || found == places_.end()) return Decision::kContinue;
   const std::vector<double> values = values_of(result);
   if (values.empty()) return Decision::kContinue;  // as Ray's, also at max_t
   const bool at_the_end = *time >= options_.max_t && options_.stop_last_trials;
@@ -142,8 +142,9 @@ Verdict AshaScheduler::on_complete(TrialIndex trial, const ResultView* last) {
   const auto found = places_.find(trial);
   if (found == places_.end()) return {};
   Verdict verdict;
-  if (const std::vector<double> values = last ? values_of(*last) : std::vector<double>(); !values.empty())
-    verdict.rung = judge(found->second, *last->get(options_.time_attr), values).rung;
+  const auto time = last ? last->get(options_.time_attr) : std::nullopt;
+  if (const std::vector<double> values = last ? values_of(*last) : std::vector<double>(); time && !std::isnan(*time) && !values.empty())
+    verdict.rung = judge(found->second, *time, values).rung;
   places_.erase(found);
   return verdict;
 }

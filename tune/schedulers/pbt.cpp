@@ -149,6 +149,7 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
       metric_(context.metric),
       sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
       seed_(context.seed),
+      saves_itself_(context.saves_itself),
       next_synch_(std::max(options_.perturbation_interval, options_.burn_in_period)) {
   check(options_, metric_);
 }
@@ -179,7 +180,7 @@ Verdict PbtScheduler::on_result(TrialIndex trial, const ResultView& result) {
   state.score = std::isnan(*value) ? -std::numeric_limits<double>::infinity() : sign_ * *value;
   state.train_time = *time;
   observe(trial, state);
-  const Verdict verdict = options_.synch ? Verdict(Decision::kPause) : on_interval(trial, *time);
+  const Verdict verdict = options_.synch ? Verdict(Decision::kPause) : on_interval(trial, *time, result.checkpoint);
   if (verdict.decision == Decision::kPause) waiting_.insert(trial);
   return verdict;
 }
@@ -188,11 +189,15 @@ void PbtScheduler::on_checkpoint(TrialIndex trial) {
   if (const auto found = states_.find(trial); found != states_.end()) found->second.checkpoint = true;
 }
 
-Verdict PbtScheduler::on_interval(TrialIndex trial, double time) {
+Verdict PbtScheduler::on_interval(TrialIndex trial, double time, bool saved) {
   states_.at(trial).perturbation_time = time;
   Verdict verdict(waiting_.empty() ? Decision::kContinue : Decision::kPause);
   const Quantiles split = quantiles();
-  if (std::find(split.lower.begin(), split.lower.end(), trial) == split.lower.end()) return verdict;
+  const auto among = [trial](const std::vector<TrialIndex>& trials) { return std::find(trials.begin(), trials.end(), trial) != trials.end(); };
+  // One of the best saves itself here, as Ray makes it: by leaving, if its own checkpoints come at other times. Copies would
+  // begin with older weights than those that made it one of the best, or there would be nothing to copy.
+  if (saves_itself_ && !saved && among(split.upper)) verdict.decision = Decision::kPause;
+  if (!among(split.lower)) return verdict;
   verdict.exploit = exploit(trial, split.upper);
   if (verdict.exploit) verdict.decision = Decision::kPause;
   return verdict;
@@ -238,7 +243,10 @@ PbtScheduler::Quantiles PbtScheduler::quantiles() const {
 std::optional<Exploit> PbtScheduler::exploit(TrialIndex trial, const std::vector<TrialIndex>& upper) {
   std::vector<TrialIndex> donors;
   std::copy_if(upper.begin(), upper.end(), std::back_inserter(donors), [&](TrialIndex each) { return states_.at(each).checkpoint; });
-  if (donors.empty()) return std::nullopt;
+  if (donors.empty()) {
+    if (!upper.empty()) ++nothing_to_copy_;
+    return std::nullopt;
+  }
   Random random = Random::stream(seed_, perturbations_++, "pbt exploit");
   const TrialIndex donor = donors[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(donors.size())))];
   const State& copied = states_.at(donor);
@@ -293,7 +301,10 @@ std::optional<TrialIndex> PbtScheduler::choose_trial_to_run(const Candidates& ca
 }
 
 std::string PbtScheduler::debug_text() const {
-  return "PopulationBasedTraining: " + std::to_string(perturbations_) + " perturbs";
+  std::string text = "PopulationBasedTraining: " + std::to_string(perturbations_) + " perturbs";
+  if (nothing_to_copy_ != 0)
+    text += ", " + std::to_string(nothing_to_copy_) + " left out since none of the best had a checkpoint: report with one, or say how to save (save_when_leaving)";
+  return text;
 }
 
 std::string PbtScheduler::save() const {

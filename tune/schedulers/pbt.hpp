@@ -98,7 +98,7 @@ class PbtScheduler : public Scheduler {
   };
   Quantiles quantiles() const;
   std::optional<Exploit> exploit(TrialIndex trial, const std::vector<TrialIndex>& upper);
-  Verdict on_interval(TrialIndex trial, double time);
+  Verdict on_interval(TrialIndex trial, double time, bool saved);
   bool all_there() const;
   Verdict step_together();
   std::string tag(const Config& config) const;
@@ -108,10 +108,12 @@ class PbtScheduler : public Scheduler {
   std::string metric_;
   double sign_;
   std::uint64_t seed_;
+  bool saves_itself_;
   std::map<TrialIndex, State> states_;  ///< of trials that have not ended
   std::set<TrialIndex> waiting_;        ///< of these, those that have no worker
   double next_synch_;
   std::uint64_t perturbations_{0};
+  std::uint64_t nothing_to_copy_{0};  ///< exploits that were due in this session and had no donor with a checkpoint
 };
 
 }  // namespace manta::tune

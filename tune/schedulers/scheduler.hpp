@@ -94,6 +94,7 @@ struct SchedulerContext {
   Resources total{};           ///< of the machine or cluster, for schedulers that share it out
   std::vector<Objective> further_objectives{};  ///< beside the metric
   Space space{};               ///< for schedulers that change configurations
+  bool saves_itself{false};    ///< a trial that is paused saves its state whatever the checkpoint frequency: it loses nothing
 };
 
 /// A scheduler to be: its name for tables, all its options as text (two that differ in the text are different

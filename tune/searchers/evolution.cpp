@@ -76,10 +76,9 @@ class EvolutionSearcher final : public ModelSearcher {
     if (free.empty()) return encoding().sample(random);
     const std::size_t k = free[static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(free.size())))];
     const Dimension& dimension = encoding().dimensions()[k];
-    const double before = dimension.snapped(point[k]);
-    do {
-      point[k] = dimension.snapped(random.uniform());
-    } while (point[k] == before);  // every dimension has two values at least
+    const double before = point[k] = dimension.snapped(point[k]);
+    constexpr int kMostDraws = 100;  // a quantised normal may have but one value that is ever drawn
+    for (int draw = 0; draw < kMostDraws && point[k] == before; ++draw) point[k] = dimension.snapped(random.uniform());
     return point;
   }
 

@@ -214,11 +214,14 @@ void FlatSpace::run_functions(Config& config, const std::function<Random(const s
     if (leaf.domain.kind() == Domain::Kind::kSampleFrom && config.contains(leaf.path)) waiting.push_back(&leaf);
   std::string reason;
   while (!waiting.empty()) {
+    config.pending_.clear();
+    for (const Leaf* leaf : waiting) config.pending_.push_back(leaf->path);
     const std::size_t before = waiting.size();
     std::erase_if(waiting, [&](const Leaf* leaf) {
       Random random = random_of(leaf->path);
       try {
         config.set(leaf->path, leaf->domain.sample(random, config));
+        std::erase(config.pending_, leaf->path);
         return true;
       } catch (const NotFound& not_yet) {
         reason = "'" + leaf->path + "': " + not_yet.info().message;

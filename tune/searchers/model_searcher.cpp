@@ -13,6 +13,7 @@ namespace manta::tune {
 namespace {
 
 constexpr int kMaxProposals = 20;  // that may be forbidden, before a random point is taken
+constexpr int kMaxDraws = 10'000;      // of a configuration, before the space is said to forbid too much
 constexpr double kWorst = std::numeric_limits<double>::infinity();
 
 std::string text(const Metrics& metrics) {
@@ -104,9 +105,7 @@ Suggestion ModelSearcher::suggest(TrialIndex index) {
   Random random = Random::stream(context_.seed, index, name_);
   if (index < options_.points_to_evaluate.size()) {
     const Config& given = options_.points_to_evaluate[index];
-    std::vector<double> point = encoding_.encode(given);
-    encoding_.complete(point, random);
-    return make(index, std::move(point), &given, random);
+    return make(index, completed(given, random), &given, random);
   }
   if (must_wait(index)) return {Suggestion::Kind::kWait};
   return make(index, next_point(index, random), nullptr, random);
@@ -122,12 +121,35 @@ std::vector<double> ModelSearcher::next_point(TrialIndex index, Random& random) 
   return encoding_.sample(random);
 }
 
-Suggestion ModelSearcher::make(TrialIndex index, std::vector<double> point, const Config* given, Random& random) {
-  MANTA_CHECK(history_.size() == options_.evaluated.size() + index);
+std::vector<double> ModelSearcher::completed(const Config& given, Random& random) const {
+  std::vector<double> point = encoding_.encode(given);
+  encoding_.complete(point, random);
+  return point;
+}
+
+Config ModelSearcher::configuration(const std::vector<double>& point, const Config* given, Random& random) const {
   Config config = encoding_.decode(point);
   if (given) overlay(config, *given);
   encoding_.run_functions(config, random);
   if (given) overlay(config, *given);
+  return config;
+}
+
+/// The functions of the space are drawn last, and what is forbidden may be theirs or what was added to a given point: then
+/// these are drawn again, and now and then the point of the searcher's own as well.
+Suggestion ModelSearcher::make(TrialIndex index, std::vector<double> point, const Config* given, Random& random) {
+  MANTA_CHECK(history_.size() == options_.evaluated.size() + index);
+  Config config = configuration(point, given, random);
+  for (int draw = 1; encoding_.is_forbidden(config); ++draw) {
+    if (draw == kMaxDraws)
+      throw InvalidArgument("the searcher '" + name_ + "': " + std::to_string(kMaxDraws) + " configurations were drawn " +
+                            (given ? "from number " + std::to_string(index) + " of points_to_evaluate, " + text(*given) + ", " : "") +
+                            "and all were forbidden, the last one by " + encoding_.space().forbidden_in(config)->describe() +
+                            ". Forbid less, or change the domains.");
+    if (given) point = completed(*given, random);
+    else if (draw % kMaxProposals == 0) point = encoding_.sample(random);
+    config = configuration(point, given, random);
+  }
   for (std::size_t d = 0; d < point.size(); ++d)
     if (!std::isnan(point[d])) point[d] = encoding_.dimensions()[d].snapped(point[d]);
   history_.push_back({.point = std::move(point)});

@@ -79,6 +79,8 @@ class ModelSearcher : public Searcher {
   bool must_wait(TrialIndex index) const;
   std::vector<double> next_point(TrialIndex index, Random& random);
   Suggestion make(TrialIndex index, std::vector<double> point, const Config* given, Random& random);
+  std::vector<double> completed(const Config& given, Random& random) const;
+  Config configuration(const std::vector<double>& point, const Config* given, Random& random) const;
   void fill(Observation& observation, const ResultView& result) const;
 
   std::string name_;

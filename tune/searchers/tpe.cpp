@@ -35,9 +35,8 @@ class Tpe final : public ModelSearcher {
 
  private:
   std::vector<double> propose(TrialIndex, Random& random) override {
-    const auto ended = static_cast<std::size_t>(
-        std::count_if(history().begin(), history().end(), [](const Observation& o) { return o.ended(); }));
-    const TpeSplit split = tpe_split(history(), tpe_num_below(tpe_.gamma, ended), tpe_.constant_liar);
+    // Of the trials with a result: one that failed is never among the good ones, nor makes room for another there.
+    const TpeSplit split = tpe_split(history(), tpe_num_below(tpe_.gamma, num_results()), tpe_.constant_liar);
     std::vector<double> point(encoding().size(), std::numeric_limits<double>::quiet_NaN());
     for (const Group& group : groups()) propose_group(group, split, random, point);
     return point;

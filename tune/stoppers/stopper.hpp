@@ -16,6 +16,8 @@ class Stopper {
 
   /// True: this trial ends with this result.
   virtual bool on_result(TrialIndex, const ResultView&) = 0;
+  /// The trial is over, by whatever: what is kept of it can go.
+  virtual void on_end(TrialIndex) {}
   /// True: the experiment ends; asked after each result, and about ten times a second with the time since its start.
   virtual bool stop_all(double /*time_since_start_s*/) const { return false; }
   /// True when every trial that reports is stopped at some time.

@@ -52,10 +52,9 @@ class TrialPlateau final : public Stopper {
     ++seen.results;
     seen.last.push_back(*value);
     if (seen.last.size() > options_.num_results) seen.last.pop_front();
-    const bool stops = plateaued(seen);
-    if (stops) seen_.erase(trial);
-    return stops;
+    return plateaued(seen);
   }
+  void on_end(TrialIndex trial) override { seen_.erase(trial); }
 
   std::string save() const override {
     StateWriter out;
@@ -162,6 +161,9 @@ class Combined final : public Stopper {
     std::size_t yes = 0;  // each has to see each result
     for (const auto& part : parts_) yes += part->on_result(trial, result);
     return enough(yes);
+  }
+  void on_end(TrialIndex trial) override {
+    for (const auto& part : parts_) part->on_end(trial);
   }
   bool stop_all(double time_since_start_s) const override {
     return enough(count([&](const Stopper& part) { return part.stop_all(time_since_start_s); }));

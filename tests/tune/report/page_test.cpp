@@ -94,6 +94,21 @@ TEST_SUITE("tune/report") {
     CHECK(has(error_of([] { report_page(history_of(3), {{"absent", Mode::kMin}}); }), "loss, cost"));
   }
 
+  TEST_CASE("results that differ by rounding only are drawn, with few ticks") {
+    for (const auto& [low, high] : std::vector<std::pair<double, double>>{{0.3, 0.1 + 0.2}, {1, std::nextafter(1.0, 2.0)}, {1e300, 1.000000000001e300}, {-5, -5 + 1e-15}}) {
+      CAPTURE(low);
+      CHECK(Scale::linear(low, high).ticks(5).size() < 20);
+      CHECK(scale_for({low, high}).ticks(5).size() >= 1);
+    }
+    CHECK(Scale::logarithmic(2, std::nextafter(2.0, 3.0)).ticks(5).size() < 20);
+    ExperimentHistory history = history_of(2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      history.trials[i].last = {{"loss", i == 0 ? 0.3 : 0.1 + 0.2}};
+      for (ResultRow& row : history.results[i]) row.metrics = history.trials[i].last;
+    }
+    CHECK(has(report_page(history), "</html>"));
+  }
+
   TEST_CASE("curves show the rungs with the number of results at each") {
     const ExperimentHistory history = history_of(9);
     const std::string chart = curves_chart(make_model(history, {}));
