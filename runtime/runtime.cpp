@@ -125,7 +125,15 @@ Runtime::Runtime(Runtime&& other) noexcept : Client(std::move(other.engine_)) {
   std::replace(g_runtimes.begin(), g_runtimes.end(), &other, this);
 }
 
+/// In a fork of the process that started it: whose work and workers it would end is the other one, and what it would wait for are that
+/// one's threads. It is left as it is until the fork ends.
+static void leave_alone(std::shared_ptr<detail::Engine> engine) {
+  static auto& left = *new std::vector<std::shared_ptr<detail::Engine>>;
+  left.push_back(std::move(engine));
+}
+
 Runtime::~Runtime() {
+  if (auto* engine = static_cast<detail::NodeEngine*>(engine_.get()); engine && !engine->belongs_here()) leave_alone(std::move(engine_));
   shutdown();
   std::lock_guard lock(g_runtimes_mutex);
   std::erase(g_runtimes, this);

@@ -31,7 +31,8 @@ class Runtime : public Client {
   static std::string flags_help();
 
   /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes.
-  /// Refs that are left fail with RuntimeStopped.
+  /// Refs that are left fail with RuntimeStopped. In a fork of the process that started it, it does nothing: a child that fork() has made
+  /// may return from main, but has no runtime.
   ~Runtime();
   Runtime(Runtime&& other) noexcept;
   Runtime& operator=(Runtime&&) = delete;

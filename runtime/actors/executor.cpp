@@ -26,9 +26,9 @@ ErrorInfo task_error(const Work& work) {
   if (inner.code != ErrorCode::kTaskError || inner.remote_type.empty()) {
     // The function let an error of Manta's pass, say of a task that it waited for: that one is the cause.
     outer.remote_type = "manta::" + std::string(to_string(inner.code));
-    outer.cause = std::make_shared<const ErrorInfo>(std::move(inner));
+    outer.cause = as_cause(std::make_shared<const ErrorInfo>(std::move(inner)));
   } else if (!inner.where.empty()) {
-    outer.cause = std::make_shared<const ErrorInfo>(std::move(inner));
+    outer.cause = as_cause(std::make_shared<const ErrorInfo>(std::move(inner)));
   }
   return outer;
 }

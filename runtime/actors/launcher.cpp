@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "runtime/base/log.hpp"
+#include "runtime/process/forks.hpp"
 #include "runtime/process/process_info.hpp"
 
 namespace manta::detail {
@@ -14,6 +15,7 @@ constexpr std::chrono::seconds kTerminateTimeout{5};  // from SIGTERM to SIGKILL
 constexpr std::chrono::seconds kReadyLook{10};  // and looked at once more, so that a pause of this process does not count
 constexpr int kReadyLooks = 3;                  // from the fork to the first message
 constexpr std::chrono::milliseconds kZygoteTimeout{10'000};  // of its start, and of each request
+constexpr std::chrono::seconds kEndGrace{1};  // from a worker's end to its link's, or from its link's to its own
 constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is made
 
 std::chrono::milliseconds zygote_timeout() {
@@ -45,7 +47,7 @@ static bool says_ready(const Route& route, std::span<const std::byte> message) {
 
 ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers)
     : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)),
-      zygote_timeout_(zygote_timeout()), surroundings_(Surroundings::now()) {}
+      zygote_timeout_(zygote_timeout()), forks_(count_forks()), surroundings_(Surroundings::now()) {}
 
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
 
@@ -193,8 +195,8 @@ Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const 
   entry.err = std::move(worker->err);
   lock.unlock();
   auto started = link->start({.on_frame = [this, process](Link::Frame& frame) { on_frame(process, frame); },
-                              .on_close = [this, process](const ErrorInfo&) { on_link_closed(process); }});
-  if (!started) on_link_closed(process);
+                              .on_close = [this, process](const ErrorInfo& why) { on_link_closed(process, why); }});
+  if (!started) on_link_closed(process, started.error());
   wire::Hello hello = hello_;
   hello.process = process;
   hello.cpus = cpus;
@@ -254,17 +256,44 @@ void ZygoteLauncher::on_exit(const WorkerExit& exit) {
   it->second.exit = exit;
   const auto log = it->second.log;
   const auto parts = parts_;
+  if (!it->second.link_closed && parts) parts->links->run_after(kEndGrace, [this, process] { close_link_of_ended(process); });
   finish_if_gone(process, lock);
   if (lock.owns_lock()) lock.unlock();
   if (log && parts) parts->pump->finish(log);
 }
 
-void ZygoteLauncher::on_link_closed(ProcessId process) {
+/// A child of the worker's that has left its group may hold the link's other end for as long as it likes.
+void ZygoteLauncher::close_link_of_ended(ProcessId process) {
+  std::lock_guard lock(mutex_);
+  const auto it = entries_.find(process);
+  if (it == entries_.end()) return;
+  if (const auto link = it->second.link) return link->peer_ended();
+  if (links_) links_->run_after(kEndGrace, [this, process] { close_link_of_ended(process); });  // it is just being made
+}
+
+void ZygoteLauncher::on_link_closed(ProcessId process, const ErrorInfo& why) {
   std::unique_lock lock(mutex_);
   auto it = entries_.find(process);
   if (it == entries_.end()) return;
   it->second.link_closed = true;
+  const bool faulty = why.code != ErrorCode::kIoError && why.code != ErrorCode::kRuntimeStopped;
+  if (faulty) it->second.link_fault = why.message;
+  const int pid = it->second.pid;
+  if (!it->second.exit && links_) links_->run_after(kEndGrace, [this, process] { end_without_link(process); });
   finish_if_gone(process, lock);
+  if (lock.owns_lock()) lock.unlock();
+  if (faulty) log(LogLevel::kError, "worker process " + std::to_string(process) + " (pid " + std::to_string(pid) + ") is ended, for what came from it: " + why.message);
+}
+
+/// One that is stopped, or has lost its end of the link, does not notice that it is to end.
+void ZygoteLauncher::end_without_link(ProcessId process) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = entries_.find(process);
+    if (it == entries_.end() || it->second.exit) return;
+    if (it->second.link_fault.empty()) it->second.link_fault = "it had closed its link to the runtime's other processes, but did not end";
+  }
+  kill(process);
 }
 
 void ZygoteLauncher::finish_if_gone(ProcessId process, std::unique_lock<std::mutex>& lock) {
@@ -273,7 +302,8 @@ void ZygoteLauncher::finish_if_gone(ProcessId process, std::unique_lock<std::mut
   auto entry = std::move(it->second);
   entries_.erase(it);
   lock.unlock();
-  handlers_.on_ended(process, entry.exit->to_string(), entry.exit->own_doing(), entry.unused);
+  const auto how = entry.exit->to_string() + (entry.link_fault.empty() ? "" : " (" + entry.link_fault + ")");
+  handlers_.on_ended(process, how, entry.exit->own_doing(), entry.unused);
   changed_.notify_all();
 }
 
@@ -286,6 +316,7 @@ void ZygoteLauncher::terminate(ProcessId process) {
 }
 
 void ZygoteLauncher::signal(ProcessId process, int signal) {
+  if (forks_ != count_forks()) return;
   std::unique_lock lock(mutex_);
   const auto it = entries_.find(process);
   if (it == entries_.end() || !it->second.pid || it->second.exit || !zygote_) return;
@@ -340,6 +371,8 @@ void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
   lock.unlock();
   if (zygote) zygote->shutdown();
   lock.lock();
+  for (const auto& [process, entry] : entries_)
+    if (entry.link) entry.link->peer_ended();
   changed_.wait_for(lock, std::chrono::seconds(1), [this] { return entries_.empty(); });  // their links' ends, behind their last messages
   lock.unlock();
   parts->links->stop();

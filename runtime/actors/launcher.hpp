@@ -7,6 +7,8 @@
 // All of them have the working directory and environment that the program had when this was made.
 // There is one at a time: the ends of the lost one's workers have been told before the next one makes any, so a pid is never
 // signalled for an earlier process's sake.
+// A worker and its link end together, within a second: the link of one that has ended is closed, whoever holds its other end, and one
+// whose link is closed is killed. What came over a link and was no message is in the log and in how its worker ended.
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -63,6 +65,7 @@ class ZygoteLauncher final : public ProcessLauncher {
     LogPump::Id log = 0;
     OwnedFd out{}, err{};  ///< of a spare, until it is adopted
     bool link_closed = false;
+    std::string link_fault{};  ///< why it was closed, other than by the worker's end
     bool ready = false;  ///< it has sent its first message
     bool unused = false;  ///< a spare that was adopted and has not said since that its actor begins
     std::optional<WorkerExit> exit{};
@@ -92,13 +95,16 @@ class ZygoteLauncher final : public ProcessLauncher {
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);
   void on_exit(const WorkerExit& exit);
-  void on_link_closed(ProcessId process);
+  void on_link_closed(ProcessId process, const ErrorInfo& why);
+  void close_link_of_ended(ProcessId process);
+  void end_without_link(ProcessId process);
   void finish_if_gone(ProcessId process, std::unique_lock<std::mutex>& lock);
 
   const wire::Hello hello_;
   const std::filesystem::path log_dir_;
   const Handlers handlers_;
   const std::chrono::milliseconds zygote_timeout_;
+  const int forks_;  // count_forks() at its start: a fork of the driver signals nobody
   std::mutex start_mutex_;    // held while something is started; taken before mutex_; guards surroundings_
   Surroundings surroundings_;  // of the runtime's start: a zygote that takes another one's place gets the same
   mutable std::mutex mutex_;  // guards what follows

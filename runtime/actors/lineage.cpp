@@ -1,5 +1,7 @@
 #include "runtime/actors/lineage.hpp"
 
+#include <atomic>
+
 namespace manta::detail {
 
 namespace {
@@ -18,8 +20,23 @@ std::shared_ptr<StoredObject> stored_in(const Cell& cell) {
   return !cell.settled() || cell.failed() ? nullptr : cell.stored();
 }
 
-Recipe::~Recipe() {
+void Recipe::leave(std::vector<std::shared_ptr<Recipe>>& ancestors) {
   if (auto lineage = book.lock()) lineage->forget(*this);
+  for (auto& each : refs)
+    if (each.recipe) ancestors.push_back(std::move(each.recipe));
+}
+
+/// Its ancestors may be a chain as long as the program has run: they go one after the other, not one inside the other.
+Recipe::~Recipe() {
+  std::vector<std::shared_ptr<Recipe>> ancestors;
+  leave(ancestors);
+  while (!ancestors.empty()) {
+    const auto next = std::move(ancestors.back());
+    ancestors.pop_back();
+    if (next.use_count() > 1) continue;  // somebody else's too
+    std::atomic_thread_fence(std::memory_order_acquire);  // behind whatever those did who have let it go
+    next->leave(ancestors);
+  }
 }
 
 Result<Buffer> RecoverableObject::open() {
@@ -91,7 +108,7 @@ void Lineage::drop_oldest(std::vector<Recipe::Argument>& unused) {
 
 void Lineage::forget(Recipe& recipe) {
   std::lock_guard lock(mutex_);
-  if (recipe.dropped) return;
+  if (std::exchange(recipe.dropped, true)) return;
   by_age_.erase(recipe.place);
   bytes_ -= recipe.bytes;
 }
@@ -101,7 +118,8 @@ std::uint64_t Lineage::bytes() const {
   return bytes_;
 }
 
-Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made) {
+/// The value's cell where it is there or on its way; null, and a step more in `open`, where it is to be made again.
+Result<std::shared_ptr<Cell>> Lineage::look_at(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made, std::vector<Step>& open) const {
   if (auto cell = recipe->current.lock()) {
     made.looked_at.push_back(cell);
     const auto stored = cell->failed() ? nullptr : stored_in(*cell);
@@ -113,27 +131,56 @@ Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recip
                                             std::to_string(limit_) + ")");
   if (recipe->options->max_retries >= 0 && recipe->rebuilds >= recipe->options->max_retries)
     return lost_for_good(*recipe->name, "its max_retries (" + std::to_string(recipe->options->max_retries) + ") are used up");
-  std::vector<std::shared_ptr<Cell>> refs;
-  for (auto& each : recipe->refs) {
-    auto cell = each.kept ? each.kept : each.cell.lock();
-    if (!cell && each.recipe) {
-      auto again = plan(each.recipe, 0, made);
-      if (!again) {
-        auto error = lost_for_good(*recipe->name, "an argument of it is gone");
-        error.cause = std::make_shared<const ErrorInfo>(again.error());
-        return error;
-      }
-      cell = *again;
+  open.push_back({.recipe = recipe});
+  return std::shared_ptr<Cell>();
+}
+
+/// One argument more of the last open step, or with all of them its result, which closes it.
+Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open) {
+  Step& step = open.back();
+  const auto& recipe = step.recipe;
+  if (step.refs.size() < recipe->refs.size()) {
+    const auto& argument = recipe->refs[step.refs.size()];
+    auto cell = argument.kept ? argument.kept : argument.cell.lock();
+    if (!cell && argument.recipe) return look_at(argument.recipe, 0, made, open);
+    if (!cell) {
+      auto error = lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, and has been released");
+      open.pop_back();
+      return error;
     }
-    if (!cell) return lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, and has been released");
     made.looked_at.push_back(cell);
-    refs.push_back(std::move(cell));
+    return cell;
   }
-  auto result = std::make_shared<Cell>(recipe->function->result_ops());
+  step.result = std::make_shared<Cell>(recipe->function->result_ops());
   ++recipe->rebuilds;
-  recipe->current = result;
-  made.steps.push_back({.recipe = recipe, .refs = std::move(refs), .result = result});
+  recipe->current = step.result;
+  auto result = step.result;
+  made.steps.push_back(std::move(step));
+  open.pop_back();
   return result;
+}
+
+/// Depth first, without recursion: ancestors may be a chain of any length. A plan that fails is as if it had never been: nothing of it
+/// runs, and so nothing counts against anybody's max_retries.
+Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made) {
+  std::vector<Step> open;
+  auto found = look_at(recipe, lost, made, open);
+  while (found && !open.empty()) {
+    if (*found) open.back().refs.push_back(std::move(*found));
+    found = go_on(made, open);
+  }
+  if (found) return found;
+  for (auto& step : made.steps) {
+    --step.recipe->rebuilds;
+    step.recipe->current.reset();
+  }
+  auto error = found.error();
+  for (; !open.empty(); open.pop_back()) {
+    auto cause = std::make_shared<const ErrorInfo>(std::move(error));
+    error = lost_for_good(*open.back().recipe->name, "an argument of it is gone");
+    error.cause = as_cause(std::move(cause));
+  }
+  return error;
 }
 
 /// Reads the arguments, which is the user's code: without the lock.
@@ -161,7 +208,8 @@ Result<std::shared_ptr<Cell>> Lineage::rebuild(const std::shared_ptr<Recipe>& re
     std::lock_guard lock(mutex_);
     return plan(recipe, lost, made);
   }();
-  for (auto& step : made.steps) cell ? submit(step) : static_cast<void>(step.result->set_error(std::make_shared<const ErrorInfo>(cell.error())));
+  if (cell)
+    for (auto& step : made.steps) submit(step);
   return cell;
 }
 

@@ -26,6 +26,8 @@ struct Recipe {
     std::shared_ptr<Recipe> recipe{};
   };
   ~Recipe();
+  /// Leaves the book, and hands its ancestors' recipes over. By whoever has it alone.
+  void leave(std::vector<std::shared_ptr<Recipe>>& ancestors);
 
   std::weak_ptr<Lineage> book{};
   FunctionEntry* function = nullptr;
@@ -93,6 +95,8 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
     std::vector<std::shared_ptr<void>> looked_at{};  ///< perhaps their last refs: they go without the lock
   };
   Result<std::shared_ptr<Cell>> plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made);
+  Result<std::shared_ptr<Cell>> look_at(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made, std::vector<Step>& open) const;
+  Result<std::shared_ptr<Cell>> go_on(Plan& made, std::vector<Step>& open);
   void submit(Step& step) const;
   void drop_oldest(std::vector<Recipe::Argument>& unused);
 

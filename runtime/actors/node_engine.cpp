@@ -198,6 +198,7 @@ std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const
 }
 
 void NodeEngine::shutdown() {
+  if (!belongs_here()) return;
   if (stopped_.exchange(true)) return;
   if (!node_) return;
   placements_.stop();

@@ -3,6 +3,7 @@
 #include "runtime/actors/launcher.hpp"
 #include "runtime/actors/node_durables.hpp"
 #include "runtime/actors/process_engine.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -11,7 +12,10 @@ class NodeEngine final : public ProcessEngine {
   /// Starts everything. Throws InvalidArgument, ResourceExhausted.
   static std::shared_ptr<NodeEngine> start(const RuntimeOptions& options);
   ~NodeEngine() override;
+  /// Nothing in a fork of the process that started it.
   void shutdown();
+  /// False in a fork of the process that started it, which has none of its threads: there it can neither be used nor destroyed.
+  bool belongs_here() const { return forks_ == count_forks(); }
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
   std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
@@ -51,6 +55,7 @@ class NodeEngine final : public ProcessEngine {
   SharedActorDirectory directory_;
   SharedWaitGraph wait_graph_;
   std::atomic<bool> stopped_{false};
+  const int forks_ = count_forks();
 };
 
 }  // namespace manta::detail

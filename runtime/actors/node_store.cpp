@@ -35,11 +35,14 @@ Result<Buffer> NodeStore::open(ObjectId id) {
   auto block = store_->pin(id.value);
   if (!block) return block.error();
   std::shared_ptr<const void> pin(store_->arena().bytes(*block).data(),
-                                  [self = shared_from_this(), this, id](const void*) { store_->unpin(id.value); });
+                                  [self = shared_from_this(), this, id](const void*) {
+                                    if (forks_ == count_forks()) store_->unpin(id.value);
+                                  });
   return Buffer(std::move(pin), store_->arena().bytes(*block));
 }
 
 void NodeStore::free(ObjectId id) {
+  if (forks_ != count_forks()) return;  // a fork of the driver lets its copy of a ref go; the memory and the files are the driver's
   {
     std::lock_guard lock(mutex_);
     forget_maker(id);

@@ -8,6 +8,7 @@
 #include "runtime/actors/lane.hpp"
 #include "runtime/actors/store_access.hpp"
 #include "runtime/base/number_ranges.hpp"
+#include "runtime/process/forks.hpp"
 #include "runtime/store/object_store.hpp"
 #include "runtime/wire/messages.hpp"
 
@@ -65,6 +66,7 @@ class NodeStore final : public StoreAccess {
   std::string holders() const;
   void answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable);
 
+  const int forks_ = count_forks();
   std::unique_ptr<ObjectStore> store_;
   IdSource& ids_;
   const Reply reply_;

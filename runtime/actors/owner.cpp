@@ -23,7 +23,7 @@ std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size
       ErrorInfo{.code = cause->code,
                 .message = "it did not run: object argument " + std::to_string(index + 1) + " failed",
                 .where = *work.name(),
-                .cause = std::move(cause)});
+                .cause = as_cause(std::move(cause))});
 }
 
 void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {

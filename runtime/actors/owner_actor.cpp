@@ -146,7 +146,7 @@ void Owner::on(ArgumentSettled& event) {
     return share({.code = event.error->code,
                   .message = "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
                   .where = *work.name(),
-                  .cause = event.error});
+                  .cause = as_cause(event.error)});
   };
   if (work.kind == OwnedWork::Kind::kTask) {
     auto& task = static_cast<OwnedTask&>(work);

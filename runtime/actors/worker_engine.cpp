@@ -10,6 +10,7 @@
 
 #include "runtime/actors/launcher.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -173,6 +174,7 @@ void WorkerEngine::run(WorkerStart start) {
   const std::shared_ptr<Reactor> reactor = Reactor::start("manta-links", Reactor::Threads::kTwo).value();
   LinkOptions options;
   options.limits.max_payload_bytes = kMaxFrameBytes;
+  keep_from_forks(start.link.get());  // or nobody would hear of this process's end while a child of it lives
   auto link = Link::make(*reactor, std::move(start.link), options);
   static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
   static bool unnamed = start.title == kSpareTitle;
@@ -219,8 +221,9 @@ void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
 
 void WorkerEngine::send_remote(ProcessId to, const wire::Message& message) {
   auto sent = send_message(*link_, {.from = self_, .to = to}, wire::encode(message).bytes());
-  if (!sent && sent.error().code != ErrorCode::kIoError && sent.error().code != ErrorCode::kRuntimeStopped) {
-    log(LogLevel::kError, "cannot send to the node: " + sent.error().message);
+  if (!sent && (count_forks() > 0 || sent.error().code != ErrorCode::kRuntimeStopped)) {
+    log(LogLevel::kError, count_forks() > 0 ? "a fork of a worker process used the runtime, or returned from a task: it ends; let it call exec or _exit"
+                                    : "cannot send to the node: " + sent.error().message);
     leave(1);  // dying is noticed and retried; a lost message would leave somebody waiting for ever
   }
 }

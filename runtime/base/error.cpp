@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <typeinfo>
+#include <vector>
 
 namespace manta {
 
@@ -33,18 +34,44 @@ std::string_view to_string(ErrorCode code) noexcept {
   return index < std::size(kNames) ? kNames[index] : kNames[0];
 }
 
+static std::string line_of(const ErrorInfo& link) {
+  std::string text(to_string(link.code));
+  if (!link.remote_type.empty()) text += "(" + link.remote_type + ")";
+  if (!link.where.empty()) text += " in " + link.where;
+  return text + ": " + link.message;
+}
+
 std::string ErrorInfo::to_string() const {
-  std::string text;
+  const auto shown = as_cause(cause);
+  std::string text = line_of(*this);
   std::string indent;
-  for (const ErrorInfo* link = this; link; link = link->cause.get()) {
-    if (link != this) text += "\n" + indent + "caused by ";
-    text += manta::to_string(link->code);
-    if (!link->remote_type.empty()) text += "(" + link->remote_type + ")";
-    if (!link->where.empty()) text += " in " + link->where;
-    text += ": " + link->message;
-    indent += "  ";
+  const auto leave_out = [&](std::uint32_t count) {
+    if (count > 0) text += "\n" + indent + "  … (" + std::to_string(count) + " more between)";
+  };
+  leave_out(left_out);
+  for (const ErrorInfo* link = shown.get(); link; link = link->cause.get()) {
+    text += "\n" + (indent += "  ") + "caused by " + line_of(*link);
+    leave_out(link->left_out);
   }
   return text;
+}
+
+std::shared_ptr<const ErrorInfo> as_cause(std::shared_ptr<const ErrorInfo> error) {
+  constexpr std::size_t kKept = kMaxErrorLinks - 1, kOldest = kKept / 2, kNewest = kKept - kOldest;
+  std::vector<const ErrorInfo*> links;
+  for (const ErrorInfo* link = error.get(); link; link = link->cause.get()) links.push_back(link);
+  if (links.size() <= kKept) return error;
+  const std::size_t oldest = links.size() - kOldest;
+  std::uint32_t left_out = static_cast<std::uint32_t>(oldest - kNewest);
+  for (std::size_t i = kNewest - 1; i < oldest; ++i) left_out += links[i]->left_out;
+  auto shorter = links[oldest - 1]->cause;
+  for (std::size_t i = kNewest; i-- > 0; left_out = 0) {
+    ErrorInfo copy{.code = links[i]->code, .message = links[i]->message, .where = links[i]->where, .remote_type = links[i]->remote_type};
+    copy.cause = std::move(shorter);
+    copy.left_out = i + 1 == kNewest ? left_out : links[i]->left_out;
+    shorter = std::make_shared<const ErrorInfo>(std::move(copy));
+  }
+  return shorter;
 }
 
 Error::Error(ErrorInfo info) {

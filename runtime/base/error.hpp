@@ -55,10 +55,17 @@ struct ErrorInfo {
   std::string where{};        ///< "task square #12 (attempt 2)", "actor Counter#3", "object 17"; may be empty
   std::string remote_type{};  ///< the C++ type of the exception that user code threw; may be empty
   std::shared_ptr<const ErrorInfo> cause{};
+  std::uint32_t left_out{};  ///< links of the chain that stood between this one and its cause (as_cause)
 
-  /// One line per link of the chain: "TaskError: task f #3: … \n  caused by std::runtime_error: …".
+  /// One line per link of the chain: "TaskError: task f #3: … \n  caused by std::runtime_error: …"; of a long one the newest and the root.
   std::string to_string() const;
 };
+
+/// The longest chain that errors of the runtime's own have.
+inline constexpr std::size_t kMaxErrorLinks = 16;
+/// An error as the cause of one more: a chain that would get too long loses links from its middle, which `left_out` counts. So the
+/// failure that goes through a hundred thousand tasks, each an argument of the next, has the text of sixteen.
+std::shared_ptr<const ErrorInfo> as_cause(std::shared_ptr<const ErrorInfo> error);
 
 /// Base of every exception that Manta throws.
 class Error : public std::exception {

@@ -7,11 +7,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/process/forks.hpp"
+
 namespace manta {
 
 namespace {
 
 constexpr int kReadsPerEvent = 8;               // then other links of the reactor get their turn
+constexpr int kLastReads = 256;                 // more than a socket holds
 constexpr std::size_t kMaxWaitingFds = 4096;    // descriptors received ahead of their frames
 constexpr std::size_t kMaxFdsPerMessage = 253;  // SCM_MAX_FD
 constexpr int kSocketBufferBytes = 1 << 20;     // the kernel gives less where its limit is lower
@@ -41,7 +44,7 @@ std::shared_ptr<Link> Link::make(Reactor& reactor, OwnedFd socket, LinkOptions o
 }
 
 Link::Link(Reactor& reactor, OwnedFd socket, LinkOptions options)
-    : reactor_(reactor), options_(options), socket_(std::move(socket)), decoder_(options.limits) {
+    : reactor_(reactor), options_(options), forks_(count_forks()), socket_(std::move(socket)), decoder_(options.limits) {
   set_nonblocking(socket_.get());
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBufferBytes, sizeof(kSocketBufferBytes));
 }
@@ -85,6 +88,7 @@ Result<void> Link::send(std::uint16_t kind, std::span<const Bytes> payload, std:
 }
 
 Result<void> Link::check_send(std::uint16_t kind, std::size_t bytes, std::span<const int> fds) const {
+  if (forks_ != count_forks()) return link_error(ErrorCode::kRuntimeStopped, "the link is that of the process of which this one is a fork");
   if (bytes > options_.limits.max_payload_bytes)
     return link_error(ErrorCode::kInvalidArgument,
                       "a frame of " + std::to_string(bytes) + " bytes is over the limit of " +
@@ -166,6 +170,20 @@ void Link::close() {
   }
 }
 
+void Link::peer_ended() {
+  reactor_.post([self = shared_from_this()] { self->read_last(); });
+}
+
+void Link::read_last() {
+  for (int i = 0; i < kLastReads && !finished_ && !closing_; ++i) {
+    auto received = receive();
+    if (!received) return finish(received.error());
+    if (*received == 0) break;
+    if (auto delivered = deliver(); !delivered) return finish(delivered.error());
+  }
+  finish(link_error(ErrorCode::kIoError, "the process at the other end has ended"));
+}
+
 std::size_t Link::queued_bytes() const {
   std::lock_guard lock(mutex_);
   return queue_.bytes();
@@ -216,7 +234,7 @@ Result<std::size_t> Link::receive() {
                                                ? "the process at the other end has closed the link"
                                                : "the process at the other end has ended in the middle of a message");
   if (!take_fds(message, received_fds_))
-    return link_error(ErrorCode::kIoError, "descriptors were lost; raise the limit of open files (ulimit -n)");
+    return link_error(ErrorCode::kResourceExhausted, "descriptors were lost; raise the limit of open files (ulimit -n)");
   if (received_fds_.size() > kMaxWaitingFds)
     return link_error(ErrorCode::kProtocolError, "descriptors that belong to no frame; the link is closed");
   decoder_.commit(static_cast<std::size_t>(count));

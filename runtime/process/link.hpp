@@ -47,7 +47,7 @@ class Link : public std::enable_shared_from_this<Link> {
   struct Handlers {
     std::function<void(Frame&)> on_frame{};
     /// Called once, after the last frame. RuntimeStopped: close() was called here. IoError: the peer is gone.
-    /// ProtocolError: the peer sent bytes that are no frames.
+    /// ProtocolError: the peer sent bytes that are no frames. ResourceExhausted: descriptors that it sent were lost here.
     std::function<void(const ErrorInfo&)> on_close{};
   };
   using Bytes = std::span<const std::byte>;
@@ -63,7 +63,8 @@ class Link : public std::enable_shared_from_this<Link> {
 
   /// Sends one frame; returns at once. `fds` (64 at most) stay the caller's: the peer gets duplicates.
   /// InvalidArgument: payload, kind or fds beyond the limits. ResourceExhausted: the queue is full, nothing was sent.
-  /// IoError, RuntimeStopped: the link is down. Thread-safe.
+  /// RuntimeStopped: the link is down, or this is a fork of the process that made it. IoError: it is down, or the system did not take this frame, of which then nothing was sent.
+  /// Thread-safe.
   Result<void> send(std::uint16_t kind, Bytes payload, std::span<const int> fds = {});
   /// The same with a payload in pieces, which are gathered without a copy when the socket takes them at once.
   Result<void> send(std::uint16_t kind, std::span<const Bytes> pieces, std::span<const int> fds = {});
@@ -75,6 +76,9 @@ class Link : public std::enable_shared_from_this<Link> {
   /// Ends the link: what is queued is dropped, sends fail from now on, no frame is handed out any more (one that is
   /// being handed out on the reactor's thread excepted), on_close follows on the reactor's thread.
   void close();
+  /// The peer has ended: hands out what it had sent, then ends the link as when its end is closed, though somebody whom it has forked
+  /// may still hold that. on_close follows on the reactor's thread.
+  void peer_ended();
 
   /// Bytes that wait for the peer. Thread-safe.
   std::size_t queued_bytes() const;
@@ -88,12 +92,14 @@ class Link : public std::enable_shared_from_this<Link> {
   void on_events(std::uint32_t events);
   void write_queued();
   void read_available();
+  void read_last();
   Result<std::size_t> receive();
   Result<void> deliver();
   void finish(const ErrorInfo& why);
 
   Reactor& reactor_;
   const LinkOptions options_;
+  const int forks_;  // count_forks() when it was made: what a fork sent would come between this process's frames
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable flushed_;

@@ -24,7 +24,7 @@ const ErrorInfo& stopped() {
 std::string_view to_string(ObjectState state) noexcept { return kStateNames[static_cast<std::size_t>(state)]; }
 
 ObjectStore::ObjectStore(std::unique_ptr<Arena> arena, SpillFactory factory, ObjectStoreOptions options)
-    : arena_(std::move(arena)), options_(options), tier_(std::move(factory)) {}
+    : arena_(std::move(arena)), options_(options), tier_(std::move(factory), options.spill_retry) {}
 
 ObjectStore::~ObjectStore() { close(); }
 

@@ -183,6 +183,8 @@ void ObjectStore::run_spiller() {
       work_.wait_until(lock, retry_at_);
     } else if (const auto batch = pick_batch(); !batch.empty()) {
       spill(batch, lock);
+    } else if (const auto again = tier_.next_try(); again && !closing_) {
+      work_.wait_until(lock, *again);
     } else if (!closing_) {
       work_.wait(lock);
     }

@@ -142,17 +142,32 @@ void SpillTier::leave(const Place& place) {
   dead_.push_back(place.epoch);
 }
 
+std::optional<SpillTier::Clock::time_point> SpillTier::next_try() const {
+  std::lock_guard lock(mutex_);
+  return undropped_.empty() ? std::nullopt : std::optional(retry_at_);
+}
+
+bool SpillTier::drop_epoch(std::uint64_t epoch) {
+  auto dropped = store_->drop_range(ordered_key("", {epoch}), ordered_key("", {epoch + 1}));
+  std::lock_guard lock(mutex_);
+  if (dropped) return complained_ = false, true;
+  if (!std::exchange(complained_, true)) log(LogLevel::kWarning, "spilled objects keep their disk space for now: " + dropped.error().message);
+  undropped_.push_back(epoch);
+  retry_at_ = Clock::now() + retry_;
+  return false;
+}
+
 bool SpillTier::reclaim() {
   std::unique_lock lock(mutex_);
   const auto dead = std::exchange(dead_, {});
+  const auto again = Clock::now() >= retry_at_ ? std::exchange(undropped_, {}) : std::vector<std::uint64_t>{};
   const auto stragglers = dead.empty() ? sparse_slots() : std::vector<std::uint64_t>{};
   lock.unlock();
-  for (const auto epoch : dead) {
-    auto dropped = store_->drop_range(ordered_key("", {epoch}), ordered_key("", {epoch + 1}));
-    if (!dropped) log(LogLevel::kWarning, "spilled objects keep their disk space: " + dropped.error().message);
-  }
+  bool some = false;
+  for (const auto& epochs : {again, dead})
+    for (const auto epoch : epochs) some |= drop_epoch(epoch);
   if (!stragglers.empty()) move(stragglers);
-  return !dead.empty() || !stragglers.empty();
+  return some || !stragglers.empty();
 }
 
 /// What is left in one epoch of which little is left. The slots stay the same when it is moved.

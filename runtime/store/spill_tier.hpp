@@ -5,11 +5,13 @@
 // dropped, the whole epoch goes and its disk space comes back. When little of an epoch is left, what is left is written to
 // a new one, so that one small object does not keep the space of many. Owned by the ObjectStore. Thread-safe; write, read and
 // reclaim block on the disk. Closing deletes everything.
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -34,7 +36,9 @@ struct SpillSlot {
 
 class SpillTier {
  public:
-  explicit SpillTier(SpillFactory factory) : factory_(std::move(factory)) {}
+  using Clock = std::chrono::steady_clock;
+  /// `retry`: the pause after a disk that did not give space back.
+  SpillTier(SpillFactory factory, std::chrono::milliseconds retry) : factory_(std::move(factory)), retry_(retry) {}
 
   bool enabled() const noexcept { return factory_ != nullptr; }
   /// Writes all items or none, with checksums. OutOfDisk, IoError, and what the factory gives.
@@ -44,8 +48,11 @@ class SpillTier {
   Result<void> read(const SpillSlot& slot, std::uint64_t id, std::span<std::byte> place) const;
   /// Forgets an object. Its space comes back with the last object of its epoch, at the next reclaim.
   void drop(const SpillSlot& slot);
-  /// Gives the space of dead epochs back, and moves what is left of one sparse epoch. True when there was one.
+  /// Gives the space of dead epochs back, and moves what is left of one sparse epoch. True when something came of it. An epoch that
+  /// the disk does not let go is tried again by the first call after the pause.
   bool reclaim();
+  /// When a reclaim has something to try again.
+  std::optional<Clock::time_point> next_try() const;
   /// Closes and deletes the store, if it was ever opened.
   void close();
 
@@ -70,7 +77,10 @@ class SpillTier {
   std::vector<std::uint64_t> sparse_slots();
   void move(const std::vector<std::uint64_t>& slots);
 
+  bool drop_epoch(std::uint64_t epoch);
+
   const SpillFactory factory_;
+  const std::chrono::milliseconds retry_;
   mutable std::mutex mutex_;
   std::unique_ptr<KeyValueStore> store_;
   std::uint64_t next_epoch_{1};
@@ -78,6 +88,9 @@ class SpillTier {
   std::map<std::uint64_t, Epoch> epochs_;
   std::unordered_map<std::uint64_t, Place> places_;  // by slot
   std::vector<std::uint64_t> dead_;
+  std::vector<std::uint64_t> undropped_;  // dead too, but the disk would not let them go
+  Clock::time_point retry_at_{};          // … and are not tried before
+  bool complained_{};
 };
 
 }  // namespace manta

@@ -62,7 +62,7 @@ class Reader {
   }
   ErrorInfo error(schema::Error::Reader in, int depth = 0) const {
     ErrorInfo info{.code = static_cast<ErrorCode>(in.getCode()), .message = text(in.getMessage()),
-                   .where = text(in.getWhere()), .remote_type = text(in.getRemoteType())};
+                   .where = text(in.getWhere()), .remote_type = text(in.getRemoteType()), .left_out = in.getLeftOut()};
     if (in.hasCause() && depth < kMaxCauses) info.cause = std::make_shared<const ErrorInfo>(error(in.getCause(), depth + 1));
     return info;
   }
@@ -106,7 +106,9 @@ void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
   out.setMessage(error.message);
   out.setWhere(error.where);
   out.setRemoteType(error.remote_type);
-  if (error.cause && depth < kMaxCauses) put(out.initCause(), *error.cause, depth + 1);
+  out.setLeftOut(error.left_out);
+  const auto cause = depth == 0 ? as_cause(error.cause) : error.cause;
+  if (cause && depth < kMaxCauses) put(out.initCause(), *cause, depth + 1);
 }
 
 void put(schema::Task::Builder out, const Task& task) {

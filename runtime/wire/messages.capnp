@@ -22,6 +22,7 @@ struct Error {
   where @2 :Text;
   remoteType @3 :Text;
   cause @4 :Error;
+  leftOut @5 :UInt32;        # links that stood between it and its cause
 }
 struct Task {
   id @0 :UInt64;

@@ -17,7 +17,8 @@ struct Fixture {
   std::shared_ptr<RecoverableObject> stored(std::uint64_t id, const std::shared_ptr<Recipe>& recipe) {
     return std::make_shared<RecoverableObject>(store->owned({id}, 8), recipe);
   }
-  std::shared_ptr<Recipe> recipe_of(std::vector<std::shared_ptr<Cell>> refs = {}) {
+  std::shared_ptr<Recipe> recipe_of(std::vector<std::shared_ptr<Cell>> refs = {}) { return recipe_of(std::move(refs), *lineage); }
+  static std::shared_ptr<Recipe> recipe_of(std::vector<std::shared_ptr<Cell>> refs, Lineage& book) {
     OwnedTask task;
     auto record = std::make_shared<FunctionRecord<twice>>();
     record->fill(4);
@@ -30,7 +31,7 @@ struct Fixture {
     task.record = record;
     task.options = std::make_shared<const TaskOptions>(TaskOptions{.max_retries = 3});
     task.need_encoded().arguments.bytes = bytes;
-    return lineage->remember(task);
+    return book.remember(task);
   }
   void ask(ProcessId from, core::ReferenceId id, std::uint64_t lost) {
     keeper->deliver(from, wire::ReferenceUpdates{{{core::ReferenceOperation::kRebuild, id, 0, static_cast<std::int64_t>(lost)}}});
@@ -112,6 +113,87 @@ TEST_SUITE("runtime/actors/rebuild") {
     CHECK(f.made.empty());
     const auto current = ancestor->current.lock();
     CHECK((!current || current->failed()));
+  }
+
+  // Each plan that failed counted as a rebuild of the ancestors that it had got to, and after three of them those could not be made again.
+  TEST_CASE("a plan that fails uses up nobody's retries") {
+    Fixture f;
+    const auto ancestor = f.recipe_of();
+    auto kept = std::make_shared<Cell>(type_ops<int>());
+    kept->set_stored(f.stored(1, ancestor));
+    auto put = std::make_shared<Cell>(type_ops<int>());
+    put->set_stored(f.store->owned({2}, 8));
+    const auto doomed = f.stored(3, f.recipe_of({kept, put})), other = f.stored(4, f.recipe_of({kept}));
+    kept.reset();
+    put.reset();
+    for (int i = 0; i < 5; ++i) CHECK_FALSE(doomed->rebuild(3).ok());
+    CHECK(f.made.empty());
+    const auto again = other->rebuild(4);
+    REQUIRE_MESSAGE(again.ok(), again.error().to_string());
+    CHECK(f.made.size() == 2);
+    CHECK(ancestor->rebuilds == 1);
+  }
+
+  TEST_CASE("an ancestor of two arguments is made once, before both") {
+    Fixture f;
+    auto root = std::make_shared<Cell>(type_ops<int>());
+    root->set_stored(f.stored(1, f.recipe_of()));
+    std::vector<std::shared_ptr<Cell>> middle;
+    for (int i = 0; i < 2; ++i) {
+      middle.push_back(std::make_shared<Cell>(type_ops<int>()));
+      middle.back()->set_stored(f.stored(2 + i, f.recipe_of({root})));
+    }
+    const auto object = f.stored(4, f.recipe_of(middle));
+    root.reset();
+    middle.clear();
+    REQUIRE(object->rebuild(4).ok());
+    REQUIRE(f.made.size() == 4);
+    CHECK(f.made[1]->record->refs[0] == f.made[0]->record->result);
+    CHECK(f.made[2]->record->refs[0] == f.made[0]->record->result);
+    CHECK(f.made[3]->record->refs[0] == f.made[1]->record->result);
+    CHECK(f.made[3]->record->refs[1] == f.made[2]->record->result);
+  }
+
+  // x = f(x), over and over: planning and letting go went as deep into the stack as the chain was long.
+  TEST_CASE("a chain of 100,000 results, each made of the one before, is made again from its beginning, and let go") {
+    Fixture f;
+    const auto book = std::make_shared<Lineage>(std::uint64_t{1} << 30, Lineage::Hooks{.submit = [&](std::shared_ptr<OwnedTask> task) { f.made.push_back(std::move(task)); }});
+    constexpr std::size_t kLength = 100'000;
+    auto last = std::make_shared<Cell>(type_ops<int>());
+    last->set_stored(f.stored(1, Fixture::recipe_of({}, *book)));
+    for (std::size_t i = 1; i < kLength; ++i) {
+      auto next = std::make_shared<Cell>(type_ops<int>());
+      next->set_stored(f.stored(i + 1, Fixture::recipe_of({last}, *book)));
+      last = std::move(next);
+    }
+    const auto object = std::dynamic_pointer_cast<RecoverableObject>(stored_in(*last));
+    REQUIRE(object);
+    const auto made = object->rebuild(kLength);
+    REQUIRE(made.ok());
+    REQUIRE(f.made.size() == kLength);
+    CHECK(f.made[0]->record->refs.empty());
+    CHECK(f.made[kLength - 1]->record->refs[0] == f.made[kLength - 2]->record->result);
+    CHECK(*made == f.made[kLength - 1]->record->result);
+    while (!f.made.empty()) f.made.pop_back();
+    last.reset();
+    CHECK(book->bytes() > kLength);
+    SUBCASE("by its last ref") {}
+    SUBCASE("with its beginning released, its error has a bounded text") {
+      auto put = std::make_shared<Cell>(type_ops<int>());
+      put->set_stored(f.store->owned({2}, 8));
+      auto cell = std::make_shared<Cell>(type_ops<int>());
+      cell->set_stored(f.stored(1, Fixture::recipe_of({put}, *book)));
+      put.reset();
+      for (std::uint64_t i = 1; i < kLength; ++i) {
+        auto next = std::make_shared<Cell>(type_ops<int>());
+        next->set_stored(f.stored(i + 1, Fixture::recipe_of({cell}, *book)));
+        cell = std::move(next);
+      }
+      const auto lost = std::dynamic_pointer_cast<RecoverableObject>(stored_in(*cell))->rebuild(kLength);
+      REQUIRE_FALSE(lost.ok());
+      CHECK(lost.error().to_string().size() < 10'000);
+      CHECK(lost.error().to_string().find("was put") != std::string::npos);
+    }
   }
 }
 

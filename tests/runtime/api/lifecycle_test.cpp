@@ -29,6 +29,30 @@ int until_cancelled(Context& ctx) {
   while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
   return 7;
 }
+/// In a fork: lets go of all that it has of the runtime's, and of the runtime, as at the end of main; how it ended, -1 when it hangs.
+template <class LetGo>
+int unwind_in_fork(Runtime& rt, const LetGo& let_go) {
+  const int child = ::fork();
+  if (child == 0) {
+    let_go();
+    rt.shutdown();
+    std::destroy_at(&rt);
+    ::_exit(7);
+  }
+  int status = -1;
+  if (!eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, 20s)) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    return -1;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+struct Counter {
+  int count = 0;
+  int add() { return ++count; }
+};
+
 struct Sleeper {
   int sleep() { return std::this_thread::sleep_for(60s), 0; }
   int one() { return 1; }
@@ -107,6 +131,24 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
 }
 
 TEST_SUITE("runtime/api/lifecycle") {
+  // It stopped the driver's zygote and workers over the sockets that it had of them, and waited for threads that it had not.
+  TEST_CASE("a fork of the driver that ends as main does leaves the driver's workers, actors and objects as they are") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto own = rt.actor<Counter>({.isolation = own_process}).spawn();
+    auto shared = rt.actor<Counter>().spawn();
+    auto object = rt.put(std::string(2 << 20, 'x'));
+    auto result = rt.remote<square>(3);
+    auto whole = rt.get_shared(object);
+    CHECK(rt.get(own.call<&Counter::add>()) + rt.get(shared.call<&Counter::add>()) + rt.get(result) == 11);
+    for (int i = 0; i < 2; ++i) CHECK(unwind_in_fork(rt, [&] { own = {}, shared = {}, object = {}, result = {}, whole = {}; }) == 7);
+    CHECK(rt.get(own.call<&Counter::add>(), 30s) == 2);
+    CHECK(rt.get(shared.call<&Counter::add>(), 30s) == 2);
+    CHECK(whole->size() == 2u << 20);
+    CHECK(rt.get(object) == std::string(2 << 20, 'x'));
+    CHECK(rt.get(rt.remote<square>(4), 30s) == 16);
+  }
+
   TEST_CASE("what is queued at the end fails with RuntimeStopped, what runs is told and may end") {
     ObjectRef<int> running, queued, called;
     ActorHandle<Sleeper> actor;

@@ -39,6 +39,24 @@ TEST_SUITE("runtime/faults") {
     }
     CHECK(rt.get(rt.remote<add>(1, 2)) == 3);
   }
+
+  // Each link had its own line, two blanks deeper: 20,000 of them made 400 MB of text, and went by recursion.
+  TEST_CASE("fault 31: a failure that goes through 20,000 tasks keeps the newest causes and the root, and says how many stood between") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    auto last = rt.remote<throw_text>(folder / "log");
+    for (int i = 0; i < 20'000; ++i) last = rt.remote<add>(1, last);
+    const auto error = error_of<TaskError>([&] { rt.get(last, 120s); });
+    const auto text = error.to_string();
+    CHECK(text.size() < 10'000);
+    CHECK_MESSAGE(contains(text, "beyond the end"), text);
+    CHECK_MESSAGE(contains(text, "more between"), text);
+    int links = 0;
+    for (const auto* link = &error; link; link = link->cause.get()) links += 1 + static_cast<int>(link->left_out);
+    CHECK(links >= 20'001);
+    CHECK(links < 20'010);
+  }
 }
 
 }  // namespace manta_test

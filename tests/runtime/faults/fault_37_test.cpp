@@ -24,6 +24,55 @@ std::string look_from_child() {
   return text;
 }
 
+/// A child of a task's that lives on when the worker's group is killed; it ends with this.
+struct Escaped {
+  ~Escaped() {
+    if (const int child = pid()) ::kill(child, SIGKILL);
+  }
+  int pid() const { return std::atoi(content(file).c_str()); }
+  Folder folder;
+  const std::string file = folder / "pid";
+};
+
+/// In a child of a task's: leaves the group, says that it is there, and stays.
+[[noreturn]] void escape(const std::string& file) {
+  ::setsid();
+  append(file, std::to_string(::getpid()) + "\n");
+  for (;;) ::pause();
+}
+
+/// At its first attempt, leaves a child behind and is killed. `quietly`: a child that no handler of forks knows of, as clone makes it.
+int leave_child(Context& ctx, const std::string& file, bool quietly) {
+  if (ctx.attempt() > 1) return ctx.attempt();
+  if ((quietly ? ::_Fork() : ::fork()) == 0) escape(file);
+  eventually([&] { return contains(content(file), "\n"); });
+  ::kill(::getpid(), SIGKILL);
+  return 0;
+}
+
+/// The sockets that a process has, as the kernel names them.
+std::string sockets_of(int pid) {
+  std::string sockets;
+  for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+    std::error_code gone;
+    const auto target = fs::read_symlink(entry.path(), gone).string();
+    if (contains(target, "socket:")) sockets += target + " ";
+  }
+  return sockets;
+}
+
+int stay_until(Context& ctx, const std::string& file) {
+  if (::fork() == 0) escape(file);
+  eventually([&] { return ctx.cancelled(); });
+  return 0;
+}
+
+/// Returns in its child too.
+int return_twice() {
+  const int child = ::fork();
+  return child == 0 ? 0 : child;
+}
+
 struct Parent {
   int start_child() {
     const int child = ::fork();
@@ -63,6 +112,45 @@ TEST_SUITE("runtime/faults") {
     REQUIRE(alive(child));
     ::kill(rt.get(parent.call<&Parent::pid>()), SIGKILL);
     CHECK(eventually([&] { return !alive(child); }));
+  }
+}
+
+// The child held the worker's end of its link, so that nobody heard of the worker's end: a get waited for ever.
+TEST_SUITE("runtime/faults") {
+  TEST_CASE("fault 37: a worker is known to have ended though a child that it forked lives on outside its group") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const bool quietly : {false, true}) {
+      Escaped child;
+      CHECK(rt.get(rt.task<leave_child>({.isolation = own_process}).remote(child.file, quietly), 30s) == 2);
+      CHECK(alive(child.pid()));
+      if (!in_processes()) continue;
+      Escaped other;
+      CHECK(rt.get(rt.remote<leave_child>(other.file, quietly), 30s) >= 2);
+      CHECK(alive(other.pid()));
+    }
+  }
+
+  TEST_CASE("fault 37: a child that a task forks has no socket of its worker's") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Escaped child;
+    auto ref = rt.task<stay_until>({.isolation = own_process}).remote(child.file);
+    REQUIRE(eventually([&] { return child.pid() != 0; }));
+    CHECK_MESSAGE(sockets_of(child.pid()).empty(), sockets_of(child.pid()));
+    rt.cancel(ref);
+    CHECK_THROWS_AS(rt.get(ref, 30s), Cancelled);
+  }
+
+  // Both wrote to one socket, and the driver ended the worker for it.
+  TEST_CASE("fault 37: a child that returns from a task as its parent does ends, and harms neither it nor its worker") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (int i = 0; i < 3; ++i) {
+      const int child = rt.get(rt.task<return_twice>({.max_retries = 0, .isolation = own_process}).remote(), 30s);
+      CHECK(child > 0);
+      CHECK(eventually([&] { return !alive(child); }));
+    }
   }
 }
 

@@ -178,6 +178,23 @@ TEST_SUITE("runtime/process") {
     CHECK(pair.b.link->send(1, bytes_of("x")).error().code == ErrorCode::kIoError);
   }
 
+  TEST_CASE("a link whose peer has ended hands out what came and ends, though somebody else holds the peer's end") {
+    auto reactor = std::move(Reactor::start("test").value());
+    auto sockets = manta::make_socket_pair(SOCK_STREAM).value();
+    const OwnedFd held = std::move(manta::duplicate(sockets.second.get()).value());
+    End peer{Link::make(*reactor, std::move(sockets.second))};
+    for (int i = 0; i < 100; ++i) REQUIRE(peer.link->send(3, bytes_of("last words")).ok());
+    peer.link->close();
+    End end{Link::make(*reactor, std::move(sockets.first))};
+    end.start();
+    end.link->peer_ended();
+    REQUIRE(end.closed());
+    const Arrived a = end.arrived->get();
+    CHECK(a.frames.size() == 100);
+    CHECK(a.closed->code == ErrorCode::kIoError);
+    CHECK(a.closes == 1);
+  }
+
   TEST_CASE("close of one's own side calls on_close once with runtime_stopped") {
     Pair pair;
     pair.a.start();

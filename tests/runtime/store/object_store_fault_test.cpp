@@ -206,6 +206,21 @@ TEST_SUITE("runtime/store") {
     }
   }
 
+  // What the disk would not let go once was forgotten, and its space with it.
+  TEST_CASE("the space of spilled objects whose removal fails comes back when the disk works again") {
+    FaultyFixture fixture(4 * kMiB);
+    for (std::uint64_t id = 1; id <= 12; ++id) put(fixture.store, id, kMiB);
+    REQUIRE(eventually([&] { return fixture.store.stats().spilled_objects >= 8; }));
+    REQUIRE(fixture.disk.last_key().value().has_value());
+    fixture.disk.fail_writes(1, ErrorCode::kIoError, 1'000'000);
+    for (std::uint64_t id = 1; id <= 12; ++id) fixture.store.free(id);
+    const auto failed = fixture.disk.writes();
+    CHECK(eventually([&] { return fixture.disk.writes() > failed + 3; }));  // it is tried again by itself
+    CHECK(fixture.disk.last_key().value().has_value());
+    fixture.disk.heal();
+    CHECK(eventually([&] { return !fixture.disk.last_key().value().has_value(); }));
+  }
+
   TEST_CASE("an object that is freed while it is being spilled is gone from memory and disk") {
     GatedFixture fixture(4 * kMiB);
     fixture.writes.set(true);

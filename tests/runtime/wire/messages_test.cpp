@@ -184,6 +184,7 @@ TEST_SUITE("runtime/wire/messages") {
     for (const auto* link = &std::get<LeaseLost>(*back).error; link; link = link->cause.get()) ++links;
     CHECK(links >= 16);
     CHECK(links < 64);
+    CHECK(std::get<LeaseLost>(*back).error.to_string() == chain(1000).to_string());  // with its root, and how many it leaves out
   }
 
   TEST_CASE("refs inside values travel beside their bytes, in order") {
