@@ -30,6 +30,14 @@ int wait_for_child(Context& ctx, const std::string& file, const std::string& chi
   }
   return 2;
 }
+/// Has a child, hears that it is cancelled, and goes on until the end is there.
+int stay_with_child(Context& ctx, const std::string& file, const std::string& child_file, const std::string& end) {
+  const auto child = ctx.remote<until_cancelled>(child_file);
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  append(file, "told;");
+  eventually([&] { return !content(end).empty(); }, 60s);
+  return 3;
+}
 int wait_with(Context& ctx, const std::string& how, const std::string& gate, const std::string& file) {
   std::vector refs{ctx.remote<pass>(gate, 1), ctx.remote<pass>(gate, 2)};
   append(file, "waiting;");
@@ -165,6 +173,37 @@ TEST_SUITE("runtime/api/cancel") {
     gate.open();
     CHECK(rt.get(shared) == 1);
     CHECK(rt.get(call) == 1);
+  }
+
+  // The first cancel settles the ref: a second one, by force, was then taken for one of what is done.
+  TEST_CASE("force ends what does not heed a cancel without it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto spinning = rt.task<spin_for_ever>({.isolation = own_process}).remote(folder / "pid");
+    const int pid = number_in(folder / "pid");
+    rt.cancel(spinning);
+    CHECK_THROWS_AS(rt.get(spinning, 20s), Cancelled);
+    CHECK(alive(pid));
+    rt.cancel(spinning, {.force = true});
+    CHECK(eventually([&] { return !alive(pid); }, 20s));
+    CHECK(eventually([&] { return rt.available_resources() == rt.total_resources(); }));
+    rt.cancel(spinning, {.force = true});
+    CHECK_THROWS_AS(rt.get(spinning), Cancelled);
+  }
+
+  TEST_CASE("children that a first cancel left alone are cancelled by a second one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto parent = rt.remote<stay_with_child>(folder / "parent", folder / "child", folder / "end");
+    CHECK(eventually([&] { return content(folder / "child") == "running;"; }));
+    rt.cancel(parent, {.recursive = false});
+    CHECK(eventually([&] { return content(folder / "parent") == "told;"; }));
+    CHECK(content(folder / "child") == "running;");
+    rt.cancel(parent);
+    CHECK(eventually([&] { return content(folder / "child") == "running;told;"; }));
+    append(folder / "end", "now");
   }
 
   TEST_CASE("a cancelled task is not retried, and cancel of what is done changes nothing") {
