@@ -404,7 +404,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     for (auto& each : work) each.caller = from;
     host_->call(call->actor, std::move(work));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
-    host_->destroy(destroy->actor, destroy->kill);
+    if (auto running = host_->destroy(destroy->actor, destroy->kill); !running.empty()) owner_->cancel_children(std::move(running));
   } else if (auto* cancel = std::get_if<wire::CancelWork>(&message)) {
     host_->cancel(from, *cancel);
     if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
