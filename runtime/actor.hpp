@@ -107,9 +107,9 @@ class ActorHandle {
     return CallBuilder<T>(link_, std::move(options));
   }
 
-  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart; its destructor runs. A method that is
-  /// running on a thread is let finish and its result is dropped; in a process of the actor's own it is not: that is ended at
-  /// once, without the destructor, as it also is when the destructor takes longer than 2 s.
+  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart; its destructor runs. A method that runs is
+  /// told as by cancel, with the tasks and calls that it submitted, and the destructor runs once it has returned; in a process of the
+  /// actor's own it is not: that is ended at once, without the destructor, as it also is when the destructor takes longer than 2 s.
   void kill() const {
     if (link_) link_->kill();
   }

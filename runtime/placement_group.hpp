@@ -13,7 +13,7 @@
 //
 // The runtime owns the group, not the handle: it stays until Client::remove, or until the process that made it ends. Removal
 // ends what is in it: what has not begun fails with Cancelled, running tasks too (one in a process of its own is killed; on a
-// shared worker the code runs on and its result is dropped), actors die. Bundles are free again when the last one in them ended.
+// shared worker the code is told and its result is dropped), actors die as by kill(). Bundles are free again when the last one in them ended.
 #include "runtime/engine.hpp"
 
 namespace manta {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <random>
 
+#include "runtime/without_parent.hpp"
+
 namespace manta::detail {
 
 ActorStreams::State& ActorStreams::state() {
@@ -83,6 +85,7 @@ void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& open
   try {
     auto record = make_record<StreamCloseRecord>(id, opened);
     record->result->need_not_be_seen();
+    const WithoutParent apart;  // else a task that is cancelled could not close what it has opened
     link.call(std::move(record), std::make_shared<const CallOptions>(CallOptions{.concurrency_group = concurrency_group, .uncounted = true}));
   } catch (const Error&) {  // the runtime has stopped
   }

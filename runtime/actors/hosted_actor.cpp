@@ -28,16 +28,23 @@ void HostedActor::call(std::vector<Work> calls) {
   wake_if(needed);
 }
 
-void HostedActor::destroy(bool kill) {
+std::vector<TaskId> HostedActor::destroy(bool kill) {
   Fifo<Work> dropped;  // user types: destroyed without the lock
+  const bool tell = kill && !environment_.stopping;
+  std::vector<TaskId> unwanted;
   std::unique_lock lock(mutex_);
-  if (ended_) return;
+  if (ended_) return {};
   destroying_ = true;
   killed_ |= kill;
   if (kill) dropped = std::exchange(queue_, {});
+  if (tell && coroutines_)
+    for (const auto& each : coroutines_->begun) unwanted.push_back(each->id());
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
+  if (tell)
+    for (const auto id : running_work_.cancel_all()) unwanted.push_back(id);
   wake_if(needed);
+  return unwanted;
 }
 
 void HostedActor::report() {

@@ -15,7 +15,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
       : Executor(environment), host_(host), owner_(owner), id_(id), lease_info_(std::move(lease)), max_coroutines_(max_coroutines) {}
   void start(Work constructor) override;
   void call(std::vector<Work> calls) override;
-  void destroy(bool kill) override;
+  std::vector<TaskId> destroy(bool kill) override;
   ProcessId owner() const override { return owner_; }
   void relieve() override;
   ActorId serial_actor() const noexcept override { return id_; }

@@ -12,6 +12,9 @@ std::shared_ptr<const std::string> name_or(const std::string& given, FunctionEnt
   return given.empty() ? shared_name(function) : std::make_shared<const std::string>(given);
 }
 
+/// The work that this thread runs has been cancelled with all that it submits.
+bool submits_in_vain(const CancelSlot* parent) { return parent && parent->cancelled_with_children(); }
+
 std::shared_ptr<const ErrorInfo> stopped_error() {
   static const auto error = std::make_shared<const ErrorInfo>(
       ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
@@ -244,6 +247,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
 
 std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
   if (stopped_) throw_error(*stopped_error());
+  if (submits_in_vain(CancelSlot::current())) CancelSlot::check();
   auto constructor = std::make_shared<OwnedConstructor>();
   constructor->options = share_options(std::move(options));
   const auto& label = constructor->options->label.empty() ? constructor->options->name : constructor->options->label;
@@ -276,12 +280,14 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
 
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
   if (stopped_) throw_error(*stopped_error());
+  const auto* parent = CancelSlot::current();
+  if (submits_in_vain(parent)) CancelSlot::check();
   auto call = make_pooled<OwnedCall>();
   call->record = std::move(record);
   call->portable = portable;
   call->options = std::move(options);
   call->id = ids_.next<TaskId>();
-  if (const auto* slot = CancelSlot::current()) call->parent = slot->id();
+  if (parent) call->parent = parent->id();
   call->interleaves = call->record->asynchronous();
   name_producer(*call->record, Cell::Producer::kCall, call->id);
   call->actor = actor;
@@ -300,6 +306,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   else
     actor_->tell_in_background(Called{std::move(call)});
   if (watched) watch_arguments(watched, pending);
+  if (submits_in_vain(parent)) cancel_children({parent->id()});  // cancelled in between
 }
 
 std::uint32_t Owner::shape_index(const OwnedTask& task) {

@@ -192,6 +192,10 @@ void Owner::on(Killed& event) {
 
 void Owner::on(Stop& event) {
   perform();  // its effects name tasks that are forgotten below
+  std::unordered_set<ProcessId> workers;
+  for (const auto& [id, held] : leases_)
+    if (held.worker != router_.self()) workers.insert(held.worker);
+  for (const auto worker : workers) router_.send(worker, wire::CancelWork{});  // ahead of what ends the actors there: methods may end by themselves
   const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
   std::vector<std::shared_ptr<OwnedTask>> tasks;
   for (const auto& [id, task] : tasks_)
@@ -242,6 +246,7 @@ void Owner::on(Delivered& delivered) {
 
 void Owner::on(wire::LeaseGranted& granted) {
   HeldLease held{.info = granted.lease, .worker = granted.worker};
+  if (stopped_ && held.worker != router_.self()) router_.send(held.worker, wire::CancelWork{});  // for a retry
   if (granted.purpose & kActorPurpose) {
     const ActorId actor{granted.purpose & ~kActorPurpose};
     if (auto it = actors_.find(actor); it != actors_.end())

@@ -49,7 +49,8 @@ void Owner::cancel(Cell& cell, const CancelOptions& options) {
   if (options.force && kind != Cell::Producer::kOwnProcessTask)
     throw InvalidArgument("force needs a process of the task's own: submit it with .isolation = manta::own_process, or cancel it "
                           "without force");
-  if (!cell.settled()) actor_->tell(Cancel{{cell.producer()}, options});
+  // Also of a ref that is settled: what was cancelled before, or is past its deadline, may still run, and now more is wanted.
+  actor_->tell(Cancel{{cell.producer()}, options});
 }
 
 void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelChildren{std::move(parents)}); }
@@ -109,7 +110,8 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
 void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options) {
   perform_actors();  // a call that is about to leave for its actor leaves ahead of its cancel
   why.where = label(*call, call->id);
-  if (!call->record->result->set_error(share(std::move(why)))) return;
+  const bool first = call->record->result->set_error(share(std::move(why)));
+  if (!first && !call->unwanted) return;  // its value is there, or on the way
   if (actor_table_.cancel(*call, actor_effects_)) {
     let_go_arguments(*call);
     counts_.ended(calls_.erase(call->id));

@@ -404,10 +404,15 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     for (auto& each : work) each.caller = from;
     host_->call(call->actor, std::move(work));
   } else if (auto* destroy = std::get_if<wire::DestroyActor>(&message)) {
-    host_->destroy(destroy->actor, destroy->kill);
+    if (auto running = host_->destroy(destroy->actor, destroy->kill); !running.empty()) owner_->cancel_children(std::move(running));
   } else if (auto* cancel = std::get_if<wire::CancelWork>(&message)) {
-    host_->cancel(from, *cancel);
-    if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
+    const bool of_all = !cancel->lease && !cancel->actor;
+    if (!of_all) {
+      host_->cancel(from, *cancel);
+      if (cancel->recursive) owner_->cancel_children(std::move(cancel->tasks));
+    } else if (self_ != kNodeProcess && !environment_.stopping.exchange(true)) {  // the node's process knows by itself
+      owner_->stop();
+    }
   } else if (auto* gone = std::get_if<wire::OwnerGone>(&message)) {
     if (auto running = host_->drop_owner(gone->owner); !running.empty()) owner_->cancel_children(std::move(running));
     references_->process_gone(gone->owner);

@@ -78,13 +78,31 @@ RunningWork::Rare& RunningWork::rare() {
   return *rare_;
 }
 
+/// Until `f` says true of one. With mutex_ held.
+template <class F>
+bool RunningWork::any_slot(F&& f) {
+  return f(first_) || (rare_ && std::any_of(rare_->more.begin(), rare_->more.end(), f));
+}
+
 bool RunningWork::cancel_running(TaskId id, bool recursive) {
-  auto matches = [id](CancelSlot& slot) { return slot.id_.load(std::memory_order_seq_cst) == id.value; };
-  if (matches(first_)) return first_.cancel(id, recursive), true;
-  if (!rare_) return false;
-  for (auto& slot : rare_->more)
-    if (matches(slot)) return slot.cancel(id, recursive), true;
-  return false;
+  return any_slot([=](CancelSlot& slot) {
+    if (slot.id_.load(std::memory_order_seq_cst) != id.value) return false;
+    slot.cancel(id, recursive);
+    return true;
+  });
+}
+
+std::vector<TaskId> RunningWork::cancel_all() {
+  std::vector<TaskId> running;
+  std::lock_guard lock(mutex_);
+  all_ = true;
+  any_early_.store(true, std::memory_order_seq_cst);  // what begins after it has been looked for here meets it
+  any_slot([&](CancelSlot& slot) {
+    const TaskId id{slot.id_.load(std::memory_order_seq_cst)};
+    if (id) slot.cancel(id, true), running.push_back(id);
+    return false;
+  });
+  return running;
 }
 
 void RunningWork::cancel(TaskId id, bool recursive) {
@@ -99,6 +117,7 @@ void RunningWork::cancel(TaskId id, bool recursive) {
 
 void RunningWork::meet_early(CancelSlot& slot) {
   std::lock_guard lock(mutex_);
+  if (all_) return slot.cancel(slot.id(), true);
   auto& [more, early, unmet] = rare();
   const auto it = std::find_if(early.begin(), early.end(), [&](const Early& each) { return each.id == slot.id(); });
   if (it != early.end()) {

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "runtime/base/futex.hpp"
 #include "runtime/base/ids.hpp"
@@ -76,6 +77,8 @@ class RunningWork {
     CancelSlot* before_;
   };
   void cancel(TaskId id, bool recursive);
+  /// All that runs, and all that begins from now on, with what it submits. The ids of what runs.
+  std::vector<TaskId> cancel_all();
 
  private:
   static constexpr std::size_t kMaxEarly = 256;  ///< cancels that are kept for work that has not begun
@@ -86,6 +89,8 @@ class RunningWork {
   };
   CancelSlot& take();
   bool cancel_running(TaskId id, bool recursive);
+  template <class F>
+  bool any_slot(F&& f);
   void meet_early(CancelSlot& slot);
 
   struct Rare {
@@ -98,7 +103,8 @@ class RunningWork {
   CancelSlot first_;                  // nearly always the only one
   SmallMutex mutex_;                  // guards what follows
   std::unique_ptr<Rare> rare_;        // null until it is needed: most actors never do
-  std::atomic<bool> any_early_{false};
+  std::atomic<bool> any_early_{false};  // or all_
+  bool all_ = false;                  // nothing is wanted any more
 };
 
 }  // namespace manta::detail

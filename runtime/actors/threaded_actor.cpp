@@ -36,6 +36,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     if (!done.outcomes.empty() || !done.ended.empty()) environment_.router->send(to, std::move(done));
   }
   void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
+  std::vector<TaskId> cancel_all() { return running_work_.cancel_all(); }
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
   bool has_outcomes() {
     std::lock_guard lock(mutex_);
@@ -195,16 +196,26 @@ void ThreadedActor::call(std::vector<Work> calls) {
   for (const auto& each : refused) refuse(each);
 }
 
-void ThreadedActor::destroy(bool kill) {
+std::vector<TaskId> ThreadedActor::destroy(bool kill) {
   std::deque<Work> dropped;  // user types: destroyed without the lock
+  const bool tell = kill && !environment_.stopping;
+  std::vector<TaskId> unwanted;
+  std::vector<std::shared_ptr<Lane>> told;
   std::unique_lock lock(mutex_);
   destroying_ = true;
   killed_ |= kill;
   if (kill)
     for (auto& group : groups_) std::move(group.queue.begin(), group.queue.end(), std::back_inserter(dropped)), group.queue.clear();
+  if (tell) {
+    told = lanes_;  // those that are made later take no calls
+    for (const auto& each : begun_) unwanted.push_back(each->id());
+  }
   auto lanes = staff_all();
   lock.unlock();
+  for (const auto& lane : told)
+    for (const auto id : lane->cancel_all()) unwanted.push_back(id);
   wake(lanes);
+  return unwanted;
 }
 
 void ThreadedActor::cancel(TaskId id, bool recursive) {

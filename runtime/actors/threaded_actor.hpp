@@ -20,7 +20,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   ~ThreadedActor() override;
   void start(Work constructor) override;
   void call(std::vector<Work> calls) override;
-  void destroy(bool kill) override;
+  std::vector<TaskId> destroy(bool kill) override;
   void cancel(TaskId id, bool recursive) override;
   void caller_gone(ProcessId caller) override;
   ProcessId owner() const override { return owner_; }

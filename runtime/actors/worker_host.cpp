@@ -126,15 +126,15 @@ void WorkerHost::call(ActorId actor, std::vector<Work> calls) {
   hosted->call(std::move(calls));
 }
 
-void WorkerHost::destroy(ActorId actor, bool kill) {
+std::vector<TaskId> WorkerHost::destroy(ActorId actor, bool kill) {
   std::shared_ptr<Hosted> hosted;
   {
     std::lock_guard lock(mutex_);
     auto it = actors_.find(actor);
-    if (it == actors_.end()) return;
+    if (it == actors_.end()) return {};
     hosted = it->second;
   }
-  hosted->destroy(kill);
+  return hosted->destroy(kill);
 }
 
 void WorkerHost::cancel(ProcessId owner, const wire::CancelWork& what) {
@@ -163,7 +163,8 @@ std::vector<TaskId> WorkerHost::drop_owner(ProcessId owner) {
   std::vector<TaskId> running;
   for (auto& worker : workers)
     if (const auto task = worker->abandon(owner)) running.push_back(task);
-  for (auto& actor : orphans) actor->destroy(true);
+  for (auto& actor : orphans)
+    for (const auto task : actor->destroy(true)) running.push_back(task);
   for (auto& actor : others) actor->caller_gone(owner);
   return running;
 }

@@ -19,7 +19,8 @@ class Hosted {
   virtual ~Hosted() = default;
   virtual void start(Work constructor) = 0;
   virtual void call(std::vector<Work> calls) = 0;
-  virtual void destroy(bool kill) = 0;
+  /// As WorkerHost::destroy.
+  virtual std::vector<TaskId> destroy(bool kill) = 0;
   /// As Executor::cancel.
   virtual void cancel(TaskId id, bool recursive) = 0;
   virtual ProcessId owner() const = 0;
@@ -55,12 +56,13 @@ class WorkerHost {
   void create(ProcessId owner, ActorId actor, const wire::LeaseInfo& lease, Work constructor,
               wire::Concurrency concurrency);
   void call(ActorId actor, std::vector<Work> calls);
-  /// Runs the destructor after the calls that were made; with `kill` without the calls that have not begun.
-  void destroy(ActorId actor, bool kill);
+  /// Runs the destructor after the calls that were made; with `kill` without the calls that have not begun, and those that run are
+  /// told as by cancel: their ids, as nobody wants their children either. At the end of the runtime they are only told that.
+  std::vector<TaskId> destroy(ActorId actor, bool kill);
   /// See wire::CancelWork; an owner can only cancel its own.
   void cancel(ProcessId owner, const wire::CancelWork& what);
   /// Its process is gone: its tasks that have not begun and its actors end, and what runs for it is told as by cancel. The ids of
-  /// tasks that run, whose children nobody wants either.
+  /// what runs, whose children nobody wants either.
   std::vector<TaskId> drop_owner(ProcessId owner);
   /// True when nothing runs any more.
   bool idle() const;

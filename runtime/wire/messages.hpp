@@ -128,7 +128,8 @@ struct CallActor { ActorId actor{}; std::vector<Task> calls{}; };
 struct ActorDone { ActorId actor{}; std::vector<Outcome> outcomes{}; std::vector<Ended> ended{}; };
 struct DestroyActor { ActorId actor{}; bool kill = false; };
 struct ActorDestroyed { ActorId actor{}; bool exited = false; };  // exited: by itself
-/// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted.
+/// Tasks under a lease or calls of an actor that nobody wants any more; recursive: nor what they submitted. Of neither: it is the
+/// runtime's end. All that runs in that process is told, but its waits go on, so that it may save what it has; the rest fails.
 struct CancelWork { LeaseId lease{}; ActorId actor{}; std::vector<TaskId> tasks{}; bool recursive = true; };
 struct OwnerGone { ProcessId owner = 0; };  // also to every process: that one has ended
 

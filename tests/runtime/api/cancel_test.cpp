@@ -30,6 +30,14 @@ int wait_for_child(Context& ctx, const std::string& file, const std::string& chi
   }
   return 2;
 }
+/// Has a child, hears that it is cancelled, and goes on until the end is there.
+int stay_with_child(Context& ctx, const std::string& file, const std::string& child_file, const std::string& end) {
+  const auto child = ctx.remote<until_cancelled>(child_file);
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  append(file, "told;");
+  eventually([&] { return !content(end).empty(); }, 60s);
+  return 3;
+}
 int wait_with(Context& ctx, const std::string& how, const std::string& gate, const std::string& file) {
   std::vector refs{ctx.remote<pass>(gate, 1), ctx.remote<pass>(gate, 2)};
   append(file, "waiting;");
@@ -59,6 +67,55 @@ struct Slow {
   }
   int quick(int x) { return append(file, "quick" + std::to_string(x) + ";"), x; }
 };
+
+struct Log {
+  int add(const std::string& file) { return append(file, "x"), 1; }
+};
+/// Once it is cancelled: what it calls and spawns is refused.
+int submit_when_cancelled(Context& ctx, const ActorHandle<Log>& log, const std::string& calls, const std::string& file) {
+  append(file, "running;");
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  const auto refused = [&](const char* what, const std::function<void()>& submit) {
+    try {
+      submit();
+    } catch (const Cancelled&) {
+      append(file, std::string("no ") + what + ";");
+    }
+  };
+  refused("call", [&] { log.call<&Log::add>(calls); });
+  refused("actor", [&] { ctx.actor<Log>().spawn(); });
+  append(file, "done;");
+  return 1;
+}
+/// Calls without waiting for any of the calls, and says how that ended.
+int call_for_ever(Context& ctx, const ActorHandle<Log>& log, const std::string& calls, const std::string& file) {
+  append(file, "running;");
+  try {
+    for (const auto end = SteadyClock::now() + 60s; SteadyClock::now() < end; std::this_thread::sleep_for(100us)) log.call<&Log::add>(calls);
+    append(file, "not told;");
+  } catch (const Cancelled&) {
+    append(file, ctx.cancelled() ? "cancelled;" : "not cancelled;");
+  }
+  return 1;
+}
+/// Opens a stream of an actor and drops it once it is cancelled.
+struct Mark {
+  std::string file;
+  ~Mark() { append(file, "closed;"); }
+};
+struct Source {
+  Generator<int> count(std::string file) {
+    const Mark mark{file};
+    for (int i = 0;; ++i) co_yield i;
+  }
+};
+int read_until_cancelled(Context& ctx, const ActorHandle<Source>& source, const std::string& file) {
+  auto stream = source.options({.max_unread = 1}).call<&Source::count>(file);
+  stream.next();
+  append(file, "running;");
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  return 1;
+}
 
 int number_in(const std::string& file) {
   eventually([&] { return contains(content(file), ";"); });
@@ -167,6 +224,37 @@ TEST_SUITE("runtime/api/cancel") {
     CHECK(rt.get(call) == 1);
   }
 
+  // The first cancel settles the ref: a second one, by force, was then taken for one of what is done.
+  TEST_CASE("force ends what does not heed a cancel without it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto spinning = rt.task<spin_for_ever>({.isolation = own_process}).remote(folder / "pid");
+    const int pid = number_in(folder / "pid");
+    rt.cancel(spinning);
+    CHECK_THROWS_AS(rt.get(spinning, 20s), Cancelled);
+    CHECK(alive(pid));
+    rt.cancel(spinning, {.force = true});
+    CHECK(eventually([&] { return !alive(pid); }, 20s));
+    CHECK(eventually([&] { return rt.available_resources() == rt.total_resources(); }));
+    rt.cancel(spinning, {.force = true});
+    CHECK_THROWS_AS(rt.get(spinning), Cancelled);
+  }
+
+  TEST_CASE("children that a first cancel left alone are cancelled by a second one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto parent = rt.remote<stay_with_child>(folder / "parent", folder / "child", folder / "end");
+    CHECK(eventually([&] { return content(folder / "child") == "running;"; }));
+    rt.cancel(parent, {.recursive = false});
+    CHECK(eventually([&] { return content(folder / "parent") == "told;"; }));
+    CHECK(content(folder / "child") == "running;");
+    rt.cancel(parent);
+    CHECK(eventually([&] { return content(folder / "child") == "running;told;"; }));
+    append(folder / "end", "now");
+  }
+
   TEST_CASE("a cancelled task is not retried, and cancel of what is done changes nothing") {
     Machine machine;
     auto& rt = machine.rt;
@@ -199,6 +287,35 @@ TEST_SUITE("runtime/api/cancel") {
     CHECK_THROWS_AS(rt.get(running), Cancelled);
     CHECK(rt.get(last) == 3);
     CHECK(content(folder / "log") == "running1;told;quick3;");
+  }
+
+  // Only the tasks that it submitted were refused, or cancelled with it.
+  TEST_CASE("a task that is cancelled with its children makes no more calls and actors") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    auto log = rt.actor<Log>().spawn();
+    const std::string calls = folder / "calls", first = folder / "first", second = folder / "second";
+    const auto submits = rt.remote<submit_when_cancelled>(log, calls, first);
+    const auto loops = rt.remote<call_for_ever>(log, calls, second);
+    CHECK(eventually([&] { return content(first) == "running;" && content(second) == "running;" && !content(calls).empty(); }));
+    rt.cancel(submits);
+    rt.cancel(loops);
+    CHECK(eventually([&] { return content(first) == "running;no call;no actor;done;"; }, 20s));
+    CHECK(eventually([&] { return content(second) == "running;cancelled;"; }, 20s));
+    CHECK(rt.get(log.call<&Log::add>(folder / "after"), 20s) == 1);
+  }
+
+  TEST_CASE("a task that is cancelled still closes the stream of an actor that it has opened") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    auto source = rt.actor<Source>().spawn();
+    const std::string file = folder / "log";
+    const auto reads = rt.remote<read_until_cancelled>(source, file);
+    CHECK(eventually([&] { return contains(content(file), "running;"); }));
+    rt.cancel(reads);
+    CHECK(eventually([&] { return content(file) == "running;closed;"; }, 20s));
   }
 
   TEST_CASE("a hundred tasks of a thousand are cancelled, the others give their values") {

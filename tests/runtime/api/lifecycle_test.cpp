@@ -53,6 +53,28 @@ struct Counter {
   int add() { return ++count; }
 };
 
+
+int say_and_wait(Context& ctx, const std::string& log) {
+  append(log, "runs;");
+  return until_cancelled(ctx);
+}
+/// The innermost of `depth` tasks writes a note when it is told; a wait in it is no reason to leave that out.
+int save_at_end(Context& ctx, const std::string& log, int depth, Isolation isolation) {
+  if (depth > 0) return ctx.get(ctx.task<save_at_end>({.isolation = isolation}).remote(log, depth - 1, isolation));
+  const auto note = ctx.put(std::string("task saved;"));
+  append(log, "task runs;");
+  until_cancelled(ctx);
+  append(log, ctx.get(note));
+  return 0;
+}
+struct Saver {
+  int save(Context& ctx, const std::string& log) {
+    append(log, "method runs;");
+    until_cancelled(ctx);
+    append(log, "method saved;");
+    return 0;
+  }
+};
 struct Sleeper {
   int sleep() { return std::this_thread::sleep_for(60s), 0; }
   int one() { return 1; }
@@ -150,16 +172,20 @@ TEST_SUITE("runtime/api/lifecycle") {
   }
 
   TEST_CASE("what is queued at the end fails with RuntimeStopped, what runs is told and may end") {
+    Folder folder;
     ObjectRef<int> running, queued, called;
     ActorHandle<Sleeper> actor;
     {
       auto rt = Runtime::start(small_machine(1));
+      running = rt.remote<say_and_wait>(folder / "log");
+      CHECK(eventually([&] { return content(folder / "log") == "runs;"; }));
       actor = rt.actor<Sleeper>({.num_cpus = 1}).spawn();
-      running = rt.remote<until_cancelled>();
-      CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(0); }));
       queued = rt.task<square>({.num_cpus = 1}).remote(2);
       called = actor.call<&Sleeper::one>();
+      const auto begin = SteadyClock::now();
       rt.shutdown();
+      CHECK(SteadyClock::now() - begin < 4s);  // else it was not told, and left behind after 5
+      CHECK(rt.get(running) == 7);
       rt.shutdown();
       CHECK_THROWS_AS(rt.remote<square>(1), RuntimeStopped);
       CHECK_THROWS_AS(rt.actor<Sleeper>().spawn(), RuntimeStopped);
@@ -170,6 +196,32 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(called.ready());
     CHECK(running.ready());
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  // Only what ran on threads of the driver's process was told: the others' processes were ended after the time for it.
+  TEST_CASE("what runs anywhere when the runtime ends is told, and saves what it has") {
+    struct Case {
+      Isolation isolation;
+      std::string name;
+      int depth;  // of tasks that wait for the next one; the last one waits for the end
+    };
+    for (const auto& [isolation, name, depth] : {Case{Isolation::kShared, "shared", 0}, Case{Isolation::kOwnProcess, "own process", 0},
+                                                 Case{Isolation::kShared, "shared, nested", 1}, Case{Isolation::kOwnProcess, "own process, nested", 2}}) {
+      Folder folder;
+      const std::string log = folder / "log";
+      SteadyClock::time_point begin;
+      {
+        auto rt = Runtime::start(small_machine());
+        auto saving = rt.task<save_at_end>({.isolation = isolation}).remote(log, depth, isolation);
+        auto actor = rt.actor<Saver>().spawn();
+        auto call = actor.call<&Saver::save>(log);
+        CHECK(eventually([&] { return contains(content(log), "task runs;") && contains(content(log), "method runs;"); }));
+        begin = SteadyClock::now();
+      }
+      CHECK_MESSAGE(SteadyClock::now() - begin < 4s, name);
+      CHECK_MESSAGE(contains(content(log), "task saved;"), name << ": " << content(log));
+      CHECK_MESSAGE(contains(content(log), "method saved;"), name << ": " << content(log));
+    }
   }
 
   // Of an actor whose owner was kept, as code was left behind or a message was under way, a call gave a ref.

@@ -1,0 +1,145 @@
+// What runs in an actor when that is ended: it is told as by cancel. The story: a kill dropped what was queued and settled the refs, but a
+// method that waited for something, or looked at ctx.cancelled(), went on for ever, and the actor's resources with it.
+#include <unistd.h>
+
+#include <csignal>
+
+#include "runtime/queue.hpp"
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+void until_told(Context& ctx, const std::string& log, const std::string& who) {
+  append(log, who + " runs;");
+  eventually([&] { return ctx.cancelled(); }, 60s);
+  append(log, who + (ctx.cancelled() ? " told;" : " not told;"));
+}
+int child(Context& ctx, const std::string& log) { return until_told(ctx, log, "child"), 1; }
+
+struct Worker {
+  int take(Context& ctx, const Queue<int>& queue, const std::string& log) {
+    append(log, "waits;");
+    try {
+      return queue.get(ctx);
+    } catch (const Cancelled&) {
+      append(log, "cancelled;");
+      throw;
+    }
+  }
+  int loop(Context& ctx, const std::string& log) { return until_told(ctx, log, "method"), 1; }
+  int with_child(Context& ctx, const std::string& log) {
+    const auto ref = ctx.remote<child>(log);
+    return loop(ctx, log);
+  }
+};
+struct SlowToMake {
+  SlowToMake(Context& ctx, const std::string& log) { until_told(ctx, log, "constructor"); }
+  int one() { return 1; }
+};
+
+RuntimeOptions machine_with_disk() {
+  auto options = small_machine();
+  options.resources = {{"disk", 2}};
+  return options;
+}
+bool all_back(Runtime& rt) {
+  return eventually([&] { return rt.available_resources() == rt.total_resources(); }, 20s);
+}
+
+/// Has an actor in another process that works for it, and dies.
+int die_with_actor(Context& ctx, const std::string& log) {
+  auto actor = ctx.actor<Worker>({.resources = {{"disk", 1}}}).spawn();
+  actor.call<&Worker::loop>(log);
+  eventually([&] { return content(log) == "method runs;"; });
+  ::kill(::getpid(), SIGKILL);
+  return 0;
+}
+
+}  // namespace
+
+TEST_SUITE("runtime/api/kill_running") {
+  TEST_CASE("a method that waits when its actor is killed gets Cancelled, and the actor's resources come back") {
+    for (const int at_once : {1, 2}) {
+      Machine machine(machine_with_disk());
+      auto& rt = machine.rt;
+      Folder folder;
+      const std::string log = folder / "log";
+      const Queue<int> queue(rt, 1);
+      auto actor = rt.actor<Worker>({.resources = {{"disk", 1}}, .max_concurrency = at_once}).spawn();
+      const auto taken = actor.call<&Worker::take>(queue, log);
+      CHECK(eventually([&] { return content(log) == "waits;"; }));
+      actor.kill();
+      CHECK_THROWS_AS(rt.get(taken, 20s), ActorDied);
+      CHECK(eventually([&] { return content(log) == "waits;cancelled;"; }, 20s));
+      CHECK(all_back(rt));
+    }
+  }
+
+  TEST_CASE("a method that runs when its actor is killed is told, and so are the tasks that it submitted") {
+    for (const int at_once : {1, 2}) {
+      Machine machine(machine_with_disk());
+      auto& rt = machine.rt;
+      Folder folder;
+      const std::string log = folder / "log", other = folder / "other";
+      auto actor = rt.actor<Worker>({.resources = {{"disk", 1}}, .max_concurrency = at_once}).spawn();
+      const auto parent = actor.call<&Worker::with_child>(log);
+      std::vector<ObjectRef<int>> beside;
+      if (at_once > 1) {
+        beside.push_back(actor.call<&Worker::loop>(other));
+        CHECK(eventually([&] { return content(other) == "method runs;"; }));
+      }
+      CHECK(eventually([&] { return contains(content(log), "method runs;") && contains(content(log), "child runs;"); }));
+      actor.kill();
+      CHECK_THROWS_AS(rt.get(parent, 20s), ActorDied);
+      CHECK(eventually([&] { return contains(content(log), "method told;") && contains(content(log), "child told;"); }, 20s));
+      CHECK(all_back(rt));
+      if (at_once > 1) CHECK(content(other) == "method runs;method told;");
+    }
+  }
+
+  TEST_CASE("a constructor that runs when its actor is killed is told") {
+    for (const int at_once : {1, 2}) {
+      Machine machine(machine_with_disk());
+      auto& rt = machine.rt;
+      Folder folder;
+      const std::string log = folder / "log";
+      auto actor = rt.actor<SlowToMake>({.resources = {{"disk", 1}}, .max_concurrency = at_once}).spawn(log);
+      CHECK(eventually([&] { return content(log) == "constructor runs;"; }));
+      actor.kill();
+      CHECK_THROWS_AS(rt.get(actor.call<&SlowToMake::one>(), 20s), ActorDied);
+      CHECK(eventually([&] { return content(log) == "constructor runs;constructor told;"; }, 20s));
+      CHECK(all_back(rt));
+    }
+  }
+
+  TEST_CASE("a method in a placement group that is removed is told, and the bundle comes back") {
+    for (const int at_once : {1, 2}) {
+      Machine machine;
+      auto& rt = machine.rt;
+      Folder folder;
+      const std::string log = folder / "log";
+      auto group = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+      auto actor = rt.actor<Worker>({.num_cpus = 1, .placement = group.bundle(0), .max_concurrency = at_once}).spawn();
+      const auto call = actor.call<&Worker::loop>(log);
+      CHECK(eventually([&] { return content(log) == "method runs;"; }));
+      rt.remove(group);
+      CHECK_THROWS_AS(rt.get(call, 20s), ActorDied);
+      CHECK(eventually([&] { return content(log) == "method runs;method told;"; }, 20s));
+      CHECK(all_back(rt));
+    }
+  }
+
+  TEST_CASE("a method whose actor's owner has died is told, and the actor's resources come back") {
+    Machine machine(machine_with_disk());
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string log = folder / "log";
+    const auto owner = rt.task<die_with_actor>({.max_retries = 0, .isolation = own_process}).remote(log);
+    CHECK_THROWS_AS(rt.get(owner, 60s), WorkerCrashed);
+    CHECK(eventually([&] { return content(log) == "method runs;method told;"; }, 20s));
+    CHECK(all_back(rt));
+  }
+}
+
+}  // namespace manta_test
