@@ -17,6 +17,12 @@ struct WaitResult {
   std::vector<ObjectRef<T>> pending;
 };
 
+namespace detail {
+/// Of several refs to T.
+template <class T>
+using ValuesOf = std::conditional_t<std::is_void_v<T>, void, std::vector<T>>;
+}  // namespace detail
+
 /// The standard name of a type for durable objects: fixed for numbers, strings, Buffer, and vectors and Arrays of them.
 /// A type of your own gets one by `template <> struct manta::TypeTag<T> { static constexpr std::string_view value = "…"; }`.
 template <class T>
@@ -86,13 +92,14 @@ class Client {
   T get(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
     return take(ref, detail::deadline_in(timeout));
   }
-  /// All values, in the order given, a ref given twice twice; fails at the first failure without waiting for the rest.
+  /// All values, in the order given, a ref given twice twice; fails at the first failure without waiting for the rest. Of
+  /// ObjectRef<void> nothing: it waits for all.
   template <class T>
-  std::vector<T> get(const std::vector<ObjectRef<T>>& refs) {
+  detail::ValuesOf<T> get(const std::vector<ObjectRef<T>>& refs) {
     return take_all(refs, {});
   }
   template <class T, class Rep, class Period>
-  std::vector<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
+  detail::ValuesOf<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
     return take_all(refs, detail::deadline_in(timeout));
   }
   /// The value itself, shared, not copied.
@@ -222,12 +229,14 @@ class Client {
     return cells;
   }
   template <class T>
-  std::vector<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
+  detail::ValuesOf<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
     await_all(cells_of(refs), deadline);
-    std::vector<T> values;
-    values.reserve(refs.size());
-    for (const auto& ref : refs) values.push_back(take(ref, deadline));
-    return values;
+    if constexpr (!std::is_void_v<T>) {
+      std::vector<T> values;
+      values.reserve(refs.size());
+      for (const auto& ref : refs) values.push_back(take(ref, deadline));
+      return values;
+    }
   }
   bool wait_for(const PlacementGroup& group, Deadline deadline);
   void await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options);
