@@ -78,6 +78,11 @@ struct Either {
   bool value() const { return was_value; }
   bool was_value = true;
 };
+struct Weighed {
+  explicit Weighed(const Buffer& buffer) : size(buffer.size()) {}
+  std::size_t weight() const { return size; }
+  std::size_t size;
+};
 void wait_at(const std::string& gate) { pass(gate, 0); }
 void fail_at_once() { throw std::runtime_error("on purpose"); }
 
@@ -116,6 +121,22 @@ TEST_SUITE("runtime/api/refs") {
       CHECK(rt.get(read) == 6);
       CHECK(rt.get(rt.actor<Either>({.isolation = place}).spawn(rt.put(1)).call<&Either::value>()));
     }
+  }
+
+  TEST_CASE("what a constructor was given is freed once it has run, unless the actor may be constructed again") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto place : kPlaces)
+      for (const int restarts : {0, 1}) {
+        auto given = rt.put(Buffer::copy(std::vector<std::byte>(300'000)));
+        const std::weak_ptr<detail::Cell> cell = given.cell();
+        auto actor = rt.actor<Weighed>({.max_restarts = restarts, .isolation = place}).spawn(std::exchange(given, {}));
+        CHECK(rt.get(actor.call<&Weighed::weight>()) == 300'000);
+        if (restarts)
+          CHECK_FALSE(cell.expired());
+        else
+          CHECK(freed(cell));
+      }
   }
 
   TEST_CASE("get of many refs to nothing waits for all, and throws the first failure") {
