@@ -65,7 +65,11 @@ class Client {
 
   /// Makes an object of a value. With a durable name it is on disk, synced, when put returns.
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options = {}) {
+  ObjectRef<std::decay_t<T>> put(T&& value) {
+    return put(std::forward<T>(value), PutOptions());  // no default argument: GCC 12 destroys it wrongly in `co_yield ctx.put(x)`
+  }
+  template <class T>
+  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options) {
     using Value = std::decay_t<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());

@@ -71,10 +71,7 @@ Generator<int> dies_at(Context& ctx, int n, int deadly) {
 }
 
 Generator<ObjectRef<int>> objects(Context& ctx, int n, bool fail) {
-  for (int i = 0; i < n; ++i) {
-    auto made = ctx.put(i);
-    co_yield made;
-  }
+  for (int i = 0; i < n; ++i) co_yield ctx.put(i);
   if (fail) throw std::runtime_error("broken");
 }
 
