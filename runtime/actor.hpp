@@ -168,12 +168,16 @@ class ActorBuilder {
     return ActorBuilder(engine_, std::move(options));
   }
 
-  /// Constructs T(args…) where the options say; returns at once. A constructor that throws gives ActorCreationFailed to
+  /// Constructs T(args…), or T(Context&, args…), where the options say; returns at once. For an ObjectRef among the arguments the
+  /// constructor gets the value, which it waits for; where only an ObjectRef fits, the ref. A constructor that throws gives ActorCreationFailed to
   /// every call. With a name it asks the node and waits for the answer; a name that another actor has is InvalidArgument
   /// unless get_if_exists. Throws InvalidArgument or InfeasibleResources for options that can never work.
   template <class... Args>
   ActorHandle<T> spawn(Args&&... args) const {
-    auto record = detail::make_record<detail::ConstructorRecord<T, detail::ArgumentType<Args>...>>(std::forward<Args>(args)...);
+    using Values = typename detail::ConstructorValues<T, detail::TypeList<>, std::decay_t<Args>...>::type;
+    static_assert(!std::is_void_v<Values>, "manta: the actor's class has no constructor for these arguments, nor for what refs among them "
+                                           "refer to.");
+    auto record = detail::make_record<typename detail::ConstructorRecordOf<T, Values>::type>(std::forward<Args>(args)...);
     return ActorHandle<T>(engine_->spawn(std::move(record), options_, detail::ActorType<T>::entry()));
   }
 

@@ -38,16 +38,53 @@ class LogLimit {
 
 }  // namespace
 
-void Cell::log_unseen_failure() const noexcept {
+void log_unseen_failure(const ErrorInfo& error) noexcept {
   try {
-    if (was_wanted(*rare_->error)) return;
+    if (was_wanted(error)) return;
     static LogLimit limit;
     const int left_out = limit.admit();
     if (left_out < 0) return;
-    log(LogLevel::kWarning, "a failure that nobody has asked for: " + rare_->error->to_string() +
+    log(LogLevel::kWarning, "a failure that nobody has asked for: " + error.to_string() +
                                 (left_out ? " (and " + std::to_string(left_out) + " more before it)" : ""));
   } catch (...) {  // it is the log's loss
   }
+}
+
+/// Goes with the last of the cells.
+class Cell::FailureGroup {
+ public:
+  explicit FailureGroup(std::shared_ptr<const ErrorInfo> error) : error_(std::move(error)) {}
+  FailureGroup(const FailureGroup&) = delete;
+  ~FailureGroup() {
+    if (!seen_) log_unseen_failure(*error_);
+  }
+  void see() noexcept { seen_ = true; }
+
+ private:
+  const std::shared_ptr<const ErrorInfo> error_;
+  std::atomic<bool> seen_{false};
+};
+
+void Cell::end_failed() noexcept {
+  const bool seen = failure_known_.load(std::memory_order_relaxed) || producer_kind_ == Producer::kNone;
+  if (rare_->together) {
+    if (seen) rare_->together->see();
+  } else if (!seen) {
+    log_unseen_failure(*rare_->error);
+  }
+}
+
+void Cell::fail_together(const std::vector<std::shared_ptr<Cell>>& others) {
+  if (state_.load(std::memory_order_acquire) != kFailed) return;
+  const auto error = rare_->error;  // a failed cell changes it no more
+  const auto group = std::make_shared<FailureGroup>(error);
+  auto join = [&group](Cell& cell) {
+    std::lock_guard lock(cell.mutex_);
+    cell.rare().together = group;
+  };
+  join(*this);
+  for (const auto& other : others)
+    if (other->set_error(error)) join(*other);
 }
 
 Cell::Cell(const TypeOps& ops, Fetch fetch) : to_fetch_(fetch != nullptr), ops_(&ops) {

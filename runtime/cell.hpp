@@ -57,6 +57,9 @@ struct EncodedValue {
   SharedReferences references{};
 };
 
+/// What is said, once, of an error that nobody has asked for. Not of what was wanted, and not of too many at once.
+void log_unseen_failure(const ErrorInfo& error) noexcept;
+
 class Cell {
  public:
   /// Asks for the value of a cell whose object belongs to another process.
@@ -66,9 +69,7 @@ class Cell {
   Cell& operator=(const Cell&) = delete;
   /// A failed task or call whose error nobody has asked for is logged.
   ~Cell() {
-    if (state_.load(std::memory_order_relaxed) == kFailed && !failure_known_.load(std::memory_order_relaxed) &&
-        producer_kind_ != Producer::kNone)
-      log_unseen_failure();
+    if (state_.load(std::memory_order_relaxed) == kFailed) end_failed();
   }
 
   // Settling. The first call wins.
@@ -76,6 +77,8 @@ class Cell {
   bool set_bytes(Buffer bytes, SharedReferences references = nullptr);
   bool set_stored(std::shared_ptr<StoredObject> stored, SharedReferences references = nullptr);
   bool set_error(std::shared_ptr<const ErrorInfo> error);
+  /// If this one has failed: the others do too, with its error, which is seen when it is seen in one of them.
+  void fail_together(const std::vector<std::shared_ptr<Cell>>& others);
 
   bool settled() const noexcept { return state_.load(std::memory_order_acquire) >= kReady; }
   bool failed() const noexcept {
@@ -162,7 +165,8 @@ class Cell {
   void publish(std::uint32_t state) noexcept;
   void call_waiters(bool unused) noexcept;
   bool announce(std::uint32_t bit) noexcept;
-  void log_unseen_failure() const noexcept;
+  void end_failed() noexcept;
+  class FailureGroup;
   void fetch();
   /// The turn to encode, from construction to publish or destruction, with what is needed for it; or what there is already.
   class Encoding {
@@ -199,6 +203,7 @@ class Cell {
     SharedReferences references{};  // in bytes or stored; kept alive with them
     std::shared_ptr<const ErrorInfo> error{};
     std::shared_ptr<LateTaker> late{};
+    std::shared_ptr<FailureGroup> together{};  // of those that failed by one error
   };
   Rare& rare() {  // with mutex_ held
     if (!rare_) rare_ = std::make_unique<Rare>();

@@ -17,6 +17,12 @@ struct WaitResult {
   std::vector<ObjectRef<T>> pending;
 };
 
+namespace detail {
+/// Of several refs to T.
+template <class T>
+using ValuesOf = std::conditional_t<std::is_void_v<T>, void, std::vector<T>>;
+}  // namespace detail
+
 /// The standard name of a type for durable objects: fixed for numbers, strings, Buffer, and vectors and Arrays of them.
 /// A type of your own gets one by `template <> struct manta::TypeTag<T> { static constexpr std::string_view value = "…"; }`.
 template <class T>
@@ -59,7 +65,11 @@ class Client {
 
   /// Makes an object of a value. With a durable name it is on disk, synced, when put returns.
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options = {}) {
+  ObjectRef<std::decay_t<T>> put(T&& value) {
+    return put(std::forward<T>(value), PutOptions());  // no default argument: GCC 12 destroys it wrongly in `co_yield ctx.put(x)`
+  }
+  template <class T>
+  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options) {
     using Value = std::decay_t<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
@@ -86,13 +96,14 @@ class Client {
   T get(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
     return take(ref, detail::deadline_in(timeout));
   }
-  /// All values, in the order given, a ref given twice twice; fails at the first failure without waiting for the rest.
+  /// All values, in the order given, a ref given twice twice; fails at the first failure without waiting for the rest. Of
+  /// ObjectRef<void> nothing: it waits for all.
   template <class T>
-  std::vector<T> get(const std::vector<ObjectRef<T>>& refs) {
+  detail::ValuesOf<T> get(const std::vector<ObjectRef<T>>& refs) {
     return take_all(refs, {});
   }
   template <class T, class Rep, class Period>
-  std::vector<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
+  detail::ValuesOf<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
     return take_all(refs, detail::deadline_in(timeout));
   }
   /// The value itself, shared, not copied.
@@ -222,12 +233,14 @@ class Client {
     return cells;
   }
   template <class T>
-  std::vector<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
+  detail::ValuesOf<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
     await_all(cells_of(refs), deadline);
-    std::vector<T> values;
-    values.reserve(refs.size());
-    for (const auto& ref : refs) values.push_back(take(ref, deadline));
-    return values;
+    if constexpr (!std::is_void_v<T>) {
+      std::vector<T> values;
+      values.reserve(refs.size());
+      for (const auto& ref : refs) values.push_back(take(ref, deadline));
+      return values;
+    }
   }
   bool wait_for(const PlacementGroup& group, Deadline deadline);
   void await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options);

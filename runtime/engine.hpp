@@ -31,6 +31,13 @@ struct GroupHandle {
 
 class Engine;
 
+/// What an actor's options say about the calls that any handle makes.
+struct CallRules {
+  int max_pending_calls = 0;  ///< unfinished ones by one link; 0: no limit
+  bool serial = false;        ///< it runs one call at a time
+  std::vector<std::string> groups{};  ///< its concurrency groups
+};
+
 /// One actor as its creator sees it; shared by all handles. The last one to go ends the actor.
 class ActorLink {
  public:
@@ -39,6 +46,7 @@ class ActorLink {
   virtual void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) = 0;
   virtual void kill() = 0;
   virtual std::string description() const = 0;
+  virtual CallRules rules() const = 0;
   /// The same for all links to one actor; names the process that owns it.
   virtual std::uint64_t id() const noexcept = 0;
   /// Of this process. Throws RuntimeStopped.

@@ -121,8 +121,7 @@ class FailureShare final : public Cell::Waiter {
   FailureShare(std::weak_ptr<Cell> first, std::vector<std::shared_ptr<Cell>> others) : first_(std::move(first)), others_(std::move(others)) {}
   void settled() override {
     const auto first = first_.lock();
-    if (first && first->failed())
-      for (const auto& other : others_) other->set_error(first->error());
+    if (first) first->fail_together(others_);
     others_.clear();
   }
 
@@ -133,8 +132,6 @@ class FailureShare final : public Cell::Waiter {
 }  // namespace
 
 void share_failure(const std::shared_ptr<Cell>& first, const std::vector<std::shared_ptr<Cell>>& others) {
-  for (const auto& other : others) other->need_not_be_seen();  // the first one's failure is theirs
-  first->need_not_be_seen();  // whoever has one of the refs may have only that
   first->on_settled(std::make_shared<FailureShare>(first, others));
 }
 

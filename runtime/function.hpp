@@ -279,6 +279,14 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
   }
 };
 
+/// The record of the constructor that spawn<A>(arguments…) means.
+template <class A, class Values>
+struct ConstructorRecordOf;
+template <class A, class... V>
+struct ConstructorRecordOf<A, TypeList<V...>> {
+  using type = ConstructorRecord<A, const V&...>;
+};
+
 template <class Record, class... Args>
 std::shared_ptr<TaskRecord> make_record(Args&&... args) {
   (void)Registration<Record>::done;

@@ -92,8 +92,9 @@ struct ActorOptions {
   int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
   std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
   int max_coroutines{1000};   ///< calls of methods that are coroutines (Async<T>) and have begun; the next ones wait
-  int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit. Set it for a slow
-                              ///< actor: nothing else bounds what waits for it, max_queued_bytes does not count calls
+  int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit. Calls from another
+                              ///< process than the one that spawned are counted there. Set it for a slow actor: nothing else
+                              ///< bounds what waits for it, max_queued_bytes does not count calls
   bool unordered{false};      ///< a call overtakes those before it that wait for their arguments
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
@@ -106,7 +107,8 @@ struct ActorOptions {
 /// What one call wants: `handle.options({.retry_on = manta::retry_on<Busy>, .deadline = 1s}).call<&C::read>(…)`.
 struct CallOptions {
   std::string concurrency_group{};  ///< runs in this group; default: the method's own (ActorBuilder::in_group), else none
-  int max_retries{3};     ///< runs again this often when it threw one of retry_on, ahead of the calls that wait; -1: without end
+  int max_retries{3};     ///< runs again this often when it threw one of retry_on, ahead of the calls that wait; -1: without end.
+                          ///< Of an actor that runs one call at a time, later calls of this caller begin when it is done
   RetryOn retry_on{};     ///< as for tasks
   std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel. 0: none

@@ -73,10 +73,12 @@ class RefStream {
  public:
   /// Internal: asks for item number `index`.
   using Ask = std::function<ObjectRef<T>(std::uint64_t index)>;
-  RefStream(std::shared_ptr<detail::Engine> engine, Ask ask, std::function<void()> stop, std::size_t max_unread)
-      : engine_(std::move(engine)), ask_(std::move(ask)), stop_(std::move(stop)) {
+  /// Internal: ends what runs. `by_itself`: it gives nothing more, so that its process may stay for what its items refer to.
+  using End = std::function<void(bool by_itself)>;
+  RefStream(std::shared_ptr<detail::Engine> engine, Ask ask, End end, std::size_t max_unread)
+      : engine_(std::move(engine)), ask_(std::move(ask)), end_(std::move(end)), max_unread_(max_unread) {
     try {
-      for (std::size_t i = 0; i < max_unread; ++i) ask_for_one();
+      while (unread_.size() < max_unread_) ask_for_one();
     } catch (...) {
       this->stop();
       throw;
@@ -87,24 +89,17 @@ class RefStream {
   ~RefStream() { stop(); }
 
   /// The next item, as soon as it or the end is there. None at the end. An item may be the generator's error: then `get` of it
-  /// throws TaskError, and it is the last.
+  /// throws TaskError, and it is the last. Refs and handles in items outlive the end. When no further item can be asked for,
+  /// throws RuntimeStopped, or ResourceExhausted once those that were asked for are read (max_pending_calls); then it can be
+  /// called again, no item is lost.
   std::optional<ObjectRef<T>> next() { return take({}); }
   /// Throws Timeout; the same item can be asked for again.
   template <class Rep, class Period>
   std::optional<ObjectRef<T>> next(std::chrono::duration<Rep, Period> timeout) {
     return take(detail::deadline_in(timeout));
   }
-  /// Ends the generator; what was not read is dropped.
-  void stop() {
-    for (auto& item : unread_) {
-      item.cell()->need_not_be_seen();
-      if (!item.ready()) engine_->cancel(*item.cell(), {});
-    }
-    unread_.clear();
-    ended_ = true;
-    if (stop_) std::exchange(stop_, {})();
-    ask_ = {};
-  }
+  /// Ends the generator, in a process of its own with that: then what its items refer to there is lost. What was not read is dropped.
+  void stop() { end_it(false); }
 
   class Iterator {
    public:
@@ -128,23 +123,46 @@ class RefStream {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  void ask_for_one() { unread_.push_back(ask_(asked_++)); }
+  void ask_for_one() {
+    unread_.push_back(ask_(asked_));
+    ++asked_;
+  }
+  /// Asks for as many as may be unread, beside `read`: one that is still in line. Throws ResourceExhausted when none is left.
+  void ask_for_more(std::size_t read) {
+    try {
+      while (unread_.size() < max_unread_ + read) ask_for_one();
+    } catch (const ResourceExhausted&) {
+      if (unread_.empty()) throw;  // else the next call asks again
+    }
+  }
+  void end_it(bool by_itself) {
+    for (auto& item : unread_) {
+      item.cell()->need_not_be_seen();
+      if (!item.ready()) engine_->cancel(*item.cell(), {});
+    }
+    unread_.clear();
+    ended_ = true;
+    if (end_) std::exchange(end_, {})(by_itself);
+    ask_ = {};
+  }
   std::optional<ObjectRef<T>> take(Deadline deadline) {
-    if (ended_ || unread_.empty()) return std::nullopt;
+    if (ended_ || !ask_) return std::nullopt;
+    ask_for_more(0);
     if (!engine_->wait(*unread_.front().cell(), deadline))
       throw Timeout("the stream's next item was not there in time; ask again, or give it more time");
+    const bool last = unread_.front().failed();
+    if (!last) ask_for_more(1);  // while the item is in line: if that throws, it is there the next time
     auto item = std::move(unread_.front());
     unread_.pop_front();
-    if (detail::is_end_of_stream(*item.cell())) {
-      stop();
-      return std::nullopt;
-    }
-    item.failed() ? stop() : ask_for_one();
+    if (!last) return item;
+    end_it(item.cell()->error()->code != ErrorCode::kCancelled);  // an item that is cancelled may be of one that runs on
+    if (detail::is_end_of_stream(*item.cell())) return std::nullopt;
     return item;
   }
   std::shared_ptr<detail::Engine> engine_;
   Ask ask_;
-  std::function<void()> stop_;
+  End end_;
+  std::size_t max_unread_;
   std::deque<ObjectRef<T>> unread_{};  ///< asked for, and perhaps there, in order
   std::uint64_t asked_ = 0;
   bool ended_ = false;
@@ -167,7 +185,10 @@ auto start_stream(const std::shared_ptr<Engine>& engine, const TaskOptions& opti
       std::move(record), std::make_shared<const ActorOptions>(stream_options(options)), detail::ActorType<Source>::entry()));
   return RefStream<Item>(
       engine, [source](std::uint64_t index) { return source->template call<&Source::item>(index); },
-      [source] { source->kill(); }, options.max_unread);
+      [source](bool by_itself) {
+        if (!by_itself) source->kill();  // else it ends with its last handle, after the calls that only find the end
+      },
+      options.max_unread);
 }
 
 /// Opens a stream of a method's.
@@ -188,8 +209,8 @@ auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const C
     link->call(std::move(record), options);
     return item;
   };
-  auto stop = [link, id, opened, group = options ? options->concurrency_group : std::string()] { close_stream(*link, id, opened, group); };
-  return RefStream<Item>(std::move(engine), std::move(ask), std::move(stop), options ? options->max_unread : CallOptions{}.max_unread);
+  auto end = [link, id, opened, group = options ? options->concurrency_group : std::string()](bool) { close_stream(*link, id, opened, group); };
+  return RefStream<Item>(std::move(engine), std::move(ask), std::move(end), options ? options->max_unread : CallOptions{}.max_unread);
 }
 
 }  // namespace detail

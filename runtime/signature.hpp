@@ -82,20 +82,30 @@ constexpr auto callable() {
   }
 }
 
-/// The parameter that takes an argument of type Arg: what a ref refers to, a string for a literal, else the value's type.
-template <class Arg, class Plain = std::decay_t<Arg>>
-struct ArgumentTypeOf {
-  using type = Plain;
+/// Whether A(values…) or A(Context&, values…) is there.
+template <class A, class... Values>
+inline constexpr bool kConstructs = std::is_constructible_v<A, const Values&...> || std::is_constructible_v<A, Context&, const Values&...>;
+
+/// What a constructor of A is given for arguments that no signature describes: a string for a literal, for a ref what it refers
+/// to, or where only that constructs an A, the ref itself; else the value. The type it results in is a TypeList, or void when
+/// nothing constructs an A. `Chosen`: for the arguments before.
+template <class A, class Chosen, class... Arguments>
+struct ConstructorValues;
+template <class A, class... Chosen>
+struct ConstructorValues<A, TypeList<Chosen...>> {
+  using type = std::conditional_t<kConstructs<A, Chosen...>, TypeList<Chosen...>, void>;
 };
-template <class Arg, class T>
-struct ArgumentTypeOf<Arg, ObjectRef<T>> {
-  using type = T;
+template <class A, class... Chosen, class First, class... Rest>
+struct ConstructorValues<A, TypeList<Chosen...>, First, Rest...> : ConstructorValues<A, TypeList<Chosen..., First>, Rest...> {};
+template <class A, class... Chosen, class... Rest>
+struct ConstructorValues<A, TypeList<Chosen...>, const char*, Rest...> : ConstructorValues<A, TypeList<Chosen..., std::string>, Rest...> {};
+template <class A, class... Chosen, class T, class... Rest>
+struct ConstructorValues<A, TypeList<Chosen...>, ObjectRef<T>, Rest...> {
+  using OfValue = typename ConstructorValues<A, TypeList<Chosen..., T>, Rest...>::type;
+  using type = std::conditional_t<!std::is_void_v<OfValue>, OfValue,
+                                  typename ConstructorValues<A, TypeList<Chosen..., ObjectRef<T>>, Rest...>::type>;
 };
-template <class Arg>
-struct ArgumentTypeOf<Arg, const char*> {
-  using type = std::string;
-};
-template <class Arg>
-using ArgumentType = const typename ArgumentTypeOf<Arg>::type&;
+template <class A, class... Chosen, class... Rest>
+struct ConstructorValues<A, TypeList<Chosen...>, ObjectRef<void>, Rest...> : ConstructorValues<A, TypeList<Chosen..., ObjectRef<void>>, Rest...> {};
 
 }  // namespace manta::detail

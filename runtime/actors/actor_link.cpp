@@ -1,5 +1,7 @@
 #include "runtime/actors/actor_link.hpp"
 
+#include <algorithm>
+
 #include "runtime/actors/owner.hpp"
 
 namespace manta::detail {
@@ -9,9 +11,15 @@ namespace {
 constexpr int kMaxConcurrency = 10'000;    // each call that runs takes a thread
 constexpr int kMaxCoroutines = 10'000'000;  // each that waits takes its frame
 
-std::string list_groups(const ActorOptions& options) {
+std::vector<std::string> groups_of(const ActorOptions& options) {
+  std::vector<std::string> names;
+  for (const auto& [name, limit] : options.concurrency_groups) names.push_back(name);
+  return names;
+}
+
+std::string list_groups(const std::vector<std::string>& groups) {
   std::string names;
-  for (const auto& [name, limit] : options.concurrency_groups) names += (names.empty() ? "" : ", ") + name;
+  for (const auto& name : groups) names += (names.empty() ? "" : ", ") + name;
   return names.empty() ? "it has none" : "it has " + names;
 }
 
@@ -38,7 +46,7 @@ void check_actor(const ActorOptions& options, const std::string& what) {
   }
   for (const auto& [method, group] : options.method_groups)
     if (!options.concurrency_groups.contains(group))
-      refuse("no concurrency group " + group + " for " + method->name() + ": " + list_groups(options));
+      refuse("no concurrency group " + group + " for " + method->name() + ": " + list_groups(groups_of(options)));
   auto check_repeats = [&](const std::string& name, int limit) {
     if (limit < -1) refuse(name + " is " + std::to_string(limit) + ": give 0 or more, or -1 for no end");
   };
@@ -46,6 +54,20 @@ void check_actor(const ActorOptions& options, const std::string& what) {
   check_repeats("max_task_retries", options.max_task_retries);
   if (options.max_pending_calls == 0 || options.max_pending_calls < -1)
     refuse("max_pending_calls is " + std::to_string(options.max_pending_calls) + ": give 1 or more, or -1 for no limit");
+}
+
+bool check_call(const CallOptions* options, const ActorLink& actor) {
+  if (!options) return false;
+  auto refuse = [&actor](const std::string& why) {
+    throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = actor.description()});
+  };
+  const auto rules = actor.rules();
+  const auto& group = options->concurrency_group;
+  if (!group.empty() && std::find(rules.groups.begin(), rules.groups.end(), group) == rules.groups.end())
+    refuse("no concurrency group " + group + ": " + list_groups(rules.groups));
+  if (options->max_retries < -1) refuse("max_retries is " + std::to_string(options->max_retries) + ": give 0 or more, or -1 for no end");
+  if (options->deadline < std::chrono::nanoseconds(0)) refuse("the deadline is negative: give a time from the call on, or 0 for none");
+  return rules.serial && options->retry_on.filter() && options->max_retries != 0;
 }
 
 wire::Concurrency concurrency_of(const ActorOptions& options) {
@@ -93,19 +115,15 @@ OwnedActorLink::~OwnedActorLink() {
 void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
-  if (options && !options->concurrency_group.empty() && !options_->concurrency_groups.contains(options->concurrency_group))
-    throw_error({.code = ErrorCode::kInvalidArgument,
-                 .message = "no concurrency group " + options->concurrency_group + ": " + list_groups(*options_),
-                 .where = description()});
-  if (options && options->max_retries < -1)
-    throw_error({.code = ErrorCode::kInvalidArgument,
-                 .message = "max_retries is " + std::to_string(options->max_retries) + ": give 0 or more, or -1 for no end",
-                 .where = description()});
-  if (options && options->deadline < std::chrono::nanoseconds(0))
-    throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the call on, or 0 for none",
-                 .where = description()});
+  const bool holds_back = check_call(options.get(), *this);
   if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description());
-  owner->call(id_, std::move(record), std::move(options), portable_);
+  owner->call(id_, std::move(record), std::move(options), portable_, holds_back);
+}
+
+CallRules OwnedActorLink::rules() const {
+  return {.max_pending_calls = std::max(options_->max_pending_calls, 0),
+          .serial = options_->max_concurrency == 1 && options_->concurrency_groups.empty(),
+          .groups = groups_of(*options_)};
 }
 
 std::string OwnedActorLink::description() const { return describe_actor(*name_, id_); }

@@ -15,6 +15,8 @@ class Owner;
 std::string describe_actor(const std::string& name, ActorId id);
 /// Throws InvalidArgument for options, other than resources, that can never work. `what`: the actor, for the message.
 void check_actor(const ActorOptions& options, const std::string& what);
+/// The same for the options of one call; null: the usual ones. True when later calls must wait until this one is done.
+bool check_call(const CallOptions* options, const ActorLink& actor);
 wire::Concurrency concurrency_of(const ActorOptions& options);
 
 /// Counts calls that are not finished, by their cells: they are settled before anybody can know that a call is over.
@@ -39,6 +41,7 @@ class OwnedActorLink final : public ActorLink {
   void call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) override;
   void kill() override;
   std::string description() const override;
+  CallRules rules() const override;
   std::uint64_t id() const noexcept override { return id_.value; }
   std::shared_ptr<Engine> engine() const override;
 

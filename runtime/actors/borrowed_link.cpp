@@ -4,6 +4,11 @@
 
 namespace manta::detail {
 
+BorrowedLink::BorrowedLink(std::weak_ptr<Owner> owner, const wire::Reference& reference, std::shared_ptr<ReferenceKeeper::Borrow> borrow)
+    : owner_(std::move(owner)), id_{reference.id}, description_(reference.name),
+      rules_{.max_pending_calls = reference.max_pending_calls, .serial = reference.serial, .groups = reference.groups},
+      pending_(rules_.max_pending_calls > 0 ? std::make_unique<PendingCalls>(rules_.max_pending_calls) : nullptr), borrow_(std::move(borrow)) {}
+
 BorrowedLink::~BorrowedLink() {
   if (!used_) return;  // nobody but the borrow knows of it
   if (auto owner = owner_.lock()) owner->dropped(id_);
@@ -12,11 +17,13 @@ BorrowedLink::~BorrowedLink() {
 void BorrowedLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
+  const bool holds_back = check_call(options.get(), *this);
+  if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description_);
   std::call_once(used_once_, [&] {
     owner->borrow(id_, description_, borrow_);
     used_ = true;
   });
-  owner->call(id_, std::move(record), std::move(options), true);
+  owner->call(id_, std::move(record), std::move(options), true, holds_back);
 }
 
 std::shared_ptr<Engine> BorrowedLink::engine() const {

@@ -79,6 +79,7 @@ struct OwnedConstructor final : OwnedWork {
   int starts = 0;
   bool killed = false;
   bool named = false;                             ///< its name is in the node's directory
+  bool failed_unseen = false;                     ///< its constructor failed, and no call has been told why
   std::vector<ProcessId> followers{};             ///< processes that call it and follow where it lives
   std::shared_ptr<void> borrow{};                 ///< not null: another process owns it, and this keeps it alive
   int links = 1;                                  ///< of a borrowed one, whose handles may come and go

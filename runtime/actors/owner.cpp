@@ -278,7 +278,8 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
   return actor_options_;
 }
 
-void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable) {
+void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable,
+                 bool holds_back) {
   if (stopped_) throw_error(*stopped_error());
   const auto* parent = CancelSlot::current();
   if (submits_in_vain(parent)) CancelSlot::check();
@@ -289,6 +290,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   call->id = ids_.next<TaskId>();
   if (parent) call->parent = parent->id();
   call->interleaves = call->record->asynchronous();
+  call->holds_back = holds_back && !call->interleaves;
   name_producer(*call->record, Cell::Producer::kCall, call->id);
   call->actor = actor;
   if (fail_at_once(*call)) return;

@@ -36,7 +36,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested);
   /// `actor`: the id of the new one. With a name, which the caller has claimed for it, the owner releases that at its end.
   std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options, ActorId actor);
-  void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable);
+  /// `holds_back`: calls after it are sent once it is done, as it may run again; of no effect for a coroutine.
+  void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable,
+            bool holds_back = false);
   void dropped(ActorId actor);
   void kill(ActorId actor);
   std::shared_ptr<Engine> engine() const { return router_.engine(); }
@@ -183,6 +185,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool retry(OwnedCall& call);
   void settle_crashed(OwnedTask& task, ErrorCode code);
   void on_exited(ActorId actor);
+  void log_if_unseen(OwnedConstructor& actor) const;
   void perform();
   void perform_child_cancels();
   void perform_failures(const core::TaskEffects& effects);

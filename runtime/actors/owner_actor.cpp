@@ -124,6 +124,7 @@ void Owner::on(Spawned& event) {
 void Owner::end_at_stop(ActorId actor) {
   auto& constructor = *actors_.at(actor);
   constructor.killed = true;
+  log_if_unseen(constructor);
   constructor.last_error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
   actor_table_.kill(actor, actor_effects_);
   actor_table_.dropped(actor, actor_effects_);
@@ -169,6 +170,7 @@ void Owner::on(ArgumentSettled& event) {
     auto& constructor = static_cast<OwnedConstructor&>(work);
     if (!failed) return actor_table_.constructor_argument_ready(constructor.actor, actor_effects_);
     constructor.last_error = error();
+    constructor.failed_unseen = !constructor.killed;
     actor_table_.constructor_argument_failed(constructor.actor, actor_effects_);
   }
 }
@@ -306,6 +308,7 @@ void Owner::on_created(wire::ActorCreated& created) {
   if (it == actors_.end()) return;
   if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
     it->second->last_error = share(std::move(*error));
+    it->second->failed_unseen = !it->second->killed;
     // Its place is left empty: the host forgets it, the lease goes back.
     if (auto lease = leases_.find(created.lease); lease != leases_.end())
       router_.send(lease->second.worker, wire::DestroyActor{.actor = created.actor, .kill = true});
@@ -313,6 +316,9 @@ void Owner::on_created(wire::ActorCreated& created) {
   } else {
     actor_table_.created(created.actor, created.lease, actor_effects_);
   }
+  if (actor_table_.may_restart(created.actor)) return;
+  let_go_arguments(*it->second);  // it is constructed once, and has been
+  it->second->encoded.reset();
 }
 
 void Owner::on_exited(ActorId actor) {

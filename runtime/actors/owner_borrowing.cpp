@@ -63,6 +63,7 @@ void Owner::on(Requested& event) {
   } else if (event.request.operation == wire::ActorOperation::kFollow) {
     if (ours && std::find(it->second->followers.begin(), it->second->followers.end(), event.from) == it->second->followers.end())
       it->second->followers.push_back(event.from);
+    if (ours) it->second->failed_unseen = false;
     router_.send(event.from, place_of(event.request.actor));
   }
 }
@@ -91,6 +92,7 @@ void Owner::tell_followers(const std::vector<ActorId>& moved) {
     const auto it = actors_.find(actor);
     if (it == actors_.end() || it->second->borrow) continue;
     if (actor_table_.state(actor) == core::ActorState::kDead) release_name(*it->second);
+    if (!it->second->followers.empty()) it->second->failed_unseen = false;  // they have called it, and tell their calls
     for (auto follower : it->second->followers) router_.send(follower, place_of(actor));
   }
 }

@@ -59,6 +59,7 @@ void Owner::perform_actors() {
   for (auto actor : effects.forgotten) {
     const auto it = actors_.find(actor);
     if (it == actors_.end()) continue;
+    log_if_unseen(*it->second);
     if (it->second->unresolved && it->second->starts == 0 && it->second->record) let_go_arguments(*it->second);
     actors_.erase(it);
     counts_.actor_ended();
@@ -83,6 +84,13 @@ void Owner::on(KillDue& event) {
   if (actor_table_.lease_of(event.actor) == event.lease) end_process_of(event.actor, event.lease);
 }
 
+/// As for a task's failure that nobody asks for: each call would have been told of this one.
+void Owner::log_if_unseen(OwnedConstructor& actor) const {
+  if (!std::exchange(actor.failed_unseen, false)) return;
+  log_unseen_failure({.code = ErrorCode::kActorCreationFailed, .message = describe(actor) + " could not be constructed, and was never called",
+                      .cause = actor.last_error});
+}
+
 void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
   if (!calls_.contains(call.id)) return;  // its result came after all
   auto it = actors_.find(call.actor);
@@ -103,6 +111,7 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
       break;
     case core::CallFailure::kCreationFailed:
       error.code = ErrorCode::kActorCreationFailed;
+      if (it != actors_.end()) it->second->failed_unseen = false;
       error.message = who + " could not be constructed";
       if (error.cause) error.message += ": " + error.cause->message;
       break;

@@ -174,7 +174,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   callbacks_ = std::make_shared<Lane>(1);
   references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes,
                                                   [this](const wire::Reference& reference, std::unique_ptr<ReferenceKeeper::Borrow> borrow) {
-                                                    return std::make_shared<BorrowedLink>(owner_, ActorId{reference.id}, reference.name, std::move(borrow));
+                                                    return std::make_shared<BorrowedLink>(owner_, reference, std::move(borrow));
                                                   });
   environment_.references = references_.get();
   host_ = std::make_unique<WorkerHost>(system(), environment_);

@@ -125,7 +125,14 @@ std::shared_ptr<wire::ValueReferences> ReferenceKeeper::give(const References& r
     if (maker_of(id) == self_ && table_.lent(id) && lent_.try_emplace(id, Lent{each.kind, each.target}).second)
       ids_of_[each.target.get()] = id;
     out->list.push_back({.id = id, .kind = static_cast<std::uint8_t>(each.kind)});
-    if (each.kind == ReferenceKind::kActor) out->list.back().name = static_cast<ActorLink*>(each.target.get())->description();
+    if (each.kind != ReferenceKind::kActor) continue;
+    const auto& link = *static_cast<const ActorLink*>(each.target.get());
+    auto rules = link.rules();
+    auto& reference = out->list.back();
+    reference.name = link.description();
+    reference.max_pending_calls = rules.max_pending_calls;
+    reference.serial = rules.serial;
+    reference.groups = std::move(rules.groups);
   }
   perform(effects, unused);
   return out;

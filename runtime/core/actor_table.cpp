@@ -109,7 +109,7 @@ bool ActorTable::cancel(CallNode& call, ActorEffects& effects) {
 
 void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
   if (entry.state != ActorState::kAlive || entry.destroying) return;
-  while (!entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
+  while (!entry.holding && !entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
     auto* call = entry.waiting.front();
     entry.waiting.pop_front();
     send(actor, entry, *call, effects);
@@ -124,6 +124,7 @@ void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
 
 void ActorTable::send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects) {
   entry.in_flight.push_back(&call);
+  if (call.holds_back && !entry.limits.unordered) entry.holding = &call;
   effects.sends.push_back({actor, entry.lease, &call});
 }
 
@@ -168,6 +169,10 @@ void ActorTable::finished(CallNode& call, ActorEffects& effects) {
     calls.pop_front();
   else
     calls.erase(&call);
+  if (entry->holding == &call) {
+    entry->holding = nullptr;
+    flush(call.actor, *entry, effects);
+  }
   destroy_if_done(call.actor, *entry, effects);
 }
 
@@ -175,6 +180,7 @@ bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry || call.unwanted || entry->state == ActorState::kDead || !entry->in_flight.erase(&call)) return false;
   entry->waiting.push_front(&call);
+  if (entry->holding == &call) entry->holding = nullptr;
   flush(call.actor, *entry, effects);
   return true;
 }
@@ -204,6 +210,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, bool unused) {
   effects.moved.push_back(actor);
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
+  entry.holding = nullptr;
   for (auto call = std::make_reverse_iterator(lost.end()); call != std::make_reverse_iterator(lost.begin()); ++call) {
     const bool again = entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
     if (again && !(*call)->unwanted) {
@@ -225,6 +232,7 @@ void ActorTable::end(ActorId actor, Entry& entry, CallFailure why, ActorEffects&
   for (auto* call : entry.waiting) effects.failures.push_back({call, why});
   entry.in_flight.clear();
   entry.waiting.clear();
+  entry.holding = nullptr;
 }
 
 void ActorTable::forget_if_done(ActorId actor, ActorEffects& effects) {
@@ -297,6 +305,13 @@ void ActorTable::regained(ActorId actor) {
 bool ActorTable::failed_in_constructor(ActorId actor) const {
   auto it = actors_.find(actor);
   return it != actors_.end() && it->second.creation_failed;
+}
+
+bool ActorTable::may_restart(ActorId actor) const {
+  const auto it = actors_.find(actor);
+  if (it == actors_.end()) return false;
+  const auto& entry = it->second;
+  return entry.state != ActorState::kDead && (entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts);
 }
 
 void ActorTable::exited(ActorId actor, ActorEffects& effects) {

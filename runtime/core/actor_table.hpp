@@ -5,7 +5,8 @@
 //
 // Calls of this owner reach an actor in the order in which they were made: one whose arguments are late holds back those
 // behind it. In-flight calls are lost with the actor's process; each goes again, in order, as long as it has task
-// retries and the actor restarts left.
+// retries and the actor restarts left. A call that may run again for an error of its own keeps those behind it until it is done,
+// or they would overtake it.
 #include <map>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct CallNode {
   int crashes = 0;
   bool unwanted = false;  ///< its ref is settled without it: never runs again
   bool interleaves = false;  ///< a coroutine: while it waits, others run
+  bool holds_back = false;   ///< may run again, in an actor that runs one call at a time: later ones are sent when it is done
 };
 
 enum class CallFailure : std::uint8_t { kActorDied, kUnavailable, kCreationFailed };
@@ -100,6 +102,8 @@ class ActorTable {
 
   std::size_t size() const { return actors_.size(); }
   bool failed_in_constructor(ActorId actor) const;
+  /// Whether it would be constructed again if its process died.
+  bool may_restart(ActorId actor) const;
   ActorState state(ActorId actor) const;
   struct CallPlace {
     bool sent = false;                ///< it has left for the actor
@@ -122,6 +126,7 @@ class ActorTable {
     bool destroying = false;
     bool creation_failed = false;
     LeaseId lease{};
+    const CallNode* holding = nullptr;  // in flight, and nothing is sent behind it
     Fifo<CallNode*> waiting{};
     Fifo<CallNode*> in_flight{};
   };

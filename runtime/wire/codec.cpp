@@ -27,6 +27,11 @@ void put(schema::Value::Builder out, const Value& value) {
     refs[i].setId(list[i].id);
     refs[i].setKind(list[i].kind);
     if (!list[i].name.empty()) refs[i].setName(list[i].name);
+    if (list[i].max_pending_calls) refs[i].setMaxPendingCalls(list[i].max_pending_calls);
+    if (list[i].serial) refs[i].setSerial(true);
+    if (list[i].groups.empty()) continue;
+    auto groups = refs[i].initGroups(static_cast<unsigned>(list[i].groups.size()));
+    for (unsigned g = 0; g < groups.size(); ++g) groups.set(g, list[i].groups[g]);
   }
 }
 
@@ -50,7 +55,10 @@ class Reader {
     out.references->list.reserve(refs.size());
     for (auto each : refs) {
       if (each.getKind() > kLastReferenceKind) throw ProtocolError("a reference of a kind that this build does not know");
-      out.references->list.push_back({.id = each.getId(), .kind = each.getKind(), .name = text(each.getName())});
+      out.references->list.push_back({.id = each.getId(), .kind = each.getKind(), .name = text(each.getName()),
+                                      .max_pending_calls = each.getMaxPendingCalls(), .serial = each.getSerial()});
+      if (!each.hasGroups()) continue;
+      for (auto group : checked(each.getGroups())) out.references->list.back().groups.push_back(text(group));
     }
     return out;
   }

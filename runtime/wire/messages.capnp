@@ -14,7 +14,10 @@ struct Value {
 struct Reference {
   id @0 :UInt64;
   kind @1 :UInt8;            # ReferenceKind of the code
-  name @2 :Text;             # an actor's, for messages
+  name @2 :Text;             # an actor's, for messages; so what follows
+  maxPendingCalls @3 :Int32; # 0: no limit
+  serial @4 :Bool;
+  groups @5 :List(Text);
 }
 struct Error {
   code @0 :UInt16;

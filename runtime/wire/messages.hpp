@@ -22,7 +22,10 @@ inline constexpr std::uint8_t kLastReferenceKind = 1;  // ReferenceKind of runti
 struct Reference {
   core::ReferenceId id = 0;
   std::uint8_t kind = 0;  ///< detail::ReferenceKind
-  std::string name{};     ///< an actor's, for messages
+  std::string name{};     ///< an actor's, for messages; so what follows
+  std::int32_t max_pending_calls = 0;  ///< 0: no limit
+  bool serial = false;                 ///< it runs one call at a time
+  std::vector<std::string> groups{};   ///< its concurrency groups
 };
 struct ValueReferences {
   std::vector<Reference> list{};

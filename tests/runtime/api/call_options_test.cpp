@@ -38,6 +38,38 @@ class Server {
   int runs_ = 0;
 };
 
+class Record {
+ public:
+  int wait_at(const std::string& gate) const { return pass(gate, 1); }
+  void add_at_last(Context& ctx, int x) {
+    if (ctx.attempt() < 3) throw Busy();
+    seen_.push_back(x);
+  }
+  void add(int x) { seen_.push_back(x); }
+  std::vector<int> seen() const { return seen_; }
+
+ private:
+  std::vector<int> seen_;
+};
+/// All calls are made before the first one runs.
+std::vector<int> add_in_order(Client& client, ActorHandle<Record> record) {
+  Gate gate;
+  const auto held = record.call<&Record::wait_at>(gate.path());
+  const auto patient = record.options({.retry_on = retry_on<Busy>});
+  patient.call<&Record::add_at_last>(1);
+  record.call<&Record::add>(2);
+  patient.call<&Record::add_at_last>(3);
+  patient.call<&Record::add>(4);
+  const auto given_up = record.options({.max_retries = 1, .retry_on = retry_on<Busy>}).call<&Record::add_at_last>(9);
+  record.call<&Record::add>(5);
+  const auto all = record.call<&Record::seen>();
+  gate.open();
+  client.get(held);
+  if (client.try_get(given_up).ok()) return {};
+  return client.get(all);
+}
+std::vector<int> add_elsewhere(Context& ctx, ActorHandle<Record> record) { return add_in_order(ctx, std::move(record)); }
+
 int ask_with_retries(Context& ctx, ActorHandle<Server> server) {
   return ctx.get(server.options({.retry_on = retry_on<Busy>}).call<&Server::fail_times>(2));
 }
@@ -68,6 +100,19 @@ TEST_SUITE("runtime/api/call_options") {
       CHECK_THROWS_AS(rt.get(server.call<&Server::fail_times>(1), 20s), TaskError);
       CHECK(rt.get(server.call<&Server::runs>()) == 14);
       CHECK(rt.get(rt.task<ask_with_retries>({.isolation = where}).remote(server), 20s) == 3);
+    }
+  }
+
+  // A retried call used to run after those that were made behind it.
+  TEST_CASE("a call that is retried keeps its place before the later calls of its caller, wherever that is") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const std::vector in_order{1, 2, 3, 4, 5};
+    for (auto where : kBoth) {
+      auto spawn = [&] { return rt.actor<Record>({.isolation = where}).spawn(); };
+      CHECK(add_in_order(rt, spawn()) == in_order);
+      CHECK(rt.get(rt.remote<add_elsewhere>(spawn()), 60s) == in_order);
+      CHECK(rt.get(rt.task<add_elsewhere>({.isolation = own_process}).remote(spawn()), 60s) == in_order);
     }
   }
 

@@ -19,6 +19,7 @@ class Counter {
   }
   int add(int by) { return total_ += by; }
   int pid() const { return ::getpid(); }
+  int wait_at(const std::string& gate) const { return pass(gate, 1); }
   void note(int x) { seen_.push_back(x); }
   std::vector<int> seen() const { return seen_; }
   int die_once(Context& ctx) {
@@ -44,6 +45,31 @@ struct Team {
     archive(first, others);
   }
 };
+
+template <class E, class F>
+std::string refused(F&& f) {
+  try {
+    f();
+    return "taken;";
+  } catch (const E&) {
+    return "refused;";
+  }
+}
+/// Makes more calls than it may, and such as cannot be; says what became of them.
+std::string overstep(Client& client, const ActorHandle<Counter>& counter) {
+  Gate gate;
+  auto bad = [&](CallOptions options) { return refused<InvalidArgument>([&] { counter.options(options).call<&Counter::add>(1); }); };
+  std::string told = bad({.concurrency_group = "none"}) + bad({.max_retries = -2}) + bad({.deadline = -1s});
+  const auto held = counter.call<&Counter::wait_at>(gate.path());
+  const auto next = counter.call<&Counter::pid>();
+  told += refused<ResourceExhausted>([&] { counter.call<&Counter::add>(1); });
+  gate.open();
+  client.get(held);
+  client.get(next);
+  return told + refused<ResourceExhausted>([&] { client.get(counter.call<&Counter::add>(1)); });
+}
+std::string overstep_there(Context& ctx, ActorHandle<Counter> counter) { return overstep(ctx, counter); }
+std::string overstep_by_name(Context& ctx, const std::string& name) { return overstep(ctx, ctx.find_actor<Counter>(name)); }
 
 /// Keeps a handle in its process.
 class Holder {
@@ -127,6 +153,19 @@ TEST_SUITE("runtime/api/handles") {
         CHECK(rt.get(holder.call<&Holder::add>(1)) == 10);
         CHECK(rt.get(rt.get(holder.call<&Holder::give>()).call<&Counter::add>(1)) == 11);
       }
+  }
+
+  // Handles that had travelled to another process knew no options: nothing was refused there.
+  TEST_CASE("a handle refuses what its actor's options do not allow, in any process and by name") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto counter = rt.actor<Counter>({.name = "limited", .max_pending_calls = 2}).spawn();
+    const std::string expected = "refused;refused;refused;refused;taken;";
+    CHECK(overstep(rt, counter) == expected);
+    for (auto place : {Isolation::kShared, own_process}) {
+      CHECK(rt.get(rt.task<overstep_there>({.isolation = place}).remote(counter), 60s) == expected);
+      CHECK(rt.get(rt.task<overstep_by_name>({.isolation = place}).remote("limited"), 60s) == expected);
+    }
   }
 
   TEST_CASE("a task spawns an actor and returns its handle") {

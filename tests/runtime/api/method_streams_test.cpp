@@ -44,6 +44,7 @@ class Feed {
     eventually([&] { return ctx.cancelled(); }, 60s);
     co_yield 2;
   }
+  int wait_at(const std::string& gate) const { return pass(gate, 1); }
   int set_base(int base) { return base_ = base; }
   int pid() { return ::getpid(); }
 
@@ -196,6 +197,30 @@ TEST_SUITE("runtime/api/method_streams") {
       if (auto result = rt.try_get(item, 60s); !result.ok()) why = result.error().to_string();
     CHECK_MESSAGE(contains(why, "restarted"), why);
     CHECK(all_of(rt, feed.call<&Feed::count>(3)) == std::vector{0, 1, 2});
+  }
+
+  // The item had been taken off when asking for the one after it threw.
+  TEST_CASE("no item is lost when a full line of pending calls lets none be asked for, and it goes on when there is room") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>({.max_pending_calls = 2}).spawn();
+    Gate gate;
+    auto stream = feed.options({.max_unread = 1}).call<&Feed::count>(3);
+    std::vector<ObjectRef<int>> held;
+    CHECK(eventually([&] {
+      try {
+        held.push_back(feed.call<&Feed::wait_at>(gate.path()));
+      } catch (const ResourceExhausted&) {  // the opening and the first item are not done
+      }
+      return held.size() == 2;
+    }));
+    CHECK(rt.get(*stream.next(30s)) == 0);
+    CHECK_THROWS_AS(stream.next(30s), ResourceExhausted);
+    gate.open();
+    rt.get(held);
+    CHECK(rt.get(*stream.next(30s)) == 1);
+    CHECK(rt.get(*stream.next(30s)) == 2);
+    CHECK_FALSE(stream.next(30s));
   }
 
   TEST_CASE("options that mean nothing for a stream are refused, and a full line of pending calls leaves nothing open") {

@@ -62,6 +62,30 @@ bool freed(const std::weak_ptr<detail::Cell>& cell) {
   return eventually([&] { return cell.expired(); });
 }
 
+/// Made with a ref, a ref to nothing, and a value.
+struct Reader {
+  Reader(Context& ctx, ObjectRef<int> number, ObjectRef<void> begun, int add) : ref(std::move(number)), sum(add) {
+    ctx.get(std::vector{std::move(begun)});
+  }
+  int read(Context& ctx) { return sum + ctx.get(ref); }
+  ObjectRef<int> ref;
+  int sum;
+};
+/// Takes either: the value it is.
+struct Either {
+  explicit Either(int) {}
+  explicit Either(ObjectRef<int>) : was_value(false) {}
+  bool value() const { return was_value; }
+  bool was_value = true;
+};
+struct Weighed {
+  explicit Weighed(const Buffer& buffer) : size(buffer.size()) {}
+  std::size_t weight() const { return size; }
+  std::size_t size;
+};
+void wait_at(const std::string& gate) { pass(gate, 0); }
+void fail_at_once() { throw std::runtime_error("on purpose"); }
+
 const Isolation kPlaces[]{Isolation::kShared, own_process};
 
 }  // namespace
@@ -81,6 +105,54 @@ TEST_SUITE("runtime/api/refs") {
       CHECK(back.pages == Ints{one, two});  // home again, they are the same objects
       CHECK_FALSE(back.cover);
     }
+  }
+
+  TEST_CASE("a constructor that takes a ref gets it, before the value is there; others get the value") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto place : kPlaces) {
+      Gate gate, begun;
+      begun.open();
+      const auto late = rt.task<pass>({.num_cpus = 0}).remote(gate.path(), 5);
+      auto reader = rt.actor<Reader>({.isolation = place}).spawn(late, rt.remote<wait_at>(begun.path()), rt.put(1));
+      const auto read = reader.call<&Reader::read>();
+      CHECK_FALSE(late.ready());
+      gate.open();
+      CHECK(rt.get(read) == 6);
+      CHECK(rt.get(rt.actor<Either>({.isolation = place}).spawn(rt.put(1)).call<&Either::value>()));
+    }
+  }
+
+  TEST_CASE("what a constructor was given is freed once it has run, unless the actor may be constructed again") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto place : kPlaces)
+      for (const int restarts : {0, 1}) {
+        auto given = rt.put(Buffer::copy(std::vector<std::byte>(300'000)));
+        const std::weak_ptr<detail::Cell> cell = given.cell();
+        auto actor = rt.actor<Weighed>({.max_restarts = restarts, .isolation = place}).spawn(std::exchange(given, {}));
+        CHECK(rt.get(actor.call<&Weighed::weight>()) == 300'000);
+        if (restarts)
+          CHECK_FALSE(cell.expired());
+        else
+          CHECK(freed(cell));
+      }
+  }
+
+  TEST_CASE("get of many refs to nothing waits for all, and throws the first failure") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    std::vector<ObjectRef<void>> refs{rt.task<wait_at>({.num_cpus = 0}).remote(gate.path())};
+    CHECK_THROWS_AS(rt.get(refs, 1ms), Timeout);
+    refs.push_back(rt.remote<fail_at_once>());
+    CHECK(contains(error_of<TaskError>([&] { rt.get(refs); }).to_string(), "on purpose"));
+    refs.pop_back();
+    gate.open();
+    rt.get(refs);
+    CHECK(refs[0].ready());
+    static_assert(std::is_void_v<decltype(rt.get(refs))>);
+    rt.get(std::vector<ObjectRef<void>>{});
   }
 
   TEST_CASE("a borrowed ref is passed on, as an argument and inside a value, and goes back") {

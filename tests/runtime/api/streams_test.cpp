@@ -70,6 +70,11 @@ Generator<int> dies_at(Context& ctx, int n, int deadly) {
   }
 }
 
+Generator<ObjectRef<int>> objects(Context& ctx, int n, bool fail) {
+  for (int i = 0; i < n; ++i) co_yield ctx.put(i);
+  if (fail) throw std::runtime_error("broken");
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/api/several results") {
@@ -194,6 +199,27 @@ TEST_SUITE("runtime/api/streams") {
     REQUIRE(lost);
     CHECK_THROWS_AS(rt.get(*lost), ActorDied);
     CHECK_FALSE(fragile.next());
+  }
+
+  // The end killed the generator's process, and with it what its items refer to.
+  TEST_CASE("what a generator's items refer to outlives its end, in a process of its own and after an error too") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto place : {Isolation::kShared, own_process})
+      for (const bool fail : {false, true}) {
+        std::vector<ObjectRef<int>> inner;
+        int failures = 0;
+        for (auto& item : rt.task<objects>({.isolation = place}).remote(20, fail)) {
+          if (auto ref = rt.try_get(item); ref.ok())
+            inner.push_back(*ref);
+          else
+            ++failures;
+        }
+        CHECK(failures == (fail ? 1 : 0));
+        REQUIRE(inner.size() == 20);
+        for (int i = 0; i < 3; ++i) rt.get(rt.task<square>({.isolation = own_process}).remote(i));  // a kill would have come meanwhile
+        for (int i = 0; i < 20; ++i) CHECK(rt.get(inner[static_cast<std::size_t>(i)], 30s) == i);
+      }
   }
 
   TEST_CASE("options that mean nothing for a stream are refused") {

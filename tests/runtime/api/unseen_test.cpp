@@ -21,6 +21,14 @@ struct Clerk {
   int wait_at(const std::string& gate) { return pass(gate, 1); }
 };
 
+struct Broken {
+  Broken(const std::string& file, const std::string& text) {
+    append(file, text);
+    throw std::runtime_error(text);
+  }
+  int one() { return 1; }
+};
+
 template <class T>
 void settle(const ObjectRef<T>& ref) {
   eventually([&] { return ref.ready(); }, 30s);
@@ -32,6 +40,7 @@ void settle(const ObjectRef<T>& ref) {
 int run_unseen() {
   ::dup2(1, 2);
   Gate gate;
+  Folder folder;
   {
     auto rt = Runtime::start(small_machine());
     auto clerk = rt.actor<Clerk>().spawn();
@@ -51,6 +60,18 @@ int run_unseen() {
     settle(rt.remote<take>(rt.remote<fail>("unseen-at-the-end-of-a-chain")));
     auto [left, right] = rt.remote<fail_both>("seen-in-one-of-two");
     if (rt.try_get(right).ok()) return 3;
+    {
+      auto [first, second] = rt.remote<fail_both>("unseen-pair");
+      settle(second);
+    }
+    auto spawn = [&](const char* text) { return rt.actor<Broken>().spawn((folder / "constructors").string(), text); };
+    auto never_called = spawn("unseen-constructor-kept");
+    {
+      auto dropped = spawn("unseen-constructor-dropped");
+      if (!eventually([&] { return content(folder / "constructors").find("dropped") != std::string::npos; }, 30s)) return 4;
+    }
+    if (rt.try_get(spawn("known-constructor").call<&Broken::one>()).ok()) return 5;
+    if (!eventually([&] { return content(folder / "constructors").find("kept") != std::string::npos; }, 30s)) return 6;
     for (auto& item : rt.remote<fail_third>()) static_cast<void>(rt.try_get(item));
     auto cancelled = rt.remote<pass>(gate.path(), 1);
     rt.cancel(cancelled);
@@ -79,11 +100,11 @@ TEST_SUITE("runtime/api/unseen") {
       for (auto at = all.find(part); at != std::string::npos; at = all.find(part, at + 1)) ++found;
       return found;
     };
-    for (const char* unseen : {"unseen-task", "unseen-call", "unseen-at-all"}) CHECK_MESSAGE(count(unseen) == 1, unseen << " in: " << all);
+    for (const char* unseen : {"unseen-task", "unseen-call", "unseen-at-all", "unseen-pair", "unseen-constructor-kept", "unseen-constructor-dropped"}) CHECK_MESSAGE(count(unseen) == 1, unseen << " in: " << all);
     // Said with the last link of the chain, as its cause.
     CHECK_MESSAGE(count("unseen-at-the-end-of-a-chain") >= 1, all);
-    CHECK_MESSAGE(count("a failure that nobody has asked for") == 4, all);
-    for (const char* quiet : {"seen-by-get", "seen-by-wait", "seen-by-asking", "seen-in-one-of-two", "seen-in-stream", "end of stream",
+    CHECK_MESSAGE(count("a failure that nobody has asked for") == 7, all);
+    for (const char* quiet : {"seen-by-get", "seen-by-wait", "seen-by-asking", "seen-in-one-of-two", "seen-in-stream", "known-constructor", "end of stream",
                               "Cancelled", "RuntimeStopped", "kill()"})
       CHECK_MESSAGE(count(quiet) == 0, quiet << " in: " << all);
   }

@@ -70,6 +70,61 @@ TEST_SUITE("runtime/core/actor_table") {
     CHECK(table.take().forgotten == std::vector{kActor});
   }
 
+  TEST_CASE("calls behind one that may run again are sent when it is done, also when it is cancelled, or its actor restarts") {
+    Table table({.max_restarts = 1, .max_task_retries = 1});
+    auto made = [&](bool holds_back) -> CallNode& {
+      table.calls.push_back(std::make_unique<CallNode>(CallNode{.id = {table.calls.size() + 1}, .actor = kActor, .holds_back = holds_back}));
+      table.actors.call(*table.calls.back(), table.effects);
+      return *table.calls.back();
+    };
+    auto& before = made(false);
+    auto& busy = made(true);
+    auto& second = made(true);
+    auto& last = made(false);
+    CHECK(sent(table.live(1)) == std::vector{&before, &busy});
+    CHECK_FALSE(table.actors.place_of(last).sent);
+    CHECK(table.actors.again(busy, table.effects));
+    CHECK(sent(table.take()) == std::vector{&busy});
+    table.actors.finished(before, table.effects);
+    CHECK(table.take().sends.empty());
+    table.actors.finished(busy, table.effects);
+    CHECK(sent(table.take()) == std::vector{&second});
+    CHECK(table.actors.may_restart(kActor));
+    table.actors.lease_lost({1}, table.effects);
+    table.take();
+    CHECK(sent(table.live(2)) == std::vector{&second});
+    CHECK_FALSE(table.actors.may_restart(kActor));
+    CHECK_FALSE(table.actors.cancel(second, table.effects));
+    CHECK(table.take().sends.empty());
+    table.actors.finished(second, table.effects);
+    CHECK(sent(table.take()) == std::vector{&last});
+    table.actors.finished(last, table.effects);
+    table.actors.dropped(kActor, table.effects);
+    CHECK(table.take().destroy.size() == 1);
+  }
+
+  TEST_CASE("an unordered actor holds back nothing; a dropped one ends after what was held back") {
+    Table unordered({.unordered = true});
+    unordered.live(1);
+    CallNode free{.id = {9}, .actor = kActor, .holds_back = true};
+    unordered.actors.call(free, unordered.effects);
+    auto& other = unordered.call();
+    CHECK(sent(unordered.take()) == std::vector{&free, &other});
+    Table table;
+    CallNode busy{.id = {1}, .actor = kActor, .holds_back = true};
+    table.live(1);
+    table.actors.call(busy, table.effects);
+    auto& held = table.call();
+    table.actors.dropped(kActor, table.effects);
+    table.take();
+    table.actors.finished(busy, table.effects);
+    auto effects = table.take();
+    CHECK(sent(effects) == std::vector{&held});
+    CHECK(effects.destroy.empty());
+    table.actors.finished(held, table.effects);
+    CHECK(table.take().destroy.size() == 1);
+  }
+
   TEST_CASE("coroutines hold up nobody: only other calls are ahead of one") {
     Table table;
     auto& coroutine = table.call();

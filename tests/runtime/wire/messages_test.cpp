@@ -28,7 +28,7 @@ Task task(std::uint64_t id) {
 
 Value with_references(Value value) {
   value.references = std::make_shared<ValueReferences>();
-  value.references->list = {{.id = kMax64, .kind = 0}, {.id = 5, .kind = 1, .name = "actor A #1"}};
+  value.references->list = {{.id = kMax64, .kind = 0}, {.id = 5, .kind = 1, .name = "actor A #1", .max_pending_calls = 4, .serial = true, .groups = {"io", "disk"}}};
   return value;
 }
 
@@ -198,7 +198,11 @@ TEST_SUITE("runtime/wire/messages") {
     REQUIRE(value.references->list.size() == 2);
     CHECK(value.references->list[0].id == kMax64);
     CHECK(value.references->list[1].kind == 1);
+    CHECK(value.references->list[0].groups.empty());
     CHECK(value.references->list[1].name == "actor A #1");
+    CHECK(value.references->list[1].max_pending_calls == 4);
+    CHECK(value.references->list[1].serial);
+    CHECK(value.references->list[1].groups == std::vector<std::string>{"io", "disk"});
     CHECK_FALSE(value.references->accepted);
     const auto none = decode(encode(ObjectSettled{{.result = Value{}}}));
     CHECK_FALSE(std::get<Value>(std::get<ObjectSettled>(*none).outcome.result).references);
