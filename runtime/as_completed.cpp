@@ -3,6 +3,7 @@
 namespace manta::detail {
 
 void Arrivals::watch(const std::vector<Cell*>& cells) {
+  cells_ = cells;
   taken_.reserve(cells.size());
   for (std::size_t i = 0; i < cells.size(); ++i)
     if (cells[i]->settled())
@@ -36,7 +37,7 @@ std::optional<std::size_t> Arrivals::take(Engine& engine, Deadline deadline) {
       if (!taken_.empty()) break;
       waiting_.store(1, std::memory_order_release);
     }
-    if (!engine.wait_while(waiting_, 1, deadline)) return std::nullopt;
+    if (!engine.wait_while(waiting_, 1, deadline, cells_)) return std::nullopt;
   }
   return taken_[next_++];
 }

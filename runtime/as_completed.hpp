@@ -36,6 +36,7 @@ class Arrivals : public std::enable_shared_from_this<Arrivals> {
     std::size_t index_;
   };
   void arrived(std::size_t index);
+  std::vector<Cell*> cells_{};        ///< as given; whoever takes holds them
   std::vector<Watch> watches_{};      ///< one for each cell that had not settled at first; cells share in this object
   std::vector<std::size_t> taken_{};  ///< the taking thread's, from next_ on
   std::size_t next_ = 0;

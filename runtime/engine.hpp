@@ -73,8 +73,9 @@ class Engine {
   virtual bool wait(Cell& cell, Deadline deadline) = 0;
   /// The same for `count` of several, with `fail_fast` also when one has failed; false at the deadline.
   virtual bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) = 0;
-  /// The same until `word`, which whoever changes it wakes, holds another value; false at the deadline.
-  virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) = 0;
+  /// The same until `word`, which whoever changes it wakes, holds another value; false at the deadline. `cells`: what it stands for, to
+  /// be explained when that takes long.
+  virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) = 0;
   /// See Client::cancel.
   virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
   /// See Client::explain.

@@ -105,7 +105,7 @@ std::string Runtime::flags_help() {
 }
 
 void Runtime::enter_worker_mode(int, char**) {
-  if (is_zygote_process()) detail::WorkerEngine::run(run_zygote());
+  if (is_zygote_process()) detail::WorkerEngine::run(run_zygote(detail::remove_left_spill));
 }
 
 Runtime Runtime::start(int& argc, char** argv) {
@@ -133,14 +133,19 @@ static void leave_alone(std::shared_ptr<detail::Engine> engine) {
 }
 
 Runtime::~Runtime() {
-  if (auto* engine = static_cast<detail::NodeEngine*>(engine_.get()); engine && !engine->belongs_here()) leave_alone(std::move(engine_));
-  shutdown();
+  auto* engine = static_cast<detail::NodeEngine*>(engine_.get());
+  if (engine && !engine->belongs_here()) leave_alone(std::move(engine_));
+  else if (engine) engine->shutdown();
   std::lock_guard lock(g_runtimes_mutex);
   std::erase(g_runtimes, this);
 }
 
 void Runtime::shutdown() {
-  if (auto* engine = static_cast<detail::NodeEngine*>(engine_.get())) engine->shutdown();
+  auto* engine = static_cast<detail::NodeEngine*>(engine_.get());
+  if (!engine) return;
+  if (engine->in_callback())
+    throw InvalidArgument("shutdown() was called by a callback of on_ready, for which it would wait: tell another thread to end the runtime");
+  engine->shutdown();
 }
 
 Runtime& Runtime::current() {

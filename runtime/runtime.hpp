@@ -30,14 +30,14 @@ class Runtime : public Client {
   /// The help text of the runtime's own flags.
   static std::string flags_help();
 
-  /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes.
-  /// Refs that are left fail with RuntimeStopped. In a fork of the process that started it, it does nothing: a child that fork() has made
-  /// may return from main, but has no runtime.
+  /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes. Callbacks of on_ready
+  /// that are due get the rest of that time, a second at least. Refs that are left fail with RuntimeStopped. In a fork of the process
+  /// that started it, it does nothing: a child that fork() has made may return from main, but has no runtime.
   ~Runtime();
   Runtime(Runtime&& other) noexcept;
   Runtime& operator=(Runtime&&) = delete;
 
-  /// Ends it now, as the destructor would. Later calls do nothing.
+  /// Ends it now, as the destructor would. Later calls do nothing. Throws InvalidArgument in a callback of on_ready.
   void shutdown();
 
  private:

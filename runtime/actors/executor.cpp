@@ -189,7 +189,8 @@ TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lea
       its_record->run(instance, context, *its_record->result);
       return its_record.get();
     }
-    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, its_record, draining_->engine_, invocation_of(work, lease, slot));
+    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, its_record, draining_->engine_, invocation_of(work, lease, slot),
+                                                       environment_.coroutine_waits);
     began = true;
     hold(work.coroutine);
     work.coroutine->begin(instance);

@@ -21,6 +21,7 @@
 namespace manta::detail {
 
 class RunningCoroutine;
+class CoroutineWaits;
 class Watchdog;
 
 /// What all executors of a process share.
@@ -32,6 +33,7 @@ struct HostEnvironment {
   std::uint64_t inline_bytes = 0;
   std::atomic<bool> stopping{false};
   Watchdog* watchdog = nullptr;
+  CoroutineWaits* coroutine_waits = nullptr;
   ElasticScheduler* scheduler = nullptr;
 };
 

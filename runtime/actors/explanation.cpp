@@ -126,6 +126,9 @@ std::string in_words(const core::PlacementSpec& waiting, const std::vector<std::
     for (const auto& [name, amount] : bundle.custom) sum.custom.set(name, sum.custom[name] + amount);
   }
   const auto count = waiting.bundles.size();
+  if (core::PlacementTable::needs_more_machines(waiting.strategy, waiting.bundles))
+    return describe_group(waiting.id, waiting.name) + ": wants each of its " + std::to_string(count) +
+           " bundles on a machine of its own (kStrictSpread), and there is one machine: it waits for ever; remove it, or use kSpread or kPack";
   auto text = describe_group(waiting.id, waiting.name) + ": waits for its " + std::to_string(count) +
               (count == 1 ? " bundle: " : " bundles at once: ") + machine_in_words(sum.all(), sum.to_string(), scene);
   for (std::size_t i = 0; i < holders.size(); ++i) text += (i ? ", " : "; placed: ") + holders[i];

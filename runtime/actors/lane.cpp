@@ -45,6 +45,11 @@ void Lane::drain() {
   drained_.wait(lock, [this] { return jobs_.empty() && idle_ == threads_.size(); });
 }
 
+bool Lane::drain_until(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return drained_.wait_until(lock, deadline, [this] { return jobs_.empty() && idle_ == threads_.size(); });
+}
+
 void Lane::work() {
   std::unique_lock lock(mutex_);
   while (true) {

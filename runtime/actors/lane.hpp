@@ -20,6 +20,8 @@ class Lane {
   void post(std::function<void()> job);
   /// Waits until nothing is queued or running.
   void drain();
+  /// The same; false when it was not over in time.
+  bool drain_until(std::chrono::steady_clock::time_point deadline);
 
  private:
   void work();

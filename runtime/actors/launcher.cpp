@@ -45,8 +45,8 @@ static bool says_ready(const Route& route, std::span<const std::byte> message) {
   return decoded && std::holds_alternative<wire::Ready>(*decoded);
 }
 
-ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers)
-    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), handlers_(std::move(handlers)),
+ZygoteLauncher::ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers, std::string left_behind)
+    : hello_(std::move(hello)), log_dir_(std::move(log_dir)), left_behind_(std::move(left_behind)), handlers_(std::move(handlers)),
       zygote_timeout_(zygote_timeout()), forks_(count_forks()), surroundings_(Surroundings::now()) {}
 
 ZygoteLauncher::~ZygoteLauncher() { stop(std::chrono::milliseconds(0)); }
@@ -73,6 +73,7 @@ Result<std::shared_ptr<Zygote>> ZygoteLauncher::start_zygote() {
   ZygoteOptions options;
   options.surroundings = surroundings_;
   options.handshake_timeout = zygote_timeout_;
+  options.left_behind = left_behind_;
   options.on_exit = [this](const WorkerExit& exit) { on_exit(exit); };
   options.on_lost = [](const ErrorInfo& error) { log(LogLevel::kError, error.message + "; another one is started for the next worker"); };
   auto zygote = Zygote::start(std::move(options));

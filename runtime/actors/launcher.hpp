@@ -41,7 +41,8 @@ class ZygoteLauncher final : public ProcessLauncher {
     std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
     std::function<void(ProcessId process, std::string how, bool own_doing, bool unused)> on_ended{};  ///< after its last message
   };
-  ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers);
+  /// `left_behind`: see ZygoteOptions.
+  ZygoteLauncher(wire::Hello hello, std::filesystem::path log_dir, Handlers handlers, std::string left_behind = {});
   ~ZygoteLauncher() override;
 
   Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
@@ -102,6 +103,7 @@ class ZygoteLauncher final : public ProcessLauncher {
 
   const wire::Hello hello_;
   const std::filesystem::path log_dir_;
+  const std::string left_behind_;
   const Handlers handlers_;
   const std::chrono::milliseconds zygote_timeout_;
   const int forks_;  // count_forks() at its start: a fork of the driver signals nobody

@@ -19,12 +19,15 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::chrono::seconds kCallbackTime{1};  // at the end, for those that are due when nothing is left of the time for it
 constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
 
+std::filesystem::path spill_parent() { return default_spill_place() / ("manta-spill-" + std::to_string(::getuid())); }
+
 /// A folder in the directory for temporary files that is ours alone, for the spill stores of all our runs.
 Result<std::filesystem::path> private_spill_parent() {
-  const auto parent = default_spill_place() / ("manta-spill-" + std::to_string(::getuid()));
+  const auto parent = spill_parent();
   struct stat seen {};
   if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST)
     return ErrorInfo{.code = ErrorCode::kIoError, .message = "cannot make " + parent.string() + " for spilled objects: " +
@@ -35,13 +38,24 @@ Result<std::filesystem::path> private_spill_parent() {
   return parent;
 }
 
-Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& given) {
+/// What killed runs have left whose zygote was killed with them, or that had not started one yet.
+void sweep_spills() {
+  if (::access(spill_parent().c_str(), F_OK) != 0) return;
+  if (const auto parent = private_spill_parent()) remove_stale_spills(parent->string());
+}
+
+/// Of this run's spill store, in the folder for those of all our runs.
+std::string new_spill_name() {
+  static std::atomic<int> number{0};
+  return std::to_string(::getpid()) + "-" + std::to_string(++number);
+}
+
+Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& given, const std::string& name) {
   if (!given.empty()) return open_rocksdb(given.string(), {.kind = StoreKind::kSpill});
   auto parent = private_spill_parent();
   if (!parent) return parent.error();
   remove_stale_spills(parent->string());
-  static std::atomic<int> number{0};
-  return open_rocksdb((*parent / (std::to_string(::getpid()) + "-" + std::to_string(++number))).string(), {.kind = StoreKind::kSpill});
+  return open_rocksdb((*parent / name).string(), {.kind = StoreKind::kSpill});
 }
 
 /// In the folder of the spill store, or where those of all our runs lie; none when it is turned off.
@@ -107,6 +121,13 @@ void check_options(const RuntimeOptions& options) {
 
 }  // namespace
 
+void remove_left_spill(const std::string& path) noexcept try {
+  const std::filesystem::path store(path);
+  remove_stale_spill(path);
+  if (store.parent_path() == spill_parent()) ::rmdir(store.parent_path().c_str());  // unless other runs are in it
+} catch (...) {  // the next run that spills there tries again
+}
+
 NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
   Machine machine{.cpus = options.num_cpus ? *options.num_cpus : Amount(usable_cpus()), .custom = options.resources};
   machine.custom.set("memory", memory_of(options));
@@ -139,7 +160,9 @@ std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
 void NodeEngine::start_roles() {
   auto arena = Arena::create({.budget_bytes = options_.arena_bytes.value_or(0), .make_file = object_files(options_),
                               .files_in_memory = object_files_take_memory(options_)}).value();
-  auto objects = std::make_unique<ObjectStore>(std::move(arena), [dir = options_.spill_dir] { return open_spill(dir); });
+  if (options_.spill_dir.empty()) sweep_spills();
+  const auto spill_name = new_spill_name();
+  auto objects = std::make_unique<ObjectStore>(std::move(arena), [dir = options_.spill_dir, spill_name] { return open_spill(dir, spill_name); });
   node_store_ = std::make_shared<NodeStore>(std::move(objects), ids_,
                                             [this](ProcessId to, const wire::StoreReply& reply, std::span<const int> fds) {
                                               launcher_->send(to, wire::encode(reply), fds);
@@ -157,7 +180,8 @@ void NodeEngine::start_roles() {
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
                                .on_ended = [this](ProcessId process, std::string how, bool own_doing, bool unused) {
                                  node_->process_ended(process, std::move(how), own_doing, unused);
-                               }});
+                               }},
+      std::filesystem::absolute(options_.spill_dir.empty() ? spill_parent() / spill_name : options_.spill_dir).string());
   begin(node_store_, std::max<std::size_t>(cpus, usable_cpus()), options_.lineage_bytes);
   std::vector<int> gpu_ids(machine_.gpu_names.size());
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);
@@ -208,16 +232,18 @@ void NodeEngine::shutdown() {
     // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
     for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  coroutine_waits_->stop();  // it asks the node
+  references_->begin_end();
   node_->stop();
   lane_->drain();  // launches on their way
   launcher_->stop(std::chrono::milliseconds(1000));
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
-  end_callbacks();
+  if (!end_callbacks(std::max(begin + options_.shutdown_timeout, SteadyClock::now() + kCallbackTime))) return end_system(false);
   durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
-    ::rmdir((default_spill_place() / ("manta-spill-" + std::to_string(::getuid()))).c_str());
+    ::rmdir(spill_parent().c_str());
   references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
   node_.reset();

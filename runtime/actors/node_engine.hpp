@@ -7,6 +7,9 @@
 
 namespace manta::detail {
 
+/// In a zygote: what a driver that has died had spilled to this path. Nothing when another one has it open, or it is no spill store.
+void remove_left_spill(const std::string& path) noexcept;
+
 class NodeEngine final : public ProcessEngine {
  public:
   /// Starts everything. Throws InvalidArgument, ResourceExhausted.

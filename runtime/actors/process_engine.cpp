@@ -191,6 +191,8 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
                                                   .max_queued_bytes = queue_limits_.bytes});
   waits_ = std::make_unique<ActorWaits>(*this);
+  coroutine_waits_ = std::make_unique<CoroutineWaits>(long_wait(), [this](const std::string& name, Cell& awaited) { log_wait(name, awaited); });
+  environment_.coroutine_waits = coroutine_waits_.get();
   named_ = std::make_unique<NamedActors>(ids_, *this, *owner_, *references_,
                                          [this](wire::NameRequest request) { return ask_directory(std::move(request)); },
                                          [this](Cell& cell) { wait(cell, {}); });
@@ -223,7 +225,7 @@ void ProcessEngine::await_room(const TaskRecord& record) {
   while (true) {
     const auto seen = word.load(std::memory_order_acquire);
     if (owner_->has_room()) return;
-    if (!wait_while(word, seen, deadline)) break;
+    if (!wait_while(word, seen, deadline, {})) break;
   }
   throw_error({.code = ErrorCode::kResourceExhausted,
                .message = "its submitter's tasks that are not done fill " + std::to_string(queue_limits_.bytes >> 10) +
@@ -263,7 +265,7 @@ void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
   if (owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
 }
 
-bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) {
+bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
   if (auto loop = changed() ? nullptr : links_loop()) loop->take_back();  // it is not run here
   if (spin_until(changed)) return true;
@@ -271,35 +273,15 @@ bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t v
   {
     CancelSlot::check();
     Blocked blocked;
-    CancelSlot::Sleep sleep(word, value);
-    while (in_time && !changed()) in_time = futex_wait(word, value, deadline) || changed();
+    in_time = sleep_and_explain(cells, deadline, [&](Deadline until) {
+      CancelSlot::Sleep sleep(word, value);
+      while (!changed())
+        if (!futex_wait(word, value, until)) return changed();
+      return true;
+    });
   }
   CancelSlot::check();
   return in_time;
-}
-
-void ProcessEngine::post_callback(std::function<void()> callback) {
-  auto guarded = [callback = std::move(callback)] {
-    try {
-      callback();
-    } catch (...) {
-      log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
-    }
-  };
-  std::shared_ptr<Lane> lane;
-  {
-    std::lock_guard lock(callbacks_mutex_);
-    lane = callbacks_;
-  }
-  lane ? lane->post(std::move(guarded)) : guarded();
-}
-
-void ProcessEngine::end_callbacks() {
-  std::shared_ptr<Lane> lane;
-  {
-    std::lock_guard lock(callbacks_mutex_);
-    lane = std::exchange(callbacks_, nullptr);
-  }
 }
 
 /// A method waits for another call: when that takes long, it may be for ever.
@@ -359,7 +341,10 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   if (cells.size() - pending.size() >= count) return true;
   constexpr std::size_t kFew = 4;  // more go faster by workers, which take them in groups
   if (auto* executor = Executor::current(); executor && !deadline && count == cells.size() && pending.size() <= kFew) {
-    for (auto* cell : pending) run_awaited(*executor, *cell);
+    for (auto* cell : pending) {
+      run_awaited(*executor, *cell);
+      if (fail_fast && cell->settled() && cell->failed()) return true;  // the next one may take long
+    }
     if (drop_settled(pending) && fail_fast) return true;
   }
   // All are wanted, so mostly the last one: when that is there, so are nearly all others, and a look at each costs
@@ -466,7 +451,7 @@ void ProcessEngine::end_system(bool idle) {
   if (!system_) return;
   if (!idle) {
     // User code still runs on the pool's threads and cannot be stopped from outside: what it stands on stays.
-    log(LogLevel::kWarning, "tasks are still running at the end of the runtime; they are left behind until the process ends");
+    log(LogLevel::kWarning, "code of tasks or callbacks still runs at the end of the runtime; it is left behind until the process ends");
     keep_for_ever(shared_from_this());
     return;
   }

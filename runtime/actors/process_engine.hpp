@@ -3,6 +3,7 @@
 // the way to other processes. NodeEngine (the driver's) and WorkerEngine (a worker process's) add the rest.
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/actor_waits.hpp"
+#include "runtime/actors/coroutine_waits.hpp"
 #include "runtime/actors/named_actors.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/actors/placement_client.hpp"
@@ -25,7 +26,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::shared_ptr<ActorLink> find_actor(const std::string& name, const FunctionEntry& type) override;
   bool wait(Cell& cell, Deadline deadline) override;
   bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
-  bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) override;
+  bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) override;
   void cancel(Cell& cell, const CancelOptions& options) override;
   std::string explain(Cell& cell) override;
   void post_callback(std::function<void()> callback) override;
@@ -34,6 +35,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   void remove_group(GroupId group) override { placements_.remove(group); }
   std::vector<GroupHandle> find_groups(const std::string& name) override { return placements_.find(name); }
   Resources total_resources() const override { return total_; }
+  /// Whether this thread runs one of the user's callbacks.
+  bool in_callback() const noexcept;
 
   // Router.
   std::shared_ptr<Engine> engine() override { return shared_from_this(); }
@@ -61,8 +64,9 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   /// Fails what has not begun, waits for the rest; false when something still runs at the deadline.
   bool finish_work(SteadyClock::time_point deadline);
   void abandon_work();
-  /// Waits for the callbacks of users that are due; later ones run on the thread that makes them due.
-  void end_callbacks();
+  /// Waits for the callbacks of users that are due; later ones run on the thread that makes them due. False when one still runs at
+  /// the deadline, or is what calls this: then this engine has to stay.
+  bool end_callbacks(SteadyClock::time_point deadline);
   /// Takes the CAF system down, or leaves it to the process's end when user code still runs in it.
   void end_system(bool idle);
 
@@ -85,6 +89,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   template <class Sleep>
   bool sleep_and_explain(std::span<Cell* const> cells, Deadline deadline, Sleep&& sleep);
   void log_wait(std::span<Cell* const> cells);
+  void log_wait(const std::string& coroutine, Cell& awaited);
   std::string explain(Cell& cell, int depth, int& left);
   std::string explain_group(GroupId wanted);
   static std::chrono::milliseconds long_wait();  ///< after which a wait is explained in the log
@@ -92,6 +97,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::unique_ptr<System> system_;
   std::mutex callbacks_mutex_;
   std::shared_ptr<Lane> callbacks_;  // guarded by callbacks_mutex_
+  std::shared_ptr<Lane> unfinished_callbacks_;  // likewise: one that a callback never left
 
  protected:
   caf::actor_system& system();
@@ -102,6 +108,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::shared_ptr<Owner> owner_;
   std::unique_ptr<NamedActors> named_;
   std::unique_ptr<ActorWaits> waits_;
+  std::unique_ptr<CoroutineWaits> coroutine_waits_;  // its thread uses all the rest, so it ends first
 };
 
 }  // namespace manta::detail

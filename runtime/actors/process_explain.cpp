@@ -80,4 +80,13 @@ void ProcessEngine::log_wait(std::span<Cell* const> cells) {
   }
 }
 
+void ProcessEngine::log_wait(const std::string& coroutine, Cell& awaited) {
+  try {
+    if (awaited.settled()) return;
+    log(LogLevel::kWarning, "a co_await of " + coroutine + " has taken more than " + std::to_string(long_wait().count()) + " ms, for " + explain(awaited));
+  } catch (...) {
+    log(LogLevel::kDebug, "a long co_await could not be explained: " + current_exception_info().message);
+  }
+}
+
 }  // namespace manta::detail

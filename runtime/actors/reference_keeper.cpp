@@ -16,6 +16,10 @@ ErrorInfo owner_died(core::ReferenceId id) {
           .where = name_of(id)};
 }
 
+ErrorInfo stopped(core::ReferenceId id) {
+  return {.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down, and with it the process that made it", .where = name_of(id)};
+}
+
 ErrorInfo let_go(core::ReferenceId id) {
   return {.code = ErrorCode::kObjectLost, .message = "its owner does not know it any more", .where = name_of(id)};
 }
@@ -31,7 +35,7 @@ class ReferenceKeeper::BorrowedCell final : public Cell {
     if (auto keeper = borrow.keeper_.lock())
       keeper->fetch(*this);
     else
-      set_error(std::make_shared<const ErrorInfo>(owner_died(borrow.id())));
+      set_error(std::make_shared<const ErrorInfo>(stopped(borrow.id())));
   }
   Borrow borrow;
 };
@@ -49,7 +53,7 @@ class ReferenceKeeper::BorrowedStored final : public StoredObject {
       auto opened = now->open();
       if (opened) return opened;
       const auto keeper = keeper_.lock();
-      if (keeper && keeper->is_gone(maker_of(id_))) return owner_died(id_);
+      if (keeper && keeper->is_gone(maker_of(id_))) return keeper->owner_gone(id_);
       if (!keeper || opened.error().code != ErrorCode::kObjectLost) return opened;
       auto made = keeper->ask_to_rebuild(id_, ObjectId{now->id()});
       if (!made) return made.error();
@@ -256,10 +260,12 @@ void ReferenceKeeper::process_gone(ProcessId process) {
     }
     perform(effects, unused);
   }
-  for (auto& [cell, id] : orphans) cell->set_error(std::make_shared<const ErrorInfo>(owner_died(id)));
+  for (auto& [cell, id] : orphans) cell->set_error(std::make_shared<const ErrorInfo>(owner_gone(id)));
+  auto rebuilding = owner_gone({});
+  rebuilding.where.clear();
+  if (!ending_) rebuilding.message = "the process that made it has ended while it made it again: make the object again";
   for (auto& cell : take_rebuilds([process](core::ReferenceId id) { return maker_of(id) == process; }))
-    cell->set_error(std::make_shared<const ErrorInfo>(
-        ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "the process that made it has ended while it made it again: make the object again"}));
+    cell->set_error(std::make_shared<const ErrorInfo>(rebuilding));
 }
 
 void ReferenceKeeper::fetch(BorrowedCell& cell) {
@@ -269,8 +275,10 @@ void ReferenceKeeper::fetch(BorrowedCell& cell) {
     if (!closed_ && !table_.is_gone(maker_of(id)))
       return router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kFetch, id, 0, 0}}});
   }
-  cell.set_error(std::make_shared<const ErrorInfo>(owner_died(id)));
+  cell.set_error(std::make_shared<const ErrorInfo>(owner_gone(id)));
 }
+
+ErrorInfo ReferenceKeeper::owner_gone(core::ReferenceId id) const { return ending_ ? stopped(id) : owner_died(id); }
 
 void ReferenceKeeper::serve_fetch(ProcessId to, core::ReferenceId id) {
   std::shared_ptr<Cell> cell;
@@ -380,6 +388,7 @@ ReferenceKeeper::Counts ReferenceKeeper::counts() const {
 }
 
 void ReferenceKeeper::close() {
+  begin_end();
   {
     std::lock_guard lock(mutex_);
     closed_ = true;

@@ -6,6 +6,7 @@
 // Rules for its callers. Sending: `outgoing` comes before the message is sent, and the EncodedValue lives until it is.
 // Receiving: `incoming` is called for each value of a message in the order of arrival, before anything else looks at it.
 // What it then holds is given back when the last copy goes, whatever becomes of the message.
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -77,6 +78,8 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   /// What others refer to by this id: a Cell or ActorLink of ours; null when there is none.
   std::shared_ptr<void> lent(core::ReferenceId id) const;
   bool is_gone(ProcessId process) const;
+  /// The runtime ends: owners that go from now on go with it, and refs to what is theirs say so.
+  void begin_end() { ending_ = true; }
   /// The process that owns the object, as far as this one has heard of another: else this one.
   ProcessId owner_of(const Cell& cell) const;
   struct Counts {
@@ -119,6 +122,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   Fetches::iterator forget_fetch(Fetches::iterator fetch, Targets& unused);  // with the lock held; gives the next
   void answer_when_encoded(ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell);
   void answer(ProcessId to, core::ReferenceId id, Cell& cell);
+  ErrorInfo owner_gone(core::ReferenceId id) const;
   // reference_rebuild.cpp
   Result<std::shared_ptr<Cell>> ask_to_rebuild(core::ReferenceId id, ObjectId lost);
   void serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost);
@@ -138,6 +142,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
   Fetches fetches_;
   std::multimap<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
+  std::atomic<bool> ending_{false};
   bool closed_ = false;
 };
 

@@ -24,9 +24,19 @@ class RunningCoroutine::Wakeup final : public Cell::Waiter {
 };
 
 RunningCoroutine::RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
-                                   std::shared_ptr<Engine> engine, Invocation invocation)
-    : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), caller_(work.caller), retry_on_(filter_of(work)), record_(std::move(record)),
+                                   std::shared_ptr<Engine> engine, Invocation invocation, CoroutineWaits* waits)
+    : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), caller_(work.caller), retry_on_(filter_of(work)), record_(std::move(record)), long_waits_(waits),
       invocation_(std::move(invocation)), context_(std::move(engine), invocation_) {}
+
+RunningCoroutine::~RunningCoroutine() {
+  if (place_) long_waits_->remove(*place_);  // first: until then it may be looked at
+  forget_wait();
+}
+
+std::shared_ptr<Cell> RunningCoroutine::awaited(std::uint64_t wait) {
+  std::unique_lock turn(turn_, std::try_to_lock);
+  return turn && awaited_ == wait ? awaited_cell_ : nullptr;
+}
 
 void RunningCoroutine::begin(void* instance) {
   coroutine_ = record_->begin(instance, context_);
@@ -67,6 +77,7 @@ void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, st
   awaited_ = wait;
   awaited_cell_ = cell;
   wakeup_ = std::make_shared<Wakeup>(weak_from_this(), wait);
+  if (long_waits_ && !place_) place_ = long_waits_->add(*this);
   cell->on_settled(wakeup_);
   if (interrupted_ || invocation_.cancelled_id->load() == invocation_.id) wake(wait);
 }

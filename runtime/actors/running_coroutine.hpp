@@ -5,6 +5,7 @@
 #include <functional>
 #include <mutex>
 
+#include "runtime/actors/coroutine_waits.hpp"
 #include "runtime/actors/executor.hpp"
 #include "runtime/async.hpp"
 
@@ -13,8 +14,8 @@ namespace manta::detail {
 class RunningCoroutine final : public Resumer, public std::enable_shared_from_this<RunningCoroutine> {
  public:
   RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
-                   std::shared_ptr<Engine> engine, Invocation invocation);
-  ~RunningCoroutine() override { forget_wait(); }
+                   std::shared_ptr<Engine> engine, Invocation invocation, CoroutineWaits* waits);
+  ~RunningCoroutine() override;
 
   /// Calls the function, which makes the coroutine; runs nothing of it yet.
   void begin(void* instance);
@@ -28,6 +29,11 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   void interrupt();
   bool interrupted() const noexcept { return interrupted_; }
   TaskId id() const noexcept { return id_; }
+  const std::shared_ptr<const std::string>& name() const noexcept { return name_; }
+  /// The number of the wait that it is in; 0: none, or what ends it has come.
+  std::uint64_t awaits() const noexcept { return awaited_; }
+  /// What it waits for in that wait; null when that is over, or it cannot be said just now. Does not block.
+  std::shared_ptr<Cell> awaited(std::uint64_t wait);
   ProcessId caller() const noexcept { return caller_; }
   void resume_when_settled(const std::shared_ptr<Cell>& cell, std::coroutine_handle<> coroutine) override;
 
@@ -47,6 +53,8 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   const ProcessId caller_;
   const FunctionEntry* const retry_on_;
   const std::shared_ptr<TaskRecord> record_;
+  CoroutineWaits* const long_waits_;                 // null: nobody tells of them
+  std::optional<CoroutineWaits::Place> place_{};     // there, from its first wait on; guarded by turn_
   Invocation invocation_;
   Context context_;
   std::mutex turn_;                         // held while it runs: the next stretch may be due before this one has returned

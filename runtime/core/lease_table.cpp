@@ -129,7 +129,9 @@ void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
     if (then.acquire(shape)) kept.names[{shape.group, bundle}].merge(now.lacking(shape));
   };
   if (entry.places) {
-    const auto& bundles = groups_.find(entry.places)->bundles;
+    const auto& spec = *groups_.find(entry.places);
+    const auto& bundles = spec.bundles;
+    if (PlacementTable::needs_more_machines(spec.strategy, bundles)) return;  // nothing that comes back helps it
     auto then = later({}, -1);
     if (!PlacementTable::acquire_all(then, bundles)) return;
     auto now = ledger_;

@@ -28,8 +28,12 @@ bool PlacementTable::fits(const ResourceRequest& bundle, const ResourceRequest& 
          std::all_of(request.custom.begin(), request.custom.end(), [&](const auto& each) { return each.second <= bundle.custom[each.first]; });
 }
 
+bool PlacementTable::needs_more_machines(PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles) {
+  return strategy == PlacementStrategy::kStrictSpread && bundles.size() > 1;
+}
+
 std::string PlacementTable::why_infeasible(ResourceLedger machine, PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles) {
-  if (strategy == PlacementStrategy::kStrictSpread && bundles.size() > 1)
+  if (needs_more_machines(strategy, bundles))
     return std::to_string(bundles.size()) + " bundles, each on a machine of its own, and there is one machine: use kSpread or kPack";
   for (std::size_t i = 0; i < bundles.size(); ++i)
     if (auto why = machine.why_infeasible(bundles[i]); !why.empty()) return "bundle " + std::to_string(i) + ": " + why;
@@ -46,7 +50,9 @@ bool PlacementTable::add(const PlacementSpec& spec) {
 bool PlacementTable::place(GroupId id, ResourceLedger& machine) {
   auto it = groups_.find(id);
   if (it == groups_.end() || it->second.state != PlacementState::kWaiting) return false;
-  auto grants = acquire_all(machine, it->second.spec.bundles);
+  const auto& spec = it->second.spec;
+  if (needs_more_machines(spec.strategy, spec.bundles)) return false;
+  auto grants = acquire_all(machine, spec.bundles);
   if (!grants) return false;
   for (auto& grant : *grants) {
     auto ledger = ResourceLedger::within(grant);

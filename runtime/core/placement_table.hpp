@@ -28,6 +28,8 @@ struct PlacementSpec {
 
 class PlacementTable {
  public:
+  /// Whether they must lie on several machines, of which there is one: then they are never placed, however much is free.
+  static bool needs_more_machines(PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles);
   /// Why this machine can never hold them all at once; empty when it can. `machine` with all its resources free.
   static std::string why_infeasible(ResourceLedger machine, PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles);
   /// All of them, in their order, or nothing. The largest GPU shares go first: that is how fractions fill GPUs best.

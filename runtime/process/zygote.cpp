@@ -26,7 +26,7 @@ constexpr std::chrono::seconds kShutdownTime{5};
 constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
 
 /// An environment with changes, as NAME=value.
-std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes) {
+std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes, const std::string& left_behind) {
   const auto changed = [&](const std::string_view entry) {
     const std::string_view name = entry.substr(0, entry.find('='));
     return name == kChildVariable ||
@@ -36,7 +36,7 @@ std::vector<std::string> merged_environment(const std::vector<std::string>& from
   for (const auto& entry : from)
     if (!changed(entry)) result.push_back(entry);
   for (const auto& [name, value] : changes) result.push_back(name + "=" + value);
-  result.push_back(std::string(kChildVariable) + "=zygote:" + std::to_string(kChildFd));
+  result.push_back(std::string(kChildVariable) + "=zygote:" + std::to_string(kChildFd) + ":" + left_behind);
   return result;
 }
 
@@ -52,7 +52,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 Result<pid_t> execute(const ZygoteOptions& options, int control) {
   std::vector<std::string> args = options.args.empty() ? program_arguments() : options.args;
   const Surroundings surroundings = options.surroundings ? *options.surroundings : Surroundings::now();
-  std::vector<std::string> env = merged_environment(surroundings.environment, options.env);
+  std::vector<std::string> env = merged_environment(surroundings.environment, options.env, options.left_behind);
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   sigset_t none, all;

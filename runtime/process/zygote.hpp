@@ -59,6 +59,7 @@ struct ZygoteOptions {
   std::string program{"/proc/self/exe"};
   std::vector<std::string> args{};  ///< argv of the zygote and its workers; empty: this process's own
   Environment env{};                ///< set on top of this process's environment
+  std::string left_behind{};        ///< what the zygote gives to run_zygote's `when_driver_died`; empty: nothing
   std::optional<Surroundings> surroundings{};  ///< default: as they are at the start
   std::chrono::milliseconds handshake_timeout{10'000};  ///< for the zygote's start, and for each request to
                                                         ///< it; while this process is stopped it does not run

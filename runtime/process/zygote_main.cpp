@@ -36,7 +36,7 @@ void on_child_signal(int) {
   errno = saved;
 }
 
-/// What MANTA_CHILD says: "zygote:FD" or "worker:FD:TITLE".
+/// What MANTA_CHILD says: "zygote:FD:LEFT_BEHIND" or "worker:FD:TITLE".
 struct ChildRole {
   bool zygote = false;
   int fd = -1;
@@ -104,7 +104,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 class ZygoteLoop {
  public:
-  ZygoteLoop();
+  explicit ZygoteLoop(std::function<void()> when_driver_died);
   WorkerStart run();
 
  private:
@@ -118,10 +118,12 @@ class ZygoteLoop {
   void reap_ended();
   void report(const ControlMessage& message);
   void write_reports();
+  bool driver_died() const;
   [[noreturn]] void end();
 
   const pid_t pid_ = ::getpid();
   const std::size_t threads_ = thread_count();
+  const std::function<void()> when_driver_died_;
   OwnedFd control_{kChildFd};
   OwnedFd driver_;  // readable when the driver has ended, even if a fork of it keeps its end of the socket open
   FdPair ended_;    // readable when a child has ended
@@ -129,7 +131,7 @@ class ZygoteLoop {
   std::deque<std::vector<std::byte>> reports_;  // the loop never blocks on a driver that does not read
 };
 
-ZygoteLoop::ZygoteLoop() {
+ZygoteLoop::ZygoteLoop(std::function<void()> when_driver_died) : when_driver_died_(std::move(when_driver_died)) {
   ::fcntl(control_.get(), F_SETFD, FD_CLOEXEC);
   int spare;
   while ((spare = ::open("/dev/null", O_RDWR)) >= 0 && spare <= STDERR_FILENO) {  // 0 to 2 must be taken
@@ -272,9 +274,19 @@ void ZygoteLoop::write_reports() {
   }
 }
 
+/// One that ends in good order only shuts its side of the socket down, and waits for us.
+bool ZygoteLoop::driver_died() const {
+  pollfd polls[] = {{control_.get(), 0, 0}, {driver_.get(), POLLIN, 0}};
+  ::poll(polls, 2, 0);
+  if (!(polls[0].revents & POLLHUP) && !polls[1].revents) return false;
+  ::poll(&polls[1], 1, 5000);  // its other files, and the locks on them, go with the last of its threads
+  return true;
+}
+
 void ZygoteLoop::end() {
   for (const auto& [pid, id] : workers_) ::kill(-pid, SIGKILL);
   for (const auto& [pid, id] : workers_) reap(pid, 0);
+  if (when_driver_died_ && driver_died()) when_driver_died_();
   ::_exit(0);
 }
 
@@ -285,9 +297,10 @@ bool is_zygote_process() {
   return role && is_socket_of_same_user(role->fd);
 }
 
-WorkerStart run_zygote() {
+WorkerStart run_zygote(const std::function<void(const std::string&)>& when_driver_died) {
   const ChildRole role = parse_role().value();
-  if (role.zygote) return ZygoteLoop().run();
+  const bool leaves = role.zygote && when_driver_died && !role.title.empty();
+  if (role.zygote) return ZygoteLoop(leaves ? [&] { when_driver_died(role.title); } : std::function<void()>()).run();
   ::fcntl(role.fd, F_SETFD, FD_CLOEXEC);
   settle(role.title);
   return WorkerStart{OwnedFd(role.fd), role.title, false};

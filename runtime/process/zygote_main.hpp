@@ -8,6 +8,7 @@
 // writes to pipes that the driver reads, line by line.
 //
 //   if (manta::is_zygote_process()) run_worker(manta::run_zygote());
+#include <functional>
 #include <string>
 
 #include "runtime/process/owned_fd.hpp"
@@ -26,6 +27,8 @@ bool is_zygote_process();
 
 /// Requires is_zygote_process(). Returns in workers only; what made this process a zygote is then gone from its
 /// environment, so that programs it starts are ordinary ones.
-WorkerStart run_zygote();
+/// `when_driver_died` gets ZygoteOptions::left_behind, unless that is empty, in the zygote once the driver has ended without shutdown()
+/// and all workers have gone: to remove what nobody else can. It must not throw.
+WorkerStart run_zygote(const std::function<void(const std::string& left_behind)>& when_driver_died = {});
 
 }  // namespace manta

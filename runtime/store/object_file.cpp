@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "runtime/store/memory_limits.hpp"
+#include "runtime/store/store_directory.hpp"
 
 namespace manta {
 
@@ -74,7 +75,7 @@ bool lies_in_memory(const std::string& directory) {
 
 Result<int> make_object_file(const std::string& directory, std::uint64_t bytes) {
   const int fd = open_unnamed(directory);
-  if (fd < 0) return file_error(ErrorCode::kIoError, directory, bytes, std::strerror(errno));
+  if (fd < 0) return file_error(write_error_code(errno), directory, bytes, std::strerror(errno));
   const auto fail = [&](ErrorCode code, std::string_view why) {
     ::close(fd);
     return file_error(code, directory, bytes, why);

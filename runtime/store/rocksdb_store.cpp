@@ -104,9 +104,11 @@ Result<void> prepare_spill(const std::string& path) {
                                             "directory for spilling", path)};
   }
   if (auto made = make_writable_directory(path, Sync::kNo); !made) return made;
-  if (std::ofstream(path + "/" + kSpillMarker) << "spilled objects of a running program; safe to delete after its end\n")
-    return {};
-  return ErrorInfo{.code = ErrorCode::kIoError, .message = fmt::format("cannot write to directory {}", path)};
+  std::ofstream marker(path + "/" + kSpillMarker);
+  marker << "spilled objects of a running program; safe to delete after its end\n";
+  marker.close();  // a full disk shows here
+  if (marker) return {};
+  return cannot_write(path, errno);
 }
 
 // --- files as the stores need them ---------------------------------------------------------------------------------------
@@ -583,16 +585,20 @@ Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& directory
 
 bool rocksdb_in_use(const std::string& path) { return directory_in_use(path); }
 
+bool remove_stale_spill(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(path + "/" + kSpillMarker, ignored)) return false;
+  const auto claimed = claim_directory(path);
+  if (claimed) wipe_spill(path);
+  return claimed.ok();
+}
+
 std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds age) {
   std::size_t removed = 0;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(parent, ignored)) {
-    const auto path = entry.path().string();
-    const auto marker = path + "/" + kSpillMarker;
-    if (!fs::exists(marker, ignored) || fs::file_time_type::clock::now() - entry.last_write_time(ignored) < age) continue;
-    if (auto claimed = claim_directory(path); !claimed) continue;
-    wipe_spill(path);
-    ++removed;
+    if (fs::file_time_type::clock::now() - entry.last_write_time(ignored) < age) continue;
+    removed += remove_stale_spill(entry.path().string());
   }
   return removed;
 }

@@ -33,6 +33,8 @@ Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& path, Roc
 /// Whether this program or another one has the store open for writing just now.
 bool rocksdb_in_use(const std::string& path);
 
+/// Deletes the spill store that a killed program left there; false when there is none, or somebody has it open.
+bool remove_stale_spill(const std::string& path);
 /// Deletes the spill stores directly below `parent` that a killed program left: nobody has them open, and they have not
 /// changed for `age` (one younger than that may just be opening). Gives how many. Call it before making one's own there.
 std::size_t remove_stale_spills(const std::string& parent, std::chrono::seconds age = std::chrono::minutes(1));

@@ -58,13 +58,20 @@ ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
                                  path, detail, path)};
 }
 
+ErrorCode write_error_code(int error) noexcept {
+  return error == ENOSPC || error == EDQUOT ? ErrorCode::kOutOfDisk : ErrorCode::kIoError;
+}
+
+ErrorInfo cannot_write(const std::string& directory, int error) {
+  return {.code = write_error_code(error), .message = fmt::format("cannot write to directory {}: {}", directory, std::strerror(error))};
+}
+
 Result<void> make_writable_directory(const std::string& path, Sync sync) {
   std::error_code error = make_directory(path, 0700, sync);
   if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
   if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
   if (!error) return {};
-  return ErrorInfo{.code = ErrorCode::kIoError,
-                   .message = fmt::format("cannot write to directory {}: {}", path, error.message())};
+  return cannot_write(path, error.value());
 }
 
 Result<void> require_store(const std::string& path) {
@@ -119,7 +126,7 @@ Result<void> sync_file(const std::string& file) {
   const int error = fd < 0 || ::fdatasync(fd) != 0 ? errno : 0;
   if (fd >= 0) ::close(fd);
   if (!error) return {};
-  return ErrorInfo{.code = error == ENOSPC || error == EDQUOT ? ErrorCode::kOutOfDisk : ErrorCode::kIoError,
+  return ErrorInfo{.code = write_error_code(error),
                    .message = fmt::format("cannot write {} to the disk: {}; try again", file, std::strerror(error))};
 }
 

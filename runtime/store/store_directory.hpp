@@ -29,6 +29,9 @@ std::uint64_t log_bytes(const std::string& path);
 std::uint64_t manifest_bytes(const std::string& path);
 /// Makes what has been written to the file durable.
 Result<void> sync_file(const std::string& file);
+/// OutOfDisk for an errno that says that there is no room (blocks, inodes, quota), else IoError.
+ErrorCode write_error_code(int error) noexcept;
+ErrorInfo cannot_write(const std::string& directory, int error);
 /// The error that says so, and how to repair.
 ErrorInfo damaged_store(const std::string& path, const std::string& detail);
 

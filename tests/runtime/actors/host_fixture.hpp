@@ -75,7 +75,7 @@ class NoEngine final : public Engine {
   std::vector<std::string> list_durable(const std::string&) override { return {}; }
   bool wait(Cell&, Deadline) override { return true; }
   bool wait_some(std::span<Cell* const>, std::size_t, Deadline, bool) override { return true; }
-  bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline) override { return true; }
+  bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline, std::span<Cell* const>) override { return true; }
   void cancel(Cell&, const CancelOptions&) override {}
   std::string explain(Cell&) override { return {}; }
   void post_callback(std::function<void()>) override {}

@@ -62,6 +62,23 @@ struct Holder {
   int count() { return ++total; }
 };
 
+int fail_or_pass(const std::string& gate, int x) {
+  if (x < 0) throw std::runtime_error("negative");
+  return gate.empty() ? x : pass(gate, x);
+}
+/// What was known to be short takes long this time, and what is wanted before it fails.
+std::string failure_before_slow(Context& ctx, const std::string& gate) {
+  warm_up<fail_or_pass>(ctx, std::string(), 1);
+  auto fails = ctx.remote<fail_or_pass>(std::string(), -1);
+  auto slow = ctx.remote<fail_or_pass>(gate, 1);
+  try {
+    ctx.get(std::vector{fails, slow});
+  } catch (const TaskError&) {
+    return slow.ready() ? "waited for the slow one" : "failed at once";
+  }
+  return "no error";
+}
+
 int fail_until(const std::string& file, int attempts) {
   append(file, "x");
   if (static_cast<int>(content(file).size()) < attempts) throw std::runtime_error("not yet");
@@ -169,6 +186,15 @@ TEST_SUITE("runtime/api/joining") {
     REQUIRE(error.cause);
     CHECK(contains(error.cause->where, "fail_until"));
     CHECK(content(folder / "failed") == "x");
+  }
+
+  // All that was awaited was run first, one after another, and only then looked at.
+  TEST_CASE("a get of several in a task ends at the first failure, before it runs the next one itself") {
+    // On one CPU nobody else begins them. In processes others run both, and which of them first is not said: there is a CPU for each.
+    Machine machine(small_machine(in_processes() ? 3 : 1));
+    Gate gate;
+    CHECK(machine.rt.get(machine.rt.remote<failure_before_slow>(gate.path()), 90s) == "failed at once");
+    gate.open();
   }
 
   TEST_CASE("a task that is cancelled while who waits for it runs it is told, and the wait ends with Cancelled") {

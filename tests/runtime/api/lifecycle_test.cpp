@@ -1,6 +1,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <iostream>
 
@@ -80,6 +81,15 @@ struct Sleeper {
   int one() { return 1; }
 };
 
+/// Owns what it makes, as long as its process lives.
+struct Maker {
+  std::vector<ObjectRef<int>> made;
+  std::vector<ObjectRef<int>> make(Context& ctx) {
+    made = {ctx.put(5), ctx.task<square>({.num_cpus = 99, .wait_if_infeasible = true}).remote(2)};
+    return made;
+  }
+};
+
 /// A driver that is going to be killed, with a worker of each kind.
 int busy_driver(const std::string& file) {
   auto rt = Runtime::start(small_machine());
@@ -123,6 +133,26 @@ int hasty_driver() {
   return quick && ref.failed() ? 0 : 1;
 }
 
+/// Ends while a callback of on_ready runs that does not return, or ends by a callback: 0 when the end was bounded.
+int called_back_driver(bool by_callback) {
+  auto options = small_machine();
+  options.shutdown_timeout = 100ms;
+  auto rt = std::make_unique<Runtime>(Runtime::start(options));
+  std::atomic<int> stage{0};
+  rt->on_ready(rt->remote<square>(2), [&](const auto&) {
+    stage = 1;
+    if (by_callback)
+      rt.reset();
+    else
+      std::this_thread::sleep_for(60s);
+    stage = 2;
+  });
+  if (!eventually([&] { return stage == (by_callback ? 2 : 1); }, 30s)) return 2;
+  const auto begin = SteadyClock::now();
+  rt.reset();
+  return SteadyClock::now() - begin < 20s ? 0 : 1;
+}
+
 RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* left = nullptr) {
   std::vector<char*> argv;
   words.insert(words.begin(), "program");
@@ -136,8 +166,9 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
 
 }  // namespace
 
-int run_explained();  // explain_test.cpp
+int run_explained(const std::string& wait);  // explain_test.cpp
 int run_unseen();     // unseen_test.cpp
+int run_spilling(const std::vector<std::string>& args);     // spill_left_test.cpp
 int run_interrupted(const std::vector<std::string>& args);  // fault_05_test.cpp
 
 int run_sub_program(const std::string& name, const std::vector<std::string>& args) {
@@ -146,7 +177,9 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "put-durables") return run_put_durables(args.at(0));
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
-  if (name == "explained") return run_explained();
+  if (name == "spilling") return run_spilling(args);
+  if (name == "called-back") return called_back_driver(args.at(0) == "by-callback");
+  if (name == "explained") return run_explained(args.at(0));
   if (name == "unseen") return run_unseen();
   if (name == "interrupted") return run_interrupted(args);
   return 99;
@@ -245,6 +278,42 @@ TEST_SUITE("runtime/api/lifecycle") {
   TEST_CASE("the end is bounded when a task sleeps long") {
     SubProgram hasty("hasty", {});
     CHECK(hasty.wait() == 0);
+  }
+
+  // They said OwnerDied, as if a crash had taken them.
+  TEST_CASE("refs to what worker processes own say RuntimeStopped after the end, looked at before or not") {
+    auto options = small_machine();
+    options.shutdown_timeout = 1s;
+    auto rt = Runtime::start(options);
+    auto maker = rt.actor<Maker>({.isolation = own_process}).spawn();
+    const auto refs = rt.get(maker.call<&Maker::make>(), 60s);
+    REQUIRE(refs.size() == 2);
+    CHECK_THROWS_AS(rt.get(refs[1], 1ms), Timeout);  // asked for, and not answered
+    rt.shutdown();
+    CHECK_THROWS_AS(rt.get(refs[1], 20s), RuntimeStopped);
+    CHECK_THROWS_AS(rt.get(refs[0], 20s), RuntimeStopped);
+  }
+
+  // The end waited for the callbacks without a limit, and one that ended the runtime joined itself: the program was terminated.
+  TEST_CASE("the end is bounded when a callback does not return, and when it is a callback that ends the runtime") {
+    for (const char* which : {"never-returns", "by-callback"}) {
+      CAPTURE(which);
+      SubProgram driver("called-back", {which});
+      CHECK(driver.wait() == 0);
+    }
+  }
+
+  TEST_CASE("shutdown in a callback is refused, and all goes on") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::atomic<int> refused{0};
+    rt.on_ready(rt.remote<square>(2), [&](const auto&) {
+      const auto error = error_of<InvalidArgument>([&] { rt.shutdown(); });
+      refused = contains(error.message, "callback of on_ready") ? 1 : 2;
+    });
+    CHECK(eventually([&] { return refused != 0; }));
+    CHECK(refused == 1);
+    CHECK(rt.get(rt.remote<square>(3)) == 9);
   }
 
   TEST_CASE("ten runtimes one after another leave nothing behind") {

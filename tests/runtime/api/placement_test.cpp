@@ -104,6 +104,28 @@ TEST_SUITE("runtime/api/placement") {
     }
   }
 
+  // With wait_if_infeasible such a group was placed on the one machine, against its strategy.
+  TEST_CASE("a group whose bundles want a machine each waits by option, says why, and lets others work") {
+    Machine machine(small_machine(4));
+    auto& rt = machine.rt;
+    auto strict = rt.placement_group(
+        {.bundles = {{.num_cpus = 1}, {.num_cpus = 1}}, .strategy = PlacementStrategy::kStrictSpread, .name = "apart", .wait_if_infeasible = true});
+    auto waits = rt.task<one>({.placement = strict.any()}).remote();
+    auto beside = rt.placement_group({.bundles = {{.num_cpus = 4}}});
+    CHECK(rt.wait(beside, 20s));
+    rt.remove(beside);
+    CHECK(rt.get(rt.task<one>({.num_cpus = 4}).remote(), 20s) == 1);
+    CHECK_FALSE(rt.wait(strict, 0s));
+    CHECK(free_of(rt) == Amount(4));
+    const auto said = rt.explain(rt.ready(strict));
+    CHECK_MESSAGE(contains(said, "placement group apart #"), said);
+    CHECK_MESSAGE(contains(said, "each of its 2 bundles on a machine of its own (kStrictSpread), and there is one machine"), said);
+    const auto of_task = rt.explain(waits);
+    CHECK_MESSAGE(contains(of_task, "on a machine of its own"), of_task);
+    rt.remove(strict);
+    CHECK_THROWS_AS(rt.get(waits, 20s), Cancelled);
+  }
+
   TEST_CASE("a bundle's GPU ids are those of all that is placed in it, for life") {
     Machine machine(small_machine(4, 3));
     auto& rt = machine.rt;

@@ -14,6 +14,8 @@ constexpr auto kPace = 1000ms;
 constexpr auto kPace = 100ms;
 #endif
 
+/// Ten seconds in ctest, so that all the tests together stay short: that is a hundred kills, of which one in the first few finds
+/// what is badly wrong. What is rare needs the whole minute, which `ctest -C minute` runs as a test of its own.
 std::chrono::seconds duration() {
   const char* text = std::getenv("MANTA_CHAOS_SECONDS");
   return std::chrono::seconds(text ? std::max(1, std::atoi(text)) : 10);
@@ -42,16 +44,17 @@ TEST_SUITE("runtime/chaos") {
     auto& rt = machine.rt;
     Workload workload(rt, folder.path.string(), seed());
     workload.round();  // before the fds are counted: what is made once is made by now
-    int kills = 0;
+    int kills = 0, due = 0;
     {
       Killer killer(kPace, seed());
       const auto end = SteadyClock::now() + duration();
       while (SteadyClock::now() < end) workload.round();
       killer.stop();
-      kills = killer.kills();
+      kills = killer.kills(), due = killer.due();
     }
-    MESSAGE(workload.rounds() << " rounds, " << kills << " kills");
-    CHECK(kills > 10);
+    MESSAGE(workload.rounds() << " rounds, " << kills << " kills of " << due << " that were due");
+    CHECK(due >= duration() / kPace);
+    CHECK(2 * kills >= due);  // now and then all workers are dead, or not there yet
     workload.round();  // and all is well afterwards
     auto& objects = Inside::of(rt);
     CHECK(objects.object_stats().spill_bytes_written > 0);

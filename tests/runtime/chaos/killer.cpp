@@ -30,12 +30,14 @@ void Killer::stop() {
 
 void Killer::run(std::chrono::milliseconds pace, unsigned seed) {
   std::mt19937 random(seed);
-  auto next = SteadyClock::now();
+  const auto begin = SteadyClock::now();
+  auto next = begin;
   while (!over_) {
     next += pace;
     if (const auto pids = worker_processes(); !pids.empty() && ::kill(pids[random() % pids.size()], SIGKILL) == 0) ++kills_;
     std::this_thread::sleep_until(next);
   }
+  due_ = static_cast<int>((SteadyClock::now() - begin) / pace);
 }
 
 }  // namespace manta_test

@@ -16,11 +16,14 @@ class Killer {
   ~Killer() { stop(); }
   void stop();
   int kills() const { return kills_; }
+  /// How many it should have been by the clock until stop(), had there been a worker each time.
+  int due() const { return due_; }
 
  private:
   void run(std::chrono::milliseconds pace, unsigned seed);
   std::atomic<bool> over_{false};
   std::atomic<int> kills_{0};
+  std::atomic<int> due_{0};
   std::thread thread_;
 };
 

@@ -48,6 +48,32 @@ TEST_SUITE("runtime/core/placement_table") {
     CHECK(table.leases.ledger().full());
   }
 
+  TEST_CASE("bundles that must each be on a machine of their own are never placed on one, and hold up nobody; a single one is placed") {
+    Table table(4);
+    auto strict = [&](std::uint64_t id, std::vector<ResourceRequest> bundles) {
+      return table.leases.add_group({.id = {id}, .owner = 1, .strategy = PlacementStrategy::kStrictSpread, .bundles = std::move(bundles)},
+                                    table.effects);
+    };
+    table.want(1, {.cpus = 4});
+    const auto whole = table.granted();
+    REQUIRE(whole.size() == 1);
+    CHECK(strict(7, {{.cpus = 1}, {.cpus = 1}}));
+    table.leases.release(whole[0].id, table.effects);
+    CHECK(table.placed().empty());
+    CHECK(table.free() == Amount(4));
+    table.want(2, {.cpus = 4});  // not kept for the group, though that was first
+    const auto later = table.granted();
+    REQUIRE(later.size() == 1);
+    table.leases.release(later[0].id, table.effects);
+    table.want(2, {.cpus = 4}, 0);
+    for (const auto& lease : table.granted()) table.leases.release(lease.id, table.effects);
+    CHECK(strict(8, {{.cpus = 1}}));
+    CHECK(table.placed() == std::vector{GroupId{8}});
+    table.leases.remove_group({7}, table.effects);
+    table.leases.remove_group({8}, table.effects);
+    CHECK(table.leases.ledger().full());
+  }
+
   TEST_CASE("what is placed in a bundle takes from it and not from the machine, up to what the bundle has") {
     Table table(4);
     table.group(7, {{.cpus = 1}, {.cpus = 2}});

@@ -12,9 +12,10 @@ namespace manta_test {
 /// A file system of `mib` MiB of its own, where this user may mount one; gone at the end.
 class SmallDisk {
  public:
-  SmallDisk(std::string path, int mib) : path_(std::move(path)) {
+  /// `more`: options of its mount, like ",nr_inodes=9".
+  SmallDisk(std::string path, int mib, const std::string& more = {}) : path_(std::move(path)) {
     fs::create_directory(path_);
-    mounted_ = ::mount("none", path_.c_str(), "tmpfs", 0, ("size=" + std::to_string(mib) + "m").c_str()) == 0;
+    mounted_ = ::mount("none", path_.c_str(), "tmpfs", 0, ("size=" + std::to_string(mib) + "m" + more).c_str()) == 0;
     if (!mounted_) MESSAGE("skipped: mounting a small tmpfs is not permitted here");
   }
   ~SmallDisk() {

@@ -67,6 +67,35 @@ TEST_SUITE("runtime/faults/objects") {
     for (std::size_t i = 0; i < made.size(); ++i) CHECK(is_numbers(*rt.get_shared(made[i]), i, 2));
   }
 
+  // No room at the first spill, for the directory or the first file in it, was an IoError, after which nobody tried again.
+  TEST_CASE("fault 16: a disk that is full at the first spill is OutOfDisk, and it is over when there is room") {
+    Folder folder;
+    for (const int inodes : {1, 2}) {  // the root, and the directory
+      CAPTURE(inodes);
+      SmallDisk disk(folder / std::to_string(inodes), 64, ",nr_inodes=" + std::to_string(inodes));
+      if (!disk) return;
+      auto options = with_arena(8);
+      options.spill_dir = disk / "spill";
+      Machine machine(options);
+      auto& rt = machine.rt;
+      std::vector<Numbers> made;
+      Numbers refused;
+      for (std::uint64_t i = 0; i < 20 && !refused; ++i) {
+        auto ref = rt.task<numbers>(apart()).remote(i, 2);
+        rt.wait(std::vector{ref});
+        (ref.failed() ? refused : made.emplace_back()) = ref;
+      }
+      REQUIRE(refused);
+      const auto error = error_of<OutOfDisk>([&] { rt.get(refused); });
+      CHECK_MESSAGE(contains(error.to_string(), "No space left on device"), error.to_string());
+      REQUIRE(::mount("none", (disk / "").c_str(), nullptr, MS_REMOUNT, "size=64m,nr_inodes=1000") == 0);
+      Numbers again;
+      CHECK(eventually([&] { return again = rt.task<numbers>(apart()).remote(99, 2), rt.wait(std::vector{again}), !again.failed(); }, 30s));
+      CHECK(is_numbers(*rt.get_shared(again), 99, 2));
+      for (std::size_t i = 0; i < made.size(); ++i) CHECK(is_numbers(*rt.get_shared(made[i]), i, 2));
+    }
+  }
+
   TEST_CASE("fault 16: a spill directory that cannot be written is said to creators, and what is there stays readable") {
     Folder folder;
     std::ofstream(folder / "file") << "in the way";

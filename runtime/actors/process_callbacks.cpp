@@ -1,0 +1,46 @@
+// The user's callbacks of on_ready: on a thread of their own, one after another, and bounded at the end.
+#include "runtime/actors/process_engine.hpp"
+#include "runtime/base/log.hpp"
+
+namespace manta::detail {
+
+namespace {
+thread_local const ProcessEngine* t_callback_of = nullptr;
+}  // namespace
+
+bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this; }
+
+void ProcessEngine::post_callback(std::function<void()> callback) {
+  auto guarded = [this, callback = std::move(callback)]() mutable {
+    const auto* before = std::exchange(t_callback_of, this);
+    try {
+      callback();
+      callback = {};  // what it holds is the user's too
+    } catch (...) {
+      log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
+    }
+    t_callback_of = before;
+  };
+  std::shared_ptr<Lane> lane;
+  {
+    std::lock_guard lock(callbacks_mutex_);
+    lane = callbacks_;
+  }
+  lane ? lane->post(std::move(guarded)) : guarded();
+}
+
+bool ProcessEngine::end_callbacks(SteadyClock::time_point deadline) {
+  std::shared_ptr<Lane> lane;
+  {
+    std::lock_guard lock(callbacks_mutex_);
+    lane = std::exchange(callbacks_, nullptr);
+  }
+  if (!lane || (!in_callback() && lane->drain_until(deadline))) return true;
+  log(LogLevel::kWarning, in_callback() ? "the runtime is ended by one of its own callbacks of on_ready: end it on another thread"
+                                        : "a callback of on_ready has not returned at the end of the runtime");
+  std::lock_guard lock(callbacks_mutex_);
+  unfinished_callbacks_ = std::move(lane);
+  return false;
+}
+
+}  // namespace manta::detail
