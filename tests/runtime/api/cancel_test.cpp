@@ -253,6 +253,7 @@ TEST_SUITE("runtime/api/cancel") {
     rt.cancel(parent);
     CHECK(eventually([&] { return content(folder / "child") == "running;told;"; }));
     append(folder / "end", "now");
+    CHECK(eventually([&] { return rt.available_resources() == rt.total_resources(); }));  // before the folder goes, with what it says
   }
 
   TEST_CASE("a cancelled task is not retried, and cancel of what is done changes nothing") {
