@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <numeric>
 #include <thread>
 
@@ -116,10 +117,13 @@ double cpu_us(const tune::ResultGrid& grid, double driver_s, Isolation isolation
   return all * 1e6 / static_cast<double>(grid.trials().size());
 }
 
-std::vector<Figure> added(Client& client, const RunEffort& effort, Isolation isolation, const std::string& where) {
+/// `reuse`: a trial's process serves the next one too.
+std::vector<Figure> added(Client& client, const RunEffort& effort, Isolation isolation, const std::string& where, bool reuse = false) {
   PlainSeconds plain;
+  tune::TuneOptions options = options_in(effort, effort.quick ? 4 : 12, isolation);
+  options.reuse_actors = reuse;
   const double before = cpu_s();
-  const auto grid = tune::run<one_second>(client, options_in(effort, effort.quick ? 4 : 12, isolation));
+  const auto grid = tune::run<one_second>(client, options);
   const double cpu = cpu_us(grid, cpu_s() - before, isolation);
   if (grid.interrupted() || !grid.errors().empty()) throw std::runtime_error("the trials of a second did not end as they should");
   fs::remove_all(effort.dir / "bench");
@@ -161,6 +165,8 @@ std::vector<Figure> overhead(Client& client, const RunEffort& effort) {
   std::vector<Figure> figures = added(client, effort, Isolation::kShared, "threads");
   const std::vector<Figure> processes = added(client, effort, own_process, "processes");
   figures.insert(figures.end(), processes.begin(), processes.end());
+  const std::vector<Figure> reused = added(client, effort, own_process, "reused_processes", true);
+  figures.insert(figures.end(), reused.begin(), std::prev(reused.end()));  // but for the CPU, of which one process's trials each tell the sum
   figures.push_back({"tune_empty_experiment", "ms", whole_experiment_ms(client, effort), bare_journal_ms(effort), true, "bare journal"});
   return figures;
 }
