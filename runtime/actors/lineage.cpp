@@ -1,7 +1,5 @@
 #include "runtime/actors/lineage.hpp"
 
-#include <atomic>
-
 namespace manta::detail {
 
 namespace {
@@ -20,23 +18,21 @@ std::shared_ptr<StoredObject> stored_in(const Cell& cell) {
   return !cell.settled() || cell.failed() ? nullptr : cell.stored();
 }
 
-void Recipe::leave(std::vector<std::shared_ptr<Recipe>>& ancestors) {
-  if (auto lineage = book.lock()) lineage->forget(*this);
-  for (auto& each : refs)
-    if (each.recipe) ancestors.push_back(std::move(each.recipe));
-}
-
 /// Its ancestors may be a chain as long as the program has run: they go one after the other, not one inside the other.
 Recipe::~Recipe() {
-  std::vector<std::shared_ptr<Recipe>> ancestors;
-  leave(ancestors);
-  while (!ancestors.empty()) {
-    const auto next = std::move(ancestors.back());
-    ancestors.pop_back();
-    if (next.use_count() > 1) continue;  // somebody else's too
-    std::atomic_thread_fence(std::memory_order_acquire);  // behind whatever those did who have let it go
-    next->leave(ancestors);
+  if (auto lineage = book.lock()) lineage->forget(*this);
+  thread_local std::vector<std::shared_ptr<Recipe>>* going = nullptr;  // of the first of them on this thread
+  std::vector<std::shared_ptr<Recipe>> mine;
+  const bool first = going == nullptr;
+  if (first) going = &mine;
+  for (auto& each : refs)
+    if (each.recipe) going->push_back(std::move(each.recipe));
+  if (!first) return;
+  while (!mine.empty()) {
+    const auto next = std::move(mine.back());
+    mine.pop_back();
   }
+  going = nullptr;
 }
 
 Result<Buffer> RecoverableObject::open() {

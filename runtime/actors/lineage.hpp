@@ -26,8 +26,6 @@ struct Recipe {
     std::shared_ptr<Recipe> recipe{};
   };
   ~Recipe();
-  /// Leaves the book, and hands its ancestors' recipes over. By whoever has it alone.
-  void leave(std::vector<std::shared_ptr<Recipe>>& ancestors);
 
   std::weak_ptr<Lineage> book{};
   FunctionEntry* function = nullptr;
