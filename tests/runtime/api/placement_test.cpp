@@ -116,7 +116,7 @@ TEST_SUITE("runtime/api/placement") {
     rt.remove(beside);
     CHECK(rt.get(rt.task<one>({.num_cpus = 4}).remote(), 20s) == 1);
     CHECK_FALSE(rt.wait(strict, 0s));
-    CHECK(free_of(rt) == Amount(4));
+    CHECK(eventually([&] { return free_of(rt) == Amount(4); }, 20s));
     const auto said = rt.explain(rt.ready(strict));
     CHECK_MESSAGE(contains(said, "placement group apart #"), said);
     CHECK_MESSAGE(contains(said, "each of its 2 bundles on a machine of its own (kStrictSpread), and there is one machine"), said);
