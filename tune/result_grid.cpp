@@ -24,7 +24,7 @@ std::optional<double> finite(std::optional<double> value) {
 
 std::optional<double> best_of(const TrialResult& trial, std::string_view metric, Mode mode) {
   const auto found = std::find_if(trial.ranges.begin(), trial.ranges.end(), [&](auto& range) { return range.name == metric; });
-  if (found == trial.ranges.end()) {  // the tuner's own two only grow, from the first result on
+  if (found == trial.ranges.end()) {  // the tuner's own: they only grow
     if (mode == Mode::kMin && metric == "training_iteration" && trial.iterations > 0) return 1;
     return trial.value(metric);
   }
@@ -40,6 +40,19 @@ std::optional<double> mean(const std::vector<ResultRow>& rows, std::string_view 
   return std::accumulate(numbers.end() - static_cast<std::ptrdiff_t>(count), numbers.end(), 0.0) / static_cast<double>(count);
 }
 
+std::optional<double> least(const std::vector<ResultRow>& rows, std::string_view metric) {
+  std::optional<double> least;
+  for (const ResultRow& row : rows)
+    if (const auto value = finite(row.value(metric)); value && !(least && *least <= *value)) least = value;
+  return least;
+}
+
+/// The trials keep the range of each reported metric, and of this one only the last value, which is the largest.
+bool is_in_the_journal_only(std::string_view metric, Mode mode, Scope scope, const std::vector<TrialResult>& trials) {
+  if (scope != Scope::kAll || mode != Mode::kMin || metric != "time_total_s") return false;
+  return std::none_of(trials.begin(), trials.end(), [](const TrialResult& trial) { return trial.metrics.contains("time_total_s"); });
+}
+
 std::size_t results_counted(Scope scope) {
   if (scope == Scope::kLast5Avg) return 5;
   return scope == Scope::kLast10Avg ? 10 : std::numeric_limits<std::size_t>::max();
@@ -53,14 +66,17 @@ void add_new(std::vector<std::string>& names, const std::string& name) {
 
 std::vector<std::optional<double>> ResultGrid::values(std::string_view metric, Mode mode, Scope scope) const {
   std::vector<std::optional<double>> values;
-  if (scope == Scope::kLast || scope == Scope::kAll) {
+  const bool journal_only = is_in_the_journal_only(metric, mode, scope, trials_);
+  if (scope == Scope::kLast || (scope == Scope::kAll && !journal_only)) {
     for (const TrialResult& trial : trials_)
       values.push_back(finite(scope == Scope::kLast ? trial.value(metric) : best_of(trial, metric, mode)));
     return values;
   }
   const ExperimentHistory history = read_history(summary_.dir);
-  for (const TrialResult& trial : trials_)
-    values.push_back(finite(mean(history.results.at(trial.index), metric, results_counted(scope))));
+  for (const TrialResult& trial : trials_) {
+    const auto& rows = history.results.at(trial.index);
+    values.push_back(finite(journal_only ? least(rows, metric) : mean(rows, metric, results_counted(scope))));
+  }
   return values;
 }
 

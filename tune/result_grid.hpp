@@ -54,8 +54,8 @@ struct ResultRow {
 };
 
 /// Which of a trial's results counts, as in Ray. kLast, the default there too: the last one, to which checkpoint_dir belongs.
-/// kAll: the best it ever had. kAvg, kLast5Avg, kLast10Avg: the mean of all, of the last 5, of the last 10 results; these are
-/// read from the experiment's journal.
+/// kAll: the best it ever had. kAvg, kLast5Avg, kLast10Avg: the mean of all, of the last 5, of the last 10 results; these,
+/// and kAll for the least time_total_s, are read from the experiment's journal.
 enum class Scope { kLast, kAll, kAvg, kLast5Avg, kLast10Avg };
 
 class ResultGrid {

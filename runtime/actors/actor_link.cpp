@@ -56,18 +56,19 @@ void check_actor(const ActorOptions& options, const std::string& what) {
     refuse("max_pending_calls is " + std::to_string(options.max_pending_calls) + ": give 1 or more, or -1 for no limit");
 }
 
-bool check_call(const CallOptions* options, const ActorLink& actor) {
-  if (!options) return false;
+void check_call(const CallOptions* options, bool knows_group, const ActorLink& actor) {
+  if (!options) return;
   auto refuse = [&actor](const std::string& why) {
     throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = actor.description()});
   };
-  const auto rules = actor.rules();
   const auto& group = options->concurrency_group;
-  if (!group.empty() && std::find(rules.groups.begin(), rules.groups.end(), group) == rules.groups.end())
-    refuse("no concurrency group " + group + ": " + list_groups(rules.groups));
+  if (!group.empty() && !knows_group) refuse("no concurrency group " + group + ": " + list_groups(actor.rules().groups));
   if (options->max_retries < -1) refuse("max_retries is " + std::to_string(options->max_retries) + ": give 0 or more, or -1 for no end");
   if (options->deadline < std::chrono::nanoseconds(0)) refuse("the deadline is negative: give a time from the call on, or 0 for none");
-  return rules.serial && options->retry_on.filter() && options->max_retries != 0;
+}
+
+bool holds_back(const CallOptions* options, bool serial) {
+  return options && serial && options->retry_on.filter() && options->max_retries != 0;
 }
 
 wire::Concurrency concurrency_of(const ActorOptions& options) {
@@ -115,14 +116,17 @@ OwnedActorLink::~OwnedActorLink() {
 void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
-  const bool holds_back = check_call(options.get(), *this);
+  check_call(options.get(), options && options_->concurrency_groups.contains(options->concurrency_group), *this);
   if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description());
-  owner->call(id_, std::move(record), std::move(options), portable_, holds_back);
+  const bool alone = holds_back(options.get(), serial());
+  owner->call(id_, std::move(record), std::move(options), portable_, alone);
 }
+
+bool OwnedActorLink::serial() const { return options_->max_concurrency == 1 && options_->concurrency_groups.empty(); }
 
 CallRules OwnedActorLink::rules() const {
   return {.max_pending_calls = std::max(options_->max_pending_calls, 0),
-          .serial = options_->max_concurrency == 1 && options_->concurrency_groups.empty(),
+          .serial = serial(),
           .groups = groups_of(*options_)};
 }
 

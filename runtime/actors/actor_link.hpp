@@ -15,8 +15,11 @@ class Owner;
 std::string describe_actor(const std::string& name, ActorId id);
 /// Throws InvalidArgument for options, other than resources, that can never work. `what`: the actor, for the message.
 void check_actor(const ActorOptions& options, const std::string& what);
-/// The same for the options of one call; null: the usual ones. True when later calls must wait until this one is done.
-bool check_call(const CallOptions* options, const ActorLink& actor);
+/// Throws InvalidArgument for options of one call that can never work; null: the usual ones. `knows_group`: the actor has the
+/// concurrency group that they name. The caller looks that up, so that no names are copied for a call that is right.
+void check_call(const CallOptions* options, bool knows_group, const ActorLink& actor);
+/// True when later calls must wait until this one is done, retries included. `serial`: the actor runs one call at a time.
+bool holds_back(const CallOptions* options, bool serial);
 wire::Concurrency concurrency_of(const ActorOptions& options);
 
 /// Counts calls that are not finished, by their cells: they are settled before anybody can know that a call is over.
@@ -46,6 +49,7 @@ class OwnedActorLink final : public ActorLink {
   std::shared_ptr<Engine> engine() const override;
 
  private:
+  bool serial() const;  ///< it runs one call at a time
   const std::weak_ptr<Owner> owner_;
   const ActorId id_;
   const std::shared_ptr<const std::string> name_;

@@ -1,5 +1,7 @@
 #include "runtime/actors/borrowed_link.hpp"
 
+#include <algorithm>
+
 #include "runtime/actors/owner.hpp"
 
 namespace manta::detail {
@@ -17,13 +19,15 @@ BorrowedLink::~BorrowedLink() {
 void BorrowedLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description_ + ": the runtime has been shut down");
-  const bool holds_back = check_call(options.get(), *this);
+  const auto knows = [&](const std::string& group) { return std::find(rules_.groups.begin(), rules_.groups.end(), group) != rules_.groups.end(); };
+  check_call(options.get(), options && knows(options->concurrency_group), *this);
   if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description_);
   std::call_once(used_once_, [&] {
     owner->borrow(id_, description_, borrow_);
     used_ = true;
   });
-  owner->call(id_, std::move(record), std::move(options), true, holds_back);
+  const bool alone = holds_back(options.get(), rules_.serial);
+  owner->call(id_, std::move(record), std::move(options), true, alone);
 }
 
 std::shared_ptr<Engine> BorrowedLink::engine() const {

@@ -17,8 +17,9 @@ using namespace manta::tune::testing;
 
 namespace {
 
-/// An experiment whose trials reported these losses.
-ResultGrid grid_of(const std::filesystem::path& dir, const std::vector<std::vector<double>>& losses, Mode mode = Mode::kMin) {
+/// An experiment whose trials reported these losses, an iteration of each trial in so many seconds.
+ResultGrid grid_of(const std::filesystem::path& dir, const std::vector<std::vector<double>>& losses, Mode mode = Mode::kMin,
+                   const std::vector<double>& seconds = {}) {
   const auto log = open_event_log(dir / "journal");
   const auto append = [&](EventBody body) { log->append(encode_event({1000, std::move(body)})); };
   append(ExperimentCreated{.name = "exp", .description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", mode == Mode::kMin ? "min" : "max"}}});
@@ -29,7 +30,8 @@ ResultGrid grid_of(const std::filesystem::path& dir, const std::vector<std::vect
     append(TrialCreated{trial, "", config});
     append(TrialStarted{trial, 0});
     for (std::size_t i = 0; i < losses[trial].size(); ++i)
-      append(TrialReported{trial, i + 1, Metrics{{"loss", losses[trial][i]}, {"cost", static_cast<double>(trial)}}, 1, "", 1});
+      append(TrialReported{trial, i + 1, Metrics{{"loss", losses[trial][i]}, {"cost", static_cast<double>(trial)}},
+                           seconds.empty() ? 1 : seconds[trial], "", 1});
     append(TrialFinished{trial});
   }
   return load_experiment(dir);
@@ -78,6 +80,15 @@ TEST_SUITE("tune/result_grid") {
     CHECK(grid.best("time_total_s", Mode::kMin).index == 2);
     CHECK(grid.best("training_iteration", Mode::kMax, Scope::kAvg).index == 1);
     CHECK_THROWS_AS(grid.best("time_total", Mode::kMin), NotFound);
+  }
+
+  TEST_CASE("the least time that a trial ever had is that of its first result") {
+    const TempDir dir;
+    const ResultGrid grid = grid_of(dir.path(), {{3, 2, 1}, {5}}, Mode::kMin, {1, 2});
+    CHECK(grid.best("time_total_s", Mode::kMin, Scope::kLast).index == 1);
+    CHECK(grid.best("time_total_s", Mode::kMin, Scope::kAll).index == 0);
+    CHECK(grid.best("time_total_s", Mode::kMax, Scope::kAll).index == 0);
+    CHECK(order(grid.sorted("training_iteration", Mode::kMin, Scope::kAll)) == std::vector<TrialIndex>{0, 1});
   }
 
   TEST_CASE("a filtered grid is a grid, and keeps its trials' curves") {
