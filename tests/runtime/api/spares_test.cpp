@@ -26,6 +26,14 @@ int parent_of(int pid) {
   return 0;
 }
 
+/// A stop is for a thread of it to take, and the others run on until that one has had a CPU.
+bool is_stopped(int pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("State:")) return line.find('T') != std::string::npos;
+  return true;  // it has ended
+}
+
 /// This program's processes that no actor has come into yet: children of its zygote.
 std::vector<int> spares() {
   std::vector<int> found;
@@ -109,6 +117,7 @@ TEST_SUITE("runtime/api/spares") {
       REQUIRE(eventually([&] { return rt.stats().leases == 0; }));
       const std::vector<int> ready = spares();
       for (const int pid : ready) ::kill(pid, SIGSTOP);
+      REQUIRE(eventually([&] { return std::all_of(ready.begin(), ready.end(), is_stopped); }));
       const auto actor = rt.actor<Speaker>({.isolation = own_process}).spawn();
       REQUIRE(eventually([&] { return rt.stats().leases == 1; }));  // it has its process
       for (const int pid : ready) ::kill(pid, SIGKILL);
