@@ -306,7 +306,7 @@ std::shared_ptr<const void> decode_value(const TypeOps& ops, const Buffer& bytes
 }
 }  // namespace
 
-std::shared_ptr<const void> Cell::value() {
+std::shared_ptr<const void> Cell::value(Deadline deadline) {
   MANTA_CHECK(settled());
   if (failed()) throw_error(*error());
   if (kept_value()) return value_;
@@ -325,7 +325,7 @@ std::shared_ptr<const void> Cell::value() {
   if ((decoded = rare().decoded.lock())) return decoded;
   const auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
-  decoded = decode_value(ops(), stored->open().value(), std::move(references));
+  decoded = decode_value(ops(), stored->open(deadline).value(), std::move(references));
   lock.lock();
   rare().decoded = decoded;
   return decoded;

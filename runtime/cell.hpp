@@ -46,8 +46,9 @@ class StoredObject {
   virtual ~StoredObject() = default;
   virtual std::uint64_t id() const noexcept = 0;
   virtual std::uint64_t size() const noexcept = 0;
-  /// The bytes in place; they stay readable as long as the Buffer. May block while a spilled object is read back.
-  virtual Result<Buffer> open() = 0;
+  /// The bytes in place; they stay readable as long as the Buffer. May block while a spilled object is read back, and until the deadline,
+  /// which gives Timeout, while a lost one is made again.
+  virtual Result<Buffer> open(Deadline deadline) = 0;
 };
 
 /// A value on its way to another process: bytes, or a place in the store; and what it refers to, kept alive.
@@ -128,8 +129,8 @@ class Cell {
 
   // After settling.
   const std::shared_ptr<const ErrorInfo>& error() const noexcept;  ///< null unless failed()
-  /// The value as a shared T. Throws the error, or ProtocolError for damaged bytes.
-  std::shared_ptr<const void> value();
+  /// The value as a shared T. Throws the error, ProtocolError for damaged bytes, or Timeout when it is lost and not made again in time.
+  std::shared_ptr<const void> value(Deadline deadline = {});
   /// The value where it stays as long as the cell does; null when it may move, or has to be made of bytes.
   const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`. Throws what the value's own

@@ -110,7 +110,7 @@ class Client {
   template <class T>
   std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, Deadline deadline = {}) {
     await(ref, deadline);
-    return std::static_pointer_cast<const T>(ref.cell()->value());
+    return std::static_pointer_cast<const T>(ref.cell()->value(deadline));
   }
   template <class T, class Rep, class Period>
   std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, std::chrono::duration<Rep, Period> timeout) {
@@ -213,7 +213,7 @@ class Client {
   template <class T>
   std::shared_ptr<const void> settled(const ObjectRef<T>& ref, Deadline deadline) {
     await(ref, deadline);
-    return ref.cell()->value();
+    return ref.cell()->value(deadline);
   }
   template <class T>
   T take(const ObjectRef<T>& ref, Deadline deadline) {
@@ -222,7 +222,7 @@ class Client {
       static_assert(std::is_copy_constructible_v<T>, "manta: get copies; for a move-only type use get_shared.");
       if (const void* kept = ref.cell()->kept_value()) return *static_cast<const T*>(kept);
     }
-    const auto value = ref.cell()->value();
+    const auto value = ref.cell()->value(deadline);
     if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(value.get());
   }
   template <class T>

@@ -7,6 +7,10 @@
 // thread-safe as an int. A ref may be inside a value (a member, an element of a vector) and a parameter may be an
 // ObjectRef<T>: there it stays a ref, and is counted in every process that has it. The object lives in the process that
 // made it, which answers when the value is looked at; when that process dies, refs elsewhere fail with OwnerDied.
+//
+// A value whose only copy, on disk, is damaged is made again by running its task, at most max_retries times; whoever needs it waits,
+// as long as its timeout says. That is not so of `put` values, results of actors and items of streams, and results of tasks that had a
+// large argument by value or refs inside an argument: they fail with ObjectLost, which says why. Put such an argument and pass its ref.
 #include <functional>
 
 #include "runtime/cell.hpp"

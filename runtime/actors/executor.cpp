@@ -86,7 +86,10 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
     throw FunctionNotFound("this worker's build does not know the function " + work.encoded->name +
                            ": driver and worker must run the same executable");
   auto bytes_of = [&](const wire::Value& value) {
-    return value.stored ? environment_.store->open(value.stored).value() : value.bytes;
+    if (!value.stored) return value.bytes;
+    auto opened = environment_.store->open(value.stored);
+    if (!opened && opened.error().code == ErrorCode::kObjectLost) throw LostArgument{opened.error(), value.stored};  // the owner has them still
+    return opened.value();
   };
   std::vector<std::shared_ptr<Cell>> refs;
   for (const auto& value : work.encoded->refs) {

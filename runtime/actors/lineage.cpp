@@ -1,15 +1,26 @@
 #include "runtime/actors/lineage.hpp"
 
+#include "runtime/results.hpp"
+
 namespace manta::detail {
 
 namespace {
 
 constexpr std::uint64_t kRecipeBytes = 256;  // beside its arguments
 
-ErrorInfo lost_for_good(const std::string& name, const std::string& why) {
-  return {.code = ErrorCode::kObjectLost,
-          .message = "its only copy was lost, and it cannot be made again: " + why,
-          .where = "the result of " + name};
+ErrorInfo lost(std::string what, const std::string& why) {
+  return {.code = ErrorCode::kObjectLost, .message = "its only copy was lost, and it cannot be made again: " + why, .where = std::move(what)};
+}
+
+ErrorInfo lost_for_good(const std::string& name, const std::string& why) { return lost("the result of " + name, why); }
+
+/// Null when there is a recipe.
+const char* why_without_recipe(const OwnedWork& work) {
+  if (work.kind != OwnedWork::Kind::kTask) return "an actor or a stream made it, whose state is another one now";
+  if (work.encoded->arguments.stored) return "its task took a large argument by value, which is not kept: put it, and pass the ref";
+  if (work.encoded->arguments.references)
+    return "its task took refs or handles inside an argument, which are not kept: pass each ref as an argument of its own";
+  return nullptr;
 }
 
 }  // namespace
@@ -35,14 +46,15 @@ Recipe::~Recipe() {
   going = nullptr;
 }
 
-Result<Buffer> RecoverableObject::open() {
+Result<Buffer> RecoverableObject::open(Deadline deadline) {
   while (true) {
     auto now = bytes();
-    auto opened = now->open();
+    auto opened = now->open(deadline);
     if (opened || opened.error().code != ErrorCode::kObjectLost) return opened;
+    if (bytes() != now) continue;  // made again meanwhile
     auto cell = rebuild(now->id());
     if (!cell) return cell.error();
-    if (auto lineage = recipe_->book.lock()) lineage->wait(**cell);
+    if (auto lineage = recipe_->book.lock(); lineage && !lineage->wait(**cell, deadline)) return not_made_again_in_time();
     if (auto adopted = adopt(**cell); !adopted) return adopted.error();
   }
 }
@@ -50,7 +62,7 @@ Result<Buffer> RecoverableObject::open() {
 Result<std::shared_ptr<Cell>> RecoverableObject::rebuild(std::uint64_t lost) {
   auto lineage = recipe_->book.lock();
   if (!lineage) return lost_for_good(*recipe_->name, "the runtime has been shut down");
-  return lineage->rebuild(recipe_, lost);
+  return lineage->rebuild(recipe_, output_, lost);
 }
 
 Result<void> RecoverableObject::adopt(Cell& cell) {
@@ -67,21 +79,63 @@ Result<void> RecoverableObject::adopt(Cell& cell) {
   return {};
 }
 
-std::shared_ptr<Recipe> Lineage::remember(const OwnedTask& task) {
+Result<Buffer> IrrecoverableObject::open(Deadline deadline) {
+  auto opened = bytes_->open(deadline);
+  if (opened || opened.error().code != ErrorCode::kObjectLost) return opened;
+  auto error = reason();
+  error.message += " (" + opened.error().message + ")";
+  return error;
+}
+
+ErrorInfo IrrecoverableObject::reason() const { return lost(what_, why_); }
+
+std::shared_ptr<StoredObject> put_object(std::shared_ptr<StoredObject> bytes) {
+  return std::make_shared<IrrecoverableObject>(std::move(bytes), "a value that was put", "no task made it");
+}
+
+/// Gives what was made again to whom it belongs, also when all who asked for it have gone.
+class Lineage::Adopter final : public Cell::Waiter {
+ public:
+  Adopter(std::weak_ptr<RecoverableObject> holder, std::weak_ptr<Cell> made) : holder_(std::move(holder)), made_(std::move(made)) {}
+  void settled() override {
+    const auto holder = holder_.lock();
+    const auto made = made_.lock();
+    if (holder && made && !made->failed()) static_cast<void>(holder->adopt(*made));  // what is wrong with it, who asks hears
+  }
+
+ private:
+  std::weak_ptr<RecoverableObject> holder_;
+  std::weak_ptr<Cell> made_;
+};
+
+std::shared_ptr<StoredObject> Lineage::keep(OwnedWork& work, std::size_t output, std::shared_ptr<StoredObject> bytes) {
+  if (work.kind == OwnedWork::Kind::kTask && !work.encoded) return bytes;
+  if (const auto* why = why_without_recipe(work))
+    return std::make_shared<IrrecoverableObject>(std::move(bytes), "the result of " + *work.name(), why);
+  auto recipe = remember(static_cast<OwnedTask&>(work));
+  auto object = std::make_shared<RecoverableObject>(std::move(bytes), recipe, output);
+  std::lock_guard lock(mutex_);
+  if (auto& holder = recipe->outputs.at(output).holder; holder.expired()) holder = object;
+  return object;
+}
+
+std::shared_ptr<Recipe> Lineage::remember(OwnedTask& task) {
   if (!task.encoded) return nullptr;
-  if (task.encoded->recipe) return task.encoded->recipe;  // made again by it
+  if (task.encoded->recipe) return task.encoded->recipe;  // made again by it, or remembered with another of its results
+  if (why_without_recipe(task)) return nullptr;
   const auto& arguments = task.encoded->arguments;
-  if (arguments.stored || arguments.references || task.record->more) return nullptr;
   auto recipe = std::make_shared<Recipe>();
   recipe->function = task.record->function;
   recipe->name = task.name();
   recipe->options = task.options;
   recipe->arguments = arguments.bytes;
+  recipe->outputs.resize(1 + (task.record->more ? task.record->more->size() : 0));
   recipe->bytes = kRecipeBytes + recipe->arguments.size();
   for (const auto& cell : task.record->refs) {
     const auto stored = stored_in(*cell);
     const auto recoverable = std::dynamic_pointer_cast<RecoverableObject>(stored);
-    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = recoverable ? recoverable->recipe() : nullptr});
+    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = recoverable ? recoverable->recipe() : nullptr,
+                            .output = recoverable ? recoverable->output() : 0});
     recipe->bytes += sizeof(Recipe::Argument);
   }
   std::vector<Recipe::Argument> unused;
@@ -90,6 +144,7 @@ std::shared_ptr<Recipe> Lineage::remember(const OwnedTask& task) {
   recipe->place = by_age_.insert(by_age_.end(), recipe.get());
   bytes_ += recipe->bytes;
   while (bytes_ > limit_) drop_oldest(unused);
+  task.encoded->recipe = recipe;
   return recipe;
 }
 
@@ -115,8 +170,9 @@ std::uint64_t Lineage::bytes() const {
 }
 
 /// The value's cell where it is there or on its way; null, and a step more in `open`, where it is to be made again.
-Result<std::shared_ptr<Cell>> Lineage::look_at(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made, std::vector<Step>& open) const {
-  if (auto cell = recipe->current.lock()) {
+Result<std::shared_ptr<Cell>> Lineage::look_at(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost, Plan& made,
+                                               std::vector<Step>& open) const {
+  if (auto cell = recipe->outputs.at(output).current.lock()) {
     made.looked_at.push_back(cell);
     const auto stored = cell->failed() ? nullptr : stored_in(*cell);
     made.looked_at.push_back(stored);
@@ -127,7 +183,7 @@ Result<std::shared_ptr<Cell>> Lineage::look_at(const std::shared_ptr<Recipe>& re
                                             std::to_string(limit_) + ")");
   if (recipe->options->max_retries >= 0 && recipe->rebuilds >= recipe->options->max_retries)
     return lost_for_good(*recipe->name, "its max_retries (" + std::to_string(recipe->options->max_retries) + ") are used up");
-  open.push_back({.recipe = recipe});
+  open.push_back({.recipe = recipe, .output = output});
   return std::shared_ptr<Cell>();
 }
 
@@ -138,7 +194,7 @@ Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open
   if (step.refs.size() < recipe->refs.size()) {
     const auto& argument = recipe->refs[step.refs.size()];
     auto cell = argument.kept ? argument.kept : argument.cell.lock();
-    if (!cell && argument.recipe) return look_at(argument.recipe, 0, made, open);
+    if (!cell && argument.recipe) return look_at(argument.recipe, argument.output, 0, made, open);
     if (!cell) {
       auto error = lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, and has been released");
       open.pop_back();
@@ -147,10 +203,15 @@ Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open
     made.looked_at.push_back(cell);
     return cell;
   }
-  step.result = std::make_shared<Cell>(recipe->function->result_ops());
+  step.results.push_back(std::make_shared<Cell>(recipe->function->result_ops()));
+  if (recipe->function->make_more)
+    for (auto& more : recipe->function->make_more()) step.results.push_back(std::move(more));
   ++recipe->rebuilds;
-  recipe->current = step.result;
-  auto result = step.result;
+  for (std::size_t i = 0; i < recipe->outputs.size(); ++i) {
+    recipe->outputs[i].current = step.results.at(i);
+    step.holders.push_back(recipe->outputs[i].holder);
+  }
+  auto result = step.results.at(step.output);
   made.steps.push_back(std::move(step));
   open.pop_back();
   return result;
@@ -158,9 +219,9 @@ Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open
 
 /// Depth first, without recursion: ancestors may be a chain of any length. A plan that fails is as if it had never been: nothing of it
 /// runs, and so nothing counts against anybody's max_retries.
-Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost, Plan& made) {
+Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost, Plan& made) {
   std::vector<Step> open;
-  auto found = look_at(recipe, lost, made, open);
+  auto found = look_at(recipe, output, lost, made, open);
   while (found && !open.empty()) {
     if (*found) open.back().refs.push_back(std::move(*found));
     found = go_on(made, open);
@@ -168,7 +229,7 @@ Result<std::shared_ptr<Cell>> Lineage::plan(const std::shared_ptr<Recipe>& recip
   if (found) return found;
   for (auto& step : made.steps) {
     --step.recipe->rebuilds;
-    step.recipe->current.reset();
+    for (auto& each : step.recipe->outputs) each.current.reset();
   }
   auto error = found.error();
   for (; !open.empty(); open.pop_back()) {
@@ -188,21 +249,27 @@ void Lineage::submit(Step& step) const {
   } catch (...) {
     auto error = lost_for_good(*step.recipe->name, "its arguments cannot be read");
     error.cause = std::make_shared<const ErrorInfo>(current_exception_info());
-    step.result->set_error(std::make_shared<const ErrorInfo>(std::move(error)));
+    const auto shared = std::make_shared<const ErrorInfo>(std::move(error));
+    for (auto& result : step.results) result->set_error(shared);
     return;
   }
-  task->record->result = std::move(step.result);
+  for (std::size_t i = 0; i < step.holders.size(); ++i) step.results[i]->on_settled(std::make_shared<Adopter>(step.holders[i], step.results[i]));
+  task->record->result = step.results.front();
+  if (step.results.size() > 1) {
+    task->record->more = std::make_unique<std::vector<std::shared_ptr<Cell>>>(std::next(step.results.begin()), step.results.end());
+    share_failure(task->record->result, *task->record->more);
+  }
   task->options = step.recipe->options;
   task->need_encoded().arguments.bytes = step.recipe->arguments;
   task->need_encoded().recipe = std::move(step.recipe);
   hooks_.submit(std::move(task));
 }
 
-Result<std::shared_ptr<Cell>> Lineage::rebuild(const std::shared_ptr<Recipe>& recipe, std::uint64_t lost) {
+Result<std::shared_ptr<Cell>> Lineage::rebuild(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost) {
   Plan made;
   auto cell = [&] {
     std::lock_guard lock(mutex_);
-    return plan(recipe, lost, made);
+    return plan(recipe, output, lost, made);
   }();
   if (cell)
     for (auto& step : made.steps) submit(step);

@@ -97,7 +97,7 @@ void NodeDurables::put(Cell& cell, const std::string& name, const std::string& t
   };
   auto encoded = cell.encoded(~std::uint64_t{0}, no_room).value();
   refuse_references(encoded, name);
-  const auto bytes = encoded.stored ? encoded.stored->open().value() : encoded.bytes;
+  const auto bytes = encoded.stored ? encoded.stored->open({}).value() : encoded.bytes;
   change([&](DurableStore& durable) { return durable.put(name, tag, bytes.bytes()); }).value();
 }
 

@@ -309,8 +309,9 @@ void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& s
   if (!options.durable_name.empty())
     return durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
   if (!portable_) return;
-  cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
-        return node_store_->place(size, fill, kNodeProcess);
+  cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) -> Result<std::shared_ptr<StoredObject>> {
+        auto placed = node_store_->place(size, fill, kNodeProcess);
+        return placed ? put_object(*placed) : placed;
       })
       .value();
   cell.leave_to_store();

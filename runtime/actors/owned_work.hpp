@@ -41,6 +41,7 @@ struct OwnedWork {
   Kind kind;
   bool portable = false;                      ///< may run in another process: encode what it takes
   std::atomic<bool> needs_none{false};        ///< of its arguments any more: what waits for them is taken back
+  bool placing_arguments = false;             ///< the lane reads them, so they stay; of the owner actor
   std::shared_ptr<TaskRecord> record{};
   std::unique_ptr<Portable> encoded{};        ///< null unless portable
   TaskId parent{};                            ///< the work that submitted it

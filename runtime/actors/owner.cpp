@@ -178,15 +178,14 @@ void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t
   actor_->tell(ArgumentSettled{work, cell->error(), index});
 }
 
-void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
-  if (!work->portable) return;
+EncodedValue Owner::encode_arguments(const OwnedWork& work) {
   OutputArchive count;
-  work->record->encode_arguments(count);
-  auto& arguments = work->need_encoded().arguments;
+  work.record->encode_arguments(count);
+  EncodedValue arguments;
   References found;
   auto write = [&](std::span<std::byte> target) {
     OutputArchive archive(target, &found);
-    work->record->encode_arguments(archive);
+    work.record->encode_arguments(archive);
     archive.finish();
   };
   if (count.size() <= options_.inline_bytes) {
@@ -197,6 +196,11 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
     arguments.stored = store_.place(count.size(), write, router_.self()).value();
   }
   if (!found.empty()) arguments.references = std::make_shared<const References>(std::move(found));
+  return arguments;
+}
+
+void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
+  if (work->portable) work->need_encoded().arguments = encode_arguments(*work);
 } catch (const Error& error) {
   auto info = error.info();
   if (info.where.empty()) info.where = "the arguments of " + *work->name();

@@ -82,7 +82,13 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Submitted { std::shared_ptr<OwnedTask> task; };
   struct Spawned { std::shared_ptr<OwnedConstructor> constructor; };
   struct Called { std::shared_ptr<OwnedCall> call; };
-  struct ArgumentSettled { std::shared_ptr<OwnedWork> work; std::shared_ptr<const ErrorInfo> error; std::size_t index; };
+  struct ArgumentSettled {
+    std::shared_ptr<OwnedWork> work;
+    std::shared_ptr<const ErrorInfo> error;
+    std::size_t index;
+    std::shared_ptr<const EncodedValue> placed{};  ///< for kByValue
+  };
+  static constexpr std::size_t kByValue = SIZE_MAX;  ///< as an index: all arguments by value, stored once more as that copy was lost
   struct Dropped { ActorId actor; };
   struct Killed { ActorId actor; };
   struct Stop { bool everything; };
@@ -116,6 +122,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   template <class WorkOptions>
   void check(const WorkOptions& options, const std::string& what) const;
   void prepare(const std::shared_ptr<OwnedWork>& work);
+  EncodedValue encode_arguments(const OwnedWork& work);
   using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
   void watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending);
   Pending pending_arguments(OwnedWork& work);
@@ -173,6 +180,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void drop_result(const wire::Outcome& outcome);
   bool recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outcome);
   bool recover(const std::shared_ptr<OwnedCall>& call, wire::Outcome& outcome);
+  bool recover(const std::shared_ptr<OwnedConstructor>& constructor, LeaseId lease, wire::Outcome& outcome);
+  void place_arguments_again(const std::shared_ptr<OwnedWork>& work);
+  void take_placed(const ArgumentSettled& event);
+  void empty_place(ActorId actor, LeaseId lease);
   /// `run_again`: once the lost argument is there, or at once; false when it cannot.
   bool recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outcome, const std::function<bool(bool waits)>& run_again);
   void wait_again(OwnedTask& task, std::int64_t nanoseconds);
@@ -201,7 +212,6 @@ class Owner : public std::enable_shared_from_this<Owner> {
   Result<wire::Task> wire_call(OwnedCall& call, ProcessId to);
   Result<wire::Task> wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to);
   void settle(OwnedWork& work, wire::Outcome& outcome);
-  std::shared_ptr<StoredObject> stored_result(OwnedWork& work, const wire::Value& value);
   void fail_call(OwnedCall& call, core::CallFailure why);
   void forget_task(OwnedTask& task);
   void forget_unwanted(OwnedTask& task);

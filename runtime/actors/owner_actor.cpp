@@ -143,9 +143,12 @@ void Owner::on(Called& event) {
 void Owner::on(ArgumentSettled& event) {
   auto& work = *event.work;
   const bool failed = event.error != nullptr;
+  const bool by_value = event.index == kByValue;
+  if (by_value) take_placed(event);
   auto error = [&] {
     return share({.code = event.error->code,
-                  .message = "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
+                  .message = by_value ? "it did not run: its arguments were lost, and could not be stored again"
+                                      : "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
                   .where = *work.name(),
                   .cause = as_cause(event.error)});
   };
@@ -303,15 +306,20 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   actor_table_.lease_lost(lost.lease, actor_effects_, lost.unused);
 }
 
+/// It was not constructed there: the host forgets it, the lease goes back.
+void Owner::empty_place(ActorId actor, LeaseId lease) {
+  if (const auto held = leases_.find(lease); held != leases_.end())
+    router_.send(held->second.worker, wire::DestroyActor{.actor = actor, .kill = true});
+}
+
 void Owner::on_created(wire::ActorCreated& created) {
   auto it = actors_.find(created.actor);
   if (it == actors_.end()) return;
+  if (const auto constructor = it->second; created.outcome.lost && recover(constructor, created.lease, created.outcome)) return;
   if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
     it->second->last_error = share(std::move(*error));
     it->second->failed_unseen = !it->second->killed;
-    // Its place is left empty: the host forgets it, the lease goes back.
-    if (auto lease = leases_.find(created.lease); lease != leases_.end())
-      router_.send(lease->second.worker, wire::DestroyActor{.actor = created.actor, .kill = true});
+    empty_place(created.actor, created.lease);
     actor_table_.creation_failed(created.actor, created.lease, actor_effects_);
   } else {
     actor_table_.created(created.actor, created.lease, actor_effects_);

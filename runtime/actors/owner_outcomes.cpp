@@ -20,15 +20,15 @@ void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
     drop_result(outcome);  // of several results one could not be sent: the others came to be freed
     cell.set_error(std::make_shared<const ErrorInfo>(std::move(*error)));
   } else if (auto* value = std::get_if<wire::Value>(&outcome.result)) {
-    auto set = [this, &cell, &work](Cell& target, wire::Value& from) {
+    auto set = [this, &work](Cell& target, wire::Value& from, std::size_t output) {
       if (from.stored)
-        target.set_stored(&target == &cell ? stored_result(work, from) : store_.owned(from.stored, from.stored_size), ReferenceKeeper::of(from));
+        target.set_stored(lineage_.keep(work, output, store_.owned(from.stored, from.stored_size)), ReferenceKeeper::of(from));
       else
         target.set_bytes(std::move(from.bytes), ReferenceKeeper::of(from));  // of no effect where this process ran it: the value is there already
     };
     if (work.record->more)
-      for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i]);
-    set(cell, *value);
+      for (std::size_t i = 0; i < std::min(outcome.more.size(), work.record->more->size()); ++i) set(*(*work.record->more)[i], outcome.more[i], i + 1);
+    set(cell, *value, 0);
   }
 }
 
@@ -107,7 +107,7 @@ void Owner::let_go_arguments(OwnedWork& work) {
   work.needs_none = true;
   for (const auto& cell : work.record->refs)
     if (!cell->settled() && !stopped_ && (unwanted_at_.empty() || unwanted_at_.back() != cell)) unwanted_at_.push_back(cell);
-  work.record->release_arguments();
+  if (!work.placing_arguments) work.record->release_arguments();  // else take_placed does
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

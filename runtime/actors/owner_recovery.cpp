@@ -7,14 +7,14 @@ namespace manta::detail {
 /// Puts what was made again in the lost object's place, then lets the task or call go on.
 class Owner::RebuildWaiter final : public Cell::Waiter {
  public:
-  RebuildWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index, std::shared_ptr<StoredObject> lost,
+  RebuildWaiter(std::weak_ptr<Owner> owner, std::shared_ptr<OwnedWork> work, std::size_t index, std::shared_ptr<Rebuildable> lost,
                 std::weak_ptr<Cell> made)
       : owner_(std::move(owner)), work_(std::move(work)), index_(index), lost_(std::move(lost)), made_(std::move(made)) {}
   void settled() override {
     auto owner = owner_.lock();
     auto made = made_.lock();
     if (!owner || !made) return;
-    auto adopted = static_cast<RecoverableObject&>(*lost_).adopt(*made);
+    auto adopted = lost_->adopt(*made);
     auto error = adopted ? nullptr : std::make_shared<const ErrorInfo>(adopted.error());
     owner->actor_->tell(ArgumentSettled{work_, std::move(error), index_});
   }
@@ -23,17 +23,9 @@ class Owner::RebuildWaiter final : public Cell::Waiter {
   std::weak_ptr<Owner> owner_;
   std::shared_ptr<OwnedWork> work_;
   std::size_t index_;
-  std::shared_ptr<StoredObject> lost_;
+  std::shared_ptr<Rebuildable> lost_;
   std::weak_ptr<Cell> made_;
 };
-
-std::shared_ptr<StoredObject> Owner::stored_result(OwnedWork& work, const wire::Value& value) {
-  auto bytes = store_.owned(value.stored, value.stored_size);
-  if (work.kind != OwnedWork::Kind::kTask) return bytes;
-  auto recipe = lineage_.remember(static_cast<OwnedTask&>(work));
-  if (!recipe) return bytes;
-  return std::make_shared<RecoverableObject>(std::move(bytes), std::move(recipe));
-}
 
 void Owner::resubmit(std::shared_ptr<OwnedTask> task) {
   task->portable = true;
@@ -68,7 +60,21 @@ bool Owner::recover(const std::shared_ptr<OwnedCall>& call, wire::Outcome& outco
   });
 }
 
+bool Owner::recover(const std::shared_ptr<OwnedConstructor>& constructor, LeaseId lease, wire::Outcome& outcome) {
+  return recover(constructor, outcome, [this, &constructor, lease](bool waits) {
+    if (!actor_table_.construct_again(constructor->actor, lease, waits, actor_effects_)) return false;
+    --constructor->starts;
+    empty_place(constructor->actor, lease);
+    return true;
+  });
+}
+
 bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outcome, const std::function<bool(bool waits)>& run_again) {
+  if (const auto* own = work->encoded ? work->encoded->arguments.stored.get() : nullptr; own && own->id() == outcome.lost.value) {
+    if (!run_again(true)) return false;
+    place_arguments_again(work);
+    return true;
+  }
   const auto& refs = work->record->refs;
   std::size_t index = 0;
   std::shared_ptr<StoredObject> lost;
@@ -81,7 +87,7 @@ bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outco
     argument_settled(work, index - 1, cell);
     return true;
   }
-  auto* object = dynamic_cast<RecoverableObject*>(lost.get());
+  const auto object = std::dynamic_pointer_cast<Rebuildable>(lost);  // its own, or borrowed: then the owner is asked
   if (!object) return false;
   auto made = object->rebuild(outcome.lost.value);
   if (!made) {
@@ -89,8 +95,32 @@ bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outco
     return false;
   }
   if (!run_again(true)) return false;
-  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), work, index - 1, lost, *made));
+  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), work, index - 1, object, *made));
   return true;
+}
+
+/// The record has them still. They are turned into bytes once more, which may be the user's code, and placed, which may block: on the lane.
+void Owner::place_arguments_again(const std::shared_ptr<OwnedWork>& work) {
+  work->placing_arguments = true;
+  lane_.post([self = shared_from_this(), work] {
+    ArgumentSettled done{.work = work, .error = nullptr, .index = kByValue};
+    try {
+      done.placed = std::make_shared<const EncodedValue>(self->encode_arguments(*work));
+    } catch (...) {
+      done.error = std::make_shared<const ErrorInfo>(current_exception_info());
+    }
+    self->actor_->tell(std::move(done));
+  });
+}
+
+/// The work may have ended meanwhile.
+void Owner::take_placed(const ArgumentSettled& event) {
+  auto& work = *event.work;
+  work.placing_arguments = false;
+  if (work.needs_none)
+    work.record->release_arguments();
+  else if (event.placed && work.encoded)
+    work.encoded->arguments = *event.placed;
 }
 
 }  // namespace manta::detail

@@ -184,8 +184,9 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
                                           if (auto alive = engine.lock()) alive->owner_->resubmit(std::move(task));
                                         },
                                     .wait =
-                                        [engine = weak_from_this()](Cell& cell) {
-                                          if (auto alive = engine.lock()) alive->wait(cell, {});
+                                        [engine = weak_from_this()](Cell& cell, Deadline deadline) {
+                                          auto alive = engine.lock();
+                                          return !alive || alive->wait(cell, deadline);
                                         }});
   owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *references_, *lineage_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/actors/rebuildable.hpp"
+
 namespace manta::detail {
 
 namespace {
@@ -41,29 +43,38 @@ class ReferenceKeeper::BorrowedCell final : public Cell {
 };
 
 /// Bytes in the store that go when the object's owner does; when they are lost, the owner is asked to make them again.
-class ReferenceKeeper::BorrowedStored final : public StoredObject {
+class ReferenceKeeper::BorrowedStored final : public StoredObject, public Rebuildable {
  public:
   BorrowedStored(std::shared_ptr<StoredObject> bytes, std::weak_ptr<ReferenceKeeper> keeper, core::ReferenceId id)
       : bytes_(std::move(bytes)), keeper_(std::move(keeper)), id_(id) {}
   std::uint64_t id() const noexcept override { return bytes()->id(); }
   std::uint64_t size() const noexcept override { return bytes()->size(); }
-  Result<Buffer> open() override {
+  Result<Buffer> open(Deadline deadline) override {
     while (true) {
       const auto now = bytes();
-      auto opened = now->open();
+      auto opened = now->open(deadline);
       if (opened) return opened;
       const auto keeper = keeper_.lock();
       if (keeper && keeper->is_gone(maker_of(id_))) return keeper->owner_gone(id_);
       if (!keeper || opened.error().code != ErrorCode::kObjectLost) return opened;
       auto made = keeper->ask_to_rebuild(id_, ObjectId{now->id()});
       if (!made) return made.error();
-      auto value = (*made)->encoded(~std::uint64_t{0}, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
-        return ErrorInfo{.code = ErrorCode::kObjectLost};
-      });
-      if (!value || !value->stored) return value ? Result<Buffer>(value->bytes) : Result<Buffer>(value.error());
-      std::lock_guard lock(mutex_);
-      bytes_ = value->stored;
+      if (!keeper->await_rebuilt(**made, deadline)) return not_made_again_in_time();
+      if (auto adopted = adopt(**made); !adopted) return adopted.error();
     }
+  }
+  Result<std::shared_ptr<Cell>> rebuild(std::uint64_t lost) override {
+    const auto keeper = keeper_.lock();
+    if (!keeper) return stopped(id_);
+    return keeper->ask_to_rebuild(id_, ObjectId{lost});
+  }
+  Result<void> adopt(Cell& made) override {
+    if (made.failed()) return *made.error();
+    auto bytes = made.stored();
+    if (!bytes) return ErrorInfo{.code = ErrorCode::kObjectLost, .message = "its owner made another value of it", .where = name_of(id_)};
+    std::lock_guard lock(mutex_);
+    bytes_.swap(bytes);  // the lost one goes without the lock
+    return {};
   }
 
  private:

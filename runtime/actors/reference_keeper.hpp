@@ -125,6 +125,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   ErrorInfo owner_gone(core::ReferenceId id) const;
   // reference_rebuild.cpp
   Result<std::shared_ptr<Cell>> ask_to_rebuild(core::ReferenceId id, ObjectId lost);
+  bool await_rebuilt(Cell& cell, Deadline deadline);
   void serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost);
   std::vector<std::shared_ptr<Cell>> take_rebuilds(const std::function<bool(core::ReferenceId)>& which);
 
@@ -141,7 +142,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   std::unordered_map<core::ReferenceId, Borrowed> borrowed_;
   std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
   Fetches fetches_;
-  std::multimap<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
+  std::map<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
   std::atomic<bool> ending_{false};
   bool closed_ = false;
 };

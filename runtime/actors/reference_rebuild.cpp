@@ -8,13 +8,13 @@ namespace manta::detail {
 class ReferenceKeeper::RebuildWaiter final : public Cell::Waiter {
  public:
   RebuildWaiter(std::weak_ptr<ReferenceKeeper> keeper, ProcessId to, core::ReferenceId id, std::shared_ptr<Cell> cell,
-                std::shared_ptr<StoredObject> lost, std::weak_ptr<Cell> made)
+                std::shared_ptr<Rebuildable> lost, std::weak_ptr<Cell> made)
       : keeper_(std::move(keeper)), to_(to), id_(id), cell_(std::move(cell)), lost_(std::move(lost)), made_(std::move(made)) {}
   void settled() override {
     const auto keeper = keeper_.lock();
     const auto made = made_.lock();
     if (!keeper || !made) return;
-    if (auto adopted = static_cast<RecoverableObject&>(*lost_).adopt(*made); !adopted)
+    if (auto adopted = lost_->adopt(*made); !adopted)
       return keeper->router_.send(to_, wire::ObjectSettled{{.id = {id_}, .result = adopted.error()}});
     keeper->answer_when_encoded(to_, id_, cell_);
   }
@@ -24,27 +24,26 @@ class ReferenceKeeper::RebuildWaiter final : public Cell::Waiter {
   ProcessId to_;
   core::ReferenceId id_;
   std::shared_ptr<Cell> cell_;
-  std::shared_ptr<StoredObject> lost_;
+  std::shared_ptr<Rebuildable> lost_;
   std::weak_ptr<Cell> made_;
 };
 
-/// Waits for the owner's answer; a task's CPUs go to others meanwhile.
+/// What the answer will come to: one question serves all who ask meanwhile.
 Result<std::shared_ptr<Cell>> ReferenceKeeper::ask_to_rebuild(core::ReferenceId id, ObjectId lost) {
+  std::lock_guard lock(mutex_);
+  if (closed_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
+  if (table_.is_gone(maker_of(id))) return owner_gone(id);
+  if (const auto asked = rebuilds_.find(id); asked != rebuilds_.end()) return asked->second;
   auto cell = std::make_shared<Cell>(type_ops<Void>());
-  {
-    std::lock_guard lock(mutex_);
-    if (closed_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"};
-    if (table_.is_gone(maker_of(id)))
-      return ErrorInfo{.code = ErrorCode::kOwnerDied, .message = "the process that made it has ended, and can make it no more: make the object again"};
-    rebuilds_.emplace(id, cell);
-    router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kRebuild, id, 0, static_cast<std::int64_t>(lost.value)}}});
-  }
-  if (const auto engine = router_.engine())
-    engine->wait(*cell, {});
-  else
-    cell->wait({});
-  if (cell->failed()) return *cell->error();
+  rebuilds_.emplace(id, cell);
+  router_.send(maker_of(id), wire::ReferenceUpdates{{{core::ReferenceOperation::kRebuild, id, 0, static_cast<std::int64_t>(lost.value)}}});
   return cell;
+}
+
+/// For the owner's answer; a task's CPUs go to others meanwhile. False at the deadline.
+bool ReferenceKeeper::await_rebuilt(Cell& cell, Deadline deadline) {
+  const auto engine = router_.engine();
+  return engine ? engine->wait(cell, deadline) : cell.wait(deadline);
 }
 
 void ReferenceKeeper::serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost) {
@@ -59,13 +58,13 @@ void ReferenceKeeper::serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId
     return refuse({.code = ErrorCode::kObjectLost, .message = "its copy was lost, and its owner does not know it any more"});
   const auto stored = stored_in(*cell);
   if (!stored || stored->id() != lost.value || cell->forget_stored(lost.value)) return answer_when_encoded(to, id, cell);
-  auto* object = dynamic_cast<RecoverableObject*>(stored.get());
+  const auto object = std::dynamic_pointer_cast<Rebuildable>(stored);
   if (!object)
     return refuse({.code = ErrorCode::kObjectLost,
-                   .message = "its only copy was lost, and it cannot be made again: it is not the result of a task, or its lineage was dropped"});
+                   .message = "its only copy was lost, and it cannot be made again: it is not the result of a task"});
   auto made = object->rebuild(lost.value);
   if (!made) return refuse(made.error());
-  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), to, id, cell, stored, *made));
+  (*made)->on_settled(std::make_shared<RebuildWaiter>(weak_from_this(), to, id, cell, object, *made));
 }
 
 std::vector<std::shared_ptr<Cell>> ReferenceKeeper::take_rebuilds(const std::function<bool(core::ReferenceId)>& which) {

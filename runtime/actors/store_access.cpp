@@ -11,7 +11,13 @@ class StoreAccess::Handle final : public StoredObject {
   }
   std::uint64_t id() const noexcept override { return id_.value; }
   std::uint64_t size() const noexcept override { return size_; }
-  Result<Buffer> open() override { return access_->open(id_); }
+  Result<Buffer> open(Deadline) override {
+    auto opened = access_->open(id_);
+    if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
+    auto error = opened.error();  // it was made again in another place meanwhile, and this one freed: whoever owns it knows
+    error.code = ErrorCode::kObjectLost;
+    return error;
+  }
 
  private:
   std::shared_ptr<StoreAccess> access_;

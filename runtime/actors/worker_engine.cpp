@@ -262,8 +262,9 @@ Resources WorkerEngine::total_resources() const {
 void WorkerEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
   if (!options.durable_name.empty())
     return remote_durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
-  cell.encoded(environment_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
-        return store_->place(size, fill, self_);
+  cell.encoded(environment_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) -> Result<std::shared_ptr<StoredObject>> {
+        auto placed = store_->place(size, fill, self_);
+        return placed ? put_object(*placed) : placed;
       })
       .value();
   cell.leave_to_store();

@@ -161,6 +161,23 @@ void ActorTable::creation_failed(ActorId actor, LeaseId lease, ActorEffects& eff
   forget_if_done(actor, effects);
 }
 
+bool ActorTable::construct_again(ActorId actor, LeaseId lease, bool waits, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || entry->lease != lease || entry->state != ActorState::kStarting) return false;
+  entry->state = ActorState::kWaitingForArguments;
+  entry->unresolved = waits ? 2 : 1;
+  entry->emptying = true;
+  destroy_if_done(actor, *entry, effects);
+  return true;
+}
+
+/// The place where it was not constructed is free.
+void ActorTable::emptied(ActorId actor, Entry& entry, ActorEffects& effects) {
+  entry.emptying = false;
+  if (entry.state == ActorState::kDead) return forget_if_done(actor, effects);
+  constructor_argument_ready(actor, effects);
+}
+
 void ActorTable::finished(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
@@ -192,6 +209,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, bool unused) {
   by_lease_.erase(it);
   auto& entry = *find(actor);
   entry.lease = {};
+  if (entry.emptying) return emptied(actor, entry, effects);
   if (entry.state == ActorState::kDead || entry.destroying) {
     end(actor, entry, CallFailure::kActorDied, effects);
     entry.destroying = false;
@@ -263,7 +281,7 @@ void ActorTable::dropped(ActorId actor, ActorEffects& effects) {
 void ActorTable::kill(ActorId actor, ActorEffects& effects) {
   auto* entry = find(actor);
   if (!entry || entry->state == ActorState::kDead || entry->destroying) return;
-  const bool placed = static_cast<bool>(entry->lease);
+  const bool placed = entry->lease && !entry->emptying;
   const bool busy = entry->state == ActorState::kStarting || !entry->in_flight.empty();
   end(actor, *entry, CallFailure::kActorDied, effects);
   if (placed) {
@@ -276,6 +294,11 @@ void ActorTable::kill(ActorId actor, ActorEffects& effects) {
 
 void ActorTable::destroyed(ActorId actor, ActorEffects& effects) {
   auto* entry = find(actor);
+  if (entry && entry->emptying) {
+    by_lease_.erase(entry->lease);
+    effects.give_back.push_back(std::exchange(entry->lease, LeaseId{}));
+    return emptied(actor, *entry, effects);
+  }
   if (!entry || !entry->destroying) return;
   entry->destroying = false;
   end(actor, *entry, CallFailure::kActorDied, effects);

@@ -80,6 +80,9 @@ class ActorTable {
   void lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects);
   void created(ActorId actor, LeaseId lease, ActorEffects& effects);
   void creation_failed(ActorId actor, LeaseId lease, ActorEffects& effects);
+  /// Its constructor did not begin, as an argument is lost: it is placed again once its place has been emptied, which `destroyed` or
+  /// lease_lost tell, and with `waits` constructor_argument_ready was called. No restart. False when it has ended or moved meanwhile.
+  bool construct_again(ActorId actor, LeaseId lease, bool waits, ActorEffects& effects);
   void finished(CallNode& call, ActorEffects& effects);
   /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
   bool again(CallNode& call, ActorEffects& effects);
@@ -125,12 +128,14 @@ class ActorTable {
     bool dropped = false;
     bool destroying = false;
     bool creation_failed = false;
+    bool emptying = false;  // of `lease`, where it was not constructed
     LeaseId lease{};
     const CallNode* holding = nullptr;  // in flight, and nothing is sent behind it
     Fifo<CallNode*> waiting{};
     Fifo<CallNode*> in_flight{};
   };
   Entry* find(ActorId actor);
+  void emptied(ActorId actor, Entry& entry, ActorEffects& effects);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);
   void send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects);
   void end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects);

@@ -34,7 +34,7 @@ struct Placed final : StoredObject {
   explicit Placed(std::uint64_t bytes) : bytes(bytes) {}
   std::uint64_t id() const noexcept override { return 17; }
   std::uint64_t size() const noexcept override { return bytes; }
-  Result<Buffer> open() override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
+  Result<Buffer> open(Deadline) override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
   const std::uint64_t bytes;
 };
 Result<std::shared_ptr<StoredObject>> place(std::uint64_t size) { return std::shared_ptr<StoredObject>(std::make_shared<Placed>(size)); }

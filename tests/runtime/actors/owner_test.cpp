@@ -19,7 +19,7 @@ class Named final : public StoredObject {
  public:
   std::uint64_t id() const noexcept override { return 17; }
   std::uint64_t size() const noexcept override { return 1 << 20; }
-  Result<Buffer> open() override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
+  Result<Buffer> open(Deadline) override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
 };
 struct Clerk {
   int one() { return 1; }

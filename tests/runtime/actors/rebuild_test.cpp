@@ -52,7 +52,7 @@ struct Fixture {
   Lane lane{1};
   std::vector<std::shared_ptr<OwnedTask>> made{};
   std::shared_ptr<Lineage> lineage = std::make_shared<Lineage>(
-      1 << 20, Lineage::Hooks{.submit = [this](std::shared_ptr<OwnedTask> task) { made.push_back(std::move(task)); }, .wait = [](Cell&) {}});
+      1 << 20, Lineage::Hooks{.submit = [this](std::shared_ptr<OwnedTask> task) { made.push_back(std::move(task)); }, .wait = [](Cell&, Deadline) { return true; }});
   std::shared_ptr<ReferenceKeeper> keeper = std::make_shared<ReferenceKeeper>(kSelf, ids, router, *store, lane, 100'000);
 };
 
@@ -111,7 +111,7 @@ TEST_SUITE("runtime/actors/rebuild") {
     REQUIRE_FALSE(result.ok());
     CHECK(result.error().code == ErrorCode::kObjectLost);
     CHECK(f.made.empty());
-    const auto current = ancestor->current.lock();
+    const auto current = ancestor->outputs[0].current.lock();
     CHECK((!current || current->failed()));
   }
 

@@ -1,4 +1,7 @@
 // Objects whose only copy is lost: made again by running what made them, or ObjectLost with the reason.
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <set>
@@ -35,11 +38,61 @@ struct Reader {
   int calls = 0;
   int read(const Buffer& buffer) { return 100 * ++calls + value_of(buffer); }
 };
+std::tuple<Buffer, Buffer> both(const std::string& runs, int value) {
+  append(runs, ".");
+  return {filled(kMiB, value), filled(kMiB, value + 1)};
+}
+/// The second time it waits for the gate.
+Buffer slow_again(const std::string& runs, const std::string& gate, int value) {
+  append(runs, ".");
+  if (content(runs).size() > 1) pass(gate, 0);
+  return filled(kMiB, value);
+}
+Buffer of_large(const std::vector<std::byte>& large) { return filled(kMiB, static_cast<int>(large.size() % 100)); }
+Buffer of_refs(Context& ctx, const std::vector<ObjectRef<int>>& refs) { return filled(kMiB, ctx.get(refs.at(0))); }
+Generator<Buffer> items(int n) {
+  for (int i = 0; i < n; ++i) co_yield filled(kMiB, i);
+}
+Generator<int> count_from(const Buffer& from, int n) {
+  for (int i = 0; i < n; ++i) co_yield value_of(from) + i;
+}
+/// Keeps what it was given first, and reads it when it is asked.
+struct Keeper {
+  std::vector<ObjectRef<Buffer>> kept{};
+  int keep(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
+    kept = refs;
+    return read(ctx);
+  }
+  int read(Context& ctx) { return value_of(*ctx.get_shared(kept.at(0))); }
+  int take(const Buffer& buffer) { return value_of(buffer); }
+  int hold(const std::string& gate) { return pass(gate, 1); }
+  std::size_t measure(const std::vector<std::byte>& large) { return large.size(); }
+};
+/// Owns what it hands out.
+struct Submitter {
+  std::vector<ObjectRef<Buffer>> made{};
+  std::vector<ObjectRef<Buffer>> submit(Context& ctx, const std::string& runs, int count) {
+    for (int i = 0; i < count; ++i) made.push_back(ctx.remote<first>(runs, 10 + i));
+    return made;
+  }
+};
+struct Built {
+  int value = 0;
+  explicit Built(const Buffer& from) : value(value_of(from)) {}
+  explicit Built(const std::vector<std::byte>& large) : value(static_cast<int>(large.size() % 100)) {}
+  int get() { return value; }
+  int pid() { return ::getpid(); }
+};
 /// Refs inside a value, read where they are borrowed.
 std::vector<int> read_all(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
   std::vector<int> values;
   for (const auto& ref : refs) values.push_back(value_of(ctx.get(ref)));
   return values;
+}
+std::string read_in(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs, int milliseconds) {
+  ctx.wait(refs, {.count = refs.size()});  // it is there, as far as its owner knows
+  const auto result = ctx.try_get(refs.at(0), std::chrono::milliseconds(milliseconds));
+  return result.ok() ? "in time" : result.error().to_string();
 }
 std::string why_lost(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
   const auto result = ctx.try_get(refs.at(0));
@@ -213,6 +266,143 @@ TEST_SUITE("runtime/api/lineage") {
     }
     CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(put)) == 3);
     CHECK(value_of(rt.get(put)) == 3);
+  }
+
+  // They had NotFound for ever: the place that they knew was empty since.
+  TEST_CASE("what was made again is found by those who know its old place: a ref that is kept elsewhere, a call that waits at its actor") {
+    Gate gate;
+    Place place;
+    auto& rt = place.machine.rt;
+    auto keeper = rt.actor<Keeper>({.isolation = own_process}).spawn();
+    auto one = place.run<first>(3, place.file, 7), two = place.run<first>(3, place.file, 8);
+    CHECK(rt.get(keeper.call<&Keeper::keep>(std::vector{one})) == 7);
+    rt.wait(std::vector{two});
+    auto busy = keeper.call<&Keeper::hold>(gate.path());
+    auto waiting = keeper.call<&Keeper::take>(two);
+    place.lose_all();
+    CHECK(value_of(rt.get(one)) == 7);
+    CHECK(value_of(rt.get(two)) == 8);
+    gate.open();
+    CHECK(rt.get(busy) == 1);
+    CHECK(rt.get(waiting, 60s) == 8);
+    CHECK(rt.get(keeper.call<&Keeper::read>(), 60s) == 7);
+    CHECK(place.runs() == 4);
+  }
+
+  TEST_CASE("an object of another process that is lost is made again there when it is an argument of a task or a call") {
+    Place place;
+    auto& rt = place.machine.rt;
+    auto submitter = rt.actor<Submitter>({.isolation = own_process}).spawn();
+    auto refs = rt.get(submitter.call<&Submitter::submit>(place.file, 4));
+    rt.wait(refs, {.count = refs.size()});
+    auto made_of_it = place.run<next>(3, place.file, refs[3]);
+    rt.wait(std::vector{made_of_it});
+    auto reader = rt.actor<Reader>({.isolation = own_process}).spawn();
+    place.lose_all();
+    CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(refs[0]), 60s) == 10);
+    CHECK(rt.get(rt.remote<value_of>(refs[1]), 60s) == 11);
+    CHECK(rt.get(reader.call<&Reader::read>(refs[2]), 60s) == 112);
+    CHECK(value_of(rt.get(made_of_it, 60s)) == 14);
+    CHECK(place.runs() == 10);
+  }
+
+  TEST_CASE("a lost argument of a constructor or a stream is made again, also at a restart, and that is no restart") {
+    Place place;
+    auto& rt = place.machine.rt;
+    const ActorOptions alone{.max_restarts = 1, .isolation = own_process};
+    std::vector<ObjectRef<Buffer>> from;
+    for (int i = 0; i < 3; ++i) from.push_back(place.run<first>(3, place.file, 10 + i));
+    rt.wait(from, {.count = from.size()});
+    auto old = rt.actor<Built>(alone).spawn(from[0]);
+    const int pid = rt.get(old.call<&Built::pid>());
+    place.lose_all();
+    ::kill(pid, SIGKILL);
+    CHECK(eventually([&] {
+      const auto value = rt.try_get(old.call<&Built::get>());  // ActorUnavailable for those that were under way
+      return value.ok() && value.value() == 10;
+    }));
+    CHECK(rt.get(old.call<&Built::pid>()) != pid);
+    auto fresh = rt.actor<Built>({.isolation = own_process}).spawn(from[1]);
+    CHECK(rt.get(fresh.call<&Built::get>(), 60s) == 11);
+    auto stream = rt.task<count_from>({.isolation = own_process}).remote(from[2], 2);
+    CHECK(rt.get(*stream.next(60s)) == 12);
+    CHECK(rt.get(*stream.next(60s)) == 13);
+    CHECK(place.runs() == 6);
+  }
+
+  TEST_CASE("a get keeps its timeout while the value is made again, which goes on, and is done once however often it is asked for") {
+    Gate gate;
+    Place place;
+    auto& rt = place.machine.rt;
+    std::vector one{place.run<slow_again>(3, place.file, gate.path(), 7)};
+    rt.wait(one);
+    place.lose_all();
+    CHECK(contains(error_of<Timeout>([&] { rt.get(one[0], 100ms); }).message, "made again"));
+    CHECK(rt.try_get(one[0], 0s).error().code == ErrorCode::kTimeout);
+    error_of<Timeout>([&] { rt.get(one, 10ms); });
+    error_of<Timeout>([&] { rt.get_shared(one[0], 10ms); });
+    const auto elsewhere = rt.get(rt.task<read_in>({.isolation = own_process}).remote(one, 10), 60s);
+    CHECK_MESSAGE(contains(elsewhere, "made again"), elsewhere);
+    CHECK_MESSAGE(contains(elsewhere, "Timeout"), elsewhere);
+    gate.open();
+    CHECK(eventually([&] { return rt.stats().unfinished == 0; }));  // nobody waits for it
+    CHECK(value_of(rt.get(one[0], 60s)) == 7);
+    CHECK(rt.get(rt.task<read_all>({.isolation = own_process}).remote(one), 60s) == std::vector{7});
+    CHECK(place.runs() == 2);
+  }
+
+  TEST_CASE("the results of a tuple are made again together, and what was made of one of them") {
+    Place place;
+    auto& rt = place.machine.rt;
+    auto [left, right] = rt.task<both>({.max_retries = 1, .isolation = own_process}).remote(place.file, 7);
+    auto made_of_it = place.run<next>(3, place.file, right);
+    rt.wait(std::vector{left, made_of_it}, {.count = 2});
+    place.lose_all();
+    CHECK(value_of(rt.get(right)) == 8);
+    CHECK(value_of(rt.get(left)) == 7);
+    CHECK(place.runs() == 3);
+    CHECK(value_of(rt.get(made_of_it)) == 9);
+    CHECK(place.runs() == 4);
+  }
+
+  TEST_CASE("a large argument by value that is lost before its call or constructor has it is stored again by who gave it") {
+    Gate gate;
+    Place place;
+    auto& rt = place.machine.rt;
+    auto built = rt.actor<Built>({.max_restarts = 1, .isolation = own_process}).spawn(std::vector<std::byte>(kMiB + 4));
+    const int pid = rt.get(built.call<&Built::pid>());
+    auto keeper = rt.actor<Keeper>({.isolation = own_process}).spawn();
+    auto busy = keeper.call<&Keeper::hold>(gate.path());
+    auto waiting = keeper.call<&Keeper::measure>(std::vector<std::byte>(kMiB + 1));
+    place.lose_all();
+    gate.open();
+    CHECK(rt.get(waiting, 60s) == kMiB + 1);
+    CHECK(rt.get(busy) == 1);
+    ::kill(pid, SIGKILL);
+    CHECK(eventually([&] {
+      const auto value = rt.try_get(built.call<&Built::get>());
+      return value.ok() && value.value() == static_cast<int>((kMiB + 4) % 100);
+    }));
+  }
+
+  TEST_CASE("what is not made again says why: a large argument, refs inside an argument, an item of a stream") {
+    Place place;
+    auto& rt = place.machine.rt;
+    const TaskOptions alone{.isolation = own_process};
+    auto large = rt.task<of_large>(alone).remote(std::vector<std::byte>(kMiB));
+    auto inside = rt.task<of_refs>(alone).remote(std::vector{rt.put(3)});
+    auto stream = rt.task<items>(alone).remote(1);
+    auto item = *stream.next(60s);
+    CHECK_FALSE(stream.next(60s));
+    rt.wait(std::vector{large, inside, item}, {.count = 3});
+    place.lose_all();
+    const std::vector<std::pair<ObjectRef<Buffer>, std::string>> reasons{{large, "by value"}, {inside, "inside an argument"}, {item, "stream"}};
+    for (const auto& [ref, reason] : reasons) {
+      CHECK(contains(error_of<ObjectLost>([&] { rt.get(ref); }).message, reason));
+      CHECK(contains(error_of<ObjectLost>([&] { rt.get(rt.task<value_of>(alone).remote(ref)); }).message, reason));
+      const auto elsewhere = rt.get(rt.task<why_lost>(alone).remote(std::vector{ref}), 60s);
+      CHECK_MESSAGE(contains(elsewhere, reason), elsewhere);
+    }
   }
 }
 

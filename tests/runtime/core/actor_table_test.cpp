@@ -418,12 +418,12 @@ TEST_SUITE("runtime/core/actor_table") {
       CAPTURE(seed);
       std::mt19937 random(seed);
       Table table({.max_restarts = static_cast<int>(random() % 3), .max_task_retries = static_cast<int>(random() % 2)}, random() % 2);
-      const bool had_arguments = table.state() == ActorState::kWaitingForArguments;
+      int late_arguments = table.state() == ActorState::kWaitingForArguments ? 1 : 0;
       std::vector<CallNode*> in_flight;
       std::set<CallNode*> ended;
       std::uint64_t lease = 0, next_lease = 0;
       int wanted = 0;
-      bool starting = false, destroying = false, forgotten = false;
+      bool starting = false, destroying = false, emptying = false, forgotten = false;
       std::size_t last_sent = 0;
       auto take = [&] {
         auto effects = table.take();
@@ -451,12 +451,12 @@ TEST_SUITE("runtime/core/actor_table") {
         switch (what) {
           case 0: if (!forgotten) table.call(random() % 4 == 0); break;
           case 1: if (wanted > 0 && !lease) --wanted, lease = ++next_lease, last_sent = 0, table.actors.lease_granted(kActor, {lease}, table.effects); break;
-          case 2:
-            if (starting && lease) {
-              starting = false;
-              random() % 8 ? table.actors.created(kActor, {lease}, table.effects) : table.actors.creation_failed(kActor, {lease}, table.effects);
-            }
-            break;
+          case 2: if (starting && lease) {
+            starting = false;
+            if (const auto how = random() % 8; how > 2) table.actors.created(kActor, {lease}, table.effects);
+            else if (how == 0) table.actors.creation_failed(kActor, {lease}, table.effects);
+            else if ((emptying = table.actors.construct_again(kActor, {lease}, how == 1, table.effects))) late_arguments += how == 1;
+          } break;
           case 3: if (!in_flight.empty() && !destroying) {
             auto* call = in_flight.front();
             in_flight.erase(in_flight.begin());
@@ -466,7 +466,7 @@ TEST_SUITE("runtime/core/actor_table") {
           case 4: if (lease && random() % 4 == 0) {
             const auto lost = std::exchange(lease, 0);
             in_flight.clear();
-            starting = destroying = false;
+            starting = destroying = emptying = false;
             table.actors.lease_lost({lost}, table.effects);
           } break;
           case 5: {
@@ -475,8 +475,8 @@ TEST_SUITE("runtime/core/actor_table") {
             if (late != table.calls.end() && !forgotten) table.actors.argument_ready(**late, table.effects);
           } break;
           case 6: if (random() % 20 == 0) table.actors.kill(kActor, table.effects); break;
-          case 7: if (destroying && lease) destroying = false, table.actors.destroyed(kActor, table.effects); break;
-          case 8: if (had_arguments) table.actors.constructor_argument_ready(kActor, table.effects); break;
+          case 7: if ((destroying || emptying) && lease) destroying = emptying = false, table.actors.destroyed(kActor, table.effects); break;
+          case 8: if (late_arguments > 0) --late_arguments, table.actors.constructor_argument_ready(kActor, table.effects); break;
         }
         take();
       };
