@@ -81,7 +81,7 @@ std::shared_ptr<Recipe> Lineage::remember(const OwnedTask& task) {
   for (const auto& cell : task.record->refs) {
     const auto stored = stored_in(*cell);
     const auto recoverable = std::dynamic_pointer_cast<RecoverableObject>(stored);
-    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = recoverable ? recoverable->recipe() : nullptr});
+    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = recoverable && recoverable->recipe()->book.lock().get() == this ? recoverable->recipe() : nullptr});
     recipe->bytes += sizeof(Recipe::Argument);
   }
   std::vector<Recipe::Argument> unused;

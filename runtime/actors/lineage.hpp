@@ -50,6 +50,7 @@ class RecoverableObject final : public StoredObject {
   std::uint64_t size() const noexcept override { return bytes()->size(); }
   /// Blocks also while the object is made again.
   Result<Buffer> open() override;
+  const StoreAccess* home() const noexcept override { return bytes()->home(); }
   /// The object `lost` is gone: the cell that its value will come to, once. ObjectLost with the reason when it cannot come.
   Result<std::shared_ptr<Cell>> rebuild(std::uint64_t lost);
   /// Takes over what was made again.

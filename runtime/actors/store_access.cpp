@@ -12,6 +12,7 @@ class StoreAccess::Handle final : public StoredObject {
   std::uint64_t id() const noexcept override { return id_.value; }
   std::uint64_t size() const noexcept override { return size_; }
   Result<Buffer> open() override { return access_->open(id_); }
+  const StoreAccess* home() const noexcept override { return access_.get(); }
 
  private:
   std::shared_ptr<StoreAccess> access_;
