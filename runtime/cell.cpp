@@ -87,6 +87,28 @@ void Cell::fail_together(const std::vector<std::shared_ptr<Cell>>& others) {
     if (other->set_error(error)) join(*other);
 }
 
+/// What it holds may hold refs, and what they refer to others, a list as long as memory: they go one after the other, not one inside
+/// the other.
+void Cell::let_go() noexcept {
+  thread_local std::vector<std::shared_ptr<const void>>* going = nullptr;  // what the first of them on this thread lets go
+  SharedReferences references = rare_ ? std::move(rare_->references) : nullptr;
+  if (!references && !(value_ && ops().may_hold_refs)) return;
+  if (going) {
+    if (value_) going->push_back(std::move(value_));
+    if (references) going->push_back(std::move(references));
+    return;
+  }
+  std::vector<std::shared_ptr<const void>> mine;
+  going = &mine;
+  value_.reset();
+  references.reset();
+  while (!mine.empty()) {
+    const auto next = std::move(mine.back());
+    mine.pop_back();
+  }
+  going = nullptr;
+}
+
 Cell::Cell(const TypeOps& ops, Fetch fetch) : to_fetch_(fetch != nullptr), ops_(&ops) {
   if (fetch) rare().fetch = fetch;
 }
@@ -222,10 +244,16 @@ const std::shared_ptr<const ErrorInfo>& Cell::error() const noexcept {
   return failed() ? rare_->error : none;  // a failed cell changes no more
 }
 
-bool Cell::needs_encoding(std::uint64_t inline_limit) {
+bool Cell::needs_encoding(std::uint64_t inline_limit, const StoreAccess* home) {
   std::lock_guard lock(mutex_);
   if (!settled() || failed()) return false;
-  return !rare_ || (!rare_->stored && !(rare_->has_bytes && rare_->bytes.size() <= inline_limit));
+  return !rare_ || (!stored_in(home) && !(rare_->has_bytes && rare_->bytes.size() <= inline_limit));
+}
+
+std::shared_ptr<StoredObject> Cell::stored_in(const StoreAccess* home) const {
+  auto found = rare_ ? rare_->stored : nullptr;
+  while (found && home && found->home() && found->home() != home) found = found->elsewhere_;
+  return found;
 }
 
 std::shared_ptr<StoredObject> Cell::stored() const {
@@ -233,11 +261,12 @@ std::shared_ptr<StoredObject> Cell::stored() const {
   return rare_ ? rare_->stored : nullptr;
 }
 
-Cell::Encoding::Encoding(Cell& cell, std::uint64_t inline_limit) : cell_(cell) {
+Cell::Encoding::Encoding(Cell& cell, std::uint64_t inline_limit, const StoreAccess* home) : cell_(cell) {
   std::unique_lock lock(cell.mutex_);
   while (true) {
-    if (const auto* rare = cell.rare_.get(); rare && rare->stored)
-      known = EncodedValue{.stored = rare->stored, .references = rare->references};
+    const auto* rare = cell.rare_.get();
+    if (auto stored = cell.stored_in(home))
+      known = EncodedValue{.stored = std::move(stored), .references = rare->references};
     else if (rare && rare->has_bytes && rare->bytes.size() <= inline_limit)
       known = EncodedValue{.bytes = rare->bytes, .references = rare->references};
     if (known) {
@@ -253,8 +282,23 @@ Cell::Encoding::Encoding(Cell& cell, std::uint64_t inline_limit) : cell_(cell) {
   cell.encoding_.store(kEncoding, std::memory_order_relaxed);
   if (cell.rare_ && cell.rare_->has_bytes)
     bytes = cell.rare_->bytes, references = cell.rare_->references;
-  else
+  else if (cell.value_)
     value = cell.value_.get();
+  else if (cell.rare_)
+    elsewhere = cell.rare_->stored, references = cell.rare_->references;
+}
+
+Result<void> Cell::Encoding::read_elsewhere() {
+  auto opened = elsewhere->open({});
+  if (opened) {
+    bytes = std::move(*opened);
+    return {};
+  }
+  const auto& error = opened.error();
+  if (error.code != ErrorCode::kObjectLost && error.code != ErrorCode::kRuntimeStopped) return error;
+  return ErrorInfo{.code = ErrorCode::kRuntimeStopped,
+                   .message = "the ref belongs to another Runtime, which has ended or lost its value: make the object again in this one",
+                   .cause = std::make_shared<const ErrorInfo>(error)};
 }
 
 void Cell::end_encoding(const EncodedValue* made) {
@@ -265,7 +309,9 @@ void Cell::end_encoding(const EncodedValue* made) {
     if (made) {
       auto& to = rare();
       before = std::exchange(to.references, made->references);
-      to.stored = made->stored;
+      auto* place = &to.stored;
+      while (*place) place = &(*place)->elsewhere_;
+      *place = made->stored;
       if (!made->stored) to.bytes = made->bytes, to.has_bytes = true;
     }
     awaited = encoding_.load(std::memory_order_relaxed) == kAwaited;
@@ -277,8 +323,13 @@ void Cell::end_encoding(const EncodedValue* made) {
 bool Cell::forget_stored(std::uint64_t id) {
   std::shared_ptr<StoredObject> lost;
   std::lock_guard lock(mutex_);
-  if (!rare_ || !rare_->stored || rare_->stored->id() != id || (!value_ && !rare_->has_bytes)) return false;
-  lost.swap(rare_->stored);
+  if (!rare_) return false;
+  auto* place = &rare_->stored;
+  while (*place && (*place)->id() != id) place = &(*place)->elsewhere_;
+  const bool only_one = place == &rare_->stored && *place && !(*place)->elsewhere_;
+  if (!*place || (only_one && !value_ && !rare_->has_bytes)) return false;
+  lost.swap(*place);
+  place->swap(lost->elsewhere_);
   return true;
 }
 

@@ -21,8 +21,17 @@
 
 namespace manta::detail {
 
+class StoreAccess;
+
+/// Values of these types hold no refs, and what they hold holds none.
+template <class T>
+inline constexpr bool kHoldsNoRefs = std::is_trivially_destructible_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Buffer>;
+template <class T>
+inline constexpr bool kHoldsNoRefs<std::vector<T>> = kHoldsNoRefs<T>;
+
 /// What can be done with a value of a type that was forgotten.
 struct TypeOps {
+  bool may_hold_refs;
   std::string (*name)();
   void (*encode)(const void* value, OutputArchive& archive);
   std::shared_ptr<const void> (*decode)(const Buffer& bytes, const SharedReferences& references);
@@ -31,6 +40,7 @@ struct TypeOps {
 template <class T>
 const TypeOps& type_ops() {
   static constexpr TypeOps ops{
+      .may_hold_refs = !kHoldsNoRefs<T>,
       .name = [] { return demangle(typeid(T).name()); },
       .encode = [](const void* value, OutputArchive& archive) { write_value(archive, *static_cast<const T*>(value)); },
       .decode = [](const Buffer& bytes, const SharedReferences& references) -> std::shared_ptr<const void> {
@@ -49,6 +59,12 @@ class StoredObject {
   /// The bytes in place; they stay readable as long as the Buffer. May block while a spilled object is read back, and until the deadline,
   /// which gives Timeout, while a lost one is made again.
   virtual Result<Buffer> open(Deadline deadline) = 0;
+  /// The store that it lies in: each Runtime of this process has its own. Null: the one that it is asked for.
+  virtual const StoreAccess* home() const noexcept { return nullptr; }
+
+ private:
+  friend class Cell;
+  std::shared_ptr<StoredObject> elsewhere_{};  ///< the same value in the store of another Runtime; guarded by its cell
 };
 
 /// A value on its way to another process: bytes, or a place in the store; and what it refers to, kept alive.
@@ -71,6 +87,7 @@ class Cell {
   /// A failed task or call whose error nobody has asked for is logged.
   ~Cell() {
     if (state_.load(std::memory_order_relaxed) == kFailed) end_failed();
+    if (rare_ || ops().may_hold_refs) let_go();
   }
 
   // Settling. The first call wins.
@@ -135,14 +152,15 @@ class Cell {
   const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`. Throws what the value's own
   /// save threw, as an Error, and then keeps nothing of it. Both may take long, so they run without the lock: of several who come
-  /// meanwhile one does the work and the others sleep, but no other operation waits for it.
+  /// meanwhile one does the work and the others sleep, but no other operation waits for it. `home`: where `store` puts it; what lies
+  /// in the store of another Runtime is read there and put here too. Null: wherever it lies will do.
   template <class Store>
-  Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store);
+  Result<EncodedValue> encoded(std::uint64_t inline_limit, Store&& store, const StoreAccess* home = nullptr);
   /// Keeps no copy in this process's own memory of a value that lies in the store; whoever looks at it reads it there. Before
   /// the cell is shared.
   void leave_to_store();
   /// True for a value that has not been serialised yet, or is being so: `encoded` would do work, perhaps block.
-  bool needs_encoding(std::uint64_t inline_limit);
+  bool needs_encoding(std::uint64_t inline_limit, const StoreAccess* home = nullptr);
   /// Where it lies in the store; null when it does not, or not yet.
   std::shared_ptr<StoredObject> stored() const;
   /// The copy in the store is lost: true when there is another one in this process, which then counts.
@@ -167,12 +185,14 @@ class Cell {
   void call_waiters(bool unused) noexcept;
   bool announce(std::uint32_t bit) noexcept;
   void end_failed() noexcept;
+  void let_go() noexcept;
+  std::shared_ptr<StoredObject> stored_in(const StoreAccess* home) const;  // with mutex_ held
   class FailureGroup;
   void fetch();
   /// The turn to encode, from construction to publish or destruction, with what is needed for it; or what there is already.
   class Encoding {
    public:
-    Encoding(Cell& cell, std::uint64_t inline_limit);
+    Encoding(Cell& cell, std::uint64_t inline_limit, const StoreAccess* home);
     ~Encoding() {
       if (mine_) cell_.end_encoding(nullptr);
     }
@@ -183,8 +203,12 @@ class Cell {
       return made;
     }
 
+    /// Reads the bytes that lie in another Runtime's store. May block.
+    Result<void> read_elsewhere();
+
     std::optional<EncodedValue> known{};  // then it is no turn
     const void* value = nullptr;          // stays where it is: only one that never moves has no bytes
+    std::shared_ptr<StoredObject> elsewhere{};
     Buffer bytes{};                       // when there is no `value`
     SharedReferences references{};        // in `bytes`
 
@@ -225,9 +249,11 @@ class Cell {
 };
 
 template <class Store>
-Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store) {
-  Encoding turn(*this, inline_limit);
+Result<EncodedValue> Cell::encoded(std::uint64_t inline_limit, Store&& store, const StoreAccess* home) {
+  Encoding turn(*this, inline_limit, home);
   if (turn.known) return std::move(*turn.known);
+  if (turn.elsewhere)
+    if (auto read = turn.read_elsewhere(); !read) return read.error();
   if (!turn.value) {
     Result<std::shared_ptr<StoredObject>> placed = store(turn.bytes.size(), [&from = turn.bytes](std::span<std::byte> target) {
       copy_bytes(target.data(), from.data(), from.size());

@@ -135,7 +135,7 @@ enum class Workers : std::uint8_t { kThread, kProcess };
 
 /// How the runtime is started. `Runtime::start(argc, argv)` fills it from --workers=thread|process, --num-cpus=N,
 /// --num-gpus=N, --memory-mib=N, --memory-threshold=SHARE, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR,
-/// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR.
+/// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR. Relative folders are meant from where the program is when it starts.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
   std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
@@ -152,7 +152,7 @@ struct RuntimeOptions {
   std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in /tmp, or /var/tmp if /tmp is in memory
   bool file_fallback{true};  ///< an object that finds no room in the arena, or is larger, lies in a file there; false: it is
                              ///< refused with ObjectStoreFull, or InvalidArgument
-  std::filesystem::path durable_dir{};           ///< default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
+  std::filesystem::path durable_dir{};           ///< not the spill_dir; default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
   std::optional<std::size_t> spare_processes{};  ///< at most so many that are kept ready where actors with processes of their own
                                                  ///< follow each other; some MB each; default: as many as CPUs, at most 4; 0: none
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none

@@ -31,13 +31,19 @@ class Runtime : public Client {
   static std::string flags_help();
 
   /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes. Callbacks of on_ready
-  /// that are due get the rest of that time, a second at least. Refs that are left fail with RuntimeStopped. In a fork of the process
-  /// that started it, it does nothing: a child that fork() has made may return from main, but has no runtime.
+  /// that are due get the rest of that time, a second at least. In a fork of the process that started it, it does nothing: a child
+  /// that fork() has made may return from main, but has no runtime.
+  ///
+  /// Of the refs that are left, those that are not ready fail with RuntimeStopped. What is ready stays so: its value can be got, here
+  /// and in another Runtime of this program, and be an argument there, as long as the ref lives and its bytes are in memory; a
+  /// large value that lies on disk or belonged to a worker process is RuntimeStopped. Handles of actors belong to their
+  /// Runtime: calls by one that is left throw RuntimeStopped, and as an argument of another Runtime's worker process it is refused.
   ~Runtime();
   Runtime(Runtime&& other) noexcept;
   Runtime& operator=(Runtime&&) = delete;
 
-  /// Ends it now, as the destructor would. Later calls do nothing. Throws InvalidArgument in a callback of on_ready.
+  /// Ends it now, as the destructor would. Afterwards get, try_get, wait and as_completed still work with refs that are left; what
+  /// would make or look up anything (remote, actor, put, durable objects, stats) throws RuntimeStopped. Later calls do nothing. Throws InvalidArgument in a callback of on_ready.
   void shutdown();
 
  private:

@@ -124,12 +124,14 @@ Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord
 /// Turns all results into bytes before one of them is handed out: when one cannot be, the work fails with that error, and what was
 /// placed for the owner goes to it as further results, to be freed there.
 void Executor::add_results(const Work& work, TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
-  auto encode = [&](Cell& cell) {
-    return cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
-                 return environment_.store->place(size, fill, owner);
-               }).value();
-  };
   auto& references = *environment_.references;
+  auto encode = [&](Cell& cell) {
+    auto value = cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
+                       return environment_.store->place(size, fill, owner);
+                     }).value();
+    references.check(value).value();
+    return value;
+  };
   EncodedValue first;
   std::vector<EncodedValue> others;
   try {

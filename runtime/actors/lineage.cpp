@@ -134,8 +134,9 @@ std::shared_ptr<Recipe> Lineage::remember(OwnedTask& task) {
   for (const auto& cell : task.record->refs) {
     const auto stored = stored_in(*cell);
     const auto recoverable = std::dynamic_pointer_cast<RecoverableObject>(stored);
-    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = recoverable ? recoverable->recipe() : nullptr,
-                            .output = recoverable ? recoverable->output() : 0});
+    const bool ours = recoverable && recoverable->recipe()->book.lock().get() == this;  // it may be another Runtime's
+    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = ours ? recoverable->recipe() : nullptr,
+                            .output = ours ? recoverable->output() : 0});
     recipe->bytes += sizeof(Recipe::Argument);
   }
   std::vector<Recipe::Argument> unused;

@@ -58,6 +58,7 @@ class RecoverableObject final : public StoredObject, public Rebuildable {
   std::uint64_t size() const noexcept override { return bytes()->size(); }
   /// Blocks also while the object is made again.
   Result<Buffer> open(Deadline deadline) override;
+  const StoreAccess* home() const noexcept override { return bytes()->home(); }
   Result<std::shared_ptr<Cell>> rebuild(std::uint64_t lost) override;
   Result<void> adopt(Cell& cell) override;
   const std::shared_ptr<Recipe>& recipe() const noexcept { return recipe_; }

@@ -97,6 +97,26 @@ Resources total_of(Amount cpus, std::size_t gpus, const Resources& custom) {
   return total;
 }
 
+/// The program may change its folder later.
+void make_absolute(std::filesystem::path& path) {
+  if (path.empty()) return;
+  std::error_code failed;
+  auto absolute = std::filesystem::absolute(path, failed).lexically_normal();
+  if (failed) throw InvalidArgument("the folder " + path.string() + " is relative, and the current folder cannot be told: " + failed.message());
+  path = absolute.has_filename() ? absolute : absolute.parent_path();
+}
+
+void check_folders(const RuntimeOptions& options) {
+  std::error_code unknown;  // as far as it cannot be looked at, it is compared by name
+  auto real = [&](const std::filesystem::path& path) {
+    auto found = std::filesystem::weakly_canonical(path, unknown);
+    return unknown ? path : found;
+  };
+  if (!options.spill_dir.empty() && !options.durable_dir.empty() && real(options.spill_dir) == real(options.durable_dir))
+    throw InvalidArgument("spill_dir and durable_dir are both " + options.spill_dir.string() +
+                          ": what is spilled is deleted at the end, so name two folders");
+}
+
 constexpr std::int64_t kMostGpus = 65536;  // each has an id; beyond it is a slip of the pen
 
 void check_options(const RuntimeOptions& options) {
@@ -144,8 +164,11 @@ NodeEngine::NodeEngine(const RuntimeOptions& options, Machine machine)
                     options.workers == Workers::kProcess, {options.max_queued_bytes, options.submit_timeout}),
       options_(options), machine_(std::move(machine)) {}
 
-std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& options) {
+std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& given) {
+  auto options = given;
+  for (auto* folder : {&options.spill_dir, &options.durable_dir, &options.log_dir}) make_absolute(*folder);
   check_options(options);
+  check_folders(options);
   try {
     std::thread([] {}).join();  // at the limit it fails here, where it can be said, and not inside CAF
     std::shared_ptr<NodeEngine> engine(new NodeEngine(options, look_at_machine(options)));

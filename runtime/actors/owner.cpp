@@ -35,6 +35,8 @@ void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {
     for (const auto& cell : *record.more) cell->set_producer(kind, id.value);
 }
 
+bool is_gone(const ErrorInfo& error) { return error.code == ErrorCode::kOwnerDied || error.code == ErrorCode::kRuntimeStopped; }
+
 /// Empty when a bundle that it names can hold it.
 std::string placement_problem(const Placement& placement, const core::ResourceRequest& request) {
   const auto& bundles = placement.options->bundles;
@@ -126,9 +128,12 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
 }
 
 Result<EncodedValue> Owner::encode_cell(Cell& cell) try {
-  return cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
+  auto encoded = cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
     return store_.place(size, fill, router_.self());
-  });
+  }, &store_);
+  if (encoded)
+    if (auto checked = references_.check(*encoded); !checked) return checked.error();
+  return encoded;
 } catch (...) {  // a serialise function of the user's
   return current_exception_info();
 }
@@ -139,8 +144,8 @@ Owner::Pending Owner::pending_arguments(OwnedWork& work) {
   for (std::size_t i = 0; i < refs.size(); ++i) {
     if (!refs[i]->settled() || refs[i]->failed())
       pending.emplace_back(i, refs[i]);  // a failed one reports at once when it is watched
-    else if (work.portable)
-      if (auto encoded = encode_cell(*refs[i]); !encoded)
+    else if (work.portable)  // of what is gone for good the result will say so, as of an argument that has failed
+      if (auto encoded = encode_cell(*refs[i]); !encoded && !is_gone(encoded.error()))
         throw_error(*argument_error(work, i, std::make_shared<const ErrorInfo>(encoded.error())));
   }
   return pending;
@@ -167,7 +172,7 @@ void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pendin
 }
 
 void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell) {
-  if (work->portable && !cell->failed() && cell->needs_encoding(options_.inline_bytes)) {
+  if (work->portable && !cell->failed() && cell->needs_encoding(options_.inline_bytes, &store_)) {
     lane_.post([self = shared_from_this(), work, index, cell] {
       auto encoded = self->encode_cell(*cell);
       auto error = encoded ? nullptr : std::make_shared<const ErrorInfo>(encoded.error());
@@ -195,7 +200,9 @@ EncodedValue Owner::encode_arguments(const OwnedWork& work) {
   } else {
     arguments.stored = store_.place(count.size(), write, router_.self()).value();
   }
-  if (!found.empty()) arguments.references = std::make_shared<const References>(std::move(found));
+  if (found.empty()) return arguments;
+  arguments.references = std::make_shared<const References>(std::move(found));
+  references_.check(arguments).value();
   return arguments;
 }
 

@@ -124,6 +124,12 @@ bool drop_settled(std::vector<Cell*>& pending) {
   return failed;
 }
 
+/// Of all Runtimes of a program: what one is asked about another one's tasks and objects it does not find, instead of one of its own.
+IdSource& driver_ids() {
+  static IdSource ids(kNodeProcess);
+  return ids;
+}
+
 /// Not destroyed at exit either, but reachable, so that it does not count as a leak.
 void keep_for_ever(std::shared_ptr<ProcessEngine> engine) {
   static std::mutex mutex;
@@ -154,7 +160,8 @@ struct ProcessEngine::System {
 };
 
 ProcessEngine::ProcessEngine(ProcessId self, Resources total, std::uint64_t inline_bytes, bool portable, QueueLimits queue_limits)
-    : self_(self), total_(std::move(total)), portable_(portable), queue_limits_(queue_limits), ids_(self),
+    : self_(self), total_(std::move(total)), portable_(portable), queue_limits_(queue_limits), own_ids_(self),
+      ids_(self == kNodeProcess ? driver_ids() : own_ids_),
       placements_(*this, ids_, total_) {
   environment_.inline_bytes = inline_bytes;
   environment_.router = this;

@@ -74,7 +74,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   const Resources total_;
   const bool portable_;
   const QueueLimits queue_limits_;
-  IdSource ids_;
+  IdSource own_ids_;
+  IdSource& ids_;
   HostEnvironment environment_{};
   std::shared_ptr<StoreAccess> store_;
   PlacementClient placements_;

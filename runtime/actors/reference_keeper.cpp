@@ -22,6 +22,19 @@ ErrorInfo stopped(core::ReferenceId id) {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down, and with it the process that made it", .where = name_of(id)};
 }
 
+/// A handle that cannot be lent by this process's runtime, as it is another one's.
+Result<void> check_actor(const ActorLink& link, const Engine& engine) {
+  const auto refused = [&](ErrorCode code, const std::string& why) {
+    return ErrorInfo{.code = code, .message = "the handle to " + link.description() + " cannot go to another process: " + why};
+  };
+  try {
+    if (link.engine().get() == &engine) return {};
+  } catch (const RuntimeStopped&) {
+    return refused(ErrorCode::kRuntimeStopped, "its Runtime has been shut down");
+  }
+  return refused(ErrorCode::kInvalidArgument, "it belongs to another Runtime of this program: pass handles of the same Runtime only");
+}
+
 ErrorInfo let_go(core::ReferenceId id) {
   return {.code = ErrorCode::kObjectLost, .message = "its owner does not know it any more", .where = name_of(id)};
 }
@@ -49,14 +62,17 @@ class ReferenceKeeper::BorrowedStored final : public StoredObject, public Rebuil
       : bytes_(std::move(bytes)), keeper_(std::move(keeper)), id_(id) {}
   std::uint64_t id() const noexcept override { return bytes()->id(); }
   std::uint64_t size() const noexcept override { return bytes()->size(); }
+  const StoreAccess* home() const noexcept override { return bytes()->home(); }
+  core::ReferenceId of() const noexcept { return id_; }
   Result<Buffer> open(Deadline deadline) override {
     while (true) {
       const auto now = bytes();
       auto opened = now->open(deadline);
       if (opened) return opened;
       const auto keeper = keeper_.lock();
-      if (keeper && keeper->is_gone(maker_of(id_))) return keeper->owner_gone(id_);
-      if (!keeper || opened.error().code != ErrorCode::kObjectLost) return opened;
+      if (!keeper) return stopped(id_);
+      if (keeper->is_gone(maker_of(id_))) return keeper->owner_gone(id_);
+      if (opened.error().code != ErrorCode::kObjectLost) return opened;
       auto made = keeper->ask_to_rebuild(id_, ObjectId{now->id()});
       if (!made) return made.error();
       if (!keeper->await_rebuilt(**made, deadline)) return not_made_again_in_time();
@@ -119,6 +135,18 @@ ReferenceKeeper::ReferenceKeeper(ProcessId self, IdSource& ids, Router& router, 
                                  std::uint64_t inline_bytes, MakeActor make_actor)
     : self_(self), ids_(ids), router_(router), store_(store), lane_(lane), inline_bytes_(inline_bytes),
       make_actor_(std::move(make_actor)), table_(self) {}
+
+Result<void> ReferenceKeeper::check(const EncodedValue& value) const {
+  const auto* borrowed = dynamic_cast<const BorrowedStored*>(value.stored.get());
+  if (borrowed && is_gone(maker_of(borrowed->of()))) return owner_gone(borrowed->of());
+  const auto engine = value.references ? router_.engine() : nullptr;
+  if (!engine) return {};
+  for (const auto& each : *value.references) {
+    if (each.kind != ReferenceKind::kActor) continue;
+    if (auto ours = check_actor(*static_cast<const ActorLink*>(each.target.get()), *engine); !ours) return ours;
+  }
+  return {};
+}
 
 core::ReferenceId ReferenceKeeper::id_for(const Reference& reference) {
   if (const auto it = ids_of_.find(reference.target.get()); it != ids_of_.end() && !table_.is_gone(maker_of(it->second)))
@@ -331,7 +359,7 @@ void ReferenceKeeper::answer_when_encoded(ProcessId to, core::ReferenceId id, st
     std::lock_guard lock(mutex_);
     if (closed_ || table_.is_gone(to)) return;
   }
-  if (!cell->needs_encoding(inline_bytes_)) return answer(to, id, *cell);
+  if (!cell->needs_encoding(inline_bytes_, &store_)) return answer(to, id, *cell);
   lane_.post([self = shared_from_this(), to, id, cell = std::move(cell)] { self->answer(to, id, *cell); });
 }
 
@@ -342,11 +370,13 @@ void ReferenceKeeper::answer(ProcessId to, core::ReferenceId id, Cell& cell) {
     try {
       return cell.encoded(inline_bytes_, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
         return store_.place(size, fill, self_);
-      });
+      }, &store_);
     } catch (...) {  // a serialise function of the user's
       return current_exception_info();
     }
   }();
+  if (encoded)
+    if (auto checked = check(*encoded); !checked) encoded = checked.error();
   if (!encoded) return router_.send(to, wire::ObjectSettled{{.id = {id}, .result = encoded.error()}});
   router_.send(to, wire::ObjectSettled{{.id = {id}, .result = outgoing(*encoded, to)}});
 }

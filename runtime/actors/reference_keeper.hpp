@@ -50,6 +50,9 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
     if (value.references) out.references = give(*value.references, to);
     return out;
   }
+  /// Before `outgoing`: whether it may go out. OwnerDied for bytes that went with the process that owned them; InvalidArgument or
+  /// RuntimeStopped for handles to actors of another Runtime of this process.
+  Result<void> check(const EncodedValue& value) const;
   void incoming(wire::Value& value, ProcessId from) {
     if (value.references) accept(*value.references, from);
   }

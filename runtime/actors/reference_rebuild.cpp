@@ -57,7 +57,8 @@ void ReferenceKeeper::serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId
   if (!cell || !cell->settled())
     return refuse({.code = ErrorCode::kObjectLost, .message = "its copy was lost, and its owner does not know it any more"});
   const auto stored = stored_in(*cell);
-  if (!stored || stored->id() != lost.value || cell->forget_stored(lost.value)) return answer_when_encoded(to, id, cell);
+  if (cell->forget_stored(lost.value) || !stored || stored->id() != lost.value) return answer_when_encoded(to, id, cell);
+  if (auto checked = check({.stored = stored}); !checked) return refuse(checked.error());
   const auto object = std::dynamic_pointer_cast<Rebuildable>(stored);
   if (!object)
     return refuse({.code = ErrorCode::kObjectLost,

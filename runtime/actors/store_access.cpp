@@ -18,6 +18,7 @@ class StoreAccess::Handle final : public StoredObject {
     error.code = ErrorCode::kObjectLost;
     return error;
   }
+  const StoreAccess* home() const noexcept override { return access_.get(); }
 
  private:
   std::shared_ptr<StoreAccess> access_;

@@ -28,7 +28,6 @@ namespace fs = std::filesystem;
 using rocksdb::Slice;
 using rocksdb::Status;
 
-constexpr char kSpillMarker[] = "MANTA_SPILL";
 constexpr char kInUse[] = "the disk was full, and the store is still in use from before";
 constexpr int kReadOnlyAttempts = 5;
 constexpr int kOpenTables = 128;  // of a durable store, one for each large value: else a descriptor each, for ever
@@ -533,6 +532,8 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   }
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
+  if (wanted.kind == StoreKind::kMeta)
+    if (auto apart = refuse_spill(path); !apart) return apart.error();
   auto ready = wanted.kind == StoreKind::kSpill ? prepare_spill(path) : make_writable_directory(path, Sync::kYes);
   const auto options = options_for(wanted);
   if (ready && wanted.kind == StoreKind::kMeta) remove_left_tables_alone(path, *options.env), ready = audit_logs(path);

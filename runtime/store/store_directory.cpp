@@ -130,6 +130,15 @@ Result<void> sync_file(const std::string& file) {
                    .message = fmt::format("cannot write {} to the disk: {}; try again", file, std::strerror(error))};
 }
 
+Result<void> refuse_spill(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(path + "/" + kSpillMarker, ignored)) return {};
+  return ErrorInfo{.code = ErrorCode::kInvalidArgument,
+                   .message = fmt::format("{} holds what a program that was killed had spilled, and the next one that spills there deletes it: "
+                                          "name another directory for what is to last (or delete this one; only its file {}, if something "
+                                          "durable is in it)", path, kSpillMarker)};
+}
+
 Result<void> audit_logs(const std::string& path, Damage kind) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored)) {

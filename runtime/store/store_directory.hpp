@@ -12,6 +12,10 @@ namespace manta {
 /// Makes the directory (0700), and those above it, if there is none; Sync::kYes: on the disk, so that what lies in it is not lost with
 /// its name. IoError when it cannot be made or written to.
 Result<void> make_writable_directory(const std::string& path, Sync sync);
+/// A file that says that objects are spilled in its directory.
+inline constexpr char kSpillMarker[] = "MANTA_SPILL";
+/// InvalidArgument where a program that was killed had spilled: the next one that spills there deletes all that it finds.
+Result<void> refuse_spill(const std::string& path);
 /// NotFound unless a store is there, IoError when it cannot be read.
 Result<void> require_store(const std::string& path);
 /// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies.
