@@ -49,6 +49,9 @@ void set_below(Value& place, std::string_view path, Value value) {
       set_below((*list)[*item], path.substr(slash + 1), std::move(value));
     return;
   }
+  if (list)
+    throw InvalidArgument("a configuration cannot be given '" + std::string(path) + "' within a list of " + std::to_string(list->size()) +
+                          " items. Name an item by its number, from 0, or set the whole list.");
   if (!place.as<Value::Dict>()) place = Value::Dict{};
   set_in(*place.as<Value::Dict>(), path, std::move(value));
 }

@@ -45,7 +45,8 @@ class Config {
   bool contains(std::string_view path) const noexcept { return find(path) != nullptr; }
   /// The value at `path`, or null.
   const Value* find(std::string_view path) const noexcept;
-  /// Adds or replaces; tables on the way are made, items that a list has are replaced.
+  /// Adds or replaces; tables on the way are made, items that a list has are replaced. InvalidArgument for a list's item that it
+  /// does not have.
   void set(std::string_view path, Value value);
 
   const Value::Dict& entries() const noexcept { return entries_; }

@@ -32,6 +32,8 @@ void check_float(const std::string& path, const Domain& domain) {
     return;
   }
   if (domain.low() >= domain.high()) refuse_empty(path, domain);
+  if (!std::isfinite(domain.high() - domain.low()))
+    refuse(path, "is " + domain.describe() + ", whose width is no finite number. Move the bounds nearer to each other.");
   if (domain.is_log() && domain.low() <= 0)
     refuse(path, "is " + domain.describe() + ", but a logarithmic range must lie above 0.");
   for (const double bound : {domain.low(), domain.high()}) {

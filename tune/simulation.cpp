@@ -40,13 +40,12 @@ class Timeline final : public Reporter {
   const SimulatedHost& host_;
 };
 
+/// What so many trials hold; at least a CPU for each.
 Resources resources_of(const SimulatedCluster& cluster, const TrialResources& trial) {
   const auto times = [&](Amount each) { return Amount::from_raw(each.raw() * static_cast<std::int64_t>(cluster.workers)); };
-  Resources total;
-  total.set("CPU", times(trial.num_cpus > Amount(0) ? trial.num_cpus : Amount(1)));
-  total.set("GPU", times(trial.num_gpus));
-  for (const auto& [name, amount] : trial.custom) total.set(name, times(amount));
-  for (const auto& [name, amount] : trial.workers) total.set(name, total[name] + times(amount));
+  Resources total{{"GPU", 0}};
+  for (const auto& [name, amount] : trial.all()) total.set(name, times(amount));
+  if (!(total["CPU"] > Amount(0))) total.set("CPU", times(Amount(1)));
   return total;
 }
 

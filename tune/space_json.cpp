@@ -254,7 +254,13 @@ Space read_space(const Json& json, const std::string& prefix) {
 
 }  // namespace
 
-std::string space_to_json(const Space& space, int indent) { return space_json(space, "").dump(indent); }
+std::string space_to_json(const Space& space, int indent) {
+  try {
+    return space_json(space, "").dump(indent);
+  } catch (const Json::exception& error) {
+    throw InvalidArgument(std::string("search space: it holds a text that is not UTF-8, which JSON has not: ") + error.what());
+  }
+}
 
 namespace {
 /// Refuses what the parser lets pass: a name that is twice in an object, of which it keeps the last, and tables within tables

@@ -33,6 +33,14 @@ StudyTrial trial_of(const Json& json, TrialIndex number) {
   return trial;
 }
 
+/// That each trial with a result has all that `best` looks at.
+void check_objectives(const std::vector<StudyTrial>& trials, const std::vector<Objective>& objectives) {
+  for (const StudyTrial& trial : trials)
+    for (const Objective& objective : objectives)
+      if (trial.state == StudyTrial::State::kComplete && !trial.metrics.contains(objective.metric))
+        throw InvalidArgument("trial " + std::to_string(trial.number) + " has no metric '" + objective.metric + "'");
+}
+
 }  // namespace
 
 Study::Study(StudyOptions options)
@@ -146,6 +154,10 @@ void Study::restore(std::string_view state) {
     searcher->restore(json.at("searcher").get<std::string>());
     std::vector<StudyTrial> trials;
     for (const Json& trial : json.at("trials")) trials.push_back(trial_of(trial, static_cast<TrialIndex>(trials.size())));
+    check_objectives(trials, options_.objectives);
+    searcher->check_restored(trials.size(), static_cast<std::uint64_t>(std::count_if(trials.begin(), trials.end(), [](const StudyTrial& trial) {
+                               return trial.state == StudyTrial::State::kRunning;
+                             })));
     seed_ = seed, searcher_ = std::move(searcher), trials_ = std::move(trials);
   } catch (const std::exception& error) {
     throw InvalidArgument(std::string("study: the saved state cannot be restored: ") + error.what());

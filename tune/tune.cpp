@@ -44,7 +44,7 @@ std::uint64_t random_seed() {
 [[noreturn]] void refuse(const std::string& text) { throw InvalidArgument("tune: " + text); }
 
 SchedulerContext scheduler_context(const TuneOptions& options, const Trainable& trainable, std::uint64_t seed, const Resources& total) {
-  return {options.metric, options.mode, seed, options.resources, total, options.further_objectives, options.space, trainable.saves_itself};
+  return {options.metric, options.mode, seed, options.resources, total, options.further_objectives, options.space, trainable.saves_itself, options.resources_of};
 }
 
 SearcherContext searcher_context(const TuneOptions& options, std::uint64_t seed, std::size_t concurrency) {

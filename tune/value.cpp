@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "runtime/errors.hpp"
+
 namespace manta::tune {
 
 namespace {
@@ -31,6 +33,11 @@ std::string number_text(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*g", digits, value);
   return text;
+}
+
+void Value::refuse_integer(std::uint64_t value) {
+  throw InvalidArgument("the integer " + std::to_string(value) + " does not fit into a signed one of 64 bits, as values are. Give it " +
+                        "as a double or a text.");
 }
 
 const char* Value::type_name() const noexcept {

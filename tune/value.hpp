@@ -13,7 +13,7 @@ namespace manta::tune {
 
 struct Entry;
 
-/// A plain value. Copying copies all that is in it.
+/// A plain value. Copying copies all that is in it. InvalidArgument for an unsigned integer beyond 63 bits.
 class Value {
  public:
   using List = std::vector<Value>;
@@ -23,7 +23,10 @@ class Value {
   Value(bool value) : data_(value) {}
   template <std::integral T>
     requires(!std::same_as<T, bool>)
-  Value(T value) : data_(static_cast<std::int64_t>(value)) {}
+  Value(T value) : data_(static_cast<std::int64_t>(value)) {
+    if constexpr (std::unsigned_integral<T>)
+      if (*as<std::int64_t>() < 0) refuse_integer(static_cast<std::uint64_t>(value));
+  }
   template <std::floating_point T>
   Value(T value) : data_(static_cast<double>(value)) {}
   Value(const char* value) : data_(std::string(value)) {}
@@ -54,6 +57,7 @@ class Value {
   friend bool operator==(const Value& a, const Value& b);
 
  private:
+  [[noreturn]] static void refuse_integer(std::uint64_t value);
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> data_{};
 };
 

@@ -61,4 +61,13 @@ TEST_SUITE("tune/config") {
     CHECK(config.get_or<int>("m", 7) == 7);
     CHECK_THROWS_AS(config.get_or<int>("n", 7), InvalidArgument);
   }
+
+  TEST_CASE("an item that a list does not have is refused, and the list stays") {
+    Config config{{"layers", std::vector<int>{8, 16}}};
+    CHECK(has(error_of([&] { config.set("layers/2", 32); }), "a list of 2 items"));
+    CHECK(has(error_of([&] { config.set("layers/first", 32); }), "'first'"));
+    CHECK(config.get<std::vector<int>>("layers") == std::vector<int>{8, 16});
+    config.set("layers/1", 32);
+    CHECK(config.get<int>("layers/1") == 32);
+  }
 }

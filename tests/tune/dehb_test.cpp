@@ -151,4 +151,29 @@ TEST_SUITE("tune/searchers") {
     CHECK(restored->on_result(100, {.iteration = 2, .time_total_s = 1, .metrics = metrics}).decision == Decision::kContinue);
     CHECK(restored->on_result(100, {.iteration = 4, .time_total_s = 1, .metrics = metrics}).rung == 3);
   }
+
+  TEST_CASE("what a function draws and is forbidden changes neither the budgets nor whose result is told") {
+    // Behaviour: after twenty forbidden configurations the whole point was drawn anew, the budget too, and the job kept the old.
+    const DehbOptions options{.schedule = {.min_budget = 1, .max_budget = 27}};
+    const auto budgets_of = [&](bool forbids) {
+      Space space{{"x", uniform(0, 1)}, {"params", sample_from([](const Config& c) { return c.get<double>("x") > 0.2 ? "many" : "few"; })}};
+      if (forbids) space.add(forbid({{"params", "many"}}));
+      const auto searcher = dehb(options).make({.space = space, .objectives = {{"loss", Mode::kMin}}, .num_samples = 1000, .seed = 3});
+      std::vector<double> budgets;
+      for (TrialIndex trial = 0; trial < 60; ++trial) {
+        const Config config = searcher->suggest(trial).config;
+        const double x = config.get<double>("x");
+        if (forbids) CHECK(x <= 0.2);
+        CHECK(searcher->save().find(StateWriter().put(std::vector<double>{x}).text()) != std::string::npos);  // the job's point
+        budgets.push_back(config.get<double>("budget"));
+        const Metrics metrics{{"loss", x}};
+        const ResultView result{.iteration = 1, .time_total_s = 1, .metrics = metrics};
+        searcher->on_complete(trial, &result, budgets.back());
+      }
+      return budgets;
+    };
+    const std::vector<double> budgets = budgets_of(true);
+    CHECK(std::count(budgets.begin(), budgets.begin() + 27, 1) == 27);
+    CHECK(budgets == budgets_of(false));
+  }
 }

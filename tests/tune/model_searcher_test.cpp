@@ -10,6 +10,7 @@
 #include "search_support.hpp"
 #include "support.hpp"
 #include "tune/searchers/random.hpp"
+#include "tune/searchers/sobol.hpp"
 #include "tune/searchers/tpe.hpp"
 
 using namespace manta;
@@ -198,5 +199,70 @@ TEST_SUITE("tune/searchers") {
           tpe({.common = {.points_to_evaluate = {{{"x", 1.5}}}}}).description);
     CHECK(tpe({.common = {.evaluated = {{{{"x", 1}}, {{"loss", 1}}}}}}).description !=
           tpe({.common = {.evaluated = {{{{"x", 1}}, {{"loss", 2}}}}}}).description);
+  }
+
+  TEST_CASE("a searcher that does not learn waits for nothing") {
+    for (const SearcherSpec& spec : {random_search({.startup_trials = 4, .wait_for_startup = true}),
+                                     sobol({.common = {.startup_trials = 4, .wait_for_startup = true}})}) {
+      const auto searcher = spec.make(context_of(square()));
+      for (TrialIndex i = 0; i < 8; ++i) CHECK(searcher->suggest(i).kind == Suggestion::Kind::kConfig);
+    }
+  }
+
+  TEST_CASE("what points to evaluate say has the type that the space gives it, and what is inactive stays absent") {
+    const Space space{{"on", choice({true, false})}, {"n", randint(1, 5)}, {"rate", uniform(0, 10)}, {"width", ordinal({16, 32})},
+                      {"l", list({randint(0, 9), Space{{"z", uniform(0, 1), when("on", true)}}})}, {"k", 7}};
+    const auto first = [&](const Config& point) {
+      return tpe({.common = {.points_to_evaluate = {point}}}).make(context_of(space))->suggest(0).config;
+    };
+    const auto table = [](double z) { return Value(Value::Dict{{"z", z}}); };
+    const Config given = first({{"on", false}, {"n", 2.0}, {"rate", 1}, {"width", 32.0}, {"l", Value::List{Value(3), table(0.5)}}, {"k", 7.0}});
+    CHECK(given.get<int>("n") == 2);
+    CHECK(given.find("rate")->as<double>());
+    CHECK(given.get<int>("width") == 32);
+    CHECK(given.get<int>("l/0") == 3);
+    CHECK_FALSE(given.contains("l/1/z"));
+    CHECK(given.get<int>("k") == 7);
+    CHECK(first({{"on", true}, {"l", Value::List{Value(3), table(0.5)}}}).get<double>("l/1/z") == 0.5);
+    CHECK(first({{"on", true}, {"l/1/z", 0.25}}).get<double>("l/1/z") == 0.25);
+    const Config shorter = first({{"l", Value::List{Value(4)}}});  // the rest is drawn, as always
+    CHECK(shorter.get<int>("l/0") == 4);
+    CHECK(shorter.find("l")->as<Value::List>()->size() == 2);
+  }
+
+  TEST_CASE("points to evaluate and evaluated ones have nothing that the space has not") {
+    const Space space{{"layers", list({randint(1, 5), randint(1, 5)})}, {"model", Space{{"depth", randint(1, 9)}}}, {"k", 7}, {"one", choice({"only"})},
+                      {"on", choice({true, false})}, {"deep", list({Space{{"z", uniform(0, 1)}}}), when("on", true)}};
+    const auto error = [&](const char* path, const Value& value) {
+      Config point{{"layers", std::vector<int>{1, 1}}, {"model/depth", 1}, {"on", false}};
+      Config changed;
+      for (const Entry& entry : point.entries())
+        if (entry.name != path) changed.set(entry.name, entry.value);
+      changed.set(path, value);
+      const std::string refusal = error_of([&] { tpe({.common = {.points_to_evaluate = {changed}}}).make(context_of(space)); });
+      CHECK(refusal == error_of([&] { tpe({.common = {.evaluated = {{changed, {{"loss", 1}}}}}}).make(context_of(space)); }));
+      return refusal;
+    };
+    CHECK(has(error("layers", std::vector<int>{1, 2, 99}), "'layers/2', but the search space has a list of 2"));
+    CHECK(has(error("layers", 5), "'layers' is 5 (int)"));
+    CHECK(has(error("layers", "relu"), "'layers' is relu"));
+    CHECK(has(error("model", 5), "'model' is 5 (int)"));
+    CHECK(has(error("k", "hello"), "'k' is hello (string) in a configuration, which is not of int 7"));
+    CHECK(has(error("one", "other"), "'one' is other"));
+    CHECK(has(error("deep", Value::List{Value(Value::Dict{{"z", 0.5}, {"typo", 7}})}), "'deep/0/typo'"));
+  }
+
+  TEST_CASE("a saved state that is damaged is refused, whatever is wrong in it") {
+    const auto restore = [](const std::string& trials, const SearcherSpec& spec) {
+      const std::string state = R"({"searcher": ")" + spec.name + R"(", "trials": )" + trials + R"(, "paused": [], "model": ""})";
+      return error_of([&] { spec.make(context_of({{"x", uniform(0, 1)}}))->restore(state); });
+    };
+    CHECK(restore("[[[0.5], [5], 1, 1.0]]", tpe()).empty());  // a whole number is one too
+    for (const char* trials : {"[[[0.5], [], 1, 1.0]]", "[[[0.5], [1.0, 2.0], 1, 1.0]]", "[[[0.5], [\"a\"], 1, 1.0]]", "[[[null], [0.5], 1, 1.0]]",
+                               "[[[0.5], [{\"$double\": \"nan\"}], 1, 1.0]]", "[[[0.5], [0.5], 9, 1.0]]", "[[[0.5], [0.5], 1, null]]",
+                               "[[[{\"$double\": \"nan\"}], [0.5], 1, 1.0]]", "[[[0.5], [0.5], 0, 1.0]]", "[[[], [0.5], 1, 1.0]]"}) {
+      CAPTURE(trials);
+      CHECK(has(restore(trials, tpe()), "cannot be restored"));
+    }
   }
 }

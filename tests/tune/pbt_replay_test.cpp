@@ -123,4 +123,21 @@ TEST_SUITE("tune/schedulers") {
     CHECK(restored->on_result(0, {9, 9, metrics}).decision == Decision::kContinue);
     CHECK_THROWS_AS(restored->restore("7"), StorageCorruption);
   }
+
+  TEST_CASE("of two changes at one step the second counts, for the very next iteration") {
+    // Behaviour: a trial that was copied and changed again before it ran: the replay made one change a result and ran a step with the first.
+    const TempDir dir;
+    write_text(dir.path() / "policy.txt",
+               "[\"b\", \"a\", 2, 2, {\"lr\": 1.0, \"base\": 0.5}, {\"lr\": 2.0, \"base\": 0.5}]\n"
+               "[\"c\", \"b\", 2, 2, {\"lr\": 2.0, \"base\": 0.5}, {\"lr\": 3.0, \"base\": 0.5}]\n");
+    const PbtPolicy policy = read_pbt_policy(dir.path() / "policy.txt");
+    CHECK(policy.initial.get<double>("lr") == 1);
+    REQUIRE(policy.changes.size() == 1);
+    CHECK(policy.changes[0].second.get<double>("lr") == 3);
+    TuneOptions options{.metric = "score", .space = {{"lr", 5.0}}, .seed = 1};
+    options.scheduler = pbt_replay(dir.path() / "policy.txt");
+    const Simulation again = simulate(options, remembering(4));
+    CHECK(*again.grid[0].value("lr1") == 1);
+    CHECK(*again.grid[0].value("lr2") == 3);
+  }
 }

@@ -389,4 +389,12 @@ TEST_SUITE("tune/schedulers") {
     CHECK(has(error_of(make(options)), "perturbation_interval is 0"));
     CHECK(has(error_of(make({})), "would try nothing new"));
   }
+
+  TEST_CASE("an integer near the largest stays one when it is multiplied") {
+    Random random(1);
+    const PbtOptions options{.hyperparam_mutations = {{"v", randint(0, INT64_MAX)}}, .resample_probability = 0, .perturbation_factors = {1.2}};
+    Config config;
+    config.set("v", INT64_MAX - 5);
+    CHECK(explore(config, options, random).get<std::int64_t>("v") == INT64_MAX);
+  }
 }

@@ -127,4 +127,21 @@ TEST_SUITE("tune/schedulers") {
     CHECK_FALSE(given(driven, 0, std::numeric_limits<double>::quiet_NaN()));
     CHECK(cpus(driven, 1, -std::numeric_limits<double>::infinity()) == Amount(5));
   }
+
+  TEST_CASE("what a trial's configuration asks for is what it begins with, and is not taken away") {
+    SchedulerContext context{.resources = {.num_cpus = 1}, .total = {{"CPU", 8}}};
+    context.resources_of = [](const Config& config) {
+      if (!config.contains("cpus")) throw std::out_of_range("no such parameter");
+      return TrialResources{.num_cpus = config.get<int>("cpus")};
+    };
+    Driven driven(resource_changing({}), Mode::kMax, context);
+    for (const int cpus : {5, 2}) driven.start(driven.add({{"cpus", cpus}}));
+    CHECK(cpus(driven, 0) == Amount(6));  // one CPU is free
+    driven.reload();
+    CHECK_FALSE(given(driven, 1));
+    driven.complete(0, 2, 1);
+    CHECK(cpus(driven, 1) == Amount(8));
+    driven.start(driven.add());  // its function fails: the trial will, when it is started
+    CHECK(cpus(driven, 1) == Amount(5));
+  }
 }

@@ -133,4 +133,30 @@ TEST_SUITE("tune/simulation") {
     REQUIRE_FALSE(warnings.empty());
     CHECK(has(warnings[0], "progress.csv"));
   }
+
+  TEST_CASE("a simulated cluster has room for the bundles of its trials") {
+    TuneOptions bundled = options(4);
+    bundled.resources.bundles = {{.num_cpus = 1}, {.num_cpus = 2, .num_gpus = 1}};
+    const Simulation done = simulate(bundled, decaying(3), {.workers = 2});
+    for (const TrialResult& trial : done.grid.trials()) CHECK(trial.state == TrialState::kTerminated);
+    CHECK(done.seconds == doctest::Approx(6));  // two at a time
+    bundled.resources = {.num_cpus = 0};
+    CHECK(simulate(bundled, decaying(3), {.workers = 2}).seconds == doctest::Approx(6));
+  }
+
+  TEST_CASE("without an end of trials a thousand that cannot be started end the experiment, one that can begins the count anew") {
+    TuneOptions endless = options(-1);
+    endless.stop = stop_if([](TrialIndex, const ResultView&) { return false; });
+    endless.resources_of = [](const Config&) { return TrialResources{.num_gpus = 1}; };
+    CHECK(has(error_of([&] { simulate(endless, decaying(2), {.workers = 2}); }), "the last 1000 trials could not be started"));
+    CHECK(has(error_of([&] { simulate(endless, decaying(2), {.workers = 2}); }), "it needs {CPU: 1, GPU: 1}"));
+    int asked = 0;
+    endless.resources_of = [&](const Config&) { return ++asked % 600 == 0 && asked < 2000 ? TrialResources{} : TrialResources{.num_gpus = 1}; };
+    CHECK(has(error_of([&] { simulate(endless, decaying(2), {.workers = 1}); }), "could not be started"));
+    CHECK(asked == 1800 + 1000);
+    endless.num_samples = 1500;  // where there is an end, it comes
+    const Simulation ended = simulate(endless, decaying(2), {.workers = 1});
+    CHECK(ended.grid.size() == 1500);
+    CHECK(ended.grid.errors().size() == 1500);
+  }
 }

@@ -106,4 +106,8 @@ TEST_SUITE("tune/space_json") {
     deep += "1" + std::string(50'000, '}');
     CHECK(has(error(deep.c_str()), "nested more than 100 deep"));
   }
+
+  TEST_CASE("a text that is not UTF-8 is refused") {
+    CHECK_THROWS_AS(space_to_json({{"c", choice({"\xff\xfe"})}}), InvalidArgument);
+  }
 }

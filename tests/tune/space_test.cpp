@@ -105,4 +105,29 @@ TEST_SUITE("tune/space") {
     CHECK(Space{{"a", quniform(0, 1, 0.5)}}.describe() == "{a: quniform(0, 1, 0.5)}");
     CHECK(Space{{"a", true}}.describe() != Space{{"a", "true"}}.describe());
   }
+
+  TEST_CASE("a range so wide that no double is its width is refused") {
+    CHECK(has(refusal(uniform(-1e308, 1e308)), "no finite number"));
+    CHECK(refusal(uniform(-8e307, 8e307)).empty());
+  }
+
+  TEST_CASE("a condition that never holds is refused at an exclusive bound and where two clauses exclude each other") {
+    const auto condition = [](Domain domain, Condition one) {
+      return error_of([&] { Space{{"a", domain}, {"b", 1, one}}.check(); });
+    };
+    CHECK(has(condition(uniform(0, 1), when_at_least("a", 1)), "never is"));
+    CHECK(condition(uniform(0, 1), when_at_least("a", 0.99)).empty());
+    CHECK(condition(quniform(0, 1, 0.5), when_at_least("a", 1)).empty());
+    CHECK(has(condition(choice({1, 2}), when("a", 1) && when("a", 2)), "never are together"));
+    CHECK(has(condition(randint(0, 9), when("a", {1, 2}) && when_at_least("a", 3)), "never are together"));
+    CHECK(condition(randint(0, 9), when("a", {1, 2}) && when_at_least("a", 2)).empty());
+    CHECK(condition(randint(0, 9), when("a", {1, 2}) && when("a", {2, 3})).empty());
+    const Space nested{{"a", choice({1, 2})}, {"t", Space{{"b", 1, when("a", 2)}}, when("a", 1)}};  // and so is what stands in a table
+    CHECK(has(error_of([&] { nested.check(); }), "'t/b'"));
+  }
+
+  TEST_CASE("an integer beyond 63 bits is no value, and none becomes another") {
+    CHECK(has(error_of([] { (void)choice({~std::uint64_t{0}}); }), "18446744073709551615 does not fit"));
+    CHECK(*Value(std::uint64_t{INT64_MAX}).as<std::int64_t>() == INT64_MAX);
+  }
 }

@@ -114,7 +114,7 @@ TEST_SUITE("tune/stoppers") {
     CHECK(run(all_of({max_iterations(7), below(0.3)})).grid[0].iterations == 7);
     CHECK(run(all_of({max_iterations(2), below(0.3)})).grid[0].iterations == 4);
     CHECK(run(any_of({timeout(120), max_iterations(7)}), 3).timeline.back().time_s == doctest::Approx(120));
-    CHECK(run(all_of({timeout(120), max_iterations(7)}), 3).seconds == doctest::Approx(1800));  // the latter never ends it all
+    CHECK(run(all_of({timeout(120), max_iterations(7)}), 3).seconds == doctest::Approx(1260));  // the latter never ends it all
     const auto flat = [](std::uint64_t at_least) { return simulate({.metric = "loss", .num_samples = 2, .stop = all_of({max_iterations(at_least), trial_plateau()}), .seed = 3},
         {.iterations = 20, .step = [](SimulatedStep&) { return SimulatedResult{{{"loss", 1}}, 60}; }}, {.workers = 1}); };
     CHECK(flat(5).grid[0].iterations == 5);  // it is a plateau still, since 4
@@ -151,5 +151,22 @@ TEST_SUITE("tune/stoppers") {
     CHECK(has(error_of([] { make(all_of({StopperSpec{}})); }), "is empty"));
     CHECK(has(error_of([] { trial_plateau().make({}); }), "no metric"));
     CHECK(has(error_of([] { make(experiment_plateau({.top = 0})); }), "top is 0"));
+  }
+
+  TEST_CASE("within all_of what ends the experiment agrees that a trial ends, so that both come together") {
+    // A story: all_of({max_iterations, timeout}) was said to stop every trial and never stopped an endless one.
+    const auto endless = [](StopperSpec stop) {
+      return simulate({.metric = "loss", .num_samples = 2, .stop = std::move(stop), .seed = 3},
+                      {.step = [](SimulatedStep& step) { return SimulatedResult{{{"loss", 1.0 / static_cast<double>(step.iteration)}}, 1}; }}, {.workers = 1});
+    };
+    const Simulation slow = endless(all_of({max_iterations(5), timeout(20)}));
+    CHECK(slow.grid[0].iterations == 20);  // not before both hold
+    CHECK(slow.grid[1].iterations == 5);
+    CHECK(endless(all_of({max_iterations(30), timeout(20)})).grid[0].iterations == 30);
+    CHECK(endless(all_of({max_iterations(5), any_of({timeout(20), max_iterations(100)})})).grid[0].iterations == 20);
+    const auto plateau = make(all_of({max_iterations(2), experiment_plateau({.top = 2})}));
+    CHECK(ends_at(*plateau, {3, 2, 1, 1, 1}) == 4);
+    CHECK_FALSE(plateau->stop_all(0));
+    CHECK(endless(all_of({timeout(20), timeout(30)})).seconds == doctest::Approx(30));
   }
 }

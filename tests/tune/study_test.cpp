@@ -117,4 +117,63 @@ TEST_SUITE("tune/study") {
     Study study({.space = {{"g", grid_search({1, 2, 3})}}, .searcher = random_search(), .seed = 1});
     for (int i = 0; i < 7; ++i) CHECK(study.ask().config.get<int>("g") == i % 3 + 1);
   }
+
+  TEST_CASE("a saved study that was damaged is refused, with every searcher, and never ends the program") {
+    // A story: a loss that had lost its fraction, or a trial that was cut away, ended the program in the next ask.
+    for (const SearcherSpec& spec : {tpe({.common = {.startup_trials = 2}}), repeat(tpe({.common = {.startup_trials = 2}}), 2),
+                                     limit_concurrency(evolution({.population = 3, .sample = 2}), 8, {.batch = true}), nsga2({.population = 4}), random_search()}) {
+      CAPTURE(spec.description);
+      const StudyOptions options{.space = {{"x", uniform(0, 1)}}, .searcher = spec, .seed = 4};
+      Study study(options);
+      for (int i = 0; i < 7; ++i) {
+        const StudyTrial trial = study.ask();
+        if (i % 3 != 2) study.tell(trial, {{"loss", 0.5}});
+      }
+      const std::string saved = study.save();
+      Study(options).restore(saved);
+      const std::size_t last = saved.rfind(",[{\"x\""), end = saved.rfind("]}");
+      REQUIRE((last != std::string::npos && end > last));
+      const std::string cut = saved.substr(0, last) + saved.substr(end);
+      Study other(options);
+      if (spec.description == "random")
+        other.restore(cut);  // which keeps nothing of trials
+      else
+        CHECK(has(error_of([&] { other.restore(cut); }), "cannot be restored"));
+      std::size_t refused = 0;
+      for (std::size_t at = 0; at < saved.size(); at += 7) {  // every such character becomes another
+        for (const char other_one : {'9', '[', 'z'}) {
+          std::string damaged = saved;
+          damaged[at] = other_one;
+          Study fresh(options);
+          try {
+            fresh.restore(damaged);
+            while (fresh.trials().size() < 12) {
+              const auto trial = fresh.try_ask();
+              if (!trial) break;
+              fresh.tell(*trial, {{"loss", 0.25}});
+            }
+          } catch (const InvalidArgument&) {
+            ++refused;
+          }
+        }
+      }
+      CHECK(refused > 0);
+    }
+    Study study({.space = {{"x", uniform(0, 1)}}, .searcher = random_search(), .seed = 4});
+    study.tell(study.ask(), {{"loss", 0.5}});
+    std::string renamed = study.save();
+    renamed.replace(renamed.rfind("loss"), 4, "lost");
+    CHECK(has(error_of([&] { study.restore(renamed); }), "trial 0 has no metric 'loss'"));
+  }
+
+  TEST_CASE("a grid with more points than there can be trials goes round for ever") {
+    Space space;
+    for (int axis = 0; axis < 8; ++axis) {
+      std::vector<int> values(16);
+      for (int i = 0; i < 16; ++i) values[static_cast<std::size_t>(i)] = i;
+      space.add("g" + std::to_string(axis), grid_search(values));
+    }
+    Study study({.space = space, .searcher = random_search(), .seed = 1});  // 2^32 points, and as many repetitions
+    for (int i = 0; i < 20; ++i) CHECK(study.ask().config.get<int>("g0") == i % 16);
+  }
 }

@@ -255,4 +255,19 @@ TEST_SUITE("tune/searchers/tpe") {
     context.objectives.clear();
     CHECK(has(error_of([&] { tpe().make(context); }), "TuneOptions::metric"));
   }
+
+  TEST_CASE("the number of good trials is γ of those with a result: failed ones make no room for others") {
+    // Ten results have one good one, at 0.1. Of a hundred, the nine at 0.9 are good too.
+    const auto near_the_nine = [](double rest) {
+      std::vector<EvaluatedPoint> evaluated;
+      for (int i = 0; i < 100; ++i)
+        evaluated.push_back({{{"x", i == 0 ? 0.1 : i < 10 ? 0.9 : 0.5}}, {{"loss", i == 0 ? 1 : i < 10 ? 2 : rest}}});
+      int near = 0;
+      for (std::uint64_t seed = 0; seed < 40; ++seed)
+        near += tpe({.common = {.evaluated = evaluated}}).make(context_of({{"x", uniform(0, 1)}}, seed))->suggest(0).config.get<double>("x") > 0.8;
+      return near;
+    };
+    CHECK(near_the_nine(NAN) < 8);
+    CHECK(near_the_nine(3) > 25);
+  }
 }

@@ -144,4 +144,73 @@ TEST_SUITE("tune/searchers") {
     CHECK(config.find("layers")->as<Value::List>()->size() == 3);
     CHECK_FALSE(config.contains("layers/3"));
   }
+
+  TEST_CASE("the size of a grid does not wrap") {
+    Space space;
+    std::vector<int> values(16);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i);
+    for (int axis = 10; axis < 26; ++axis) space.add("g" + std::to_string(axis), grid_search(values));
+    VariantSearcher searcher(space, 2, 0);  // 2^64 points
+    CHECK(*searcher.total() == UINT64_MAX);
+    CHECK(searcher.suggest(17).config.get<int>("g10") == 1);
+    CHECK(searcher.suggest(17).config.get<int>("g11") == 1);
+    CHECK(searcher.suggest(17).config.get<int>("g25") == 0);
+  }
+
+  TEST_CASE("of a grid of more than a million points, too, those that are forbidden or repeat others are left out") {
+    std::vector<int> values(1100);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i);
+    VariantSearcher corner(Space{{"a", grid_search(values)}, {"b", grid_search(values)}, forbid({{"a", 1}, {"b", 0}})}, 2, 0);
+    CHECK(corner.suggest(0).config.get<int>("a") == 0);
+    CHECK(corner.suggest(1).config.get<int>("a") == 2);
+    CHECK(corner.suggest(1099).config.get<int>("b") == 1);
+    CHECK(*corner.total() == 2 * 1100 * 1100);  // no more than that
+    // Nearly all of it is forbidden: what is left is found at once, and then the grid begins again.
+    const std::vector<Value> but_first(values.begin() + 1, values.end()), but_last(values.begin(), values.end() - 1);
+    VariantSearcher edge(Space{{"a", grid_search(values)}, {"b", grid_search(values)}, {"c", grid_search(values)}, {"d", grid_search(values)},
+                               forbid({Clause::from("d", but_first)}), forbid({Clause::from("c", but_last)}), forbid({Clause::from("b", but_first)})}, 2, 0);
+    CHECK(edge.suggest(0).config.get<int>("c") == 1099);
+    CHECK(edge.suggest(1099).config.get<int>("a") == 1099);
+    CHECK(edge.suggest(1100).config.get<int>("a") == 0);
+    CHECK(edge.suggest(2199).kind == Suggestion::Kind::kConfig);
+    CHECK(edge.suggest(2200).kind == Suggestion::Kind::kDone);
+    CHECK(*edge.total() == 2200);
+    VariantSearcher flat(Space{{"a", grid_search(values), when("net", "deep")}, {"b", grid_search(values), when("net", "deep")},
+                               {"net", grid_search({"flat", "deep"})}}, 1, 0);
+    CHECK(flat.suggest(0).config.get<std::string>("net") == "flat");
+    CHECK(flat.suggest(1).config.get<std::string>("net") == "deep");
+    CHECK(flat.suggest(2).config.get<int>("a") == 1);
+    VariantSearcher none(Space{{"a", grid_search(values)}, {"b", grid_search(values)}, {"k", 1}, forbid({{"k", 1}})}, 1, 0);
+    CHECK(has(error_of([&] { none.suggest(0); }), "nothing is left"));
+  }
+
+  TEST_CASE("what skips points of a grid leaves out the same as a look at each would") {
+    const Space space{{"a", grid_search({1, 2, 3}), when("m", {2, 3})}, {"b", grid_search({1, 2}), when("a", 2)}, {"m", grid_search({1, 2, 3})},
+                      {"z", grid_search({1, 2, 3}), when_at_least("b", 2)}, forbid({{"a", 3}, {"m", 2}}), forbid({{"z", {2, 3}}, {"m", 3}})};
+    std::set<std::string> wanted;
+    for (int m = 1; m <= 3; ++m)
+      for (int a = 1; a <= 3; ++a)
+        for (int b = 1; b <= 2; ++b)
+          for (int z = 1; z <= 3; ++z) {
+            const bool has_a = m >= 2, has_b = has_a && a == 2, has_z = has_b && b == 2;
+            if ((has_a && a == 3 && m == 2) || (has_z && z >= 2 && m == 3)) continue;
+            const auto part = [](const char* name, int value, bool there) { return there ? name + std::to_string(value) : std::string(); };
+            wanted.insert(part("a", a, has_a) + part("b", b, has_b) + part("m", m, true) + part("z", z, has_z));
+          }
+    VariantSearcher searcher(space, 1, 0);
+    CHECK(*searcher.total() == wanted.size());
+    std::set<std::string> seen;
+    for (TrialIndex i = 0; i < *searcher.total(); ++i) {
+      std::string text;
+      for (const auto& [path, value] : searcher.suggest(i).config.flat()) text += path + value.to_text();
+      seen.insert(text);
+    }
+    CHECK(seen == wanted);
+  }
+
+  TEST_CASE("a parameter of one value decides about grid points as a constant does") {
+    VariantSearcher searcher(Space{{"a", grid_search({1, 2})}, {"b", choice({"x"})}, {"c", randint(5, 6)}, forbid({{"a", 1}, {"b", "x"}, {"c", 5}})}, 1, 0);
+    CHECK(*searcher.total() == 1);
+    CHECK(searcher.suggest(0).config.get<int>("a") == 2);
+  }
 }

@@ -9,8 +9,11 @@
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
 #include "support.hpp"
+#include "tune/options.hpp"
+#include "tune/searchers/random.hpp"
 #include "tune/searchers/sobol.hpp"
 #include "tune/searchers/tpe.hpp"
+#include "tune/simulation.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -229,5 +232,53 @@ TEST_SUITE("tune/searchers/wrappers") {
     const auto resumed = sobol().make(context_of(space, 5, 64));
     resumed->restore(searcher->save());
     CHECK(resumed->save() == searcher->save());
+  }
+
+  TEST_CASE("in a batch limiter, too, paused trials do not count, and a batch ends when none of it runs any more") {
+    Notes notes;
+    const auto spec = limit_concurrency(noting(notes), 2, {.batch = true});
+    const auto limiter = spec.make(context_of({}, 1, 5));
+    CHECK(limiter->suggest(0).kind == Kind::kConfig);
+    CHECK(limiter->suggest(1).kind == Kind::kConfig);
+    CHECK(limiter->suggest(2).kind == Kind::kWait);
+    limiter->on_pause(0);
+    CHECK(limiter->suggest(2).kind == Kind::kConfig);
+    finish(*limiter, 1, 1);
+    limiter->on_pause(2);
+    CHECK(notes == Notes{"pause 0", "pause 2"});  // of the batch of two one is still to come
+    CHECK(limiter->suggest(3).kind == Kind::kConfig);
+    CHECK(limiter->suggest(4).kind == Kind::kWait);
+    const auto restored = spec.make(context_of({}, 1, 5));
+    restored->restore(limiter->save());
+    CHECK(restored->save() == limiter->save());
+    finish(*limiter, 0, 5);  // stopped where it was paused
+    CHECK(limiter->suggest(4).kind == Kind::kWait);
+    notes.clear();
+    finish(*limiter, 3, 3);
+    CHECK(notes == Notes{"0:5", "1:1", "3:3"});
+    CHECK(limiter->suggest(4).kind == Kind::kConfig);
+    notes.clear();
+    finish(*limiter, 4, 4);  // the last there is, and nobody runs: trial 2 is paused
+    CHECK(notes == Notes{"4:4"});
+    limiter->on_resume(2), finish(*limiter, 2, 2);
+    CHECK(notes.back() == "2:2");
+  }
+
+  TEST_CASE("HyperBand stops as many behind a batch limiter as without it") {
+    // A story: paused trials counted, so a bracket never got its other trials and its first ones were all let go on.
+    const auto iterations = [](bool batch) {
+      TuneOptions options{.metric = "loss", .num_samples = 9, .space = square(),
+                          .searcher = limit_concurrency(random_search(SearchOptions{}), 3, {.batch = batch}),
+                          .scheduler = hyperband_for_bohb({.max_t = 9}), .seed = 1};
+      const auto done = simulate(options, {.step = [](SimulatedStep& step) { return SimulatedResult{{{"loss", bowl(step.config)}}, 1}; }}, {.workers = 9});
+      std::vector<std::uint64_t> all;
+      for (const TrialResult& trial : done.grid.trials()) all.push_back(trial.iterations);
+      return all;
+    };
+    CHECK(iterations(true) == iterations(false));
+  }
+
+  TEST_CASE("more repetitions than there can be trials are refused") {
+    CHECK(has(error_of([] { repeat(tpe(), std::uint64_t{1} << 32); }), "no more than 4294967295"));
   }
 }

@@ -8,7 +8,8 @@
 namespace manta::tune {
 
 namespace {
-constexpr std::chrono::milliseconds kPoll{100};  // how late a signal, a limit or a redraw may be noticed
+constexpr std::chrono::milliseconds kPoll{100};   // how late a signal, a limit or a redraw may be noticed
+constexpr std::uint64_t kMostFailedInARow = 1000;  // of trials that cannot be started, where there is no end of trials
 }
 
 Runner::Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
@@ -122,6 +123,7 @@ bool Runner::start(TrialIndex index) {
   apply(TrialStarted{index, spec.iteration});
   if (options_.room) options_.room->take(wanted);
   active_[index] = {.held = wanted};
+  failed_in_a_row_ = 0;
   launches_.push_back({std::move(spec), dir / "trial.log"});
   return true;
 }
@@ -137,10 +139,14 @@ std::optional<TrialResources> Runner::resources_of(const Trial& trial) {
   }
 }
 
-void Runner::fail_unstarted(TrialIndex index, std::string error) {
+/// Where there is an end of trials, it comes, however many fail.
+void Runner::fail_unstarted(TrialIndex index, const std::string& error) {
   apply(TrialStarted{index, 0});
-  apply(TrialFailed{index, std::move(error), true, false});
+  apply(TrialFailed{index, error, true, false});
   failed_unstarted_ = true;
+  if (++failed_in_a_row_ >= kMostFailedInARow && experiment_.machine().options().endless)
+    throw InvalidArgument("tune: the last " + std::to_string(failed_in_a_row_) + " trials could not be started, and with num_samples = -1 there " +
+                          "would be more without end. The last one: " + error);
 }
 
 void Runner::warn_of_lost_work(const Trial& trial) {

@@ -42,7 +42,8 @@ class Runner {
   Runner(Experiment& experiment, TrialHost& host, Reporter& reporter, RunnerOptions options,
          std::function<bool()> interrupted, Now now = SteadyClock::now);
 
-  /// Throws what a searcher, a scheduler, a stopper or a user's function in them throws, and what the journal throws; then nothing is
+  /// Throws what a searcher, a scheduler, a stopper or a user's function in them throws, what the journal throws, and
+  /// InvalidArgument when of an endless number of trials a thousand in a row could not be started; then nothing is
   /// left running. The journal has every result that was taken in until then, that at which somebody threw too.
   void run();
 
@@ -65,7 +66,7 @@ class Runner {
   void start_trials();
   bool start(TrialIndex index);
   std::optional<TrialResources> resources_of(const Trial& trial);
-  void fail_unstarted(TrialIndex index, std::string error);
+  void fail_unstarted(TrialIndex index, const std::string& error);
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
   void warn_of_lost_work(const Trial& trial);
   void handle(HostEvent event);
@@ -102,6 +103,7 @@ class Runner {
   };
   std::optional<Applied> untold_;  // the last event, until files, callbacks and the reporter have it: before the next one
   bool told_of_no_checkpoints_{false};
+  std::uint64_t failed_in_a_row_{0};  ///< trials before they were started, since the last that was
   bool failed_unstarted_{false};  ///< a trial failed before it was started, since the loop last looked at limits
   // What waits for the journal.
   std::vector<std::pair<TrialIndex, Decision>> answers_;

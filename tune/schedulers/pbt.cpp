@@ -57,6 +57,13 @@ Value neighbour(const Domain& domain, std::size_t at, Random& random) {
   return domain.values()[static_cast<std::size_t>(std::clamp<std::int64_t>(moved, 0, last))];
 }
 
+/// As an integer, the nearest where there is none so large.
+std::int64_t truncated(double number) {
+  constexpr double kBeyond = 0x1.0p63;
+  if (number >= kBeyond) return INT64_MAX;
+  return number <= -kBeyond ? INT64_MIN : static_cast<std::int64_t>(number);
+}
+
 Value changed(const Mutation& mutation, const Value& old, const Config& config, const PbtOptions& options, Random& random) {
   const bool resample = random.uniform() < options.resample_probability;
   if (has_values(*mutation.domain)) {
@@ -73,7 +80,7 @@ Value changed(const Mutation& mutation, const Value& old, const Config& config, 
     const auto which = static_cast<std::size_t>(random.randint(0, static_cast<std::int64_t>(factors.size())));
     fresh = number_of(old, mutation.path) * factors[which];
   }
-  if (old.as<std::int64_t>() && fresh.as<double>()) return static_cast<std::int64_t>(*fresh.as<double>());
+  if (old.as<std::int64_t>() && fresh.as<double>()) return truncated(*fresh.as<double>());
   return fresh;
 }
 

@@ -82,7 +82,8 @@ PbtPolicy read_pbt_policy(const std::filesystem::path& policy_file) {
   for (auto line = lines.rbegin(); line != lines.rend() && line->trial == wanted; ++line) {
     wanted = line->donor;  // what this one's state came from
     policy.initial = line->before;
-    policy.changes.emplace_back(line->step, line->after);
+    // Of two at one step the second counts: no iteration was run with the first.
+    if (policy.changes.empty() || policy.changes.back().first != line->step) policy.changes.emplace_back(line->step, line->after);
   }
   std::reverse(policy.changes.begin(), policy.changes.end());
   return policy;

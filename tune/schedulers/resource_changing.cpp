@@ -84,7 +84,7 @@ std::int64_t fair_share(const DistributeOptions& options, const AllocationReques
   take(free, options.reserve);
   std::vector<std::pair<std::int64_t, TrialIndex>> order;
   for (const auto& [trial, held] : request.live) {
-    take(free, request.base.all());
+    take(free, request.bases.at(trial).all());
     order.emplace_back(-held.all()["CPU"].raw() - held.all()["GPU"].raw(), trial);
   }
   std::sort(order.begin(), order.end());
@@ -108,11 +108,12 @@ class ResourceChangingScheduler final : public Scheduler {
         metric_(context.metric),
         sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
         base_(context.resources),
+        resources_of_(context.resources_of),
         total_(context.total) {}
 
   void fill_config(TrialIndex trial, Config& config) const override { inner_->fill_config(trial, config); }
   void on_trial_add(TrialIndex trial, const Config& config) override {
-    live_[trial] = base_;
+    bases_[trial] = live_[trial] = base_of(config);
     inner_->on_trial_add(trial, config);
   }
   void on_start(TrialIndex trial) override { inner_->on_start(trial); }
@@ -122,7 +123,7 @@ class ResourceChangingScheduler final : public Scheduler {
     Verdict verdict = gone(inner_->on_result(trial, result));
     if (verdict.decision == Decision::kStop) forget(trial);
     if (verdict.decision != Decision::kContinue || !live_.contains(trial)) return verdict;
-    const auto wanted = decide_({trial, result, live_, scores_, base_, total_});
+    const auto wanted = decide_({trial, result, live_, scores_, bases_.at(trial), total_, bases_});
     if (!wanted || *wanted == live_.at(trial)) return verdict;
     live_[trial] = *wanted;
     verdict.decision = Decision::kPause;
@@ -148,7 +149,15 @@ class ResourceChangingScheduler final : public Scheduler {
   void restore(std::string_view state) override;
 
  private:
-  void forget(TrialIndex trial) { live_.erase(trial), scores_.erase(trial); }
+  /// Where the user's function fails, the trial will, when it is started: not the experiment.
+  TrialResources base_of(const Config& config) const {
+    try {
+      return resources_of_ ? resources_of_(config) : base_;
+    } catch (...) {
+      return base_;
+    }
+  }
+  void forget(TrialIndex trial) { live_.erase(trial), scores_.erase(trial), bases_.erase(trial); }
   Verdict gone(Verdict verdict) {
     for (const TrialIndex trial : verdict.stop) forget(trial);
     return verdict;
@@ -159,8 +168,10 @@ class ResourceChangingScheduler final : public Scheduler {
   std::string metric_;
   double sign_;
   TrialResources base_;
+  std::function<TrialResources(const Config&)> resources_of_;  // may be empty
   Resources total_;
   std::map<TrialIndex, TrialResources> live_;
+  std::map<TrialIndex, TrialResources> bases_;  // of those in live_
   std::map<TrialIndex, double> scores_;
 };
 
@@ -178,19 +189,42 @@ Resources read_resources(StateReader& in) {
   return resources;
 }
 
+void put(StateWriter& out, const TrialResources& held) {
+  out.put(static_cast<std::uint64_t>(held.num_cpus.raw())).put(static_cast<std::uint64_t>(held.num_gpus.raw()));
+  put(out, held.custom);
+  put(out, held.workers);
+  out.put(static_cast<std::uint64_t>(held.strategy)).put(held.bundles.size());
+  for (const Bundle& bundle : held.bundles) {
+    out.put(static_cast<std::uint64_t>(bundle.num_cpus.raw())).put(static_cast<std::uint64_t>(bundle.num_gpus.raw()));
+    out.put(static_cast<std::uint64_t>(bundle.memory_bytes));
+    put(out, bundle.resources);
+  }
+}
+
+TrialResources read_trial_resources(StateReader& in) {
+  TrialResources held;
+  held.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+  held.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+  held.custom = read_resources(in);
+  held.workers = read_resources(in);
+  held.strategy = static_cast<decltype(held.strategy)>(in.integer());
+  held.bundles.resize(in.count());
+  for (Bundle& bundle : held.bundles) {
+    bundle.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+    bundle.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+    bundle.memory_bytes = in.integer();
+    bundle.resources = read_resources(in);
+  }
+  return held;
+}
+
 std::string ResourceChangingScheduler::save() const {
   StateWriter out;
   out.put(std::string_view(inner_->save())).put(live_.size());
   for (const auto& [trial, held] : live_) {
-    out.put(trial).put(static_cast<std::uint64_t>(held.num_cpus.raw())).put(static_cast<std::uint64_t>(held.num_gpus.raw()));
-    put(out, held.custom);
-    put(out, held.workers);
-    out.put(static_cast<std::uint64_t>(held.strategy)).put(held.bundles.size());
-    for (const Bundle& bundle : held.bundles) {
-      out.put(static_cast<std::uint64_t>(bundle.num_cpus.raw())).put(static_cast<std::uint64_t>(bundle.num_gpus.raw()));
-      out.put(static_cast<std::uint64_t>(bundle.memory_bytes));
-      put(out, bundle.resources);
-    }
+    out.put(trial);
+    put(out, held);
+    put(out, bases_.at(trial));
   }
   out.put(scores_.size());
   for (const auto& [trial, score] : scores_) out.put(trial).put(score);
@@ -200,21 +234,11 @@ std::string ResourceChangingScheduler::save() const {
 void ResourceChangingScheduler::restore(std::string_view state) {
   StateReader in(state, "resource_changing");
   inner_->restore(in.text());
-  live_.clear(), scores_.clear();
+  live_.clear(), scores_.clear(), bases_.clear();
   for (std::size_t left = in.count(); left > 0; --left) {
-    TrialResources& held = live_[in.index()];
-    held.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-    held.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-    held.custom = read_resources(in);
-    held.workers = read_resources(in);
-    held.strategy = static_cast<decltype(held.strategy)>(in.integer());
-    held.bundles.resize(in.count());
-    for (Bundle& bundle : held.bundles) {
-      bundle.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-      bundle.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-      bundle.memory_bytes = in.integer();
-      bundle.resources = read_resources(in);
-    }
+    const TrialIndex trial = in.index();
+    live_[trial] = read_trial_resources(in);
+    bases_[trial] = read_trial_resources(in);
   }
   for (std::size_t left = in.count(); left > 0; --left) {
     const TrialIndex trial = in.index();

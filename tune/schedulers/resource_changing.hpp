@@ -20,8 +20,9 @@ struct AllocationRequest {
   const ResultView& result;
   const std::map<TrialIndex, TrialResources>& live;  ///< of all trials that have not ended, this one too
   const std::map<TrialIndex, double>& scores;        ///< last values of the metric, larger is better, of those that reported
-  const TrialResources& base;                        ///< what each trial begins with
+  const TrialResources& base;                        ///< what this trial began with, by TuneOptions::resources_of where there is one
   const Resources& total;                            ///< of the machine or cluster
+  const std::map<TrialIndex, TrialResources>& bases;  ///< what each of `live` began with
 };
 
 /// A rule, and its text: two that differ in the text are different experiments. `decide` says what the trial shall hold;

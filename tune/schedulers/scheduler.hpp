@@ -95,6 +95,8 @@ struct SchedulerContext {
   std::vector<Objective> further_objectives{};  ///< beside the metric
   Space space{};               ///< for schedulers that change configurations
   bool saves_itself{false};    ///< a trial that is paused saves its state whatever the checkpoint frequency: it loses nothing
+  /// Of each trial at first, by its configuration, instead of `resources`; may be empty. A user's function.
+  std::function<TrialResources(const Config&)> resources_of{};
 };
 
 /// A scheduler to be: its name for tables, all its options as text (two that differ in the text are different

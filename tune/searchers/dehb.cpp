@@ -68,14 +68,17 @@ class DehbSearcher final : public ModelSearcher {
     DehbMachine::Job job = machine_->ask(random);
     std::vector<double> point = whole(job);
     if (encoding().is_forbidden(completed(point, random))) {
-      // A child that may not be: a random one takes its place. The job is the same, so no bracket loses a rung's entry.
-      const std::vector<double> other = encoding().sample(random);
-      for (std::size_t j = 0; j < genes_.size(); ++j)
-        if (!std::isnan(other[genes_[j]])) job.point[j] = other[genes_[j]];
+      draw_genes(job, random);
       point = whole(job);
     }
     jobs_[index] = std::move(job);
     return point;
+  }
+
+  std::vector<double> redrawn(TrialIndex index, Random& random) override {
+    DehbMachine::Job& job = jobs_.at(index);
+    draw_genes(job, random);
+    return whole(job);
   }
 
   void learn(const Observation& observation) override {
@@ -114,6 +117,13 @@ class DehbSearcher final : public ModelSearcher {
   std::vector<double> completed(std::vector<double> point, Random& random) const {
     encoding().complete(point, random);
     return point;
+  }
+
+  /// For a child that may not be: a random one takes its place. The job is the same, so no bracket loses a rung's entry.
+  void draw_genes(DehbMachine::Job& job, Random& random) const {
+    const std::vector<double> other = encoding().sample(random);
+    for (std::size_t j = 0; j < genes_.size(); ++j)
+      if (!std::isnan(other[genes_[j]])) job.point[j] = other[genes_[j]];
   }
 
   std::vector<double> whole(const DehbMachine::Job& job) const {

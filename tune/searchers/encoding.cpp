@@ -23,18 +23,72 @@ Dimension::Kind kind_of(const Domain& domain) {
   }
 }
 
-/// That the configuration has nothing but what the space has: a wrong name would pass unseen.
-void check_names(const Config& config, const FlatSpace& space) {
-  const auto known = [&](const std::string& path) {
-    return std::any_of(space.leaves().begin(), space.leaves().end(), [&](const FlatSpace::Leaf& leaf) {
-      // A table or a list that is one constant or option, or that holds leaves.
-      return leaf.path == path || path.starts_with(leaf.path + "/") || leaf.path.starts_with(path + "/");
-    });
-  };
-  for (const auto& [path, value] : config.flat())
-    if (!known(path))
-      throw InvalidArgument("a configuration has the parameter '" + path + "', which the search space does not have. " +
+[[noreturn]] void refuse_value(const std::string& path, const Value& value, const Domain& domain) {
+  throw InvalidArgument("the parameter '" + path + "' is " + value.to_text(17) + " (" + value.type_name() +
+                        ") in a configuration, which is not of " + domain.describe() + ".");
+}
+
+void check_value(const std::string& path, const Value& value, const Domain& domain);
+
+/// That the table has nothing but what the space has: a wrong name would pass unseen.
+void check_table(const std::string& prefix, const Value::Dict& table, const Space& space) {
+  for (const Entry& entry : table) {
+    const auto& parameters = space.parameters();
+    const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == entry.name; });
+    if (found == parameters.end())
+      throw InvalidArgument("a configuration has the parameter '" + prefix + entry.name + "', which the search space does not have. " +
                             "Spell it as the space does, or take it out.");
+    check_value(prefix + entry.name, entry.value, found->domain);
+  }
+}
+
+void check_item(const std::string& path, const std::string& number, const Value& item, const Domain& domain) {
+  for (std::size_t i = 0; i < domain.elements().size(); ++i)
+    if (number == std::to_string(i)) return check_value(path + "/" + number, item, domain.elements()[i]);
+  throw InvalidArgument("a configuration has the parameter '" + path + "/" + number + "', but the search space has a list of " +
+                        std::to_string(domain.elements().size()) + " at '" + path + "'. Take it out.");
+}
+
+/// A list, or a table of some of its items by their numbers: {"layers/1", 64} is one.
+void check_list(const std::string& path, const Value& value, const Domain& domain) {
+  if (const auto* table = value.as<Value::Dict>())
+    for (const Entry& entry : *table) check_item(path, entry.name, entry.value, domain);
+  else if (const auto* list = value.as<Value::List>())
+    for (std::size_t i = 0; i < list->size(); ++i) check_item(path, std::to_string(i), (*list)[i], domain);
+  else
+    refuse_value(path, value, domain);
+}
+
+void check_value(const std::string& path, const Value& value, const Domain& domain) {
+  if (value.is_none()) return;  // left out
+  if (domain.kind() == Domain::Kind::kNested) {
+    const auto* table = value.as<Value::Dict>();
+    if (!table) refuse_value(path, value, domain);
+    check_table(path + "/", *table, domain.nested());
+  } else if (domain.kind() == Domain::Kind::kList) {
+    check_list(path, value, domain);
+  } else if (domain.kind() == Domain::Kind::kConstant) {
+    if (!Clause("", OneOf(domain.values())).holds(value)) refuse_value(path, value, domain);
+  }
+}
+
+std::int64_t integer_of(double number, const Domain& domain) {
+  constexpr double kBeyond = 0x1.0p63;  // what a last integer beyond 2^53 may be as a double
+  return number >= kBeyond ? domain.last_integer() : std::clamp<std::int64_t>(std::llround(number), domain.first_integer(), domain.last_integer());
+}
+
+/// A value that the domain holds, as the domain would give it: 2.0 of integers is 2, 1 of floats 1.0, an option the option itself.
+Value typed(const Value& value, const Domain& domain) {
+  const auto* number = value.as<double>();
+  const auto* integer = value.as<std::int64_t>();
+  switch (domain.kind()) {
+    case Domain::Kind::kInteger: return number ? Value(integer_of(*number, domain)) : value;
+    case Domain::Kind::kFloat:
+    case Domain::Kind::kNormal: return integer ? Value(static_cast<double>(*integer)) : value;
+    case Domain::Kind::kChoice:
+    case Domain::Kind::kOrdinal: return domain.at(domain.unit_of(value).value());
+    default: return value;
+  }
 }
 
 }  // namespace
@@ -85,19 +139,31 @@ FlatSpace::Values ParameterEncoding::walk(Visit visit) const {
 }
 
 std::vector<double> ParameterEncoding::encode(const Config& config) const {
-  check_names(config, space_);
+  check_table("", config.entries(), space_.space());
   std::vector<double> point(size(), kNone);
-  walk([&](std::size_t dimension) {
-    const Dimension& d = dimensions_[dimension];
-    const Value* value = config.find(d.path);
+  const auto unit_of = [&](const std::string& path, const Domain& domain) {
+    const Value* value = config.find(path);
     if (!value || value->is_none()) return kNone;
-    const auto unit = d.domain.unit_of(*value);
-    if (!unit)
-      throw InvalidArgument("the parameter '" + d.path + "' is " + value->to_text(17) + " (" + value->type_name() +
-                            ") in a configuration, which is not of " + d.domain.describe() + ".");
-    return point[dimension] = *unit;
+    const auto unit = domain.unit_of(*value);
+    if (!unit) refuse_value(path, *value, domain);
+    return *unit;
+  };
+  const FlatSpace::Values values = walk([&](std::size_t dimension) {
+    return point[dimension] = unit_of(dimensions_[dimension].path, dimensions_[dimension].domain);
   });
+  for (std::size_t i = 0; i < values.size(); ++i)  // of one value only
+    if (const auto& leaf = space_.leaves()[i]; values[i] && dimension_of_[i] == kNoDimension && leaf.domain.is_searchable())
+      (void)unit_of(leaf.path, leaf.domain);
   return point;
+}
+
+void ParameterEncoding::overlay(Config& config, std::span<const double> point, const Config& given) const {
+  const FlatSpace::Values active = walk([&](std::size_t dimension) { return point[dimension]; });
+  for (std::size_t i = 0; i < active.size(); ++i) {
+    const auto& leaf = space_.leaves()[i];
+    const Value* value = active[i] && leaf.domain.kind() != Domain::Kind::kConstant ? given.find(leaf.path) : nullptr;
+    if (value && !value->is_none()) config.set(leaf.path, typed(*value, leaf.domain));
+  }
 }
 
 Config ParameterEncoding::decode(std::span<const double> point) const {

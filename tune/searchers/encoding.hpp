@@ -49,8 +49,12 @@ class ParameterEncoding {
   const FlatSpace& space() const noexcept { return space_; }
 
   /// A configuration's point: NaN for parameters that are inactive or that it does not have. InvalidArgument when it has
-  /// a parameter that the space does not know, or a value that the domain does not hold.
+  /// a parameter or a list's item that the space does not know, something else where the space has a table or a list, or a
+  /// value that the domain does not hold; a constant holds itself.
   std::vector<double> encode(const Config& config) const;
+  /// What `given`, which was encoded before, says of the parameters that are active at the point, over what went through the
+  /// encoding: exact to the last bit and of the domain's type, and what functions would give. `config` is of that point.
+  void overlay(Config& config, std::span<const double> point, const Config& given) const;
   /// Requires a coordinate for each active dimension; those of inactive ones are not looked at. sample_from parameters
   /// are "none" until run_functions.
   Config decode(std::span<const double> point) const;

@@ -34,7 +34,7 @@ void check_bound(const std::string& who, const FlatSpace::Leaf& parent, const Cl
   if (domain.kind() == Domain::Kind::kInteger)
     possible = static_cast<double>(domain.last_integer()) >= *clause.at_least;
   else if (domain.kind() == Domain::Kind::kFloat)
-    possible = domain.high() >= *clause.at_least;
+    possible = domain.q() > 0 ? domain.high() >= *clause.at_least : domain.high() > *clause.at_least;  // it is exclusive
   else if (domain.kind() != Domain::Kind::kNormal)
     possible = std::any_of(values.begin(), values.end(), [&](const Value& v) { return clause.holds(v); });
   if (!possible)
@@ -46,6 +46,17 @@ void check_clause(const std::string& who, const FlatSpace::Leaf& parent, const C
   if (clause.at_least) return check_bound(who, parent, clause);
   if (clause.values.empty()) refuse(who, "has a clause on '" + clause.name + "' without a value.");
   for (const Value& value : clause.values) check_value(who, parent, clause, value);
+}
+
+/// That what is asked of one parameter can hold together. Each clause can by itself, so bounds alone can too.
+void check_together(const std::string& who, const FlatSpace::Leaf& leaf) {
+  for (const auto& [parent, clause] : leaf.guards) {
+    const auto all_hold = [&, number = parent](const Value& value) {
+      return std::all_of(leaf.guards.begin(), leaf.guards.end(), [&](const FlatSpace::Guard& g) { return g.leaf != number || g.clause.holds(value); });
+    };
+    if (!clause.values.empty() && !std::any_of(clause.values.begin(), clause.values.end(), all_hold))
+      refuse(who, "asks for '" + clause.describe() + "' and for another thing of '" + clause.name + "', which never are together.");
+  }
 }
 
 /// The value that leaf values give for one domain; `next` is the next leaf. None when nothing in it is active.
@@ -169,8 +180,10 @@ void FlatSpace::resolve_conditions() {
         refuse(who, "reads '" + parent.path + "', which is a sample_from function and gets its value after all others. "
                     "Condition on a parameter, or read it in a function.");
       check_clause(who, parent, clause);
-      leaves_[i].guards.push_back({leaf_of(clause.name), std::move(clause)});
+      const std::size_t number = leaf_of(clause.name);
+      leaves_[i].guards.push_back({number, std::move(clause)});
     }
+    check_together(who, leaves_[i]);
   }
   for (const Forbidden& forbidden : forbidden_)
     for (const Clause& clause : forbidden.clauses)

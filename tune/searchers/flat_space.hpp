@@ -30,6 +30,7 @@ class FlatSpace {
   /// InvalidArgument when a condition names what is not there, can never hold or depends on itself.
   explicit FlatSpace(const Space& space);
 
+  const Space& space() const noexcept { return *space_; }
   /// In the order of the space.
   const std::vector<Leaf>& leaves() const noexcept { return leaves_; }
   /// The leaves' numbers, each after those that its condition reads.

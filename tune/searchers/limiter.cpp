@@ -26,9 +26,9 @@ Json ending_json(const Ending& ending) {
 }
 
 Ending ending_of(const Json& json) {
-  Ending ending{json.at(0).get<bool>(), json.at(1).get<std::uint64_t>(), *json_value(json.at(2)).as<double>(), {},
-                *json_value(json.at(4)).as<double>()};
-  for (const Json& metric : json.at(3)) ending.metrics.set(metric.at(0).get<std::string>(), *json_value(metric.at(1)).as<double>());
+  const auto number = [](const Json& one) { return value_as<double>(json_value(one), "number"); };
+  Ending ending{json.at(0).get<bool>(), json.at(1).get<std::uint64_t>(), number(json.at(2)), {}, number(json.at(4))};
+  for (const Json& metric : json.at(3)) ending.metrics.set(metric.at(0).get<std::string>(), number(metric.at(1)));
   return ending;
 }
 
@@ -40,11 +40,11 @@ class ConcurrencyLimiter final : public Searcher {
   Suggestion suggest(TrialIndex index) override {
     if (live_.size() >= limit_) return {inner_->total() && index >= *inner_->total() ? Suggestion::Kind::kDone : Suggestion::Kind::kWait};
     Suggestion suggestion = inner_->suggest(index);
-    if (suggestion.kind == Suggestion::Kind::kWait && !ended_.empty() && ended_.size() == live_.size()) {
+    if (suggestion.kind == Suggestion::Kind::kWait && !ended_.empty() && none_runs()) {
       hand_on();  // it waits for the very results that are held back until a batch is full
       suggestion = inner_->suggest(index);
     }
-    if (suggestion.kind == Suggestion::Kind::kConfig) live_.insert(index);
+    if (suggestion.kind == Suggestion::Kind::kConfig) live_.insert(index), made_ = index + std::uint64_t{1};
     return suggestion;
   }
 
@@ -58,16 +58,16 @@ class ConcurrencyLimiter final : public Searcher {
     Ending ending{.failed = last == nullptr, .rung = rung};
     if (last) ending.iteration = last->iteration, ending.time_total_s = last->time_total_s, ending.metrics = last->metrics;
     ended_.emplace(trial, std::move(ending));
-    const bool last_batch = inner_->total() && ended_.size() == live_.size() && *live_.rbegin() + 1 >= *inner_->total();
-    if (ended_.size() == limit_ || last_batch) hand_on();
+    if (batch_ended()) hand_on();
   }
 
   void on_pause(TrialIndex trial) override {
-    if (!batch_) live_.erase(trial);
+    live_.erase(trial);
     inner_->on_pause(trial);
+    if (batch_ended()) hand_on();
   }
   void on_resume(TrialIndex trial) override {
-    if (!batch_) live_.insert(trial);
+    live_.insert(trial);
     inner_->on_resume(trial);
   }
 
@@ -77,7 +77,7 @@ class ConcurrencyLimiter final : public Searcher {
   std::string save() const override {
     Json ended = Json::array();
     for (const auto& [trial, ending] : ended_) ended.push_back({trial, ending_json(ending)});
-    return Json{{"live", live_}, {"ended", ended}, {"inner", inner_->save()}}.dump();
+    return Json{{"live", live_}, {"made", made_}, {"ended", ended}, {"inner", inner_->save()}}.dump();
   }
 
   void restore(std::string_view state) override {
@@ -85,14 +85,30 @@ class ConcurrencyLimiter final : public Searcher {
       const Json json = Json::parse(state);
       inner_->restore(json.at("inner").get<std::string>());
       live_ = json.at("live").get<std::set<TrialIndex>>();
+      made_ = json.at("made").get<std::uint64_t>();
       ended_.clear();
       for (const Json& one : json.at("ended")) ended_.emplace(one.at(0).get<TrialIndex>(), ending_of(one.at(1)));
-    } catch (const Json::exception& error) {
+    } catch (const std::exception& error) {
       throw InvalidArgument(std::string("the saved state of a concurrency limiter cannot be restored: ") + error.what());
     }
   }
+  void check_restored(std::uint64_t trials, std::uint64_t running) const override {
+    inner_->check_restored(trials, running + ended_.size());  // which has not been told of those that are held back
+    if (made_ != trials || (!live_.empty() && *live_.rbegin() >= trials) || (!ended_.empty() && ended_.rbegin()->first >= trials))
+      throw InvalidArgument("a concurrency limiter knows of " + std::to_string(made_) + " trials, but there are " + std::to_string(trials));
+  }
 
  private:
+  bool none_runs() const {
+    // One that ended while it was paused is held back too, but was none of those that count.
+    const auto held = std::count_if(ended_.begin(), ended_.end(), [&](const auto& one) { return live_.contains(one.first); });
+    return live_.size() == static_cast<std::size_t>(held);
+  }
+  /// Whether results are held back, nothing of the batch runs any more, and it is full or no other trial will come.
+  bool batch_ended() const {
+    const auto total = inner_->total();
+    return !ended_.empty() && none_runs() && (live_.size() >= limit_ || (total && made_ >= *total));
+  }
   void hand_on() {
     for (const auto& [trial, ending] : std::exchange(ended_, {})) {
       const ResultView last{.iteration = ending.iteration, .time_total_s = ending.time_total_s, .metrics = ending.metrics};
@@ -104,8 +120,9 @@ class ConcurrencyLimiter final : public Searcher {
   std::unique_ptr<Searcher> inner_;
   std::size_t limit_;
   bool batch_;
-  std::set<TrialIndex> live_;
-  std::map<TrialIndex, Ending> ended_;
+  std::set<TrialIndex> live_;  // what counts: they run, or belong to a batch that has not ended; not those that are paused
+  std::uint64_t made_{0};
+  std::map<TrialIndex, Ending> ended_;  // of a batch, held back
 };
 
 }  // namespace

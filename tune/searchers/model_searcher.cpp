@@ -32,14 +32,15 @@ Json numbers_json(const std::vector<double>& numbers) {
 
 std::vector<double> numbers_of(const Json& array) {
   std::vector<double> numbers;
-  for (const Json& item : array) numbers.push_back(*json_value(item).as<double>());
+  for (const Json& item : array) numbers.push_back(value_as<double>(json_value(item), "number"));
   return numbers;
 }
 
-/// What was said of a parameter, over what went through the encoding: exact to the last bit, and functions too.
-void overlay(Config& config, const Config& given) {
-  for (const auto& [path, value] : given.flat())
-    if (config.contains(path)) config.set(path, value);
+Observation observation_of(const Json& json) {
+  const int kind = json.at(2).get<int>();
+  if (kind < 0 || kind > static_cast<int>(Observation::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
+  return {numbers_of(json.at(0)), numbers_of(json.at(1)), static_cast<Observation::State>(kind),
+          value_as<double>(json_value(json.at(3)), "step")};
 }
 
 }  // namespace
@@ -56,7 +57,7 @@ std::string describe(const SearchOptions& options) {
 }
 
 ModelSearcher::ModelSearcher(std::string name, const SearcherContext& context, SearchOptions options, bool learns)
-    : name_(std::move(name)), context_(context), options_(std::move(options)), encoding_(context.space) {
+    : name_(std::move(name)), context_(context), options_(std::move(options)), learns_(learns), encoding_(context.space) {
   if (learns && (context_.objectives.empty() || context_.objectives.front().metric.empty()))
     throw InvalidArgument("the searcher '" + name_ + "' learns from results: say by which metric (TuneOptions::metric).");
   check_points();
@@ -97,7 +98,7 @@ Observation& ModelSearcher::observation_of(TrialIndex trial) {
 /// Only while something runs: else nothing would ever wake the search. A paused trial does not run: its scheduler may be
 /// waiting for more trials before it lets any go on.
 bool ModelSearcher::must_wait(TrialIndex index) const {
-  return options_.wait_for_startup && index >= options_.startup_trials && results_ < options_.startup_trials && running_ > paused_.size();
+  return learns_ && options_.wait_for_startup && index >= options_.startup_trials && results_ < options_.startup_trials && running_ > paused_.size();
 }
 
 Suggestion ModelSearcher::suggest(TrialIndex index) {
@@ -129,9 +130,9 @@ std::vector<double> ModelSearcher::completed(const Config& given, Random& random
 
 Config ModelSearcher::configuration(const std::vector<double>& point, const Config* given, Random& random) const {
   Config config = encoding_.decode(point);
-  if (given) overlay(config, *given);
+  if (given) encoding_.overlay(config, point, *given);
   encoding_.run_functions(config, random);
-  if (given) overlay(config, *given);
+  if (given) encoding_.overlay(config, point, *given);
   return config;
 }
 
@@ -146,8 +147,12 @@ Suggestion ModelSearcher::make(TrialIndex index, std::vector<double> point, cons
                             (given ? "from number " + std::to_string(index) + " of points_to_evaluate, " + text(*given) + ", " : "") +
                             "and all were forbidden, the last one by " + encoding_.space().forbidden_in(config)->describe() +
                             ". Forbid less, or change the domains.");
-    if (given) point = completed(*given, random);
-    else if (draw % kMaxProposals == 0) point = encoding_.sample(random);
+    if (given) {
+      point = completed(*given, random);
+    } else if (draw % kMaxProposals == 0) {
+      point = redrawn(index, random);
+      encoding_.complete(point, random);
+    }
     config = configuration(point, given, random);
   }
   for (std::size_t d = 0; d < point.size(); ++d)
@@ -200,19 +205,37 @@ std::string ModelSearcher::save() const {
   return Json{{"searcher", name_}, {"trials", trials}, {"paused", paused_}, {"model", save_model()}}.dump();
 }
 
+/// What every searcher relies on: coordinates of the active dimensions, and as many losses as there are objectives.
+void ModelSearcher::check_observation(const Observation& observation) const {
+  if (observation.point.size() != encoding_.size()) throw InvalidArgument("it is of another search space");
+  const std::vector<bool> active = encoding_.active(observation.point);
+  for (std::size_t d = 0; d < active.size(); ++d)
+    if (active[d] ? !std::isfinite(observation.point[d]) : !std::isnan(observation.point[d]))
+      throw InvalidArgument("a trial's point is not of the search space");
+  const bool usable = observation.state == Observation::State::kComplete || observation.state == Observation::State::kPruned;
+  if (observation.losses.size() != (observation.ended() ? context_.objectives.size() : 0))
+    throw InvalidArgument("a trial has " + std::to_string(observation.losses.size()) + " results where there should be others");
+  for (const double loss : observation.losses)
+    if (usable ? !std::isfinite(loss) : std::isnan(loss)) throw InvalidArgument("a trial's result is no number");
+}
+
+void ModelSearcher::check_restored(std::uint64_t trials, std::uint64_t running) const {
+  if (history_.size() == options_.evaluated.size() + trials && running_ == running) return;
+  throw InvalidArgument("the searcher '" + name_ + "' knows of " + std::to_string(history_.size() - options_.evaluated.size()) +
+                        " trials, of which " + std::to_string(running_) + " have not ended, but there are " + std::to_string(trials) +
+                        ", of which " + std::to_string(running) + " have not ended");
+}
+
 void ModelSearcher::restore(std::string_view state) {
   try {
     const Json json = Json::parse(state);
     if (json.at("searcher") != name_) throw InvalidArgument("it is of '" + json.at("searcher").get<std::string>() + "'");
     std::vector<Observation> history;
     for (const Json& trial : json.at("trials")) {
-      const int kind = trial.at(2).get<int>();
-      Observation observation{numbers_of(trial.at(0)), numbers_of(trial.at(1)), static_cast<Observation::State>(kind),
-                              *json_value(trial.at(3)).as<double>()};
-      if (observation.point.size() != encoding_.size() || kind < 0 || kind > static_cast<int>(Observation::State::kFailed))
-        throw InvalidArgument("it is of another search space");
-      history.push_back(std::move(observation));
+      history.push_back(tune::observation_of(trial));
+      check_observation(history.back());
     }
+    if (history.size() < options_.evaluated.size()) throw InvalidArgument("it lacks what was evaluated beforehand");
     history_ = std::move(history);
     paused_ = json.value("paused", std::set<TrialIndex>());
     restore_model(json.at("model").get<std::string>());

@@ -35,7 +35,7 @@ struct Observation {
 class ModelSearcher : public Searcher {
  public:
   /// InvalidArgument for a space with grid_search, no objective though it `learns`, and a point to evaluate or an evaluated
-  /// one that is not of the space. `name` tells one searcher's draws from another's.
+  /// one that is not of the space. One that does not learn waits for nothing. `name` tells one searcher's draws from another's.
   ModelSearcher(std::string name, const SearcherContext& context, SearchOptions options, bool learns = true);
 
   Suggestion suggest(TrialIndex index) final;
@@ -48,6 +48,7 @@ class ModelSearcher : public Searcher {
   std::string save() const final;
   /// InvalidArgument when the text is no such searcher's, or of another space.
   void restore(std::string_view state) final;
+  void check_restored(std::uint64_t trials, std::uint64_t running) const final;
 
  protected:
   /// Where the next trial lies, once the start-up trials have ended. Coordinates that are NaN though active are drawn at
@@ -56,6 +57,8 @@ class ModelSearcher : public Searcher {
   virtual std::vector<double> propose(TrialIndex index, Random& random) = 0;
   /// A start-up trial's point.
   virtual std::vector<double> start_up(TrialIndex, Random& random) { return encoding_.sample(random); }
+  /// Another point for the trial, at random, when what was proposed goes with nothing that the functions of the space draw.
+  virtual std::vector<double> redrawn(TrialIndex, Random& random) { return encoding_.sample(random); }
   /// A trial ended; it is in the history already. Also called, in order, for what was evaluated beforehand.
   virtual void learn(const Observation&) {}
   /// A result that fills a rung: what it would be if the trial ended here.
@@ -81,11 +84,13 @@ class ModelSearcher : public Searcher {
   Suggestion make(TrialIndex index, std::vector<double> point, const Config* given, Random& random);
   std::vector<double> completed(const Config& given, Random& random) const;
   Config configuration(const std::vector<double>& point, const Config* given, Random& random) const;
+  void check_observation(const Observation& observation) const;
   void fill(Observation& observation, const ResultView& result) const;
 
   std::string name_;
   SearcherContext context_;
   SearchOptions options_;
+  bool learns_;
   ParameterEncoding encoding_;
   std::vector<Observation> history_;
   std::size_t results_{0};

@@ -77,7 +77,8 @@ class Repeater final : public Searcher {
     if (!configurations) return num_samples_;
     // A grid repeats itself num_samples times, whatever the repetitions: then each of its trials is one group.
     const std::uint64_t needed = (num_samples_ + times_ - 1) / times_;
-    return *configurations == needed ? num_samples_ : *configurations * times_;
+    if (*configurations == needed) return num_samples_;
+    return *configurations > UINT64_MAX / times_ ? UINT64_MAX : *configurations * times_;
   }
   std::uint32_t suggest_ahead() const override { return inner_->suggest_ahead(); }
 
@@ -92,10 +93,26 @@ class Repeater final : public Searcher {
       const Json json = Json::parse(state);
       inner_->restore(json.at("inner").get<std::string>());
       groups_.clear();
-      for (const Json& one : json.at("groups")) groups_.emplace(one.at(0).get<TrialIndex>(), group_of(one));
-    } catch (const Json::exception& error) {
+      for (const Json& one : json.at("groups")) {
+        const Group& group = groups_.emplace(one.at(0).get<TrialIndex>(), group_of(one)).first->second;
+        if (group.sums.size() != objectives_.size() || group.counts.size() != objectives_.size())
+          throw InvalidArgument("a configuration has sums of other metrics");
+      }
+    } catch (const std::exception& error) {
       throw InvalidArgument(std::string("the saved state of a repeater cannot be restored: ") + error.what());
     }
+  }
+  void check_restored(std::uint64_t trials, std::uint64_t running) const override {
+    inner_->check_restored(trials / times_ + (trials % times_ != 0), groups_.size());
+    std::uint64_t live = 0;
+    for (const auto& [number, group] : groups_) {
+      const std::uint64_t first = number * times_;
+      if (first >= trials || group.ended > std::min(times_, trials - first))
+        throw InvalidArgument("a repeater knows of trials that there are not");
+      live += std::min(times_, trials - first) - group.ended;
+    }
+    if (live != running)
+      throw InvalidArgument("a repeater knows of " + std::to_string(live) + " trials that have not ended, but there are " + std::to_string(running));
   }
 
  private:
@@ -135,8 +152,7 @@ class Repeater final : public Searcher {
   }
 
   static Group group_of(const Json& json) {
-    const Config config(*json_value(json.at(1)).as<Value::Dict>());
-    return {{Suggestion::Kind::kConfig, config, json.at(2).get<std::string>()},
+    return {{Suggestion::Kind::kConfig, value_as<Config>(json_value(json.at(1)), "configuration"), json.at(2).get<std::string>()},
             json.at(3).get<std::uint64_t>(),
             value_as<std::vector<double>>(json_value(json.at(4)), "sums"),
             value_as<std::vector<double>>(json_value(json.at(5)), "counts"),
@@ -156,6 +172,8 @@ class Repeater final : public Searcher {
 
 SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions options) {
   if (times == 0) throw InvalidArgument("repeat: times is 0; it must be at least 1.");
+  if (times > std::numeric_limits<TrialIndex>::max())
+    throw InvalidArgument("repeat: times is " + std::to_string(times) + ", but there are no more than 4294967295 trials.");
   std::string description =
       "repeat(" + std::to_string(times) + (options.set_index ? "" : ", set_index=false") + ", " + inner.description + ")";
   return {inner.name, std::move(description), [=](const SearcherContext& context) {

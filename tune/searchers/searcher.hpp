@@ -47,6 +47,9 @@ class Searcher {
   /// The whole state, and back: after `restore(save())` the next suggestions are the same.
   virtual std::string save() const = 0;
   virtual void restore(std::string_view state) = 0;
+  /// After a restore: InvalidArgument unless what was restored has suggested trials 0 to `trials` - 1, of which `running` have
+  /// not ended. A searcher that keeps nothing of trials has nothing to compare.
+  virtual void check_restored(std::uint64_t /*trials*/, std::uint64_t /*running*/) const {}
 };
 
 /// What an experiment tells its searcher once.

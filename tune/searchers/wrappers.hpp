@@ -11,7 +11,8 @@
 namespace manta::tune {
 
 struct LimitOptions {
-  /// Results are handed on when a whole batch has ended, and only then is the next batch begun.
+  /// Results are handed on when a whole batch has ended, and only then is the next batch begun. A trial that is paused leaves
+  /// its batch, and one that is resumed joins the batch that runs.
   bool batch{false};
 };
 
@@ -28,7 +29,7 @@ struct RepeatOptions {
 /// Every configuration of the inner searcher as `times` trials in a row. When all have ended, the inner searcher is told the
 /// mean of each metric over those that gave a number; none of them: that it failed. `num_samples` counts trials: an
 /// incomplete last group is never told of. A configuration counts as paused while none of its trials runs, all have been made,
-/// and one or more are paused. InvalidArgument for 0.
+/// and one or more are paused. InvalidArgument for 0, and for more than there are trials.
 SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions options = {});
 
 }  // namespace manta::tune

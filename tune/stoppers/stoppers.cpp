@@ -159,7 +159,11 @@ class Combined final : public Stopper {
 
   bool on_result(TrialIndex trial, const ResultView& result) override {
     std::size_t yes = 0;  // each has to see each result
-    for (const auto& part : parts_) yes += part->on_result(trial, result);
+    for (const auto& part : parts_) {
+      const bool ends = part->on_result(trial, result);
+      // Within all_of a part that ends the experiment agrees that this trial ends: else it would never come together.
+      yes += ends || (all_ && part->stop_all(result.time_since_start_s));
+    }
     return enough(yes);
   }
   void on_end(TrialIndex trial) override {

@@ -45,7 +45,8 @@ StopperSpec stop_if(std::function<bool(TrialIndex, const ResultView&)> function,
 
 /// A trial, or the experiment, ends when one of them says so.
 StopperSpec any_of(std::vector<StopperSpec> stoppers);
-/// A trial ends at a result at which all of them say so, the experiment when all say so.
+/// A trial ends at a result at which all of them say so, the experiment when all say that it ends. One that ends the experiment
+/// says of every trial that it ends, too: all_of({max_iterations(5), timeout(60)}) is no less than 5 results and 60 s.
 StopperSpec all_of(std::vector<StopperSpec> stoppers);
 
 }  // namespace manta::tune
