@@ -73,6 +73,7 @@ class HistoryFold {
     trial.state = TrialState::kRunning;
     if (history_.times[event.trial].started_ms == 0) history_.times[event.trial].started_ms = now_ms_;
   }
+  void on(const TrialBegun&) {}
   void on(const TrialReported& event) {
     Trial& trial = of(event.trial);
     trial.pid = event.pid;
@@ -103,13 +104,7 @@ class HistoryFold {
     Trial& trial = of(event.trial);
     auto& rows = history_.results[event.trial];
     if (event.rung > 0 && !rows.empty()) rows.back().rung = event.rung;
-    if (event.changed) {
-      trial.config = event.config;
-      trial.exploit_tag = event.tag;
-      trial.iteration = event.iteration;
-      if (event.time_total_s > 0) trial.time_total_s = event.time_total_s;
-      if (!event.tag.empty()) ++trial.exploits;
-    }
+    if (event.changed) change(trial, event);
     if (!event.error.empty()) {
       trial.error = event.error;
       ++trial.failures;
@@ -128,6 +123,18 @@ class HistoryFold {
   void on(const ExperimentSnapshot&) {}  // for_each_event gives the events themselves
   void on(const TrialSnapshot&) {}
 
+  void change(Trial& trial, const TrialDecided& event) {
+    trial.take_config(event.config);
+    trial.exploit_tag = event.tag;
+    trial.iteration = event.iteration;
+    if (event.time_total_s > 0) trial.time_total_s = event.time_total_s;
+    if (event.exploits > 0)
+      trial.exploits = event.exploits;  // a resume may tell of one again
+    else if (!event.tag.empty())
+      ++trial.exploits;
+    if (event.cloned) trial.checkpoints = {{event.iteration, event.cloned->name, std::nullopt}};
+  }
+
   Trial& of(TrialIndex index) {
     if (index >= history_.trials.size())
       throw StorageCorruption("the experiment's journal: an event of trial " + std::to_string(index) + ", which was never made.");
@@ -135,6 +142,7 @@ class HistoryFold {
   }
   void end(Trial& trial, TrialState state) {
     trial.state = state;
+    if (trial.ended()) trial.keep_config_of_result();
     if (trial.ended()) history_.times[trial.index].ended_ms = now_ms_;
   }
 

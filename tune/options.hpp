@@ -69,7 +69,7 @@ struct LoggerOptions {
 };
 
 struct TuneOptions {
-  std::string name{};       ///< of the experiment and its directory; default: the trainable's name and the time
+  std::string name{};       ///< of the experiment and its directory; default: the trainable's name and the time, and a number where that is taken
   std::string metric{};     ///< what trials are compared by; every trial reports it from its first result on
   Mode mode{Mode::kMin};    ///< whether a small or a large metric is good
   std::vector<Objective> further_objectives{};  ///< metrics besides, for a searcher or scheduler of several (nsga2, mo_asha); the rest of the
@@ -89,7 +89,8 @@ struct TuneOptions {
   std::uint64_t max_iterations{0};   ///< a trial is stopped after so many results; 0: no limit
   double time_budget_s{0};       ///< the experiment ends after so long, all its sessions together; trials that run are told to
                                  ///< stop, and killed stop_grace_s later. 0: no limit
-  double trial_time_limit_s{0};  ///< a trial that has run for so long, by the wall clock and in all its runs together, is killed
+  double trial_time_limit_s{0};  ///< a trial that has run for so long, by the wall clock and in all its runs together, and without
+                                 ///< what it waited for its resources, is killed
                                  ///< whatever it does: it is TERMINATED with its last result, `timed_out` is set and `error`
                                  ///< says so; without a result it is an ERROR. Trials on shared workers cannot be
                                  ///< killed, only told and forgotten. 0: no limit

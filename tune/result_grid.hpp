@@ -24,7 +24,7 @@ struct TrialResult {
   std::string id{};
   std::string name{};
   TrialState state{TrialState::kPending};
-  Config config{};
+  Config config{};               ///< of the last result
   Metrics metrics{};             ///< the last result
   std::uint64_t iterations{0};   ///< results reported
   double time_total_s{0};

@@ -17,8 +17,19 @@ const MetricRange* Trial::range(std::string_view metric) const noexcept {
   return found == ranges.end() ? nullptr : &*found;
 }
 
+void Trial::take_config(Config changed) {
+  if (results > 0 && !result_config && !(config == changed)) result_config = std::move(config);
+  config = std::move(changed);
+}
+
+void Trial::keep_config_of_result() {
+  if (result_config) config = std::move(*result_config);
+  result_config.reset();
+}
+
 void Trial::record(std::uint64_t at, const Metrics& metrics, double time_this_iter_s) {
   iteration = at;
+  result_config.reset();
   ++results;
   time_total_s += time_this_iter_s;
   last = metrics;

@@ -50,7 +50,8 @@ struct Trial {
   std::string name{};  ///< "train_cifar_3f2a1_00007"
   std::string tag{};   ///< what was drawn for it: "l1=64,lr=0.0123"
   std::string exploit_tag{};  ///< what the last exploit changed: "lr=0.02@perturbed"; empty: none
-  Config config{};
+  Config config{};            ///< it runs with; when it has ended: that of its last result
+  std::optional<Config> result_config{};  ///< of the last result, while an exploit has given it another since
   TrialState state{TrialState::kPending};
   std::uint32_t attempts{0};
   std::uint32_t failures{0};
@@ -70,6 +71,11 @@ struct Trial {
 
   /// Takes a result in: iteration, time, last, ranges.
   void record(std::uint64_t iteration, const Metrics& metrics, double time_this_iter_s);
+  /// An exploit's. Remembers the one of the last result until there is another result.
+  void take_config(Config changed);
+  /// At its end: an exploit that no result followed came to nothing.
+  void keep_config_of_result();
+  const Config& config_of_result() const noexcept { return result_config ? *result_config : config; }
   /// Of the last result: "training_iteration", "time_total_s", or a reported metric.
   std::optional<double> value(std::string_view name) const { return ResultView{iteration, time_total_s, last}.get(name); }
   bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }

@@ -31,7 +31,8 @@ class TrialContext {
 
   /// Reports one result and waits for the decision; counts one training iteration. When it has returned, the result is in the
   /// experiment's journal: a kill -9 neither loses nor doubles it (TuneOptions::buffer_results lets it be late). When the trial is to stop it throws
-  /// an exception that is no std::exception, to unwind the trainable: let it pass (a later report throws it again).
+  /// an exception that is no std::exception, to unwind the trainable: let it pass (a later report throws it again). InvalidArgument
+  /// while another report of the trial is under way.
   void report(const Metrics& metrics);
   /// The same with a checkpoint: `save` is called with an empty directory to fill. The checkpoint appears whole or not
   /// at all, and before the result does. Throws what `save` throws, or IoError.

@@ -3,12 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <ctime>
+#include <exception>
 #include <limits>
 #include <random>
 #include <set>
+#include <thread>
 
+#include "runtime/in_task.hpp"
+#include "runtime/promise.hpp"
 #include "tune/core/assembly.hpp"
 #include "tune/core/experiment.hpp"
 #include "tune/core/experiment_dir.hpp"
@@ -29,6 +34,16 @@ std::string name_with_time(const std::string& trainable) {
   char text[32];
   std::strftime(text, sizeof text, "_%Y-%m-%d_%H-%M-%S", &parts);
   return trainable + text;
+}
+
+/// That, or with _2, _3 … behind it, as a new directory, so that nobody else has it.
+std::string unused_name(const std::filesystem::path& results_dir, const std::string& wanted) {
+  std::error_code error;
+  std::filesystem::create_directories(results_dir, error);
+  std::string name = wanted;
+  for (int number = 2; !error; name = wanted + "_" + std::to_string(number++))
+    if (std::filesystem::create_directory(results_dir / name, error)) return name;
+  return wanted;  // what is in the way is told when the directory is opened
 }
 
 std::int64_t wall_clock_ms() {
@@ -158,6 +173,7 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
           .seed = seed,
           .checkpoint_frequency = options.checkpoints.frequency,
           .stop_grace = std::chrono::duration<double>(std::min(options.stop_grace_s, 1e9)),  // beyond, the clock would overflow
+          .retry_back_off = std::chrono::milliseconds(50),
           .checkpoint_at_end = options.checkpoints.at_end,
           .reuse_actors = options.reuse_actors,
           .buffer_results = options.buffer_results,
@@ -210,6 +226,48 @@ std::size_t concurrency_of(const TuneOptions& options, const Resources& total) {
   return options.max_concurrent ? static_cast<std::size_t>(options.max_concurrent) : kManyAtATime;
 }
 
+/// What the sums do not show, as one and a half GPUs or bundles that lie apart: asks for a trial's place and gives it back.
+void check_place(Client& client, const TuneOptions& options) {
+  if (options.resources_of) return;
+  const TrialResources& resources = options.resources;
+  std::vector<Bundle> bundles = resources.bundles;
+  if (bundles.empty()) bundles = {{resources.num_cpus, resources.num_gpus, 0, resources.custom}};
+  if (resources.bundles.empty() && TrialResources{.num_cpus = resources.num_cpus, .num_gpus = resources.num_gpus, .custom = resources.custom}.all().empty())
+    return;  // trials that ask for nothing
+  try {
+    client.remove(client.placement_group({.bundles = std::move(bundles), .strategy = resources.strategy}));
+  } catch (const Error& error) {
+    const std::string text = "tune: no trial can have what TuneOptions::resources asks for: " + error.info().message;
+    if (error.info().code == ErrorCode::kInfeasibleResources) throw InfeasibleResources(text);
+    if (error.info().code == ErrorCode::kInvalidArgument) throw InvalidArgument(text);
+    throw;
+  }
+}
+
+/// In a task the loop has a thread of its own, and the task waits for it as for any value: so its CPUs go to the trials.
+void run_loop(Client& client, Runner& runner, std::atomic<bool>& given_up) {
+  if (!detail::in_task()) return runner.run();
+  const Promise<bool> over;
+  std::exception_ptr error;
+  std::thread loop([&] {
+    try {
+      runner.run();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    over.set(true);
+  });
+  try {
+    client.get(over.ref());
+  } catch (...) {  // the task was cancelled, or the runtime ends
+    given_up = true;
+    loop.join();
+    throw;
+  }
+  loop.join();
+  if (error) std::rethrow_exception(error);
+}
+
 /// Memory is left out: it is never the same twice.
 std::string shared_out(Resources total) {
   total.set("memory", 0);
@@ -230,8 +288,9 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
   const Resources total = client.total_resources();
   check_options(options, trainable, total);
   const std::size_t concurrency = concurrency_of(options, total);
+  check_place(client, options);
   if (options.resume && options.name.empty()) refuse("resume needs the name of the experiment; set TuneOptions::name.");
-  const std::string name = options.name.empty() ? name_with_time(trainable.name) : options.name;
+  const std::string name = options.name.empty() ? unused_name(options.results_dir, name_with_time(trainable.name)) : options.name;
   ExperimentDir dir = open_experiment_dir(options.results_dir, name, options.resume);
   ExperimentCreated header = describe(options, trainable, name);
   if (options.scheduler.shares_out) header.description.emplace_back("CPUs, GPUs and the like", shared_out(total));
@@ -246,9 +305,10 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
   environment.resume_hint = "To go on, run the same again with resume (--resume) and the name '" + name + "'.";
   const auto reporter = make_reporter(options.reporter, std::move(environment));
   RuntimeTrialHost host(client, trainable, options);
+  std::atomic<bool> given_up{false};
   Runner runner(experiment, host, *reporter, runner_options(options, header.seed, total, concurrency),
-                [] { return InterruptGuard::signal() != 0; });
-  runner.run();
+                [&] { return given_up || InterruptGuard::signal() != 0; });
+  run_loop(client, runner, given_up);
   experiment.sync();
   if (const std::string& reason = experiment.machine().stopped_by(); !reason.empty())
     reporter->warning("the experiment was ended early: " + reason + ".");

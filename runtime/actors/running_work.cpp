@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/in_task.hpp"
 #include "runtime/without_parent.hpp"
 
 namespace manta::detail {
@@ -18,6 +19,8 @@ CancelSlot* CancelSlot::current() noexcept { return t_without_parent ? nullptr :
 WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent, true)) {}
 
 WithoutParent::~WithoutParent() { t_without_parent = before_; }
+
+bool in_task() noexcept { return t_slot != nullptr; }
 
 void CancelSlot::check() {
   if (t_slot && t_slot->cancelled())

@@ -29,11 +29,21 @@ TEST_SUITE("tune/core") {
     CHECK(created.description == std::vector<std::pair<std::string, std::string>>{{"metric", "loss"}, {"space", "{}"}});
     CHECK(round_trip(SessionStarted{77}).pid == 77);
     CHECK(round_trip(TrialStarted{4, 9}).from_iteration == 9);
+    for (const bool waits : {false, true}) CHECK(round_trip(TrialStarted{4, 9, waits}).waits == waits);
+    CHECK(round_trip(TrialBegun{4}).trial == 4);
     CHECK(round_trip(TrialCheckpointed{4, 9, "c"}).checkpoint == "c");
     CHECK(round_trip(TrialFinished{5}).trial == 5);
     CHECK(round_trip(TrialFailed{5, "line\nline"}).error == "line\nline");
     for (const std::optional<bool> again : {std::optional<bool>(), std::optional(true), std::optional(false)})
       CHECK(round_trip(TrialFailed{5, "boom", false, again}).again == again);
+    TrialDecided decided{.trial = 5, .changed = true, .iteration = 7, .tag = "x=1", .exploits = 3};
+    CHECK_FALSE(round_trip(decided).cloned);
+    decided.cloned = ClonedCheckpoint{2, "checkpoint_000007", "checkpoint_000007_clone3"};
+    CHECK(round_trip(decided).exploits == 3);
+    REQUIRE(round_trip(decided).cloned);
+    CHECK(round_trip(decided).cloned->donor == 2);
+    CHECK(round_trip(decided).cloned->donor_name == "checkpoint_000007");
+    CHECK(round_trip(decided).cloned->name == "checkpoint_000007_clone3");
     const auto reported = round_trip(TrialReported{1, 2, Metrics{{"loss", -0.0}, {"a", 0.1}}, 1.5, "checkpoint_000002", 9});
     CHECK(std::signbit(*reported.metrics.get("loss")));
     CHECK(*reported.metrics.get("a") == 0.1);

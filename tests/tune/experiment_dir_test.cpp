@@ -52,6 +52,21 @@ TEST_SUITE("tune/core") {
     CHECK_THROWS_AS(open_experiment_dir(tmp.path(), "exp", true), ResourceExhausted);
   }
 
+  TEST_CASE("a journal that is removed or replaced under its writer is noticed, and one that is there is not complained of") {
+    TempDir tmp;
+    const auto open = open_experiment_dir(tmp.path(), "exp", false);
+    open.log->append(encode_event({0, kHeader}));
+    CHECK(error_of([&] { open.log->check_there(); }).empty());
+    fs::rename(tmp.path() / "exp", tmp.path() / "away");
+    const std::string removed = error_of([&] { open.log->check_there(); });
+    CHECK(has(removed, (tmp.path() / "exp/journal").string()));
+    CHECK(has(removed, "was removed while the experiment ran"));
+    CHECK_THROWS_AS(open.log->check_there(), IoError);
+    fs::create_directories(tmp.path() / "exp/journal");
+    write_text(tmp.path() / "exp/journal/LOCK", "");  // another one's
+    CHECK(has(error_of([&] { open.log->check_there(); }), "was replaced"));
+  }
+
   TEST_CASE("a directory that holds something else is left alone, with or without resume") {
     TempDir tmp;
     fs::create_directories(tmp.path() / "photos");

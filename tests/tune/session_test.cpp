@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <stdexcept>
+#include <thread>
 
 #include "support.hpp"
 #include "tune/core/journal_codec.hpp"
@@ -44,6 +45,26 @@ TEST_SUITE("tune/core") {
     }
     CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
     CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
+  }
+
+  TEST_CASE("a report inside a save function, or from a second thread, is refused and counts for nothing") {
+    TempDir dir;
+    std::string nested, second;
+    TrialSession session(spec(dir.path()), [&](TrialContext& ctx, const Config&) {
+      ctx.report({{"loss", 1}}, [&](const std::filesystem::path&) {
+        nested = error_of([&] { ctx.report({{"loss", 2}}); });
+        std::thread([&] { second = error_of([&] { ctx.report({{"loss", 3}}); }); }).join();
+      });
+      ctx.report({{"loss", 4}});
+    }, {});
+    for (const double loss : {1.0, 4.0}) {
+      const TrialReply reply = session.next(Decision::kContinue);
+      CHECK(reply.iteration == (loss < 2 ? 1 : 2));
+      CHECK(reply.metrics == Metrics{{"loss", loss}});
+    }
+    CHECK(session.next(Decision::kContinue).kind == TrialReply::kFinished);
+    CHECK(has(nested, "inside a save function"));
+    CHECK(has(second, "from a second thread"));
   }
 
   TEST_CASE("a trial that loses its line to the driver has failed: it has not come to its end") {

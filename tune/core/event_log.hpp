@@ -29,6 +29,8 @@ class EventLog {
   }
   /// After it returns, all records so far outlive a power cut.
   virtual void sync() = 0;
+  /// IoError when its files have been removed under it: what is written then is gone with the process.
+  virtual void check_there() const {}
   /// The snapshot, if there is one, and the records since.
   virtual void for_each(const Visitor& visit) const = 0;
   /// Every record that was ever appended, and no snapshot.

@@ -44,6 +44,11 @@ struct TrialCreated {
 struct TrialStarted {
   TrialIndex trial{0};
   std::uint64_t from_iteration{0};  ///< of the checkpoint that it goes on from; 0: from the beginning
+  bool waits{false};                ///< a TrialBegun says when it runs: until then none of its time counts
+};
+/// It has its place and runs. Journaled only where that is asked for: with a time limit.
+struct TrialBegun {
+  TrialIndex trial{0};
 };
 /// A result. Written before the trial is told to go on.
 struct TrialReported {
@@ -96,6 +101,8 @@ struct TrialDecided {
   Config config{};
   std::string tag{};
   std::string error{};          ///< a failure that the event does not tell of itself: no result, or one without the metric
+  std::uint32_t exploits{0};    ///< with `changed`: how many there were by then; 0 where an older version wrote it
+  std::optional<ClonedCheckpoint> cloned{};  ///< with `changed`: its only checkpoint now, of `iteration`
 };
 
 /// Nothing ran and nothing could be started: the scheduler was asked to release or stop somebody.
@@ -113,12 +120,12 @@ struct ExperimentSnapshot {
 };
 struct TrialSnapshot {
   std::shared_ptr<const Trial> state{};  ///< without id and name, which follow from its index
-  std::int64_t running_since_ms{0};      ///< counts while it runs
+  std::int64_t running_since_ms{0};      ///< counts while it runs; 0: it waits for its place
 };
 
 using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, TrialStarted, TrialReported,
                                TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped,
-                               ExperimentSnapshot, TrialSnapshot, TrialDecided>;
+                               ExperimentSnapshot, TrialSnapshot, TrialDecided, TrialBegun>;
 
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC

@@ -163,6 +163,11 @@ void Experiment::tidy() {
     flush_files();
     flushed_at_ = now;
   }
+  constexpr std::chrono::seconds kBetweenLooks{1};
+  if (now - looked_at_ >= kBetweenLooks) {
+    log_->check_there();
+    looked_at_ = now;
+  }
   if (tail_bytes_ >= std::max(compact_bytes_, snapshot_bytes_) && log_->can_compact()) compact();
 }
 

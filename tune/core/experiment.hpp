@@ -48,7 +48,8 @@ class Experiment {
   // What no trial waits for, after a commit.
   /// Deletes the checkpoints that were superseded; before a trial is launched that might make one of the same name.
   void remove_superseded();
-  /// Flushes the result files, when that is due, and compacts the journal, when that is.
+  /// Flushes the result files, when that is due, and compacts the journal, when that is. IoError when the journal's files were
+  /// removed.
   void tidy();
   /// All of these with one event.
   Effects apply(EventBody body);
@@ -68,6 +69,7 @@ class Experiment {
   void sync() {
     flush_files();
     log_->sync();
+    log_->check_there();
   }
   /// What could not be written besides the journal; empties the list.
   std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
@@ -97,6 +99,7 @@ class Experiment {
   std::size_t tail_bytes_{0};      // journaled since the snapshot
   std::size_t snapshot_bytes_{0};
   std::chrono::steady_clock::time_point flushed_at_{};  // the derived files
+  std::chrono::steady_clock::time_point looked_at_{};   // whether the journal's files are there
   bool comes_again_{false};        // the superseded must be gone before any trial is answered
   bool broken_{false};             // a write to the journal failed
   std::vector<std::string> warnings_;

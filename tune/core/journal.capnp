@@ -20,6 +20,7 @@ struct Record {
     experimentSnapshot @12 :ExperimentSnapshot;
     trialSnapshot @13 :TrialSnapshot;
     trialDecided @14 :TrialDecided;
+    trialBegun @15 :TrialBegun;
   }
 }
 
@@ -64,6 +65,11 @@ struct Value {
 struct TrialStarted {
   trial @0 :UInt32;
   fromIteration @1 :UInt64;
+  waits @2 :Bool;
+}
+
+struct TrialBegun {
+  trial @0 :UInt32;
 }
 
 struct TrialReported {
@@ -140,6 +146,7 @@ struct TrialSnapshot {
   checkpoints @18 :List(Checkpoint);
   cloned @19 :Cloned;
   resources @20 :Resources;
+  resultConfig @21 :List(Entry);
   struct Range {
     name @0 :Text;
     last @1 :Float64;
@@ -197,4 +204,6 @@ struct TrialDecided {
   tag @6 :Text;
   error @7 :Text;
   timeTotalS @8 :Float64;
+  exploits @9 :UInt32;
+  cloned @10 :TrialSnapshot.Cloned;
 }

@@ -104,7 +104,10 @@ void write(schema::Record::Builder out, const TrialStarted& event) {
   auto body = out.initTrialStarted();
   body.setTrial(event.trial);
   body.setFromIteration(event.from_iteration);
+  body.setWaits(event.waits);
 }
+
+void write(schema::Record::Builder out, const TrialBegun& event) { out.initTrialBegun().setTrial(event.trial); }
 
 void write(schema::Record::Builder out, const TrialReported& event) {
   auto body = out.initTrialReported();
@@ -208,6 +211,14 @@ void write_ranges(capnp::List<schema::TrialSnapshot::Range>::Builder out, const 
   }
 }
 
+void write_cloned(schema::TrialSnapshot::Cloned::Builder out, const ClonedCheckpoint& cloned) {
+  out.setDonor(cloned.donor);
+  out.setDonorName(cloned.donor_name);
+  out.setName(cloned.name);
+}
+
+ClonedCheckpoint read_cloned(schema::TrialSnapshot::Cloned::Reader in) { return {in.getDonor(), text(in.getDonorName()), text(in.getName())}; }
+
 void write(schema::Record::Builder out, const TrialSnapshot& event) {
   auto body = out.initTrialSnapshot();
   const Trial& trial = *event.state;
@@ -231,11 +242,9 @@ void write(schema::Record::Builder out, const TrialSnapshot& event) {
   write_ranges(body.initRanges(static_cast<unsigned>(trial.ranges.size())), trial.ranges);
   write_checkpoints(body.initCheckpoints(static_cast<unsigned>(trial.checkpoints.size())), trial.checkpoints);
   if (trial.resources) write_resources(body.initResources(), *trial.resources);
-  if (!trial.cloned) return;
-  auto cloned = body.initCloned();
-  cloned.setDonor(trial.cloned->donor);
-  cloned.setDonorName(trial.cloned->donor_name);
-  cloned.setName(trial.cloned->name);
+  if (trial.result_config)
+    write_entries(body.initResultConfig(static_cast<unsigned>(trial.result_config->entries().size())), trial.result_config->entries());
+  if (trial.cloned) write_cloned(body.initCloned(), *trial.cloned);
 }
 
 Resources read_amounts(capnp::List<schema::Resources::Amount>::Reader in) {
@@ -280,8 +289,8 @@ TrialSnapshot read(schema::TrialSnapshot::Reader in) {
                                   checkpoint.getScored() ? std::optional(checkpoint.getScore()) : std::nullopt,
                                   checkpoint.getBytes(), checkpoint.getOrder()});
   if (in.hasResources()) trial->resources = read_resources(in.getResources());
-  if (in.hasCloned())
-    trial->cloned = ClonedCheckpoint{in.getCloned().getDonor(), text(in.getCloned().getDonorName()), text(in.getCloned().getName())};
+  if (in.hasResultConfig()) trial->result_config = Config(read_entries(in.getResultConfig()));
+  if (in.hasCloned()) trial->cloned = read_cloned(in.getCloned());
   return {std::move(trial), in.getRunningSinceMs()};
 }
 
@@ -302,13 +311,16 @@ void write(schema::Record::Builder out, const TrialDecided& event) {
   body.setTimeTotalS(event.time_total_s);
   body.setTag(event.tag);
   write_entries(body.initConfig(static_cast<unsigned>(event.config.entries().size())), event.config.entries());
+  body.setExploits(event.exploits);
+  if (event.cloned) write_cloned(body.initCloned(), *event.cloned);
 }
 
 TrialDecided read(schema::TrialDecided::Reader in) {
   if (in.getState() > static_cast<std::uint8_t>(TrialState::kError))
     throw StorageCorruption("the experiment's journal: a trial's state that is unknown. A newer version wrote it.");
   return {in.getTrial(),     static_cast<TrialState>(in.getState()),   in.getRung(),        in.getChanged(),
-          in.getIteration(), in.getTimeTotalS(), Config(read_entries(in.getConfig())), text(in.getTag()), text(in.getError())};
+          in.getIteration(), in.getTimeTotalS(), Config(read_entries(in.getConfig())), text(in.getTag()), text(in.getError()),
+          in.getExploits(),  in.hasCloned() ? std::optional(read_cloned(in.getCloned())) : std::nullopt};
 }
 
 ExperimentCreated read(schema::ExperimentCreated::Reader in) {
@@ -334,8 +346,9 @@ EventBody read_body(schema::Record::Reader in) {
     }
     case schema::Record::TRIAL_STARTED: {
       auto body = in.getTrialStarted();
-      return TrialStarted{body.getTrial(), body.getFromIteration()};
+      return TrialStarted{body.getTrial(), body.getFromIteration(), body.getWaits()};
     }
+    case schema::Record::TRIAL_BEGUN: return TrialBegun{in.getTrialBegun().getTrial()};
     case schema::Record::TRIAL_DECIDED: return read(in.getTrialDecided());
     case schema::Record::TRIAL_REPORTED: return read(in.getTrialReported());
     case schema::Record::TRIAL_CHECKPOINTED: {

@@ -1,6 +1,10 @@
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 
+#include "runtime/errors.hpp"
 #include "runtime/journal.hpp"
 #include "tune/core/event_log.hpp"
 #include "tune/core/journal_codec.hpp"
@@ -13,9 +17,32 @@ namespace fs = std::filesystem;
 
 std::vector<Journal::Record> views(const std::vector<EventLog::Bytes>& records) { return {records.begin(), records.end()}; }
 
+/// Which file a path leads to; none when there is none.
+struct FileIdentity {
+  dev_t device{};
+  ino_t inode{};
+  bool operator==(const FileIdentity&) const = default;
+};
+
+std::optional<FileIdentity> identity_of(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return FileIdentity{status.st_dev, status.st_ino};
+}
+
 class JournalLog final : public EventLog {
  public:
-  JournalLog(Journal journal, fs::path history) : journal_(std::move(journal)), history_path_(std::move(history)) {}
+  JournalLog(Journal journal, const fs::path& directory, fs::path history)
+      : journal_(std::move(journal)), directory_(fs::absolute(directory)), opened_(identity_of(lock())), history_path_(std::move(history)) {}
+
+  void check_there() const override {
+    if (!opened_) return;  // never seen: nothing to compare with
+    const auto now = identity_of(lock());
+    if (now == opened_ || (!now && errno != ENOENT && errno != ENOTDIR)) return;  // a file system that is away for a moment
+    throw IoError("the experiment's journal '" + directory_.string() + "' was " + (now ? "replaced" : "removed") +
+                  " while the experiment ran, and its results with it. What was reported so far is lost, so the run ends here: restore the "
+                  "directory from a copy and go on with resume, or begin anew.");
+  }
 
   void append(std::span<const std::byte> record) override { journal_.append(record); }
   void append_all(const std::vector<Bytes>& records) override { journal_.append_batch(views(records)); }
@@ -48,6 +75,9 @@ class JournalLog final : public EventLog {
   }
 
  private:
+  /// A file that the store keeps from when it is opened until it is closed.
+  fs::path lock() const { return directory_ / "LOCK"; }
+
   /// The number that all records of the snapshot carry; 0 when there is none.
   std::uint64_t find_sealed() const {
     std::optional<std::uint64_t> first;
@@ -82,6 +112,8 @@ class JournalLog final : public EventLog {
   }
 
   Journal journal_;
+  fs::path directory_;
+  std::optional<FileIdentity> opened_;
   fs::path history_path_;
 };
 
@@ -90,11 +122,11 @@ fs::path history_of(const fs::path& journal) { return fs::absolute(journal).lexi
 }  // namespace
 
 std::unique_ptr<EventLog> open_event_log(const fs::path& directory) {
-  return std::make_unique<JournalLog>(Journal::open(directory.string()), history_of(directory));
+  return std::make_unique<JournalLog>(Journal::open(directory.string()), directory, history_of(directory));
 }
 
 std::unique_ptr<EventLog> open_event_log_read_only(const fs::path& directory) {
-  return std::make_unique<JournalLog>(Journal::open_read_only(directory.string()), history_of(directory));
+  return std::make_unique<JournalLog>(Journal::open_read_only(directory.string()), directory, history_of(directory));
 }
 
 }  // namespace manta::tune

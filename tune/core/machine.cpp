@@ -140,7 +140,13 @@ void ExperimentMachine::on(const TrialStarted& event, Effects&) {
   ++trial.attempts;
   trial.cloned.reset();  // its copy was made before this was journaled; what it saves from here on is its own
   set_state(trial, TrialState::kRunning);
+  if (event.waits) running_since_ms_.erase(event.trial);
   scheduler_->on_start(event.trial);
+}
+
+void ExperimentMachine::on(const TrialBegun& event, Effects&) {
+  expect(event.trial, TrialState::kRunning, "begun");
+  running_since_ms_[event.trial] = *last_ms_;
 }
 
 void ExperimentMachine::on(const TrialReported& event, Effects& effects) {
@@ -212,6 +218,7 @@ void ExperimentMachine::fail(Trial& trial, Effects& effects) {
 
 void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* last, double rung) {
   set_state(trial, state);
+  trial.keep_config_of_result();
   if (stopper_) stopper_->on_end(trial.index);
   searcher_->on_complete(trial.index, last, rung);
 }

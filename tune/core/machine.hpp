@@ -92,7 +92,7 @@ class ExperimentMachine {
   double time_since_start_s() const noexcept { return static_cast<double>(worked_ms_) / 1000.0; }
   /// The same at a time since the last event.
   double time_since_start_s(std::int64_t now_ms) const noexcept;
-  /// Wall clock that a running trial has had in all its runs.
+  /// Wall clock that a running trial has had in all its runs; where a TrialBegun tells of its start, without the wait for its place.
   double running_s(TrialIndex index, std::int64_t now_ms) const;
   /// Why the experiment should end now although no event says so, when its stopper has had enough.
   bool stopper_ends_all(std::int64_t now_ms) const { return stopper_ && stopper_->stop_all(time_since_start_s(now_ms)); }
@@ -121,6 +121,7 @@ class ExperimentMachine {
   void on(const SessionStarted& event, Effects& effects);
   void on(const TrialCreated& event, Effects& effects);
   void on(const TrialStarted& event, Effects& effects);
+  void on(const TrialBegun& event, Effects& effects);
   void on(const TrialReported& event, Effects& effects);
   void on(const TrialCheckpointed& event, Effects& effects);
   void on(const TrialFinished& event, Effects& effects);

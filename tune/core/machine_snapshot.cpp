@@ -41,7 +41,7 @@ void ExperimentMachine::on(const TrialSnapshot& event, Effects&) {
   ++counts_[static_cast<std::size_t>(trial.state)];
   if (!trial.ended()) ++unfinished_;
   if (trial.state == TrialState::kPending) ready_.insert(trial.index);
-  if (trial.state == TrialState::kRunning) running_since_ms_[trial.index] = event.running_since_ms;
+  if (trial.state == TrialState::kRunning && event.running_since_ms != 0) running_since_ms_[trial.index] = event.running_since_ms;
   if (options_.checkpoint_budget_bytes == 0) return;
   for (const CheckpointRef& checkpoint : trial.checkpoints) {
     checkpoint_bytes_ += checkpoint.bytes;

@@ -43,7 +43,7 @@ bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& e
   if (!own && donor.checkpoints.empty()) return false;
   effects.exploits.push_back({trial.index, donor.index, trial.iteration});
   ++trial.exploits;
-  trial.config = exploit.config;
+  trial.take_config(exploit.config);
   trial.exploit_tag = exploit.tag;
   if (own) return true;
   const CheckpointRef& taken = donor.checkpoints.back();

@@ -25,6 +25,7 @@ class HostInbox {
     std::uint64_t ticket{0};           ///< of the slot: tells one launch of a trial from the next
     std::optional<TrialReply> reply{};  ///< none: the trial's reference has its value
     bool at_desk{false};                ///< how it came, and where the answer is waited for
+    bool begun{false};                  ///< only that its actor has its place; there is no reply
   };
 
   void put(Item item);

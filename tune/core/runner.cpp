@@ -1,5 +1,6 @@
 #include "tune/core/runner.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/errors.hpp"
@@ -42,7 +43,7 @@ void Runner::loop() {
     commit();
     look_after();
     if (more) continue;
-    if (!active_.empty()) {
+    if (!active_.empty() || held_back_) {
       turn();
     } else if (experiment_.machine().finished()) {
       return;
@@ -79,6 +80,7 @@ void Runner::release_idle() {
 /// True when a trial failed before it was started: limits, fail_fast and signals come first, and then the others. An experiment
 /// in which no trial can be started would never come to them else.
 bool Runner::fill() {
+  held_back_ = false;
   do start_trials();
   while (!failed_unstarted_ && make_trials());
   return std::exchange(failed_unstarted_, false);
@@ -98,7 +100,9 @@ bool Runner::make_trials() {
 
 void Runner::start_trials() {
   while (active_.size() < options_.concurrency) {
-    const auto next = experiment_.machine().next_to_run([this](TrialIndex trial) { return active_.contains(trial); });
+    const auto next = experiment_.machine().next_to_run([this](TrialIndex trial) {
+      return active_.contains(trial) || (backs_off(trial) && (held_back_ = true));
+    });
     if (!next || !start(*next) || failed_unstarted_) return;
   }
 }
@@ -120,9 +124,9 @@ bool Runner::start(TrialIndex index) {
   if (trial.cloned) experiment_.commit();  // which makes the copy that it goes on from
   TrialSpec spec = spec_of(trial, dir);
   spec.resources = std::move(*resources);
-  apply(TrialStarted{index, spec.iteration});
+  apply(TrialStarted{index, spec.iteration, host_.tells_begin()});
   if (options_.room) options_.room->take(wanted);
-  active_[index] = {.held = wanted};
+  active_[index] = {.held = wanted, .begun = !host_.tells_begin(), .iteration = experiment_.machine().trial(index).iteration};
   failed_in_a_row_ = 0;
   launches_.push_back({std::move(spec), dir / "trial.log"});
   return true;
@@ -178,6 +182,8 @@ void Runner::handle(HostEvent event) {
   const auto found = active_.find(event.trial);
   if (found == active_.end()) return;
   const bool leaving = found->second.kill_at.has_value();
+  if (!leaving && !found->second.begun && !event.crashed) begin(event.trial, found->second);
+  if (event.begun) return;
   const Decision decision = leaving ? Decision::kStop : take_results(event.trial, event.reply);
   if (!event.gone())
     answers_.emplace_back(event.trial, decision);
@@ -185,6 +191,12 @@ void Runner::handle(HostEvent event) {
     on_gone(event);
   else
     forget(event.trial);  // the signal may have been for it too: no failure of its own
+}
+
+/// It has its place. What it says may come sooner than the news of that.
+void Runner::begin(TrialIndex trial, Active& active) {
+  active.begun = true;
+  apply(TrialBegun{trial});
 }
 
 /// All results of a word. After one that ends the trial's run the later ones do not count.
@@ -199,6 +211,11 @@ Decision Runner::take_results(TrialIndex trial, TrialReply& reply) {
 Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {
   const ExperimentMachine& machine = experiment_.machine();
   const Effects* effects = nullptr;
+  if (const std::uint64_t last = machine.trial(trial).iteration; reply.iteration > last + 1) {
+    apply(TrialFailed{trial, "it reported iteration " + std::to_string(reply.iteration) + " after " + std::to_string(last) + ": report from one thread only", true, false});
+    stop(trial);
+    return Decision::kStop;
+  }
   if (!machine.recorded(trial, reply.iteration))
     effects = &apply(TrialReported{trial, reply.iteration, std::move(reply.metrics), reply.time_this_iter_s, reply.checkpoint, reply.pid,
                                    reply.checkpoint_bytes});
@@ -213,13 +230,34 @@ Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {
 
 void Runner::on_gone(const HostEvent& event) {
   const bool was_leaving = active_.at(event.trial).kill_at.has_value();
+  const std::uint64_t began_at = active_.at(event.trial).iteration;
   forget(event.trial);
   if (was_leaving)  // its last state is journaled already
     take_leaving_checkpoint(event.reply, event.trial);
   else if (event.crashed || event.reply.kind == TrialReply::kFailed)
-    apply(TrialFailed{event.trial, event.reply.error, false, experiment_.machine().may_retry(event.trial)});
+    fail(event, began_at);
   else
     apply(TrialFinished{event.trial});
+}
+
+void Runner::fail(const HostEvent& event, std::uint64_t began_at) {
+  const bool again = !event.for_good && experiment_.machine().may_retry(event.trial);
+  if (again) back_off(event.trial, experiment_.machine().trial(event.trial).iteration > began_at);
+  apply(TrialFailed{event.trial, event.reply.error, event.for_good, again});
+}
+
+/// One that fails again and again without a new result would else be launched without end, as fast as it can fail.
+void Runner::back_off(TrialIndex trial, bool got_on) {
+  if (got_on) return static_cast<void>(back_offs_.erase(trial));
+  constexpr std::uint32_t kMostDoublings = 7;
+  BackOff& back_off = back_offs_[trial];
+  if (back_off.fruitless++ == 0) return;  // the first one is as likely an accident
+  back_off.until = now_() + options_.retry_back_off * (1u << std::min(back_off.fruitless - 2, kMostDoublings));
+}
+
+bool Runner::backs_off(TrialIndex trial) const {
+  const auto found = back_offs_.find(trial);
+  return found != back_offs_.end() && now_() < found->second.until;
 }
 
 void Runner::take_leaving_checkpoint(const TrialReply& reply, TrialIndex index) {

@@ -21,6 +21,7 @@ struct RunnerOptions {
   std::uint64_t seed{0};
   std::uint64_t checkpoint_frequency{1};
   std::chrono::duration<double> stop_grace{10};
+  std::chrono::milliseconds retry_back_off{0};  ///< before a third attempt without a result between; then double, up to 128 times
   bool checkpoint_at_end{false};
   bool reuse_actors{false};
   std::uint32_t buffer_results{1};
@@ -51,6 +52,12 @@ class Runner {
   struct Active {
     std::optional<SteadyClock::time_point> kill_at{};  ///< it has been told to leave
     Resources held{};
+    bool begun{true};  ///< false while it waits for its place
+    std::uint64_t iteration{0};  ///< recorded when it was started
+  };
+  struct BackOff {
+    std::uint32_t fruitless{0};  ///< attempts in a row that failed without a new result
+    SteadyClock::time_point until{};
   };
   struct Launch {
     TrialSpec spec{};
@@ -70,9 +77,13 @@ class Runner {
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
   void warn_of_lost_work(const Trial& trial);
   void handle(HostEvent event);
+  void begin(TrialIndex trial, Active& active);
   Decision take_results(TrialIndex trial, TrialReply& reply);
   Decision take_result(TrialIndex trial, TrialReply& reply);
   void on_gone(const HostEvent& event);
+  void fail(const HostEvent& event, std::uint64_t began_at);
+  void back_off(TrialIndex trial, bool got_on);
+  bool backs_off(TrialIndex trial) const;
   void take_leaving_checkpoint(const TrialReply& reply, TrialIndex trial);
   const Effects& apply(EventBody body);
   void tell_last();
@@ -97,6 +108,8 @@ class Runner {
   Now now_;
   CallbackCaller callbacks_;
   std::map<TrialIndex, Active> active_;
+  std::map<TrialIndex, BackOff> back_offs_;
+  bool held_back_{false};  ///< one of them was passed over since the last fill began
   struct Applied {
     Event event{};
     Effects effects{};

@@ -11,14 +11,15 @@ namespace {
 /// Puts the trial into the inbox on the thread that settles its reference: Client::on_ready would wake a thread for it.
 class Arrival final : public detail::Cell::Waiter {
  public:
-  Arrival(std::shared_ptr<HostInbox> inbox, TrialIndex trial, std::uint64_t ticket)
-      : inbox_(std::move(inbox)), trial_(trial), ticket_(ticket) {}
-  void settled() override { inbox_->put({trial_, ticket_, {}}); }
+  Arrival(std::shared_ptr<HostInbox> inbox, TrialIndex trial, std::uint64_t ticket, bool begun = false)
+      : inbox_(std::move(inbox)), trial_(trial), ticket_(ticket), begun_(begun) {}
+  void settled() override { inbox_->put({trial_, ticket_, {}, false, begun_}); }
 
  private:
   const std::shared_ptr<HostInbox> inbox_;
   const TrialIndex trial_;
   const std::uint64_t ticket_;
+  const bool begun_;
 };
 
 }  // namespace
@@ -97,11 +98,16 @@ void RuntimeTrialHost::launch(const TrialSpec& spec, const std::filesystem::path
     sent.group = running.seat.group;
     sent.ticket = running.slot->ticket();
     if (open_desk()) desk_->expect(spec.index, expected = sent.ticket), sent.desk = desk_->address();
+    if (tells_begin()) running.place = running.seat.handle->arrive();
     running.word = running.seat.handle->begin(sent);
-    listen(spec.index, running_[spec.index] = std::move(running));
+    Running& kept = running_[spec.index] = std::move(running);
+    if (kept.place) kept.place.cell()->on_settled(std::make_shared<Arrival>(inbox_, spec.index, sent.ticket, true));
+    listen(spec.index, kept);
   } catch (const Error& error) {
     if (desk_) desk_->forget(expected);
-    failed_launches_.push_back({spec.index, {.kind = TrialReply::kFailed, .error = error.what()}, true});
+    const ErrorCode code = error.info().code;
+    const bool for_good = code == ErrorCode::kInvalidArgument || code == ErrorCode::kInfeasibleResources;
+    failed_launches_.push_back({spec.index, {.kind = TrialReply::kFailed, .error = error.what()}, true, for_good});
   }
 }
 
@@ -163,6 +169,10 @@ void RuntimeTrialHost::take(HostInbox::Item item, std::vector<HostEvent>& events
   const auto found = running_.find(item.trial);
   if (found == running_.end() || found->second.slot->ticket() != item.ticket) return;
   Running& running = found->second;
+  if (item.begun) {
+    if (client_.try_get(std::exchange(running.place, {}))) events.push_back({.trial = item.trial, .begun = true});
+    return;  // else the actor has died, which its word tells too
+  }
   if (item.reply) {
     running.asked = item.at_desk ? Running::Asked::kDesk : Running::Asked::kSlot;
     return events.push_back({item.trial, std::move(*item.reply), false});

@@ -21,6 +21,8 @@ class RuntimeTrialHost final : public TrialHost {
   ~RuntimeTrialHost() override;
 
   void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
+  /// Where there is a time limit: it costs a call for each launch.
+  bool tells_begin() const override { return options_.trial_time_limit_s > 0; }
   void answer(TrialIndex trial, Decision decision) override;
   void kill(TrialIndex trial) override;
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
@@ -34,6 +36,7 @@ class RuntimeTrialHost final : public TrialHost {
   };
   struct Running {
     Seat seat{};
+    ObjectRef<bool> place{};       ///< has its value when the actor runs; empty when nobody wants to know
     ObjectRef<TrialReply> word{};  ///< empty while the trial waits for an answer by its actor's method
     std::shared_ptr<ReportSlot> slot{};
     enum class Asked : std::uint8_t { kTurns, kSlot, kDesk };

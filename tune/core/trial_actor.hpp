@@ -16,6 +16,8 @@ namespace manta::tune {
 /// Owned by the runtime; its methods run on the actor's thread. Ends with the trial, or with the last one that it is given.
 class TrialActor {
  public:
+  /// Called before `begin` by a driver that wants to know when the actor has its place.
+  bool arrive() { return true; }
   /// Begins a trial; the former one must have ended. Gives its first word, and in the driver's own process its last.
   TrialReply begin(Context& context, const TrialSpec& spec);
   /// TrialSession::next, `decision` being a Decision.
@@ -115,6 +117,7 @@ class ClassTrial final : public TrialActor {
 class TrialHandle {
  public:
   virtual ~TrialHandle() = default;
+  virtual ObjectRef<bool> arrive() = 0;
   virtual ObjectRef<TrialReply> begin(const TrialSpec& spec) = 0;
   virtual ObjectRef<TrialReply> next(Decision decision) = 0;
   virtual void kill() = 0;
@@ -124,6 +127,7 @@ template <class Actor>
 class ActorTrialHandle final : public TrialHandle {
  public:
   explicit ActorTrialHandle(ActorHandle<Actor> actor) : actor_(std::move(actor)) {}
+  ObjectRef<bool> arrive() override { return actor_.template call<&TrialActor::arrive>(); }
   ObjectRef<TrialReply> begin(const TrialSpec& spec) override { return actor_.template call<&TrialActor::begin>(spec); }
   ObjectRef<TrialReply> next(Decision decision) override {
     return actor_.template call<&TrialActor::next>(static_cast<std::uint8_t>(decision));

@@ -14,9 +14,11 @@ struct HostEvent {
   TrialIndex trial{0};
   TrialReply reply{};
   bool crashed{false};  ///< the actor itself died: `reply.error` says how
+  bool for_good{false};  ///< another attempt would fail too
+  bool begun{false};    ///< only this: it has its place and runs; `reply` is empty
 
   /// Nothing runs for this trial any more.
-  bool gone() const noexcept { return crashed || reply.kind != TrialReply::kReported; }
+  bool gone() const noexcept { return !begun && (crashed || reply.kind != TrialReply::kReported); }
 };
 
 class TrialHost {
@@ -25,6 +27,8 @@ class TrialHost {
 
   /// Starts a trial; what goes wrong comes as an event.
   virtual void launch(const TrialSpec& spec, const std::filesystem::path& log_file) = 0;
+  /// Whether an event tells when a launched trial begins to run: it may wait for its place long after `launch`.
+  virtual bool tells_begin() const { return false; }
   /// Answers a report. After kStop or kPause the trial unwinds and is gone.
   virtual void answer(TrialIndex trial, Decision decision) = 0;
   /// Ends it now; no event comes any more.

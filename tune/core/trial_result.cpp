@@ -6,7 +6,7 @@ namespace manta::tune {
 
 TrialResult result_of(const Trial& trial, const std::filesystem::path& dir, Mode score_mode,
                       const std::function<bool(const CheckpointRef&)>& there) {
-  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config, trial.last, trial.iteration,
+  TrialResult result{trial.index,        trial.id,       trial.name,  trial.state,  trial.config_of_result(), trial.last, trial.iteration,
                      trial.time_total_s, trial.failures, trial.error, trial.ranges, dir,          dir / "trial.log"};
   result.timed_out = trial.timed_out;
   std::optional<double> best;

@@ -82,8 +82,25 @@ void TrialSession::say(TrialReply reply) {
   changed_.notify_all();
 }
 
+/// One report at a time: a second one would be told as the same iteration.
+class TrialSession::Reporting {
+ public:
+  explicit Reporting(std::atomic<bool>& flag) : flag_(flag) {
+    if (flag_.exchange(true))
+      throw InvalidArgument("report was called while another report of this trial was under way: from a second thread, or inside a save function. "
+                            "Report from one thread, and after the save");
+  }
+  ~Reporting() { flag_ = false; }
+  Reporting(const Reporting&) = delete;
+  Reporting& operator=(const Reporting&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
 void TrialSession::report(const Metrics& metrics, const TrialContext::SaveFunction* save) {
   if (stopping()) throw TrialStopped{};
+  const Reporting one(reporting_);
   TrialReply reply{.kind = TrialReply::kReported, .iteration = iteration_ + 1, .pid = ::getpid()};
   reply.metrics = metrics;
   if (save) {

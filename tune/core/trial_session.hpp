@@ -54,6 +54,7 @@ class TrialSession {
 
  private:
   using Clock = std::chrono::steady_clock;
+  class Reporting;
 
   void run();
   void say(TrialReply reply);
@@ -82,6 +83,7 @@ class TrialSession {
   std::optional<TrialReply> final_word_{};  // what every further `next` gives
   std::optional<Decision> decision_{};      // given by the driver, not yet taken
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> reporting_{false};
   bool abandoned_{false};                   // nobody asks any more
   bool unheard_{false};                     // the line ended with a result on it
   std::thread thread_{};

@@ -1,0 +1,12 @@
+#pragma once
+// in_task: whether this thread runs a task or a method of an actor just now. A library that waits for long by other means than the
+// runtime's should there wait by `get` on a Promise instead, so that the task's CPUs go to others meanwhile (tune::run does).
+// Thread-safe; a thread that the task started itself is not in it.
+//
+//   if (manta::detail::in_task()) client.get(done.ref());
+
+namespace manta::detail {
+
+bool in_task() noexcept;
+
+}  // namespace manta::detail
