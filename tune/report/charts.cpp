@@ -163,7 +163,7 @@ std::string parallel_chart(const ReportModel& model) {
   for (std::size_t i = 0; i < model.parameters.size() && axes.size() < kMostAxes; ++i)
     if (std::find(axes.begin(), axes.end(), i) == axes.end()) axes.push_back(i);
   std::sort(axes.begin(), axes.end());
-  const Box box{60, 60, kWidth - 150, 290};
+  const Box box{84, 60, kWidth - 174, 290};
   const double step = box.width / static_cast<double>(axes.size());
   std::vector<Scale> scales;
   std::string frame;

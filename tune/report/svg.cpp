@@ -168,10 +168,16 @@ std::string label(double x, double y, std::string_view style, std::string_view t
 }
 
 std::string x_axis(const Box& box, const Scale& scale, std::string_view title, std::size_t ticks) {
+  constexpr double kLetter = 6.6, kGap = 6;
   std::string out;
+  double taken = -1e9;  // up to there: labels that would lie over each other can be read by nobody
   for (const auto& [at, text] : scale.ticks(ticks)) {
     out += "<path class=\"grid\" d=\"M" + px(at) + " " + px(box.top) + "V" + px(box.bottom()) + "\"/>";
-    out += label(at, box.bottom() + 17, "axis middle", cut_text(text, 14));
+    const std::string shown = cut_text(text, 14);
+    const double half = kLetter * static_cast<double>(display_width(shown)) / 2;
+    if (at - half < taken + kGap) continue;
+    out += label(at, box.bottom() + 17, "axis middle", shown);
+    taken = at + half;
   }
   out += "<path class=\"frame\" d=\"M" + px(box.left) + " " + px(box.bottom()) + "H" + px(box.right()) + "\"/>";
   return out + label(box.left + box.width / 2, box.bottom() + 36, "title middle", title);

@@ -175,6 +175,18 @@ TEST_SUITE("tune/report") {
     CHECK(log(1000) == 100);
   }
 
+  TEST_CASE("labels below an axis do not lie over each other") {
+    const Box box{60, 0, 270, 100};
+    const auto labels = [&](double high) {
+      return count_of(x_axis(box, Scale::linear(0.999991, high).over(box.left, box.right()), "b", 6), "class=\"axis middle\"");
+    };
+    const std::size_t grid = Scale::linear(0.999991, 0.999994).over(box.left, box.right()).ticks(6).size();
+    CHECK(grid >= 5);
+    CHECK(labels(0.999994) >= 3);
+    CHECK(labels(0.999994) < grid);
+    CHECK(count_of(x_axis(box, Scale::linear(0, 1).over(box.left, box.right()), "x", 6), "class=\"axis middle\"") == 6);
+  }
+
   TEST_CASE("one bad result far off does not squeeze the others; a good one has its place, however far off") {
     std::vector<double> values;
     for (int i = 0; i < 50; ++i) values.push_back(-1 + 0.01 * i);
