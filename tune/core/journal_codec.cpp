@@ -237,8 +237,8 @@ void write(schema::Record::Builder out, const TrialSnapshot& event) {
   if (!trial.cloned) return;
   auto cloned = body.initCloned();
   cloned.setDonor(trial.cloned->donor);
-  cloned.setDonorName(as_text(trial.cloned->donor_name));
-  cloned.setName(as_text(trial.cloned->name));
+  cloned.setDonorName(trial.cloned->donor_name);
+  cloned.setName(trial.cloned->name);
 }
 
 Resources read_amounts(capnp::List<schema::Resources::Amount>::Reader in) {
