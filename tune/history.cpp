@@ -185,14 +185,26 @@ std::string ExperimentHistory::about(std::string_view key) const {
 
 namespace {
 
+/// The journal's directory is there a moment before the journal is, and the journal before its first record.
+NotFound not_begun(const fs::path& dir) {
+  return NotFound("'" + dir.string() + "' holds an experiment that has not begun yet; try again.");
+}
+
+std::unique_ptr<EventLog> open_log(const fs::path& dir) {
+  try {
+    return open_event_log_read_only(dir / kJournal);
+  } catch (const NotFound&) {
+    throw not_begun(dir);
+  }
+}
+
 ExperimentHistory read(const fs::path& dir, bool rows) {
   ExperimentHistory history{.dir = find_experiment(dir)};
   const std::string path = (history.dir / kJournal).string();
   history.running = Journal::in_use(path);
   HistoryFold fold(history, rows);
-  open_event_log_read_only(path)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
-  if (history.sessions == 0 && history.name.empty())
-    throw NotFound("'" + history.dir.string() + "' holds an experiment that has not begun yet; try again.");
+  open_log(history.dir)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
+  if (history.sessions == 0 && history.name.empty()) throw not_begun(history.dir);
   return history;
 }
 

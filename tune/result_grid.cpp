@@ -12,6 +12,7 @@
 #include "tune/history.hpp"
 #include "tune/loggers/csv_text.hpp"
 #include "tune/loggers/json_text.hpp"
+#include "tune/loggers/metric_column.hpp"
 #include "tune/searchers/pareto.hpp"
 
 namespace manta::tune {
@@ -172,9 +173,10 @@ struct Columns {
   }
 
   std::vector<std::string> head() const {
+    static constexpr std::string_view kOwn[] = {"trial_name", "state", "training_iteration", "time_total_s", "failures", "error"};
     std::vector<std::string> head{"trial_name", "state"};
     for (const std::string& path : parameters) head.push_back("config/" + path);
-    head.insert(head.end(), metrics.begin(), metrics.end());
+    for (const std::string& metric : metrics) head.push_back(metric_column(metric, kOwn));
     head.insert(head.end(), {"training_iteration", "time_total_s", "failures", "error"});
     return head;
   }

@@ -97,7 +97,8 @@ class ResultGrid {
   const std::filesystem::path& dir() const noexcept { return summary_.dir; }
   const std::string& experiment() const noexcept { return summary_.experiment; }
 
-  /// A header and a row for each trial: name, state, parameters as config/…, last metrics, iterations, time, error.
+  /// A header and a row for each trial: name, state, parameters as config/…, last metrics (metrics/NAME where NAME is one of the
+  /// other columns), iterations, time, error.
   std::vector<std::vector<std::string>> table() const;
   /// The table as CSV, numbers exact.
   std::string to_csv() const;

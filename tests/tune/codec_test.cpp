@@ -69,6 +69,22 @@ TEST_SUITE("tune/core") {
     CHECK(decode_config(encode_config(config)).find("d")->as<double>() != nullptr);
   }
 
+  TEST_CASE("a text with NUL bytes comes back whole, wherever it stands") {
+    const std::string nul("nul\0in", 6), end("end\0", 4);
+    Config config;
+    config.set("opt", nul);
+    config.set(end, std::vector<std::string>{nul, end});
+    CHECK(decode_config(encode_config(config)) == config);
+    const auto trial = round_trip(TrialCreated{3, "opt=" + nul, config});
+    CHECK(trial.tag == "opt=" + nul);
+    CHECK(trial.config == config);
+    CHECK(round_trip(ExperimentCreated{nul, 1, {{end, nul}}}).description.front() == std::pair(end, nul));
+    CHECK(round_trip(TrialFailed{5, nul}).error == nul);
+    CHECK(round_trip(ExperimentStopped{nul}).reason == nul);
+    CHECK(round_trip(TrialReported{1, 2, Metrics{{end, 1}}, 0, nul, 9}).metrics.begin()->first == end);
+    CHECK(round_trip(TrialDecided{.trial = 1, .state = TrialState::kError, .changed = true, .config = config, .tag = nul, .error = end}).tag == nul);
+  }
+
   TEST_CASE("a record that is cut or changed is StorageCorruption or another event, never a crash") {
     const auto bytes = encode_event({1, TrialReported{1, 2, Metrics{{"loss", 0.5}}, 1.5, "checkpoint_000002", 9}});
     for (std::size_t size = 0; size < bytes.size(); ++size)

@@ -235,6 +235,15 @@ TEST_SUITE("tune/history") {
     CHECK(read_history(dir.path()).checkpoint_score == Objective{"top 5", Mode::kMax});
   }
 
+  TEST_CASE("an experiment whose journal is being made has not begun yet") {
+    const TempDir dir;
+    std::filesystem::create_directories(dir.path() / "journal");
+    CHECK(has(error_of([&] { read_history(dir.path()); }), "has not begun yet"));
+    open_event_log(dir.path() / "journal");
+    CHECK(has(error_of([&] { read_history(dir.path()); }), "has not begun yet"));
+    CHECK_THROWS_AS(load_experiment(dir.path()), NotFound);
+  }
+
   TEST_CASE("where there is no experiment, or several, the message says what there is") {
     const TempDir dir;
     CHECK_THROWS_AS(read_history(dir.path()), NotFound);

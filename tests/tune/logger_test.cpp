@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <map>
 #include <protozero/pbf_reader.hpp>
@@ -72,6 +75,34 @@ struct Fields {
   }
   std::string text(unsigned tag) const { return bytes.count(tag) ? bytes.find(tag)->second : "(none)"; }
   Fields inside(unsigned tag) const { return Fields(text(tag)); }
+};
+
+/// While it lives the directory is elsewhere, as on a share that went away.
+struct Away {
+  explicit Away(const std::filesystem::path& dir) : from(dir) { std::filesystem::rename(from, to()); }
+  ~Away() { std::filesystem::rename(to(), from); }
+  Away(const Away&) = delete;
+  Away& operator=(const Away&) = delete;
+  std::filesystem::path to() const { return from.string() + ".away"; }
+  std::filesystem::path from;
+};
+
+/// While it lives no file of this process grows beyond so many bytes.
+struct FileSizeLimit {
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    struct rlimit limit = before;
+    limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  void (*handler)(int) = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before {};
 };
 }  // namespace
 
@@ -240,6 +271,182 @@ TEST_SUITE("tune/loggers") {
     CHECK(lines_of(dir.path() / "result.jsonl").size() == 1);
     CHECK(lines_of(dir.path() / "progress.csv").size() == 2);
     CHECK_FALSE(std::filesystem::exists(dir.path() / "error.txt"));
+  }
+
+  TEST_CASE("rows that cannot be written for a moment are in the files afterwards, with their header, and it is said once") {
+    for (auto* make : {make_json_logger, make_csv_logger, make_tensorboard_logger}) {
+      TempDir dir;
+      const auto home = dir.path() / "trial";
+      std::filesystem::create_directory(home);
+      Trial trial = make_trial();
+      auto logger = make();
+      logger->on_created(trial, home);
+      std::size_t errors = 0;
+      {
+        const Away away(home);
+        for (int i = 0; i < 5; ++i) {
+          const std::string error = error_of([&] { log_result(*logger, trial, home, {{"loss", i}}); });
+          errors += !error.empty();
+          if (!error.empty()) CHECK(has(error, home.string()));
+          trial.results = static_cast<std::uint64_t>(i) + 1;
+        }
+      }
+      CHECK(errors == 1);
+      log_result(*logger, trial, home, {{"loss", 5}});
+      if (make == make_json_logger) CHECK(lines_of(home / "result.jsonl").size() == 6);
+      if (make == make_csv_logger) {
+        const auto lines = lines_of(home / "progress.csv");
+        REQUIRE(lines.size() == 7);
+        CHECK(lines[0].starts_with("loss,training_iteration,"));
+        for (std::size_t i = 0; i < 6; ++i) CHECK(lines[i + 1].starts_with(std::to_string(i) + "," + std::to_string(i + 1) + ","));
+      }
+      if (make == make_tensorboard_logger) {
+        const auto records = tf_records(text_of(home / "events.out.tfevents.manta"));
+        REQUIRE(records.size() == 8);
+        CHECK(Fields(records[0]).text(3) == "brain.Event:2");
+      }
+    }
+  }
+
+  TEST_CASE("a trial that ends while its files cannot be written has them whole once they can be") {
+    TempDir dir;
+    const auto home = dir.path() / "trial";
+    std::filesystem::create_directory(home);
+    Trial trial = make_trial();
+    for (auto* make : {make_json_logger, make_csv_logger, make_tensorboard_logger}) {
+      auto logger = make();
+      trial.iteration = 0, trial.results = 0, trial.state = TrialState::kRunning;
+      logger->on_created(trial, home);
+      {
+        const Away away(home);
+        CHECK_THROWS_AS(log_result(*logger, trial, home, {{"loss", 1}}), IoError);
+        trial.state = TrialState::kTerminated;
+        logger->on_ended(trial);
+        logger->flush();
+      }
+      logger->flush();
+    }
+    CHECK(lines_of(home / "result.jsonl").size() == 1);
+    CHECK(lines_of(home / "progress.csv").size() == 2);
+    const auto records = tf_records(text_of(home / "events.out.tfevents.manta"));
+    REQUIRE(records.size() == 4);
+    CHECK(Fields(records[3]).inside(5).inside(1).text(1) == "_hparams_/session_end_info");
+  }
+
+  TEST_CASE("a row that was written to its half is whole once there is room again") {
+    TempDir dir;
+    Trial trial = make_trial();
+    auto logger = make_csv_logger();
+    logger->on_created(trial, dir.path());
+    log_result(*logger, trial, dir.path(), {{"loss", 0.5}});
+    const auto whole = std::filesystem::file_size(dir.path() / "progress.csv");
+    {
+      const FileSizeLimit limit(whole + 10);
+      CHECK_THROWS_AS(log_result(*logger, trial, dir.path(), {{"loss", 0.25}}), IoError);
+      ++trial.results;
+      CHECK(std::filesystem::file_size(dir.path() / "progress.csv") == whole + 10);
+      log_result(*logger, trial, dir.path(), {{"loss", 0.125}});
+    }
+    log_result(*logger, trial, dir.path(), {{"loss", 4}});
+    const auto lines = lines_of(dir.path() / "progress.csv");
+    REQUIRE(lines.size() == 5);
+    CHECK(lines[2].starts_with("0.25,2,"));
+    CHECK(lines[3].starts_with("0.125,3,"));
+    CHECK(lines[4].starts_with("4,4,"));
+  }
+
+  TEST_CASE("more trials than files stay open lose nothing while their directory is away") {
+    TempDir dir;
+    const auto home = dir.path() / "experiment";
+    constexpr TrialIndex kTrials = 150;
+    std::vector<Trial> trials(kTrials, make_trial());
+    auto logger = make_csv_logger();
+    for (TrialIndex i = 0; i < kTrials; ++i) {
+      trials[i].index = i;
+      std::filesystem::create_directories(home / std::to_string(i));
+      logger->on_created(trials[i], home / std::to_string(i));
+    }
+    const auto report = [&](int value) {
+      for (Trial& trial : trials) {
+        const TrialReported result{trial.index, ++trial.iteration, {{"loss", value}}, 0.25, "", 12};
+        logger->on_result(trial, home / std::to_string(trial.index), result, 1000);
+      }
+    };
+    report(0);
+    logger->flush();
+    {
+      const Away away(home);
+      report(1), report(2);
+      CHECK_THROWS_AS(logger->flush(), IoError);
+      report(3);
+    }
+    report(4);
+    logger->flush();
+    for (TrialIndex i = 0; i < kTrials; ++i) {
+      const auto lines = lines_of(home / std::to_string(i) / "progress.csv");
+      REQUIRE(lines.size() == 6);
+      for (std::size_t row = 0; row < 5; ++row) CHECK(lines[row + 1].starts_with(std::to_string(row) + ","));
+    }
+  }
+
+  TEST_CASE("a new column that comes while progress.csv cannot be rewritten comes with a later row") {
+    TempDir dir;
+    const auto home = dir.path() / "trial";
+    std::filesystem::create_directory(home);
+    Trial trial = make_trial();
+    auto logger = make_csv_logger();
+    logger->on_created(trial, home);
+    {
+      const Away away(home);
+      CHECK_THROWS_AS(log_result(*logger, trial, home, {{"loss", 1}}), IoError);
+      log_result(*logger, trial, home, {{"loss", 2}, {"acc", 7}});
+    }
+    log_result(*logger, trial, home, {{"loss", 3}, {"acc", 8}});
+    const auto lines = lines_of(home / "progress.csv");
+    REQUIRE(lines.size() == 4);
+    CHECK(lines[0].ends_with(",acc"));
+    CHECK(lines[1].starts_with("1,"));
+    CHECK(lines[2].starts_with("2,"));
+    CHECK(lines[2].ends_with(","));
+    CHECK(lines[3].ends_with(",8"));
+  }
+
+  TEST_CASE("a metric called like a column of the tuner's keeps its number, and the column its own") {
+    TempDir dir;
+    Trial trial = make_trial();
+    for (auto* make : {make_json_logger, make_csv_logger}) {
+      auto logger = make();
+      trial.iteration = 0;
+      logger->on_created(trial, dir.path());
+      log_result(*logger, trial, dir.path(), {{"pid", 7}, {"time_total_s", 99}, {"config/lr", 5}});
+    }
+    const auto row = lines_of(dir.path() / "result.jsonl").at(0);
+    CHECK(has(row, "\"metrics/pid\":7.0,\"metrics/time_total_s\":99.0"));
+    CHECK(has(row, "\"pid\":12"));
+    const auto lines = lines_of(dir.path() / "progress.csv");
+    CHECK(lines.at(0) == "metrics/pid,metrics/time_total_s,metrics/config/lr,training_iteration,trial_id,time_this_iter_s,time_total_s,"
+                         "timestamp_ms,pid,checkpoint,config/lr,config/model/opt");
+    CHECK(lines.at(1).starts_with("7,99,5,1,"));
+    CHECK(has(lines.at(1), ",1000,12,,0.10000000000000001,"));
+  }
+
+  TEST_CASE("error.txt calls the end at the time limit what it is, and a resume cuts it off as it cuts failures") {
+    TempDir dir;
+    Trial trial = make_trial();
+    auto logger = make_json_logger();
+    logger->on_created(trial, dir.path());
+    trial.iteration = 3, trial.failures = 1, trial.error = "boom";
+    logger->on_failure(trial, dir.path(), 0);
+    const std::string before = text_of(dir.path() / "error.txt");
+    trial.timed_out = true, trial.error = "killed at its time limit of 1.5 s";
+    logger->on_failure(trial, dir.path(), 0);
+    const std::string text = text_of(dir.path() / "error.txt");
+    CHECK(has(text, "UTC, failure 1 of trial abcde_00000 after iteration 3\nboom"));
+    CHECK(has(text, "UTC, killed at its time limit: trial abcde_00000 after iteration 3\n"));
+    CHECK(text.find("failure") == text.rfind("failure"));
+    trial.timed_out = false;  // as it was at the snapshot
+    CHECK(logger->on_restored(trial, dir.path()));
+    CHECK(text_of(dir.path() / "error.txt") == before);
   }
 
   TEST_CASE("a file that cannot be written is an IoError that names it") {

@@ -131,4 +131,16 @@ TEST_SUITE("tune/result_grid") {
     CHECK(json[1]["metrics"]["loss"] == "Infinity");
     CHECK(nlohmann::json::parse(grid.filter([](auto&) { return false; }).to_json()).empty());
   }
+
+  TEST_CASE("no two columns of the table have one name, whatever a trial reports") {
+    TrialResult trial{.name = "f_abcde_00000"};
+    for (const char* name : {"error", "time_total_s", "state", "pid"}) {
+      trial.metrics.set(name, 7);
+      trial.ranges.push_back({name, 7, 7, 7});
+    }
+    const auto table = ResultGrid({}, {trial}).table();
+    CHECK(table[0] == std::vector<std::string>{"trial_name", "state", "metrics/error", "metrics/time_total_s", "metrics/state", "pid",
+                                               "training_iteration", "time_total_s", "failures", "error"});
+    CHECK(table[1][2] == "7");
+  }
 }

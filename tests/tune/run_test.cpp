@@ -120,6 +120,19 @@ TEST_SUITE("tune/run") {
     CHECK_FALSE(fs::exists(fixture.dir.path() / "endless"));
   }
 
+  TEST_CASE("a class is given what a ref among its extra arguments refers to, or the ref where that is what it takes") {
+    for (Isolation isolation : {own_process, Isolation::kShared}) {
+      Fixture fixture;
+      TuneOptions options = fixture.options(isolation);
+      options.num_samples = 1;
+      options.max_iterations = 1;
+      const auto weights = fixture.rt.put(std::vector<double>{4, 5});
+      const ResultGrid grid = run<Weighted>(fixture.rt, options, weights, fixture.rt.put(0.5));
+      CHECK(*grid[0].metrics.get("loss") == 9);
+      CHECK(*grid[0].metrics.get("more") == 0.5);
+    }
+  }
+
   TEST_CASE("a trial that is killed goes on from its last checkpoint; one that may not is an error that names the signal") {
     for (std::int64_t max_failures : {1, 0}) {
       Fixture fixture;

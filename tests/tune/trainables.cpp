@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <numeric>
 #include <stdexcept>
 #include <string_view>
 #include <thread>
@@ -147,6 +148,12 @@ void Counter::setup(TrialContext&, const Config& config, const std::string& text
 Metrics Counter::step() { return {{"value", value += by}}; }
 void Counter::save(const std::filesystem::path& dir) { write_text(dir / "value", std::to_string(value)); }
 void Counter::load(const std::filesystem::path& dir) { value = std::stod(text_of(dir / "value")); }
+
+void Weighted::setup(TrialContext& ctx, const Config&, const std::vector<double>& weights, const ObjectRef<double>& ref) {
+  sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  more = ctx.runtime().get(ref);
+}
+Metrics Weighted::step() { return {{"loss", sum}, {"more", more}}; }
 
 int run_driver(int argc, char** argv) {
   Runtime rt = Runtime::start(argc, argv);

@@ -49,6 +49,13 @@ struct Counter {
   void load(const std::filesystem::path& dir);
 };
 
+/// Reports by what the first of its arguments holds, and by what the second refers to.
+struct Weighted {
+  double sum = 0, more = 0;
+  void setup(TrialContext& ctx, const Config& config, const std::vector<double>& weights, const ObjectRef<double>& more);
+  Metrics step();
+};
+
 /// The driver of the kill tests, a child process: "--driver DIR PAUSE_MS thread|process", where its trials run. Gives the exit code.
 int run_driver(int argc, char** argv);
 

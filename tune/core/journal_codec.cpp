@@ -16,11 +16,14 @@ namespace manta::tune {
 
 namespace {
 
+/// All of it: converted by itself a string would end at its first NUL.
+capnp::Text::Reader as_text(const std::string& text) { return {text.c_str(), text.size()}; }
+
 void write_value(schema::Value::Builder out, const Value& value);
 
 void write_entries(capnp::List<schema::Entry>::Builder out, const Value::Dict& entries) {
   for (unsigned i = 0; i < out.size(); ++i) {
-    out[i].setName(entries[i].name);
+    out[i].setName(as_text(entries[i].name));
     write_value(out[i].initValue(), entries[i].value);
   }
 }
@@ -29,7 +32,7 @@ void write_value(schema::Value::Builder out, const Value& value) {
   if (const auto* boolean = value.as<bool>()) return out.setBoolean(*boolean);
   if (const auto* integer = value.as<std::int64_t>()) return out.setInteger(*integer);
   if (const auto* number = value.as<double>()) return out.setNumber(*number);
-  if (const auto* text = value.as<std::string>()) return out.setText(*text);
+  if (const auto* text = value.as<std::string>()) return out.setText(as_text(*text));
   if (const auto* table = value.as<Value::Dict>())
     return write_entries(out.initTable(static_cast<unsigned>(table->size())), *table);
   const auto* list = value.as<Value::List>();
@@ -68,7 +71,7 @@ Value read_value(schema::Value::Reader in) {
 void write_metrics(capnp::List<schema::Metric>::Builder out, const Metrics& metrics) {
   unsigned i = 0;
   for (const auto& [name, value] : metrics) {
-    out[i].setName(name);
+    out[i].setName(as_text(name));
     out[i++].setValue(value);
   }
 }
@@ -81,13 +84,13 @@ Metrics read_metrics(capnp::List<schema::Metric>::Reader in) {
 
 void write(schema::Record::Builder out, const ExperimentCreated& event) {
   auto body = out.initExperimentCreated();
-  body.setName(event.name);
+  body.setName(as_text(event.name));
   body.setSeed(event.seed);
   body.setRules(event.rules);
   auto items = body.initDescription(static_cast<unsigned>(event.description.size()));
   for (unsigned i = 0; i < items.size(); ++i) {
-    items[i].setKey(event.description[i].first);
-    items[i].setValue(event.description[i].second);
+    items[i].setKey(as_text(event.description[i].first));
+    items[i].setValue(as_text(event.description[i].second));
   }
 }
 
@@ -96,7 +99,7 @@ void write(schema::Record::Builder out, const SessionStarted& event) { out.initS
 void write(schema::Record::Builder out, const TrialCreated& event) {
   auto body = out.initTrialCreated();
   body.setTrial(event.trial);
-  body.setTag(event.tag);
+  body.setTag(as_text(event.tag));
   write_entries(body.initConfig(static_cast<unsigned>(event.config.entries().size())), event.config.entries());
 }
 
@@ -114,7 +117,7 @@ void write(schema::Record::Builder out, const TrialReported& event) {
   body.setTrial(event.trial);
   body.setIteration(event.iteration);
   body.setTimeThisIterS(event.time_this_iter_s);
-  body.setCheckpoint(event.checkpoint);
+  body.setCheckpoint(as_text(event.checkpoint));
   body.setPid(event.pid);
   body.setCheckpointBytes(event.checkpoint_bytes);
   write_metrics(body.initMetrics(static_cast<unsigned>(event.metrics.size())), event.metrics);
@@ -124,7 +127,7 @@ void write(schema::Record::Builder out, const TrialCheckpointed& event) {
   auto body = out.initTrialCheckpointed();
   body.setTrial(event.trial);
   body.setIteration(event.iteration);
-  body.setCheckpoint(event.checkpoint);
+  body.setCheckpoint(as_text(event.checkpoint));
   body.setCheckpointBytes(event.checkpoint_bytes);
 }
 
@@ -133,7 +136,7 @@ void write(schema::Record::Builder out, const TrialFinished& event) { out.initTr
 void write(schema::Record::Builder out, const TrialFailed& event) {
   auto body = out.initTrialFailed();
   body.setTrial(event.trial);
-  body.setError(event.error);
+  body.setError(as_text(event.error));
   body.setForGood(event.for_good);
   body.setRetries(!event.again ? 0 : *event.again ? 1 : 2);
 }
@@ -141,10 +144,10 @@ void write(schema::Record::Builder out, const TrialFailed& event) {
 void write(schema::Record::Builder out, const TrialTimedOut& event) {
   auto body = out.initTrialTimedOut();
   body.setTrial(event.trial);
-  body.setReason(event.reason);
+  body.setReason(as_text(event.reason));
 }
 
-void write(schema::Record::Builder out, const ExperimentStopped& event) { out.initExperimentStopped().setReason(event.reason); }
+void write(schema::Record::Builder out, const ExperimentStopped& event) { out.initExperimentStopped().setReason(as_text(event.reason)); }
 
 void write(schema::Record::Builder out, const SchedulerIdle&) { out.setSchedulerIdle(); }
 
@@ -157,7 +160,7 @@ void write(schema::Record::Builder out, const ExperimentSnapshot& event) {
   auto body = out.initExperimentSnapshot();
   body.setWorkedMs(event.worked_ms);
   body.setExhausted(event.exhausted);
-  body.setStoppedBy(event.stopped_by);
+  body.setStoppedBy(as_text(event.stopped_by));
   body.setCheckpointsMade(event.checkpoints_made);
   body.setSearcher(data(event.searcher));
   body.setScheduler(data(event.scheduler));
@@ -167,7 +170,7 @@ void write(schema::Record::Builder out, const ExperimentSnapshot& event) {
 void write_amounts(capnp::List<schema::Resources::Amount>::Builder out, const Resources& amounts) {
   unsigned i = 0;
   for (const auto& [name, amount] : amounts) {
-    out[i].setName(name);
+    out[i].setName(as_text(name));
     out[i++].setRaw(amount.raw());
   }
 }
@@ -194,7 +197,7 @@ void write_checkpoints(capnp::List<schema::TrialSnapshot::Checkpoint>::Builder o
   for (unsigned i = 0; i < out.size(); ++i) {
     const CheckpointRef& checkpoint = checkpoints[i];
     out[i].setIteration(checkpoint.iteration);
-    out[i].setName(checkpoint.name);
+    out[i].setName(as_text(checkpoint.name));
     out[i].setScored(checkpoint.score.has_value());
     out[i].setScore(checkpoint.score.value_or(0));
     out[i].setBytes(checkpoint.bytes);
@@ -204,7 +207,7 @@ void write_checkpoints(capnp::List<schema::TrialSnapshot::Checkpoint>::Builder o
 
 void write_ranges(capnp::List<schema::TrialSnapshot::Range>::Builder out, const std::vector<MetricRange>& ranges) {
   for (unsigned i = 0; i < out.size(); ++i) {
-    out[i].setName(ranges[i].name);
+    out[i].setName(as_text(ranges[i].name));
     out[i].setLast(ranges[i].last);
     out[i].setMin(ranges[i].min);
     out[i].setMax(ranges[i].max);
@@ -223,8 +226,8 @@ void write(schema::Record::Builder out, const TrialSnapshot& event) {
   auto body = out.initTrialSnapshot();
   const Trial& trial = *event.state;
   body.setTrial(trial.index);
-  body.setTag(trial.tag);
-  if (!trial.exploit_tag.empty()) body.setExploitTag(trial.exploit_tag);
+  body.setTag(as_text(trial.tag));
+  if (!trial.exploit_tag.empty()) body.setExploitTag(as_text(trial.exploit_tag));
   write_entries(body.initConfig(static_cast<unsigned>(trial.config.entries().size())), trial.config.entries());
   body.setState(static_cast<std::uint8_t>(trial.state));
   body.setTimedOut(trial.timed_out);
@@ -237,7 +240,7 @@ void write(schema::Record::Builder out, const TrialSnapshot& event) {
   body.setTimeRunningS(trial.time_running_s);
   body.setRunningSinceMs(event.running_since_ms);
   body.setPid(trial.pid);
-  if (!trial.error.empty()) body.setError(trial.error);
+  if (!trial.error.empty()) body.setError(as_text(trial.error));
   write_metrics(body.initLast(static_cast<unsigned>(trial.last.size())), trial.last);
   write_ranges(body.initRanges(static_cast<unsigned>(trial.ranges.size())), trial.ranges);
   write_checkpoints(body.initCheckpoints(static_cast<unsigned>(trial.checkpoints.size())), trial.checkpoints);
@@ -304,12 +307,12 @@ void write(schema::Record::Builder out, const TrialDecided& event) {
   body.setTrial(event.trial);
   body.setState(static_cast<std::uint8_t>(event.state));
   body.setRung(event.rung);
-  body.setError(event.error);
+  body.setError(as_text(event.error));
   if (!event.changed) return;
   body.setChanged(true);
   body.setIteration(event.iteration);
   body.setTimeTotalS(event.time_total_s);
-  body.setTag(event.tag);
+  body.setTag(as_text(event.tag));
   write_entries(body.initConfig(static_cast<unsigned>(event.config.entries().size())), event.config.entries());
   body.setExploits(event.exploits);
   if (event.cloned) write_cloned(body.initCloned(), *event.cloned);

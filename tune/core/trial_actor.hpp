@@ -113,6 +113,33 @@ class ClassTrial final : public TrialActor {
                        TrialContext& context, const Config& config) { run_steps<T>(*kept, context, config, options, extra...); }) {}
 };
 
+template <class T, class... Extra>
+concept SetsUp = requires(T& trainable, TrialContext& context, const Config& config, const Extra&... extra) {
+  trainable.setup(context, config, extra...);
+};
+
+/// What setup is given for the extra arguments, as an actor's constructor is: a string for a literal, for an ObjectRef its
+/// value, or where only that fits the ref itself. `type` is a ClassTrial, or void when none of it fits. `Chosen`: a tuple of
+/// what is given for the arguments before.
+template <class T, class Chosen, class... Args>
+struct ClassTrialFor;
+template <class T, class... Chosen>
+struct ClassTrialFor<T, std::tuple<Chosen...>> {
+  using type = std::conditional_t<SetsUp<T, Chosen...>, ClassTrial<T, Chosen...>, void>;
+};
+template <class T, class... Chosen, class First, class... Rest>
+struct ClassTrialFor<T, std::tuple<Chosen...>, First, Rest...> {
+  using Plain = std::conditional_t<std::is_convertible_v<First, const char*>, std::string, First>;
+  using type = typename ClassTrialFor<T, std::tuple<Chosen..., Plain>, Rest...>::type;
+};
+template <class T, class... Chosen, class Referred, class... Rest>
+  requires(!std::is_void_v<Referred>)
+struct ClassTrialFor<T, std::tuple<Chosen...>, ObjectRef<Referred>, Rest...> {
+  using OfValue = typename ClassTrialFor<T, std::tuple<Chosen..., Referred>, Rest...>::type;
+  using OfRef = typename ClassTrialFor<T, std::tuple<Chosen..., ObjectRef<Referred>>, Rest...>::type;
+  using type = std::conditional_t<!std::is_void_v<OfValue>, OfValue, OfRef>;
+};
+
 /// A running trial's actor, whatever its class.
 class TrialHandle {
  public:
@@ -195,8 +222,12 @@ template <class T, class... Args>
 Trainable class_trainable(Args&&... args) {
   static_assert(requires(T t) { { t.step() } -> std::convertible_to<Metrics>; },
                 "tune::run<T>: T needs `tune::Metrics step()`, and `setup(tune::TrialContext&, const tune::Config&, extra…)`.");
-  using Actor = ClassTrial<T, std::conditional_t<std::is_convertible_v<Args, const char*>, std::string, std::decay_t<Args>>...>;
-  return {trainable_name<T>(), false, SavesState<T>, spawner<Actor>(std::forward<Args>(args)...)};
+  using Actor = typename ClassTrialFor<T, std::tuple<>, std::decay_t<Args>...>::type;
+  static_assert(!std::is_void_v<Actor>,
+                "tune::run<T>(…): T::setup(tune::TrialContext&, const tune::Config&, extra…) cannot be called with these extra "
+                "arguments, taken as `T` or `const T&`, nor with what the refs among them refer to.");
+  if constexpr (!std::is_void_v<Actor>)
+    return {trainable_name<T>(), false, SavesState<T>, spawner<Actor>(std::forward<Args>(args)...)};
 }
 
 }  // namespace manta::tune

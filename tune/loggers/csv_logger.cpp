@@ -3,10 +3,12 @@
 #include <string>
 #include <vector>
 
+#include "runtime/errors.hpp"
 #include "tune/loggers/append_files.hpp"
 #include "tune/loggers/csv_text.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/logger.hpp"
+#include "tune/loggers/metric_column.hpp"
 
 namespace manta::tune {
 
@@ -34,20 +36,20 @@ class CsvLogger final : public Logger {
 
   void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
                  std::int64_t time_ms) override {
-    auto& columns = columns_[trial.index];
+    Columns& columns = columns_[trial.index];
     const bool first = columns.empty();
     const auto row = cells(trial, result, time_ms);
-    const std::size_t known = columns.size();
+    Columns wanted = columns;
     for (const auto& [name, text] : row)
-      if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
-    if (!first && columns.size() > known) {
-      files_.close(trial.index);
-      widen(dir / kFile, columns, columns.size() - known);
+      if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
+    try {
+      if (first || (wanted.size() > columns.size() && widen(trial.index, dir / kFile, wanted, wanted.size() - columns.size())))
+        columns = std::move(wanted);
+    } catch (const Error&) {
+      files_.append(trial.index, dir, line(columns, row));
+      throw;
     }
-    std::vector<std::string> texts(columns.size());
-    for (const auto& [name, text] : row)
-      texts[static_cast<std::size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin())] = text;
-    files_.append(trial.index, dir, (first ? csv_line(columns) : "") + csv_line(texts));
+    files_.append(trial.index, dir, (first ? csv_line(columns) : "") + line(columns, row));
   }
 
   void on_ended(const Trial& trial) override {
@@ -59,10 +61,11 @@ class CsvLogger final : public Logger {
  private:
   static constexpr const char* kFile = "progress.csv";
   using Row = std::vector<std::pair<std::string, std::string>>;
+  using Columns = std::vector<std::string>;
 
   static Row cells(const Trial& trial, const TrialReported& result, std::int64_t time_ms) {
     Row row;
-    for (const auto& [name, value] : result.metrics) row.emplace_back(name, csv_number(value));
+    for (const auto& [name, value] : result.metrics) row.emplace_back(metric_column(name, kResultColumns), csv_number(value));
     row.emplace_back("training_iteration", std::to_string(result.iteration));
     row.emplace_back("trial_id", trial.id);
     row.emplace_back("time_this_iter_s", csv_number(result.time_this_iter_s));
@@ -74,19 +77,32 @@ class CsvLogger final : public Logger {
     return row;
   }
 
-  static void widen(const std::filesystem::path& path, const std::vector<std::string>& columns, std::size_t added) {
+  static std::string line(const Columns& columns, const Row& row) {
+    std::vector<std::string> texts(columns.size());
+    for (const auto& [name, text] : row)
+      if (const auto at = std::find(columns.begin(), columns.end(), name); at != columns.end())
+        texts[static_cast<std::size_t>(at - columns.begin())] = text;
+    return csv_line(texts);
+  }
+
+  /// False when the rows that it has cannot be written or read now.
+  bool widen(TrialIndex trial, const std::filesystem::path& path, const Columns& columns, std::size_t added) {
+    if (!files_.settle(trial)) return false;
     const std::string old = read_file(path);
+    const std::size_t begin = csv_lines_end(old, 1);
+    if (begin == std::string::npos) return false;
     std::string text = csv_line(columns);
     bool in_quotes = false;
-    for (std::size_t i = csv_lines_end(old, 1); i < old.size(); ++i) {
+    for (std::size_t i = begin; i < old.size(); ++i) {
       in_quotes ^= old[i] == '"';
       if (old[i] == '\n' && !in_quotes) text.append(added, ',');
       text += old[i];
     }
     replace_file(path, text);
+    return true;
   }
 
-  std::map<TrialIndex, std::vector<std::string>> columns_;
+  std::map<TrialIndex, Columns> columns_;
   AppendFiles files_{kFile};
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -5,6 +6,7 @@
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/json_text.hpp"
 #include "tune/loggers/logger.hpp"
+#include "tune/loggers/metric_column.hpp"
 
 namespace manta::tune {
 
@@ -49,7 +51,7 @@ class JsonLogger final : public Logger {
 
   bool on_restored(const Trial& trial, const std::filesystem::path& dir) override {
     const std::string errors = read_file(dir / kErrors);
-    const std::size_t later = errors.find(failure_title(trial, trial.failures + 1));
+    const std::size_t later = std::min(errors.find(failure_title(trial, trial.failures + 1)), errors.find(limit_title(trial)));
     if (later != std::string::npos) cut_file(dir / kErrors, later == 0 ? 0 : errors.rfind('\n', later) + 1);
     const std::string text = read_file(dir / kFile);
     std::size_t end = 0;
@@ -63,7 +65,7 @@ class JsonLogger final : public Logger {
   void on_result(const Trial& trial, const std::filesystem::path& dir, const TrialReported& result,
                  std::int64_t time_ms) override {
     Json row;
-    for (const auto& [name, value] : result.metrics) row[name] = to_json(value);
+    for (const auto& [name, value] : result.metrics) row[metric_column(name, kResultColumns)] = to_json(value);
     row["training_iteration"] = result.iteration;
     row["trial_id"] = trial.id;
     row["time_this_iter_s"] = to_json(result.time_this_iter_s);
@@ -75,7 +77,7 @@ class JsonLogger final : public Logger {
   }
 
   void on_failure(const Trial& trial, const std::filesystem::path& dir, std::int64_t time_ms) override {
-    append_file(dir / kErrors, utc_text(time_ms) + failure_title(trial, trial.failures) + " after iteration " +
+    append_file(dir / kErrors, utc_text(time_ms) + (trial.timed_out ? limit_title(trial) : failure_title(trial, trial.failures)) + " after iteration " +
                                    std::to_string(trial.iteration) + "\n" + trial.error + "\n\n");
   }
 
@@ -89,6 +91,9 @@ class JsonLogger final : public Logger {
   static std::string failure_title(const Trial& trial, std::uint32_t number) {
     return " UTC, failure " + std::to_string(number) + " of trial " + trial.id;
   }
+
+  /// No failure of the trial's own where it has reported.
+  static std::string limit_title(const Trial& trial) { return " UTC, killed at its time limit: trial " + trial.id; }
 
   AppendFiles files_{kFile};
 };

@@ -1,8 +1,8 @@
 #pragma once
 // Logger: writes files from what happens to trials. What loggers write is derived: a resume calls them again for every
 // event since the journal's last snapshot, and the files come out the same. Called by the driver's thread only; what is
-// written may be ahead of the journal by one turn of the driver. A logger throws IoError when it cannot write; the experiment
-// then goes on and says so once.
+// written may be ahead of the journal by one turn of the driver. A logger throws IoError when it cannot write, once for each
+// file; the experiment then goes on and says so. Rows that cannot be written wait (8 MiB of them at most) until they can be.
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -36,11 +36,14 @@ class Logger {
 
 /// params.json when the trial is made; result.jsonl, one object a line for each result; error.txt, one block for each
 /// failure. Numbers are written so that they read back bit for bit; JSON has no NaN or infinity, so these are the texts
-/// "NaN", "Infinity" and "-Infinity".
+/// "NaN", "Infinity" and "-Infinity". A metric called like one of the tuner's own entries ("pid", "time_total_s") is written
+/// as "metrics/pid".
 std::unique_ptr<Logger> make_json_logger();
 
 /// progress.csv: one row a result. Columns are those of the first result; when a later one brings new names, the file is
 /// rewritten with columns for these at the end. NaN and infinities are written as nan, inf and -inf.
+/// Where the file cannot be rewritten now, that row is written without the new names, and a later row tries again. Metrics
+/// called like another column, config/… among them, get metrics/ before their names.
 std::unique_ptr<Logger> make_csv_logger();
 
 /// pbt_global.txt and pbt_policy_<trial id>.txt in the experiment's directory, one line of JSON for each exploit:

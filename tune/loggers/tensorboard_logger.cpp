@@ -174,8 +174,8 @@ class TensorboardLogger final : public Logger {
     if (found == open_.end()) return;  // it never reported
     const OpenFile file = std::move(found->second);
     open_.erase(found);
+    files_.append(trial.index, file.path.parent_path(), session_end(file.time_s, trial.state == TrialState::kError));
     files_.close(trial.index);
-    append_file(file.path, session_end(file.time_s, trial.state == TrialState::kError));
   }
 
  private:

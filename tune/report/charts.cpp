@@ -17,16 +17,6 @@ std::string dot(double x, double y, double radius, std::string_view style, std::
          (colour.empty() ? "" : attribute("fill", colour)) + of_trial(trial) + "/>";
 }
 
-std::string edge_note(std::size_t beyond) {
-  if (beyond == 0) return "";
-  return " " + std::to_string(beyond) + (beyond == 1 ? " result lies" : " results lie") + " far off and " +
-         (beyond == 1 ? "is" : "are") + " drawn at the edge.";
-}
-
-std::size_t beyond(const std::vector<double>& values, const Scale& scale) {
-  return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [&](double value) { return !scale.inside(value); }));
-}
-
 /// At most `count` of the points, evenly, the last among them.
 template <class T>
 std::vector<T> thinned(const std::vector<T>& all, std::size_t count) {
@@ -80,6 +70,16 @@ std::string left_out(std::size_t drawn, std::size_t all) {
          " are drawn: the best, and others evenly from the rest.";
 }
 
+std::string edge_note(std::size_t beyond) {
+  if (beyond == 0) return "";
+  return " " + std::to_string(beyond) + (beyond == 1 ? " result lies" : " results lie") + " far off and " +
+         (beyond == 1 ? "is" : "are") + " drawn at the edge.";
+}
+
+std::size_t beyond(const std::vector<double>& values, const Scale& scale) {
+  return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [&](double value) { return !scale.inside(value); }));
+}
+
 std::string colour_key(double x, double y) {
   std::string out = label(x - 8, y + 9, "axis end", "worst trial");
   for (int i = 0; i < 24; ++i)
@@ -92,7 +92,7 @@ std::string history_chart(const ReportModel& model) {
   if (model.by_rank.empty()) return "";
   const Box box{70, 34, kWidth - 90, 290};
   const std::vector<double> values = model.finite_values();
-  const Scale y = scale_for(values).over(box.bottom() - 6, box.top + 6);
+  const Scale y = scale_for(values, model.objective().mode).over(box.bottom() - 6, box.top + 6);
   const Scale x = Scale::linear(0, static_cast<double>(std::max<std::size_t>(model.history.trials.size(), 2) - 1)).over(box.left + 8, box.right() - 8);
   std::string content = x_axis(box, x, "trial number, in the order in which they were made", 10) + y_axis(box, y, model.axis_title());
   const auto drawn = model.shown(kMostDots);
@@ -123,7 +123,7 @@ std::string curves_chart(const ReportModel& model) {
     for (const auto& [iteration, value] : curve.points) values.push_back(value), longest = std::max(longest, iteration);
   if (longest < 2) return "";
   const Box box{70, 50, kWidth - 90, 330};
-  const Scale y = scale_for(values).over(box.bottom() - 6, box.top + 6);
+  const Scale y = scale_for(values, model.objective().mode).over(box.bottom() - 6, box.top + 6);
   const Scale x = Scale::linear(1, longest).over(box.left + 8, box.right() - 8);
   std::string content = x_axis(box, x, "training_iteration (results reported)", 10) + y_axis(box, y, model.axis_title(), 6, 30);
   const auto rungs = rungs_of(model.history);
@@ -163,7 +163,7 @@ std::string parallel_chart(const ReportModel& model) {
   for (std::size_t i = 0; i < model.parameters.size() && axes.size() < kMostAxes; ++i)
     if (std::find(axes.begin(), axes.end(), i) == axes.end()) axes.push_back(i);
   std::sort(axes.begin(), axes.end());
-  const Box box{60, 60, kWidth - 150, 290};
+  const Box box{84, 60, kWidth - 174, 290};
   const double step = box.width / static_cast<double>(axes.size());
   std::vector<Scale> scales;
   std::string frame;
@@ -176,7 +176,8 @@ std::string parallel_chart(const ReportModel& model) {
   };
   for (const std::size_t axis : axes)
     add_axis(model.parameters[axis].scale(), model.parameters[axis].name, model.parameters[axis].logarithmic);
-  const Scale last = scale_for(model.finite_values());
+  const std::vector<double> values = model.finite_values();
+  const Scale last = scale_for(values, model.objective().mode);
   add_axis(last, model.objective().metric, last.is_logarithmic());
   std::string lines;
   const auto drawn = model.shown(kMost);
@@ -193,7 +194,7 @@ std::string parallel_chart(const ReportModel& model) {
                 "A line is a trial: through each parameter's value to its last " + model.objective().metric +
                     ". Point at a line to follow it; a parameter that a trial has not is passed over." +
                     (axes.size() < model.parameters.size() ? " The " + std::to_string(kMostAxes) + " most important parameters." : "") +
-                    left_out(drawn.size(), model.by_rank.size()));
+                    edge_note(beyond(values, last)) + left_out(drawn.size(), model.by_rank.size()));
 }
 
 std::vector<std::size_t> pareto_trials(const ReportModel& model) {
@@ -208,14 +209,20 @@ std::string pareto_chart(const ReportModel& model) {
   const std::vector<std::size_t> front = pareto_trials(model);
   if (front.empty()) return "";
   const Box box{70, 34, 700, 420};
-  const Scale x = scale_for(model.finite_values(0)).over(box.left + 10, box.right() - 10);
-  const Scale y = scale_for(model.finite_values(1)).over(box.bottom() - 10, box.top + 10);
+  // The front reaches from the best to the worst that is worth having: all of it has a place.
+  const auto scale_of = [&](std::size_t objective) {
+    std::vector<double> of_front;
+    for (const std::size_t trial : front) of_front.push_back(*model.values[objective][trial]);
+    return scale_for(model.finite_values(objective), model.objectives[objective].mode, of_front);
+  };
+  const Scale x = scale_of(0).over(box.left + 10, box.right() - 10);
+  const Scale y = scale_of(1).over(box.bottom() - 10, box.top + 10);
   std::string content = x_axis(box, x, model.axis_title(0), 8) + y_axis(box, y, model.axis_title(1), 7);
-  std::size_t drawn = 0;
+  std::size_t drawn = 0, at_edge = 0;
   for (const std::size_t trial : model.shown(kMostDots)) {
     if (!model.values[0][trial] || !model.values[1][trial]) continue;
     content += dot(x(*model.values[0][trial]), y(*model.values[1][trial]), 3.4, "dot", trial);
-    ++drawn;
+    ++drawn, at_edge += !x.inside(*model.values[0][trial]) || !y.inside(*model.values[1][trial]);
   }
   std::string d;  // a staircase: what lies beyond it is dominated
   for (const std::size_t trial : front) {
@@ -225,7 +232,8 @@ std::string pareto_chart(const ReportModel& model) {
   content += "<path class=\"best\" d=\"" + d + "\"/>";
   for (const std::size_t trial : front) content += dot(x(*model.values[0][trial]), y(*model.values[1][trial]), 5, "bestdot", trial);
   return figure("Pareto front", "<div class=\"narrow\">" + svg(box.right() + 20, box.bottom() + 44, "Pareto front", content) + "</div>",
-                std::to_string(front.size()) + " of " + std::to_string(drawn) + " trials are beaten by none in both; the line joins them.");
+                std::to_string(front.size()) + " of " + std::to_string(drawn) + " trials are beaten by none in both; the line joins them." +
+                    edge_note(at_edge));
 }
 
 }  // namespace manta::tune

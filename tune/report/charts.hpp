@@ -31,6 +31,10 @@ std::string figure(std::string_view heading, const std::string& content, const s
 std::string of_trial(std::size_t trial);
 /// "120 of 500 trials are drawn, …" or "" when all are.
 std::string left_out(std::size_t drawn, std::size_t all);
+/// " 3 results lie far off and are drawn at the edge.", or "" when none does.
+std::string edge_note(std::size_t beyond);
+/// How many of them the scale leaves out.
+std::size_t beyond(const std::vector<double>& values, const Scale& scale);
 /// A scale from the worst to the best colour with its meaning.
 std::string colour_key(double x, double y);
 

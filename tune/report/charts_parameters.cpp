@@ -23,7 +23,7 @@ double sideways(const ReportParameter& parameter, std::size_t trial, const Scale
 std::string slice(const ReportModel& model, const ReportParameter& parameter, const std::vector<std::size_t>& trials) {
   const Box box{66, 30, 270, 180};
   const Scale x = parameter.scale().over(box.left + 8, box.right() - 8);
-  const Scale y = scale_for(model.finite_values()).over(box.bottom() - 5, box.top + 5);
+  const Scale y = scale_for(model.finite_values(), model.objective().mode).over(box.bottom() - 5, box.top + 5);
   std::string content = x_axis(box, x, parameter.name + (parameter.logarithmic ? " (log)" : ""), parameter.logarithmic ? 4 : 5) +
                         y_axis(box, y, model.objective().metric, 4);
   for (const std::size_t trial : trials) {
@@ -49,10 +49,11 @@ std::string slice_charts(const ReportModel& model) {
   const auto trials = model.shown(kMost);
   std::string content = "<div class=\"slices\">";
   for (std::size_t i = 0; i < count; ++i) content += slice(model, model.parameters[order[i]], trials);
+  const std::vector<double> values = model.finite_values();
   return figure("Slices", content + "</div>",
                 "Each trial's last " + model.objective().metric + " over one parameter alone, darker the better; the ringed dot is the best trial." +
                     (count < order.size() ? " The " + std::to_string(count) + " most important of " + std::to_string(order.size()) + " parameters." : "") +
-                    left_out(trials.size(), model.by_rank.size()));
+                    edge_note(beyond(values, scale_for(values, model.objective().mode))) + left_out(trials.size(), model.by_rank.size()));
 }
 
 std::string importance_chart(const ReportModel& model) {

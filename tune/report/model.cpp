@@ -30,21 +30,35 @@ bool is_logarithmic(const std::string& space, const std::string& name, std::vect
   return std::abs(by_log - 0.5) < std::abs(plain - 0.5);
 }
 
+constexpr int kExactDigits = 17;  // tells any two doubles apart
+
+/// Three more than what the numbers have in common: 0.999991 and 0.999994 need more than 0.1 and 0.4.
+int digits_for(const std::vector<double>& numbers) {
+  const auto [low, high] = std::minmax_element(numbers.begin(), numbers.end());
+  const double largest = std::max(std::abs(*low), std::abs(*high));
+  return static_cast<int>(std::clamp<double>(std::ceil(std::log10(largest / (*high - *low))) + 3, 5, kExactDigits));
+}
+
 /// The parameter's values over all trials; nothing when they do not differ.
 std::optional<ReportParameter> read_parameter(const ExperimentHistory& history, const std::string& name) {
   ReportParameter parameter{.name = name};
   std::vector<double> numbers;
-  std::set<std::string> texts;
+  std::set<std::string> texts, exact;
   bool numeric = true;
   for (const Trial& trial : history.trials) {
     const Value* value = trial.config.find(name);
     if (!value) continue;
-    texts.insert(value->to_text());
+    texts.insert(value->to_text(parameter.digits));
+    exact.insert(value->to_text(kExactDigits));
     const auto number = number_of(*value);
     numeric &= number.has_value();
     if (number) numbers.push_back(*number);
   }
-  if (texts.size() < 2) return std::nullopt;
+  if (exact.size() < 2) return std::nullopt;
+  if (numeric)
+    parameter.digits = digits_for(numbers);
+  else if (texts.size() < exact.size())
+    parameter.digits = kExactDigits, texts = std::move(exact);
   if (numeric)
     parameter.logarithmic = is_logarithmic(history.about("space"), name, numbers);
   else
@@ -54,7 +68,7 @@ std::optional<ReportParameter> read_parameter(const ExperimentHistory& history, 
     auto& entry = parameter.values.emplace_back();
     if (!value) continue;
     entry = numeric ? *number_of(*value)
-                    : static_cast<double>(std::lower_bound(parameter.levels.begin(), parameter.levels.end(), value->to_text()) -
+                    : static_cast<double>(std::lower_bound(parameter.levels.begin(), parameter.levels.end(), value->to_text(parameter.digits)) -
                                           parameter.levels.begin());
   }
   return parameter;
@@ -109,7 +123,7 @@ FanovaColumn fanova_column(const ReportParameter& parameter, const std::vector<s
 std::vector<double> capped(std::vector<double> targets, Mode mode) {
   std::vector<double> sorted = targets;
   std::sort(sorted.begin(), sorted.end());
-  const double low = sorted[sorted.size() / 4], high = sorted[sorted.size() * 3 / 4];
+  const auto [low, high] = quartiles(sorted);
   const double reach = 1.5 * (high - low);
   for (double& target : targets) target = mode == Mode::kMin ? std::min(target, high + reach) : std::max(target, low - reach);
   return targets;

@@ -14,6 +14,7 @@ namespace manta::tune {
 /// where the trial's configuration has it not.
 struct ReportParameter {
   std::string name{};
+  int digits{5};                      ///< of a number's text, so many that they show how values differ
   std::vector<std::string> levels{};  ///< of a categorical one; empty: numeric
   bool logarithmic{false};
   std::vector<std::optional<double>> values{};

@@ -45,6 +45,12 @@ std::string summary(const ReportModel& model) {
   return out + fact("seed", std::to_string(history.seed)) + fact("directory", history.dir.string()) + "</dl>\n";
 }
 
+int digits_of(const ReportModel& model, const std::string& parameter) {
+  const auto& all = model.parameters;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const ReportParameter& each) { return each.name == parameter; });
+  return found == all.end() ? ReportParameter().digits : found->digits;
+}
+
 std::string best_card(const ReportModel& model) {
   if (model.by_rank.empty()) return "<p class=\"card\">No trial has reported a finite " + escaped(model.objective().metric) + " yet.</p>\n";
   const Trial& best = model.history.trials[model.by_rank.front()];
@@ -54,7 +60,7 @@ std::string best_card(const ReportModel& model) {
       out += (&objective == &model.objectives.front() ? "" : ", ") + escaped(objective.metric) + " = <strong>" + number_text(*value, 6) + "</strong>";
   out += " after " + std::to_string(best.iteration) + (best.iteration == 1 ? " iteration, " : " iterations, ") + number_text(best.time_total_s, 3) + " s of training<div class=\"params\">";
   for (const auto& [path, value] : best.config.flat())
-    out += "<span>" + escaped(path) + " <b>" + escaped(value.to_text()) + "</b></span>";
+    out += "<span>" + escaped(path) + " <b>" + escaped(value.to_text(digits_of(model, path))) + "</b></span>";
   return out + "</div></div>\n";
 }
 
@@ -72,7 +78,7 @@ std::string trial_row(const ReportModel& model, const Trial& trial) {
   out += cell(std::to_string(trial.iteration), true) + cell(number_text(trial.time_total_s, 4), true);
   for (const ReportParameter& parameter : model.parameters) {
     const Value* value = trial.config.find(parameter.name);
-    out += cell(value ? value->to_text() : "", parameter.levels.empty());
+    out += cell(value ? value->to_text(parameter.digits) : "", parameter.levels.empty());
   }
   return out + "</tr>\n";
 }
@@ -132,7 +138,7 @@ std::string trial_data(const ReportModel& model, const std::set<std::size_t>& tr
     for (const Objective& objective : model.objectives)
       if (const auto value = trial.value(objective.metric)) text += "\n" + objective.metric + " = " + number_text(*value, 6);
     for (const ReportParameter& parameter : model.parameters)
-      if (const Value* value = trial.config.find(parameter.name)) text += "\n" + parameter.name + " = " + value->to_text();
+      if (const Value* value = trial.config.find(parameter.name)) text += "\n" + parameter.name + " = " + value->to_text(parameter.digits);
     out += (out.size() > 1 ? ",\n" : "") + std::to_string(index) + ":[" + json_quoted(trial.name) + "," + json_quoted(text) + "]";
   }
   out += "}";

@@ -12,16 +12,32 @@ namespace manta::tune {
 
 namespace {
 
-double quantile(const std::vector<double>& sorted, double share) {
-  return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5)];
+/// How many bytes the UTF-8 character at the beginning takes; 0 when there is none (RFC 3629: no surrogates, nothing longer
+/// than it need be, nothing beyond U+10FFFF).
+std::size_t character_size(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t size = first < 0xc2 || first > 0xf4 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  for (std::size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  const unsigned second = byte(1);
+  const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
+                     (first == 0xf4 && second > 0x8f);
+  return wrong ? 0 : size;
 }
 
 }  // namespace
 
 std::string escaped(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    switch (c) {
+  for (std::size_t size = 0; !text.empty(); text.remove_prefix(std::max<std::size_t>(size, 1))) {
+    size = character_size(text);
+    if (size != 1) {
+      out += size == 0 ? "\uFFFD" : text.substr(0, size);
+      continue;
+    }
+    switch (const char c = text.front()) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
@@ -96,8 +112,11 @@ std::vector<Scale::Tick> Scale::ticks(std::size_t count) const {
   double step = power * 10;
   for (const double factor : {5.0, 2.0, 1.0})
     if (power * factor >= rough * 0.7) step = power * factor;
+  // As many digits as tell neighbours apart: 0.9999912 and 0.9999914 are the same in six.
+  const double largest = std::max(std::abs(low_), std::abs(high_));
+  const int digits = static_cast<int>(std::clamp(std::ceil(std::log10(largest / step)) + 1, 6.0, 15.0));
   for (double at = std::ceil(low_ / step - 1e-9); at * step <= high_ + step * 1e-9; ++at)
-    ticks.push_back({(*this)(at * step), number_text(at == 0 ? 0 : at * step, 6)});
+    ticks.push_back({(*this)(at * step), number_text(at == 0 ? 0 : at * step, digits)});
   return ticks;
 }
 
@@ -120,17 +139,28 @@ bool wants_logarithm(const std::vector<double>& values) {
   return *low > 0 && *high / *low > 100;
 }
 
-Scale scale_for(const std::vector<double>& values) {
+std::pair<double, double> quartiles(const std::vector<double>& sorted) {
+  const std::size_t last = sorted.size() - 1;
+  std::size_t low = (last + 2) / 4;
+  while (low > 0 && sorted[low] == sorted[last - low]) --low;
+  return {sorted[low], sorted[last - low]};
+}
+
+Scale scale_for(const std::vector<double>& values, Mode mode, const std::vector<double>& always) {
   if (values.empty()) return Scale::linear(0, 1);
   std::vector<double> sorted = values;
   std::sort(sorted.begin(), sorted.end());
   if (wants_logarithm(sorted)) return Scale::logarithmic(sorted.front(), sorted.back());
   constexpr double kFar = 4.5;
-  const double low = quantile(sorted, 0.25), high = quantile(sorted, 0.75);
-  const double reach = kFar * (high - low);
-  const auto begin = std::find_if(sorted.begin(), sorted.end(), [&](double x) { return x >= low - reach; });
-  const auto end = std::find_if(sorted.rbegin(), sorted.rend(), [&](double x) { return x <= high + reach; });
-  return Scale::linear(*begin, *end);
+  const auto [low, high] = quartiles(sorted);
+  const double reach = kFar * (high - low), fence = mode == Mode::kMin ? high + reach : low - reach;
+  double begin = sorted.front(), end = sorted.back();
+  if (mode == Mode::kMin)
+    end = *std::find_if(sorted.rbegin(), sorted.rend(), [&](double x) { return x <= fence; });
+  else
+    begin = *std::find_if(sorted.begin(), sorted.end(), [&](double x) { return x >= fence; });
+  for (const double value : always) begin = std::min(begin, value), end = std::max(end, value);
+  return Scale::linear(begin, end);
 }
 
 std::string label(double x, double y, std::string_view style, std::string_view text) {
@@ -138,10 +168,16 @@ std::string label(double x, double y, std::string_view style, std::string_view t
 }
 
 std::string x_axis(const Box& box, const Scale& scale, std::string_view title, std::size_t ticks) {
+  constexpr double kLetter = 6.6, kGap = 6;
   std::string out;
+  double taken = -1e9;  // up to there: labels that would lie over each other can be read by nobody
   for (const auto& [at, text] : scale.ticks(ticks)) {
     out += "<path class=\"grid\" d=\"M" + px(at) + " " + px(box.top) + "V" + px(box.bottom()) + "\"/>";
-    out += label(at, box.bottom() + 17, "axis middle", cut_text(text, 14));
+    const std::string shown = cut_text(text, 14);
+    const double half = kLetter * static_cast<double>(display_width(shown)) / 2;
+    if (at - half < taken + kGap) continue;
+    out += label(at, box.bottom() + 17, "axis middle", shown);
+    taken = at + half;
   }
   out += "<path class=\"frame\" d=\"M" + px(box.left) + " " + px(box.bottom()) + "H" + px(box.right()) + "\"/>";
   return out + label(box.left + box.width / 2, box.bottom() + 36, "title middle", title);

@@ -4,11 +4,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "tune/objective.hpp"
 
 namespace manta::tune {
 
-/// Text for HTML and SVG: &, <, >, quotes escaped, control characters dropped.
+/// Text for HTML and SVG: &, <, >, quotes escaped, control characters dropped, U+FFFD for each byte that is no UTF-8.
 std::string escaped(std::string_view text);
 /// A coordinate with at most one decimal.
 std::string px(double value);
@@ -52,8 +55,11 @@ class Scale {
 
 /// Whether numbers are better told apart by their logarithms: all above 0 and spread over more than two powers of ten.
 bool wants_logarithm(const std::vector<double>& values);
-/// A scale for them. What is far beyond the others (Tukey's fence, three times the usual) is left out.
-Scale scale_for(const std::vector<double>& values);
+/// The lower and the upper quartile of sorted numbers. Where these are the same number, quantiles further out that differ.
+std::pair<double, double> quartiles(const std::vector<double>& sorted);
+/// A scale for results. What is far worse than the others (Tukey's fence, three times the usual) is left out, the better end
+/// never: it is what the picture is for. `always`: numbers that have a place on it, however bad.
+Scale scale_for(const std::vector<double>& values, Mode mode, const std::vector<double>& always = {});
 
 /// Grid lines and labels inside `box`; the scales must be laid over it.
 std::string x_axis(const Box& box, const Scale& scale, std::string_view title, std::size_t ticks = 6);

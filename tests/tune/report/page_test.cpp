@@ -98,7 +98,7 @@ TEST_SUITE("tune/report") {
     for (const auto& [low, high] : std::vector<std::pair<double, double>>{{0.3, 0.1 + 0.2}, {1, std::nextafter(1.0, 2.0)}, {1e300, 1.000000000001e300}, {-5, -5 + 1e-15}}) {
       CAPTURE(low);
       CHECK(Scale::linear(low, high).ticks(5).size() < 20);
-      CHECK(scale_for({low, high}).ticks(5).size() >= 1);
+      CHECK(scale_for({low, high}, Mode::kMin).ticks(5).size() >= 1);
     }
     CHECK(Scale::logarithmic(2, std::nextafter(2.0, 3.0)).ticks(5).size() < 20);
     ExperimentHistory history = history_of(2);
@@ -175,13 +175,89 @@ TEST_SUITE("tune/report") {
     CHECK(log(1000) == 100);
   }
 
-  TEST_CASE("one result far off does not squeeze the others") {
+  TEST_CASE("labels below an axis do not lie over each other") {
+    const Box box{60, 0, 270, 100};
+    const auto labels = [&](double high) {
+      return count_of(x_axis(box, Scale::linear(0.999991, high).over(box.left, box.right()), "b", 6), "class=\"axis middle\"");
+    };
+    const std::size_t grid = Scale::linear(0.999991, 0.999994).over(box.left, box.right()).ticks(6).size();
+    CHECK(grid >= 5);
+    CHECK(labels(0.999994) >= 3);
+    CHECK(labels(0.999994) < grid);
+    CHECK(count_of(x_axis(box, Scale::linear(0, 1).over(box.left, box.right()), "x", 6), "class=\"axis middle\"") == 6);
+  }
+
+  TEST_CASE("one bad result far off does not squeeze the others; a good one has its place, however far off") {
     std::vector<double> values;
     for (int i = 0; i < 50; ++i) values.push_back(-1 + 0.01 * i);
     values.push_back(1e6);
-    const Scale scale = scale_for(values);
-    CHECK(scale.inside(-0.6));
-    CHECK_FALSE(scale.inside(1e6));
+    CHECK(scale_for(values, Mode::kMin).inside(-0.6));
+    CHECK_FALSE(scale_for(values, Mode::kMin).inside(1e6));
+    CHECK(scale_for(values, Mode::kMin).inside(-1));
+    CHECK(scale_for(values, Mode::kMax).inside(1e6));
+    CHECK(scale_for(values, Mode::kMin, {1e6}).inside(1e6));
+    for (double& value : values) value = -value;
+    CHECK_FALSE(scale_for(values, Mode::kMax).inside(-1e6));
+    CHECK(scale_for(values, Mode::kMin).inside(-1e6));
+  }
+
+  TEST_CASE("where most results are the same number, those that differ are told apart") {
+    std::vector<double> values(24, 0.1);
+    for (int i = 0; i < 6; ++i) values.push_back(0.6 + 0.05 * i);
+    for (const Mode mode : {Mode::kMin, Mode::kMax}) {
+      const Scale scale = scale_for(values, mode).over(0, 100);
+      for (std::size_t i = 25; i < values.size(); ++i) CHECK(scale(values[i]) > scale(values[i - 1]) + 5);
+    }
+    std::vector<double> far(80, 1.0);
+    far.insert(far.end(), 19, 2.0);
+    far.push_back(-1e9);
+    CHECK_FALSE(scale_for(far, Mode::kMax).inside(-1e9));
+  }
+
+  TEST_CASE("the best trials keep their places in every picture, and each says what it draws at its edge") {
+    ExperimentHistory history = history_of(60);
+    history.mode = Mode::kMax;
+    for (std::size_t i = 0; i < 60; ++i) {  // most are the same, a few much better, one far worse
+      const double loss = i == 7 ? -1e4 : i % 10 == 0 ? 0.6 + 0.01 * static_cast<double>(i) : 0.1 + 1e-4 * static_cast<double>(i);
+      history.trials[i].last = {{"loss", loss}, {"cost", i == 7 ? 0.5 : 1e3 + static_cast<double>(i)}};
+      for (ResultRow& row : history.results[i]) row.metrics = history.trials[i].last;
+    }
+    const ReportModel model = make_model(history, {{"loss", Mode::kMax}, {"cost", Mode::kMin}});
+    for (const std::string& chart : {history_chart(model), curves_chart(model), parallel_chart(model), slice_charts(model)})
+      CHECK(has(chart, "far off and"));
+    CHECK_FALSE(has(pareto_chart(model), "far off and"));  // the worst by loss is the best by cost: a member of the front
+    std::set<std::string> places;
+    const std::string drawn = history_chart(model);
+    for (std::size_t trial = 0; trial < 60; trial += 10) {
+      const std::string tail = drawn.substr(0, drawn.find(of_trial(trial) + "/>"));
+      places.insert(tail.substr(tail.rfind(" cy=\"")).substr(0, 12));
+    }
+    CHECK(places.size() == 6);
+  }
+
+  TEST_CASE("a parameter whose values agree in five digits is in the report, and its numbers can be told apart") {
+    ExperimentHistory history = history_of(12);
+    for (std::size_t i = 0; i < 12; ++i) {
+      history.trials[i].config.set("b", 0.9999912 + 2e-7 * static_cast<double>(i));
+      history.trials[i].config.set("betas", std::vector<double>{0.9, 0.9999912 + 2e-7 * static_cast<double>(i % 2)});
+    }
+    const std::string page = report_page(history, {});
+    CHECK(has(page, "aria-label=\"Slice of b\""));
+    CHECK(has(page, "<td class=\"n\">0.9999932</td>"));
+    CHECK(has(page, ">0.999992</text>"));
+    CHECK(has(page, ">0.9999925</text>"));
+    const ReportModel model = make_model(history, {});
+    REQUIRE(model.parameters.size() == 4);
+    CHECK(model.parameters[3].levels.size() == 2);
+  }
+
+  TEST_CASE("bytes that are no UTF-8 are replaced, so that the page is a text") {
+    CHECK(escaped("a\xff" "b") == "a\uFFFDb");
+    CHECK(escaped("caf\xc3\xa9 \xe2\x9c\x93 \xf0\x9f\x90\x8b") == "caf\u00e9 \u2713 \U0001F40B");
+    CHECK(escaped("\xc3") == "\uFFFD");                          // cut in the middle
+    CHECK(escaped("\xc0\xaf") == "\uFFFD\uFFFD");                // longer than it need be
+    CHECK(escaped("\xed\xa0\x80") == "\uFFFD\uFFFD\uFFFD");      // a surrogate
+    CHECK(escaped("\xf4\x90\x80\x80<") == "\uFFFD\uFFFD\uFFFD\uFFFD&lt;");
   }
 
   TEST_CASE("show prints what the experiment is, its rungs, and the best trials first") {
