@@ -21,6 +21,9 @@ namespace detail {
 /// Of several refs to T.
 template <class T>
 using ValuesOf = std::conditional_t<std::is_void_v<T>, void, std::vector<T>>;
+/// What is kept of a T that is put: of a literal a string.
+template <class T>
+using PutType = std::conditional_t<std::is_same_v<std::decay_t<T>, const char*>, std::string, std::decay_t<T>>;
 }  // namespace detail
 
 /// The standard name of a type for durable objects: fixed for numbers, strings, Buffer, and vectors and Arrays of them.
@@ -63,14 +66,14 @@ class Client {
 
   // Objects.
 
-  /// Makes an object of a value. With a durable name it is on disk, synced, when put returns.
+  /// Makes an object of a value, of a literal a std::string. With a durable name it is on disk, synced, when put returns.
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value) {
+  ObjectRef<detail::PutType<T>> put(T&& value) {
     return put(std::forward<T>(value), PutOptions());  // no default argument: GCC 12 destroys it wrongly in `co_yield ctx.put(x)`
   }
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options) {
-    using Value = std::decay_t<T>;
+  ObjectRef<detail::PutType<T>> put(T&& value, const PutOptions& options) {
+    using Value = detail::PutType<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
     cell->set_value(make_pooled<const Value>(std::forward<T>(value)));
@@ -119,6 +122,7 @@ class Client {
   /// The value or the error, instead of throwing.
   template <class T>
   Result<detail::StoredType<T>> try_get(const ObjectRef<T>& ref, Deadline deadline = {}) {
+    static_assert(detail::kCopyable<detail::StoredType<T>>, "manta: try_get copies; for a move-only type use get_shared.");
     try {
       return detail::StoredType<T>(*std::static_pointer_cast<const detail::StoredType<T>>(settled(ref, deadline)));
     } catch (const Error& e) {
@@ -219,7 +223,7 @@ class Client {
   T take(const ObjectRef<T>& ref, Deadline deadline) {
     await(ref, deadline);
     if constexpr (!std::is_void_v<T>) {
-      static_assert(std::is_copy_constructible_v<T>, "manta: get copies; for a move-only type use get_shared.");
+      static_assert(detail::kCopyable<T>, "manta: get copies; for a move-only type use get_shared.");
       if (const void* kept = ref.cell()->kept_value()) return *static_cast<const T*>(kept);
     }
     const auto value = ref.cell()->value();
