@@ -1,6 +1,6 @@
 #pragma once
 // ActorPool: shares calls out over actors of one class, so that each has one call at a time and none idles while calls
-// wait. R is what the calls return.
+// wait. R is what the calls return; for void, map gives nothing and get_next only waits.
 //
 //   std::vector<manta::ActorHandle<Solver>> solvers = …;
 //   manta::ActorPool<Solver, double> pool(rt, solvers);
@@ -70,12 +70,12 @@ class ActorPool {
   /// Calls Method(input) for each and gives the results in the same order. Throws the first error in that order; results
   /// of the rest are dropped. Not while results of submit wait to be taken (InvalidArgument).
   template <auto Method, class A>
-  std::vector<R> map(const std::vector<A>& inputs) {
+  detail::ValuesOf<R> map(const std::vector<A>& inputs) {
     return all<Method>(inputs, [this] { return get_next(); });
   }
   /// The same in the order in which they are done.
   template <auto Method, class A>
-  std::vector<R> map_unordered(const std::vector<A>& inputs) {
+  detail::ValuesOf<R> map_unordered(const std::vector<A>& inputs) {
     return all<Method>(inputs, [this] { return get_next_unordered(); });
   }
 
@@ -87,20 +87,24 @@ class ActorPool {
   };
 
   template <auto Method, class A, class Next>
-  std::vector<R> all(const std::vector<A>& inputs, Next next) {
+  detail::ValuesOf<R> all(const std::vector<A>& inputs, Next next) {
     if (has_next()) throw InvalidArgument("map while results of submit wait: take them by get_next first");
-    std::vector<R> results;
-    results.reserve(inputs.size());
     try {
       for (const auto& input : inputs) submit<Method>(input);
-      while (has_next()) results.push_back(next());
+      if constexpr (std::is_void_v<R>) {
+        while (has_next()) next();
+      } else {
+        std::vector<R> results;
+        results.reserve(inputs.size());
+        while (has_next()) results.push_back(next());
+        return results;
+      }
     } catch (...) {
       for (auto& job : jobs_)
         if (job.ref && job.actor) leftovers_.push_back(std::move(job));
       jobs_.clear();
       throw;
     }
-    return results;
   }
   void need_next() const {
     if (jobs_.empty()) throw NotFound("get_next of an ActorPool without calls: submit one first");

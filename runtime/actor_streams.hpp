@@ -102,7 +102,7 @@ class StreamOpenRecord;
 template <class T, auto M, class... P>
 class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpenRecord<T, M, TypeList<P...>>, std::uint64_t, P...> {
   static_assert((check_parameter<P>() && ... && true));
-  static_assert((std::is_copy_constructible_v<std::decay_t<P>> && ... && true), "manta: a generator keeps its arguments: they must be copyable.");
+  static_assert((kCopyable<std::decay_t<P>> && ... && true), "manta: a generator keeps its arguments: they must be copyable.");
   static_assert(std::is_base_of_v<typename Signature<decltype(M)>::Class, T>, "manta: the method does not belong to this actor's class.");
 
  public:

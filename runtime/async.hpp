@@ -78,6 +78,7 @@ class AsyncPromiseBase {
 
   std::coroutine_handle<> continuation_{std::noop_coroutine()};  // whoever awaits this one
   Resumer* resumer_ = nullptr;
+  int depth_ = 0;  // of coroutines that await this one
   std::exception_ptr error_{};
 };
 
@@ -144,23 +145,34 @@ inline Async<void> AsyncPromise<void>::get_return_object() {
   return Async<void>(std::coroutine_handle<AsyncPromise>::from_promise(*this));
 }
 
+/// Runs the awaited coroutine up to its first wait, on the stack of the one that awaits it: one that does not wait at all costs no
+/// suspension, and a loop of those no stack in a build without optimisation, where a transfer from coroutine to coroutine is a
+/// call that does not return. Where they are nested deeply it is begun by such a transfer, so as not to fill the stack.
 template <class T>
 struct AsyncAwaiter {
+  static constexpr int kDeepest = 200;
   Async<T> awaited;
   Resumer* resumer;
-  bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+  int depth;
+  bool await_ready() const {
     auto& promise = awaited.coroutine().promise();
-    promise.continuation_ = awaiting;
     promise.resumer_ = resumer;
-    return awaited.coroutine();
+    promise.depth_ = depth;
+    if (depth > kDeepest) return false;
+    awaited.coroutine().resume();
+    return awaited.coroutine().done();
+  }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+    awaited.coroutine().promise().continuation_ = awaiting;
+    if (depth > kDeepest) return awaited.coroutine();
+    return std::noop_coroutine();
   }
   T await_resume() const { return awaited.coroutine().promise().take(); }
 };
 
 template <class T>
 auto AsyncPromiseBase::await_transform(Async<T>&& other) const {
-  return AsyncAwaiter<T>{std::move(other), resumer_};
+  return AsyncAwaiter<T>{std::move(other), resumer_, depth_ + 1};
 }
 
 template <class R>

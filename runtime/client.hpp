@@ -24,6 +24,9 @@ using ValuesOf = std::conditional_t<std::is_void_v<T>, void, std::vector<T>>;
 /// Of long and long long the one that int64_t is not.
 using OtherInt64 = std::conditional_t<std::is_same_v<std::int64_t, long>, long long, long>;
 using OtherUint64 = std::make_unsigned_t<OtherInt64>;
+/// What is kept of a T that is put: of a literal a string.
+template <class T>
+using PutType = std::conditional_t<std::is_same_v<std::decay_t<T>, const char*>, std::string, std::decay_t<T>>;
 }  // namespace detail
 
 /// The standard name of a type for durable objects: fixed for numbers (bool, characters and bytes too), strings, vectors of these,
@@ -67,14 +70,14 @@ class Client {
 
   // Objects.
 
-  /// Makes an object of a value. With a durable name it is on disk, synced, when put returns.
+  /// Makes an object of a value, of a literal a std::string. With a durable name it is on disk, synced, when put returns.
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value) {
+  ObjectRef<detail::PutType<T>> put(T&& value) {
     return put(std::forward<T>(value), PutOptions());  // no default argument: GCC 12 destroys it wrongly in `co_yield ctx.put(x)`
   }
   template <class T>
-  ObjectRef<std::decay_t<T>> put(T&& value, const PutOptions& options) {
-    using Value = std::decay_t<T>;
+  ObjectRef<detail::PutType<T>> put(T&& value, const PutOptions& options) {
+    using Value = detail::PutType<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
     cell->set_value(make_pooled<const Value>(std::forward<T>(value)));
@@ -123,6 +126,7 @@ class Client {
   /// The value or the error, instead of throwing.
   template <class T>
   Result<detail::StoredType<T>> try_get(const ObjectRef<T>& ref, Deadline deadline = {}) {
+    static_assert(detail::kCopyable<detail::StoredType<T>>, "manta: try_get copies; for a move-only type use get_shared.");
     try {
       return detail::StoredType<T>(*std::static_pointer_cast<const detail::StoredType<T>>(settled(ref, deadline)));
     } catch (const Error& e) {
@@ -223,7 +227,7 @@ class Client {
   T take(const ObjectRef<T>& ref, Deadline deadline) {
     await(ref, deadline);
     if constexpr (!std::is_void_v<T>) {
-      static_assert(std::is_copy_constructible_v<T>, "manta: get copies; for a move-only type use get_shared.");
+      static_assert(detail::kCopyable<T>, "manta: get copies; for a move-only type use get_shared.");
       if (const void* kept = ref.cell()->kept_value()) return *static_cast<const T*>(kept);
     }
     const auto value = ref.cell()->value(deadline);

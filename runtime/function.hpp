@@ -9,62 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/argument.hpp"
 #include "runtime/function_registry.hpp"
 #include "runtime/results.hpp"
 #include "runtime/signature.hpp"
 
 namespace manta::detail {
-
-/// An argument: a value, or the cell it will come from.
-template <class T>
-class ArgumentSlot {
- public:
-  ArgumentSlot() = default;
-  template <class U>
-    requires std::is_convertible_v<U&&, T>
-  ArgumentSlot(U&& value, std::vector<std::shared_ptr<Cell>>&) : value_(std::in_place, std::forward<U>(value)) {}
-  ArgumentSlot(const ObjectRef<T>& ref, std::vector<std::shared_ptr<Cell>>& refs) {
-    if (!ref) throw InvalidArgument("an empty ObjectRef was passed as an argument: give it a value first");
-    ref_ = static_cast<std::int32_t>(refs.size());
-    refs.push_back(ref.cell());
-  }
-
-  /// The argument for one call; a ref must be settled. `held` keeps a shared value alive during the call.
-  template <class Parameter>
-  decltype(auto) get(const std::vector<std::shared_ptr<Cell>>& refs, std::shared_ptr<const void>& held) {
-    if constexpr (!std::is_copy_constructible_v<T> && !std::is_reference_v<Parameter>) {
-      if (ref_ >= 0) throw InvalidArgument("a move-only value cannot be taken out of an ObjectRef: take it by const T&");
-      if (std::exchange(taken_, true))
-        throw InvalidArgument("a move-only argument was used up by an earlier attempt: take it by const T&, or do without retry_on");
-      return std::move(*value_);
-    } else {
-      if (ref_ >= 0) {
-        held = refs[static_cast<std::size_t>(ref_)]->value();
-        return *static_cast<const T*>(held.get());
-      }
-      return std::as_const(*value_);
-    }
-  }
-
-  void encode(OutputArchive& archive) const {
-    archive(ref_);
-    if (ref_ < 0) write_value(archive, *value_);
-  }
-  void decode(InputArchive& archive, const std::vector<std::shared_ptr<Cell>>& refs) {
-    archive(ref_);
-    if (ref_ >= static_cast<std::int32_t>(refs.size())) throw ProtocolError("an argument refers to an object that was not sent");
-    if (ref_ >= 0)
-      refs[static_cast<std::size_t>(ref_)]->use_ops(type_ops<T>());
-    else
-      archive(value_.emplace());
-  }
-  void release() noexcept { value_.reset(); }
-
- private:
-  std::optional<T> value_{};
-  std::int32_t ref_ = -1;
-  bool taken_ = false;
-};
 
 /// The arguments of one invocation, and moving them over the wire. Shared by functions, methods and constructors.
 template <class Derived, class... P>
@@ -107,7 +57,11 @@ class RecordBase : public TaskRecord {
   template <std::size_t... I, class... Args>
   void fill_from(std::index_sequence<I...>, Args&&... args) {
     function = &Registration<Derived>::entry;
-    ((std::get<I>(slots_) = ArgumentSlot<std::decay_t<P>>(std::forward<Args>(args), refs)), ...);
+    (fill_one(std::get<I>(slots_), std::forward<Args>(args)), ...);
+  }
+  template <class T, class Arg>
+  void fill_one(ArgumentSlot<T>& slot, Arg&& argument) {
+    if constexpr (CheckArgument<T, Arg>::value) slot = ArgumentSlot<T>(std::forward<Arg>(argument), refs);
   }
   template <std::size_t... I, class F>
   decltype(auto) with_arguments_at(std::index_sequence<I...>, F&& f, std::vector<std::shared_ptr<const void>>* keep) {
@@ -183,6 +137,7 @@ template <auto F, class... P>
 class FunctionRecord<F, TypeList<P...>> final
     : public InvokingRecord<FunctionRecord<F, TypeList<P...>>, typename Signature<decltype(callable<F>())>::Returned, P...> {
   using Sig = Signature<decltype(callable<F>())>;
+  static_assert(check_no_method<Sig>());
   static_assert((check_parameter<P>() && ... && true));
   static_assert(ResultsOf<typename Sig::Result>::check());
 
@@ -192,22 +147,15 @@ class FunctionRecord<F, TypeList<P...>> final
   static std::string name() { return function_name<F>(); }
 
   template <class Use>
-  void invoke(void* instance, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
-    (void)instance, (void)context;
+  void invoke(void*, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
+    (void)context;
     constexpr auto f = callable<F>();
     auto with = [&](auto&&... args) {
       use([&]() -> decltype(auto) {
-        if constexpr (!std::is_void_v<typename Sig::Class>) {
-          auto& object = *static_cast<typename Sig::Class*>(instance);
-          if constexpr (Sig::with_context)
-            return (object.*f)(context, std::forward<decltype(args)>(args)...);
-          else
-            return (object.*f)(std::forward<decltype(args)>(args)...);
-        } else if constexpr (Sig::with_context) {
+        if constexpr (Sig::with_context)
           return f(context, std::forward<decltype(args)>(args)...);
-        } else {
+        else
           return f(std::forward<decltype(args)>(args)...);
-        }
       });
     };
     this->with_arguments(with, keep);
@@ -284,7 +232,7 @@ template <class A, class Values>
 struct ConstructorRecordOf;
 template <class A, class... V>
 struct ConstructorRecordOf<A, TypeList<V...>> {
-  using type = ConstructorRecord<A, const V&...>;
+  using type = std::conditional_t<kConstructs<A, AsShared<V>...>, ConstructorRecord<A, AsShared<V>...>, ConstructorRecord<A, AsMoved<V>...>>;
 };
 
 template <class Record, class... Args>

@@ -101,6 +101,7 @@ struct ActorOptions {
   std::filesystem::path log_file{};
   bool echo_output{true};
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
+  bool of_stream{false};      ///< internal: runs a generator task, whose user knows of no actor
   bool operator==(const ActorOptions&) const = default;
 };
 

@@ -20,7 +20,17 @@ class Promise {
 
   ObjectRef<T> ref() const { return ObjectRef<T>(state_->cell); }
   /// False when it was set or failed before: the first one counts.
-  bool set(T value) const { return state_->cell->set_value(std::make_shared<const T>(std::move(value))); }
+  bool set(detail::StoredType<T> value) const
+    requires(!std::is_void_v<T>)
+  {
+    return state_->cell->set_value(std::make_shared<const T>(std::move(value)));
+  }
+  /// Of a Promise<void>.
+  bool set() const
+    requires(std::is_void_v<T>)
+  {
+    return state_->cell->set_value(std::make_shared<const detail::Void>());
+  }
   bool fail(ErrorInfo error) const { return state_->cell->set_error(std::make_shared<const ErrorInfo>(std::move(error))); }
 
  private:
@@ -30,7 +40,7 @@ class Promise {
       cell->set_error(std::make_shared<const ErrorInfo>(
           ErrorInfo{.code = ErrorCode::kObjectLost, .message = "the promise of this value went without setting it"}));
     }
-    std::shared_ptr<detail::Cell> cell = std::make_shared<detail::Cell>(detail::type_ops<T>());
+    std::shared_ptr<detail::Cell> cell = std::make_shared<detail::Cell>(detail::type_ops<detail::StoredType<T>>());
   };
   std::shared_ptr<State> state_;
 };

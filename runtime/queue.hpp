@@ -149,7 +149,7 @@ class GiveBack final : public Cell::Waiter, public Cell::LateTaker {
 template <class T>
 class Queue {
   using Actor = detail::QueueActor<T>;
-  static_assert(std::is_copy_constructible_v<T>, "manta: the values of a Queue are copied on their way.");
+  static_assert(detail::kCopyable<T>, "manta: the values of a Queue are copied on their way.");
 
  public:
   Queue() = default;  ///< none; only assignment is allowed

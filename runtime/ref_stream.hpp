@@ -23,7 +23,8 @@ class StreamSource;
 template <auto F, class... P>
 class StreamSource<F, TypeList<P...>> {
   using Sig = Signature<decltype(callable<F>())>;
-  static_assert((std::is_copy_constructible_v<std::decay_t<P>> && ... && true), "manta: a generator keeps its arguments: they must be copyable.");
+  static_assert(check_no_method<Sig>());
+  static_assert((kCopyable<std::decay_t<P>> && ... && true), "manta: a generator keeps its arguments: they must be copyable.");
 
  public:
   using Item = typename IsGenerator<typename Sig::Result>::Item;

@@ -146,6 +146,8 @@ void Runtime::shutdown() {
   if (engine->in_callback())
     throw InvalidArgument("shutdown() was called by a callback of on_ready, for which it would wait: tell another thread to end the runtime");
   engine->shutdown();
+  std::lock_guard lock(g_runtimes_mutex);
+  std::erase(g_runtimes, this);
 }
 
 Runtime& Runtime::current() {

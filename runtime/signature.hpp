@@ -4,16 +4,18 @@
 #include <string>
 #include <type_traits>
 
+#include "runtime/argument.hpp"
 #include "runtime/async.hpp"
 
 namespace manta {
+class Client;
 class Context;
 }
 
 namespace manta::detail {
 
 template <class T>
-constexpr bool check_parameter() {
+constexpr bool check_value_parameter() {
   static_assert(!std::is_lvalue_reference_v<T> || std::is_const_v<std::remove_reference_t<T>>,
                 "manta: a remote function takes its parameters as `T` or `const T&`; a `T&` would change a copy in another "
                 "place. Return the new value instead.");
@@ -23,6 +25,15 @@ constexpr bool check_parameter() {
                 "manta: this parameter's type cannot be serialised. Give it a default constructor and a cereal function: "
                 "template <class Archive> void serialize(Archive& a) { a(member, …); }");
   return true;
+}
+template <class T>
+constexpr bool check_parameter() {
+  if constexpr (std::is_same_v<std::decay_t<T>, Context> || std::is_same_v<std::decay_t<T>, Client>) {
+    static_assert(sizeof(std::decay_t<T>*) == 0, "manta: a remote function takes its context as `manta::Context&`, before all other parameters.");
+    return true;
+  } else {
+    return check_value_parameter<T>();
+  }
 }
 template <class R>
 constexpr bool check_result() {
@@ -69,6 +80,14 @@ MANTA_METHOD_SIGNATURE(noexcept)
 MANTA_METHOD_SIGNATURE(const noexcept)
 #undef MANTA_METHOD_SIGNATURE
 
+/// A method by itself has no object to run on.
+template <class Sig>
+constexpr bool check_no_method() {
+  static_assert(std::is_void_v<typename Sig::Class>, "manta: a method needs its actor: handle.call<&C::m>(…) on what rt.actor<C>().spawn(…) "
+                                                     "gave. A task is a function or a captureless lambda.");
+  return true;
+}
+
 /// A captureless lambda named as a template argument is called through its function pointer.
 template <auto F>
 constexpr auto callable() {
@@ -82,9 +101,16 @@ constexpr auto callable() {
   }
 }
 
-/// Whether A(values…) or A(Context&, values…) is there.
+/// Whether A(values…) or A(Context&, values…) is there, with the values as they are given to it.
 template <class A, class... Values>
-inline constexpr bool kConstructs = std::is_constructible_v<A, const Values&...> || std::is_constructible_v<A, Context&, const Values&...>;
+inline constexpr bool kConstructs = std::is_constructible_v<A, Values...> || std::is_constructible_v<A, Context&, Values...>;
+/// How a constructor is given a value: to look at, so that it can be given again after a restart. A container of what cannot be copied
+/// claims to be copyable: it is moved.
+template <class V>
+using AsShared = std::conditional_t<std::is_copy_constructible_v<V> && !kCopyable<V>, V, const V&>;
+/// ... or where that constructs nothing: what cannot be copied is moved into it.
+template <class V>
+using AsMoved = std::conditional_t<kCopyable<V>, const V&, V>;
 
 /// What a constructor of A is given for arguments that no signature describes: a string for a literal, for a ref what it refers
 /// to, or where only that constructs an A, the ref itself; else the value. The type it results in is a TypeList, or void when
@@ -93,7 +119,7 @@ template <class A, class Chosen, class... Arguments>
 struct ConstructorValues;
 template <class A, class... Chosen>
 struct ConstructorValues<A, TypeList<Chosen...>> {
-  using type = std::conditional_t<kConstructs<A, Chosen...>, TypeList<Chosen...>, void>;
+  using type = std::conditional_t<kConstructs<A, AsShared<Chosen>...> || kConstructs<A, AsMoved<Chosen>...>, TypeList<Chosen...>, void>;
 };
 template <class A, class... Chosen, class First, class... Rest>
 struct ConstructorValues<A, TypeList<Chosen...>, First, Rest...> : ConstructorValues<A, TypeList<Chosen..., First>, Rest...> {};

@@ -110,7 +110,7 @@ OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::shar
 }
 
 OwnedActorLink::~OwnedActorLink() {
-  if (auto owner = owner_.lock()) owner->dropped(id_);
+  if (auto owner = owner_.lock()) owner->dropped(id_, options_->name);
 }
 
 void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
@@ -139,7 +139,7 @@ std::shared_ptr<Engine> OwnedActorLink::engine() const {
 }
 
 void OwnedActorLink::kill() {
-  if (auto owner = owner_.lock()) owner->kill(id_);
+  if (auto owner = owner_.lock()) owner->kill(id_, options_->name);
 }
 
 }  // namespace manta::detail

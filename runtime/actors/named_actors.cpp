@@ -37,10 +37,11 @@ std::shared_ptr<ActorLink> NamedActors::spawn(std::shared_ptr<TaskRecord> constr
         throw;
       }
     }
-    if (!options->get_if_exists)
+    if (auto link = link_to(reply.actor)) {
+      if (options->get_if_exists) return link;
       throw InvalidArgument("an actor named " + quoted(name) + " exists: take it by find_actor or .get_if_exists = true, or give "
                             "this one another name (.label is for messages only)");
-    if (auto link = link_to(reply.actor)) return link;
+    }
     if (SteadyClock::now() > give_up)
       throw ResourceExhausted("the actor named " + quoted(name) + " has no handle left but has not ended yet: try again");
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -210,9 +210,25 @@ void Node::on(Launched& event) {
     if (table_.find(lease.id)) tell_granted(lease, event.process);
 }
 
+/// A process that was asked to end may take seconds for it, and one that is killed has its GPUs' memory until it has gone: what it
+/// holds is given on then, by on(Ended).
+bool Node::keeps_lease(const core::Lease& lease, End end) {
+  const bool matters = end == End::kTerminate || (end == End::kKill && lease.grant.amounts.gpus > Amount(0));
+  const auto place = places_.find(lease.id);
+  if (!matters || stopping_ || place == places_.end()) return false;
+  const auto it = processes_.find(place->second);
+  if (it == processes_.end() || !it->second.own || !it->second.running || it->second.ended) return false;
+  if (std::exchange(it->second.given_up, true) && end == End::kTerminate) return true;
+  it->second.leaving = true;
+  actor_left(it->second);
+  end == End::kKill ? launcher_.kill(it->first) : launcher_.terminate(it->first);
+  return true;
+}
+
 void Node::release(LeaseId lease, End end) {
   const auto* held = table_.find(lease);
   if (!held) return;
+  if (keeps_lease(*held, end)) return;
   table_.release(lease, effects_);
   auto place = places_.find(lease);
   if (place == places_.end()) return;  // granted, but not placed yet
@@ -249,8 +265,9 @@ void Node::on(Ended& event) {
     const auto error = process.ended_for ? *process.ended_for
                                          : ErrorInfo{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                                                      .where = "worker process " + std::to_string(process.pid)};
-    router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
-                                                .shared = process.leases.size() > 1, .unused = unused});
+    if (!process.given_up)
+      router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
+                                                  .shared = process.leases.size() > 1, .unused = unused});
     if (unused) spare_died_.emplace(lease->owner, lease->purpose);
     table_.release(id, effects_);
   }

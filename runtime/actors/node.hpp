@@ -83,6 +83,7 @@ class Node {
     bool own = false;
     bool running = false;              ///< launched: grants can be told
     bool leaving = false;              ///< told to end
+    bool given_up = false;             ///< by its lease's owner, and the lease is kept until it has ended
     bool ended = false;
     std::optional<ErrorInfo> ended_for{};  ///< why the node killed it, whatever ran in it
     std::set<LeaseId> leases{};
@@ -123,6 +124,7 @@ class Node {
   void tell_granted(const core::Lease& lease, ProcessId worker);
   enum class End : std::uint8_t { kLeave, kTerminate, kKill };
   void release(LeaseId lease, End end);
+  bool keeps_lease(const core::Lease& lease, End end);
   void drop_owner(ProcessId owner);
   void publish_available();
 

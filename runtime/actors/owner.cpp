@@ -360,8 +360,14 @@ void Owner::drop_result(const wire::Outcome& outcome) {
     if (value.stored) store_.free(value.stored);
 }
 
-void Owner::dropped(ActorId actor) { actor_->tell(Dropped{actor}); }
-void Owner::kill(ActorId actor) { actor_->tell(Killed{actor}); }
+void Owner::dropped(ActorId actor, const std::string& name) {
+  if (!name.empty()) free_name(actor, name);
+  actor_->tell(Dropped{actor});
+}
+void Owner::kill(ActorId actor, const std::string& name) {
+  if (!name.empty()) free_name(actor, name);
+  actor_->tell(Killed{actor});
+}
 void Owner::deliver(wire::Message message) {
   if (auto* tasks = std::get_if<wire::TasksDone>(&message))
     actor_->tell(std::move(*tasks));

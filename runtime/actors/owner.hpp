@@ -39,8 +39,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// `holds_back`: calls after it are sent once it is done, as it may run again; of no effect for a coroutine.
   void call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable,
             bool holds_back = false);
-  void dropped(ActorId actor);
-  void kill(ActorId actor);
+  /// `name`: the actor's, which is free when these return; empty: none.
+  void dropped(ActorId actor, const std::string& name = {});
+  void kill(ActorId actor, const std::string& name = {});
   std::shared_ptr<Engine> engine() const { return router_.engine(); }
   /// Whether one more task may be queued. When not, it may be as soon as room_word() changes.
   bool has_room() const { return options_.max_queued_bytes == 0 || queued_bytes_.load(std::memory_order_relaxed) < options_.max_queued_bytes; }
@@ -165,6 +166,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_at_stop(ActorId actor);
   void leave_borrowed_to_owner(core::ActorEffects& effects);
   void release_name(OwnedConstructor& actor);
+  void release_names(const std::vector<ActorId>& moved);
+  void free_name(ActorId actor, const std::string& name);
+  void end_borrowed(ActorId actor);
   void on(wire::TasksDone& done);
   void on(wire::ActorDone& done);
   void on(Created& created) { on_created(*created); }

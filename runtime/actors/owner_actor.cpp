@@ -192,7 +192,7 @@ void Owner::on(Killed& event) {
   it->second->killed = true;
   if (!it->second->last_error)
     it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it was ended by kill()"});
-  actor_table_.kill(event.actor, actor_effects_);
+  it->second->borrow ? end_borrowed(event.actor) : actor_table_.kill(event.actor, actor_effects_);
 }
 
 void Owner::on(Stop& event) {

@@ -21,7 +21,18 @@ void Owner::borrow(ActorId actor, std::string description, std::shared_ptr<void>
 }
 
 void Owner::kill_elsewhere(ActorId actor) {
+  free_name(actor, {});
   router_.send(maker_of(actor.value), wire::ActorRequest{.actor = actor, .operation = wire::ActorOperation::kKill});
+  actor_->tell(Killed{actor});  // this process's later calls would overtake the kill: they go straight to where it lives
+}
+
+/// Its owner is told to end it; whatever that says of it later, here it is dead.
+void Owner::end_borrowed(ActorId actor) {
+  perform();  // what was called before still goes to it; afterwards nothing may
+  const auto it = actors_.find(actor);
+  if (it == actors_.end()) return;
+  leases_.erase(actor_table_.lease_of(actor));
+  actor_table_.ended(actor, core::CallFailure::kActorDied, actor_effects_);
 }
 
 void Owner::deliver(ProcessId from, wire::ActorRequest request) { actor_->tell(Requested{from, request}); }
@@ -84,14 +95,25 @@ wire::ActorPlace Owner::place_of(ActorId actor) const {
 
 void Owner::release_name(OwnedConstructor& actor) {
   if (!std::exchange(actor.named, false)) return;
-  router_.send(kNodeProcess, wire::NameRequest{.operation = wire::NameOperation::kRelease, .name = actor.options->name, .actor = actor.actor});
+  free_name(actor.actor, actor.options->name);
+}
+
+/// The name of an actor, or with none given whatever name it has. The node answers those that ask later from this process after it.
+void Owner::free_name(ActorId actor, const std::string& name) {
+  if (stopped_) return;  // nobody asks any more, and the way to the node may be gone
+  router_.send(kNodeProcess, wire::NameRequest{.operation = wire::NameOperation::kRelease, .name = name, .actor = actor});
+}
+
+void Owner::release_names(const std::vector<ActorId>& moved) {
+  for (auto actor : moved)
+    if (const auto it = actors_.find(actor); it != actors_.end() && !it->second->borrow && actor_table_.state(actor) == core::ActorState::kDead)
+      release_name(*it->second);
 }
 
 void Owner::tell_followers(const std::vector<ActorId>& moved) {
   for (auto actor : moved) {
     const auto it = actors_.find(actor);
     if (it == actors_.end() || it->second->borrow) continue;
-    if (actor_table_.state(actor) == core::ActorState::kDead) release_name(*it->second);
     if (!it->second->followers.empty()) it->second->failed_unseen = false;  // they have called it, and tell their calls
     for (auto follower : it->second->followers) router_.send(follower, place_of(actor));
   }
@@ -102,7 +124,7 @@ void Owner::on(Placed& event) {
   if (maker_of(place.actor.value) != event.from) return;
   perform();  // what was decided before still goes to the old place; afterwards nothing may
   const auto it = actors_.find(place.actor);
-  if (it == actors_.end() || !it->second->borrow) return;
+  if (it == actors_.end() || !it->second->borrow || it->second->killed) return;
   if (place.error) it->second->last_error = share(*place.error);
   actor_table_.set_limits(place.actor, {.max_restarts = -1, .max_task_retries = place.max_task_retries, .unordered = place.unordered});
   if (place.state == core::ActorState::kDead) {

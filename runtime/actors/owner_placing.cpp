@@ -37,6 +37,7 @@ void Owner::perform_actors() {
       group.push_back(static_cast<OwnedCall*>(effects.sends[i].call));
     send_calls(actor, lease, group);
   }
+  release_names(effects.moved);  // first: who sees a call fail with ActorDied may give the name to another one
   for (const auto& [call, why] : effects.failures) fail_call(static_cast<OwnedCall&>(*call), why);
   for (const auto& [actor, lease, busy] : effects.destroy) {
     const auto it = actors_.find(actor);
@@ -115,6 +116,12 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
       error.message = who + " could not be constructed";
       if (error.cause) error.message += ": " + error.cause->message;
       break;
+  }
+  // A generator task is no actor to its user: what ended it is the error, as for any task.
+  const bool of_stream = it != actors_.end() && it->second->options && it->second->options->of_stream;
+  if (of_stream && error.cause && why != core::CallFailure::kUnavailable && error.cause->code != ErrorCode::kActorDied) {
+    if (error.code != ErrorCode::kRuntimeStopped) error = ErrorInfo(*error.cause);
+    if (error.where.empty()) error.where = *call.name();
   }
   call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
   if (call.unresolved) let_go_arguments(call);              // unless they have never been there

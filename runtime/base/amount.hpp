@@ -21,7 +21,7 @@ class Amount {
   /// What is beyond the largest or smallest amount (about 9e14) becomes that.
   template <std::integral I>
   constexpr Amount(I whole) : raw_(from_whole(whole)) {}
-  /// Rounded to the nearest 1/10000. NaN becomes -1/10000, which every use refuses as negative.
+  /// Rounded to the nearest 1/10000; what is more than 1e-9 becomes no less than 1/10000. NaN becomes -1/10000, which every use refuses as negative.
   Amount(double value) : raw_(std::isnan(value) ? -1 : from_double(value * kUnit)) {}
   static constexpr Amount from_raw(std::int64_t raw) {
     Amount amount;
@@ -51,6 +51,7 @@ class Amount {
   static std::int64_t from_double(double raw) {
     constexpr double kBeyond = 9223372036854775808.0;  // 2^63, where llround has no answer
     if (raw >= kBeyond) return INT64_MAX;
+    if (raw > 1e-9 * kUnit && raw < 1) return 1;  // a little is asked for: not nothing
     return raw < -kBeyond ? INT64_MIN : std::llround(raw);
   }
   std::int64_t raw_ = 0;

@@ -13,6 +13,7 @@ const NamedActor* ActorDirectory::find(const std::string& name) const {
 }
 
 void ActorDirectory::release(const std::string& name, ActorId actor) {
+  if (name.empty()) return static_cast<void>(std::erase_if(actors_, [actor](const auto& each) { return each.second.actor == actor; }));
   const auto it = actors_.find(name);
   if (it != actors_.end() && it->second.actor == actor) actors_.erase(it);
 }

@@ -28,7 +28,7 @@ class ActorDirectory {
   /// Null when the name is now the new actor's; else who has it.
   const NamedActor* claim(const std::string& name, NamedActor actor);
   const NamedActor* find(const std::string& name) const;
-  /// The actor has ended; of no effect when another one has the name by now.
+  /// The actor has ended; of no effect when another one has the name by now. An empty name: whatever it is called.
   void release(const std::string& name, ActorId actor);
   /// A process has ended, and the actors that it owned with it.
   void drop_owner(ProcessId owner);

@@ -168,16 +168,19 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.launcher.killed == std::vector{grants[0].worker});
   }
 
-  TEST_CASE("a lease that is terminated lets its process end by SIGTERM") {
+  TEST_CASE("a lease that is terminated lets its process end by SIGTERM, and is given on when that has ended") {
     Fixture f;
-    f.want(1, 1, true);
+    f.want(1, 1, true, 1);
     const auto grants = f.grants();
     REQUIRE(grants.size() == 1);
     f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .terminate = true});
     f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .terminate = true});
-    CHECK(f.full());
-    CHECK(f.launcher.terminated == std::vector{grants[0].worker});
-    CHECK(f.launcher.killed.empty());
+    CHECK_FALSE(f.full());
+    CHECK((f.launcher.terminated == std::vector{grants[0].worker} && f.launcher.killed.empty()));
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id, .kill = true});
+    CHECK((!f.full() && f.launcher.killed == std::vector{grants[0].worker}));
+    f.node.process_ended(grants[0].worker, "was killed by signal 9 (Killed)");
+    CHECK((f.full() && f.router.take<wire::LeaseLost>(kOwner).empty()));
   }
 
   TEST_CASE("what alone ran in a process that ended itself is told that it was its own doing") {

@@ -1,5 +1,7 @@
 #include <sys/file.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "support.hpp"
@@ -25,6 +27,16 @@ bool alone(const std::string& file) {
   return got;
 }
 int one() { return 1; }
+/// Has the file's lock as long as its process lives, and takes a while to die.
+void clings(const std::string& file) {
+  std::signal(SIGTERM, [](int) {
+    ::usleep(1'200'000);
+    ::_exit(0);
+  });
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ::flock(fd, LOCK_EX);
+  while (true) ::pause();
+}
 struct Counter {
   int total = 0;
   int add(int by) { return total += by; }
@@ -33,6 +45,24 @@ struct Counter {
 }  // namespace
 
 TEST_SUITE("runtime/api/resources") {
+  TEST_CASE("what a process that is asked to end has is given on when it has ended") {
+    Machine machine(small_machine(4, 2));
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string file = folder / "lock";
+    ObjectRef<void> first;
+    auto clung = [&] { return fs::exists(file) && !alone(file); };
+    for (auto deadline = 500ms; !clung() && deadline < 60s; deadline *= 5) {  // a busy machine takes long to start a process
+      first = rt.task<clings>({.num_gpus = 2, .deadline = deadline, .isolation = own_process}).remote(file);
+      eventually([&] { return clung() || first.ready(); });
+    }
+    REQUIRE(clung());
+    auto next = rt.task<alone>({.num_gpus = 2, .isolation = own_process}).remote(file);
+    CHECK(rt.available_resources()["GPU"] == Amount(0));
+    CHECK(rt.get(next));
+    CHECK_THROWS_AS(rt.get(first), Timeout);
+  }
+
   TEST_CASE("six halves of a GPU lie two on each of three, whole ones stay whole") {
     Machine machine(small_machine(8, 3));
     auto& rt = machine.rt;

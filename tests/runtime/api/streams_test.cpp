@@ -63,6 +63,8 @@ Generator<int> waits(Context& ctx, const std::string& gate, std::string file) {
   }
   co_yield 2;
 }
+int no_number() { throw std::runtime_error("no number"); }
+
 Generator<int> dies_at(Context& ctx, int n, int deadly) {
   for (int i = 0; i < n; ++i) {
     if (i == deadly && ctx.attempt() == 1) ::kill(::getpid(), SIGKILL);
@@ -197,8 +199,29 @@ TEST_SUITE("runtime/api/streams") {
     auto fragile = rt.task<dies_at>({.max_retries = 0, .isolation = own_process}).remote(20, 0);
     auto lost = fragile.next();
     REQUIRE(lost);
-    CHECK_THROWS_AS(rt.get(*lost), ActorDied);
+    CHECK_THROWS_AS(rt.get(*lost), WorkerCrashed);
     CHECK_FALSE(fragile.next());
+  }
+
+  TEST_CASE("a generator task fails as a task does: with why its group was removed, or why its argument failed") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto group = rt.placement_group({.bundles = {{.num_cpus = 1}}});
+    auto stream = rt.task<dies_at>({.placement = group.bundle(0), .max_unread = 2}).remote(1000, -1);
+    CHECK(rt.get(*stream.next()) == 0);
+    rt.remove(group);
+    const auto error = error_of<Cancelled>([&] {
+      while (auto item = stream.next()) rt.get(*item);
+    });
+    CHECK_MESSAGE(contains(error.message, "removed"), error.message);
+    auto broken = rt.remote<no_number>();
+    auto never = rt.remote<dies_at>(broken, -1);
+    auto first = never.next();
+    REQUIRE(first);
+    const auto why = error_of<TaskError>([&] { rt.get(*first); });
+    CHECK_MESSAGE(contains(why.message, "it did not run: object argument 1 failed"), why.message);
+    CHECK_MESSAGE(!contains(why.to_string(), "actor"), why.to_string());
+    CHECK_FALSE(never.next());
   }
 
   // The end killed the generator's process, and with it what its items refer to.

@@ -1,0 +1,203 @@
+// What a program writes without a thought compiles and does what it says: move-only values, literals, calls of void methods, amounts
+// next to nothing, loops of coroutines.
+#include <string_view>
+
+#include "runtime/actor_pool.hpp"
+#include "runtime/promise.hpp"
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+using Boxes = std::vector<std::unique_ptr<int>>;
+
+int sum_of(Boxes boxes) {
+  int sum = 0;
+  for (const auto& each : boxes) sum += *each;
+  return sum;
+}
+int named_sum(std::map<std::string, std::unique_ptr<int>> named) {
+  int sum = 0;
+  for (const auto& [name, each] : named) sum += *each;
+  return sum;
+}
+std::size_t length(std::string text) { return text.size(); }
+
+struct Keeper {
+  Keeper(std::unique_ptr<int> box, Boxes more) : box_(std::move(box)), more_(std::move(more)) {}
+  int sum() const { return *box_ + sum_of_all(); }
+  int sum_of_all() const {
+    int sum = 0;
+    for (const auto& each : more_) sum += *each;
+    return sum;
+  }
+  std::unique_ptr<int> box_;
+  Boxes more_;
+};
+/// Looks at what cannot be copied, so that it can be given it again.
+struct Looker {
+  explicit Looker(const std::unique_ptr<int>& box) : value(*box) {}
+  int get() const { return value; }
+  int die() { std::_Exit(3); }
+  int value;
+};
+
+Boxes boxes(int count) {
+  Boxes made;
+  for (int i = 1; i <= count; ++i) made.push_back(std::make_unique<int>(i));
+  return made;
+}
+
+struct Diary {
+  explicit Diary(std::string file) : file_(std::move(file)) {}
+  void note(int x) { append(file_, std::to_string(x) + "\n"); }
+  std::string file_;
+};
+
+/// A value that another call brings, and a call that waits for it without one.
+struct Door {
+  Async<int> pass() {
+    auto opened = opened_.ref();
+    co_await opened;
+    co_return 7;
+  }
+  bool open() { return opened_.set(); }
+  Promise<void> opened_;
+};
+
+Async<int> one(int x) { co_return x; }
+Async<int> sum_up(int n) {
+  int sum = 0;
+  for (int i = 0; i < n; ++i) sum += co_await one(1);
+  co_return sum;
+}
+Async<int> nested(int depth) {
+  if (depth == 0) co_return 0;
+  co_return 1 + co_await nested(depth - 1);
+}
+/// At the bottom of each descent waits for a task; every level goes on when that is done.
+int later(int x) { return x; }
+Async<int> waiting_below(Context& ctx, int depth) {
+  if (depth > 0) co_return 1 + co_await waiting_below(ctx, depth - 1);
+  auto part = ctx.remote<later>(5);
+  co_return co_await part;
+}
+Async<int> descents(Context& ctx, int count, int depth) {
+  int sum = 0;
+  for (int i = 0; i < count; ++i) sum += co_await waiting_below(ctx, depth);
+  co_return sum;
+}
+Async<int> failing(int x) {
+  if (x < 0) throw std::domain_error("negative");
+  co_return x;
+}
+Async<int> catching_at_once() {
+  try {
+    co_return co_await failing(-1);
+  } catch (const std::domain_error&) {
+  }
+  co_return co_await failing(3);
+}
+
+std::size_t gpus_of(Context& ctx) { return ctx.gpu_ids().size(); }
+
+}  // namespace
+
+TEST_SUITE("runtime/api/natural_uses") {
+  TEST_CASE("a container of what cannot be copied is a parameter by value") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.remote<sum_of>(boxes(4))) == 10);
+    std::map<std::string, std::unique_ptr<int>> named;
+    named["a"] = std::make_unique<int>(3);
+    CHECK(rt.get(rt.remote<named_sum>(std::move(named))) == 3);
+    auto object = rt.put(boxes(2));
+    CHECK(rt.get_shared(object)->size() == 2);
+    error_of<InvalidArgument>([&] { rt.get(rt.remote<sum_of>(object)); });
+  }
+
+  TEST_CASE("a constructor takes what cannot be copied") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto keeper = rt.actor<Keeper>().spawn(std::make_unique<int>(30), boxes(2));
+    CHECK(rt.get(keeper.call<&Keeper::sum>()) == 33);
+  }
+
+  TEST_CASE("a constructor that looks at what cannot be copied can do so again after a restart") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto looker = rt.actor<Looker>({.max_restarts = 1, .isolation = own_process}).spawn(std::make_unique<int>(30));
+    CHECK(rt.get(looker.call<&Looker::get>()) == 30);
+    CHECK_THROWS_AS(rt.get(looker.call<&Looker::die>()), Error);
+    CHECK(eventually([&] { return rt.try_get(looker.call<&Looker::get>()).ok(); }));
+    CHECK(rt.get(looker.call<&Looker::get>()) == 30);
+  }
+
+  TEST_CASE("a literal that is put is a string, and a string_view fits a string parameter") {
+    Machine machine;
+    auto& rt = machine.rt;
+    ObjectRef<std::string> literal = rt.put("literal");
+    CHECK(rt.get(literal) == "literal");
+    CHECK(rt.get(rt.remote<length>(literal)) == 7);
+    CHECK(rt.get(rt.remote<length>(std::string_view("four").substr(1))) == 3);
+  }
+
+  TEST_CASE("a pool calls void methods") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string file = folder / "notes";
+    ActorPool<Diary, void> pool(rt, {rt.actor<Diary>().spawn(file), rt.actor<Diary>().spawn(file)});
+    pool.map<&Diary::note>(std::vector{1, 2, 3});
+    pool.map_unordered<&Diary::note>(std::vector{4});
+    pool.submit<&Diary::note>(5);
+    pool.get_next();
+    CHECK_FALSE(pool.has_next());
+    CHECK(content(file).size() == 10);
+  }
+
+  TEST_CASE("a promise of nothing lets those go on who wait for it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto door = rt.actor<Door>().spawn();
+    auto through = door.call<&Door::pass>();
+    CHECK(rt.get(door.call<&Door::open>()));
+    CHECK(rt.get(through) == 7);
+    CHECK_FALSE(rt.get(door.call<&Door::open>()));
+    ObjectRef<void> unset = Promise<void>().ref();
+    error_of<ObjectLost>([&] { rt.get(unset); });
+  }
+
+  TEST_CASE("a little of a resource is not none of it") {
+    CHECK(Amount(0.00004).raw() == 1);
+    CHECK(Amount(0.00006).raw() == 1);
+    CHECK(Amount(1e-12).raw() == 0);  // what is left of 1 - 10 * 0.1
+    CHECK(Amount(0.0).raw() == 0);
+    Machine machine(small_machine(2, 1));
+    CHECK(machine.rt.get(machine.rt.task<gpus_of>({.num_gpus = 0.00004}).remote()) == 1);
+  }
+
+  TEST_CASE("a loop that awaits coroutines, and coroutines that await each other, are as long as they like") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.remote<sum_up>(300'000)) == 300'000);
+    CHECK(rt.get(rt.remote<nested>(1000)) == 1000);
+    CHECK(rt.get(rt.remote<descents>(3, 500)) == 3 * 505);
+    CHECK(rt.get(rt.remote<descents>(3, 5)) == 30);
+    CHECK(rt.get(rt.remote<catching_at_once>()) == 3);
+  }
+
+  TEST_CASE("a runtime that was shut down is not the current one") {
+    auto first = Runtime::start(small_machine());
+    first.shutdown();
+    CHECK_THROWS_AS(Runtime::current(), InvalidArgument);
+    {
+      Machine machine;
+      CHECK(&Runtime::current() == &machine.rt);
+    }
+    first.shutdown();
+    CHECK_THROWS_AS(Runtime::current(), InvalidArgument);
+  }
+}
+
+}  // namespace manta_test
