@@ -13,7 +13,7 @@ class StoreAccess::Handle final : public StoredObject {
   std::uint64_t size() const noexcept override { return size_; }
   Result<Buffer> open(Deadline) override {
     auto opened = access_->open(id_);
-    if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
+    if (opened || owned_ || opened.error().code != ErrorCode::kNotFound) return opened;
     auto error = opened.error();  // it was made again in another place meanwhile, and this one freed: whoever owns it knows
     error.code = ErrorCode::kObjectLost;
     return error;
