@@ -8,7 +8,7 @@
 //     co_return co_await turn;                    // until another call does waiting_.front().set(7)
 //   }
 //
-// Copies share one value. Thread-safe. A promise whose last copy goes unset fails its ref with ObjectLost.
+// Promise<void> brings no value: set(). Copies share one value. Thread-safe. A promise whose last copy goes unset fails its ref with ObjectLost.
 #include "runtime/object_ref.hpp"
 
 namespace manta {

@@ -113,7 +113,7 @@ TEST_SUITE("runtime/api/natural_uses") {
     CHECK(rt.get(rt.remote<named_sum>(std::move(named))) == 3);
     auto object = rt.put(boxes(2));
     CHECK(rt.get_shared(object)->size() == 2);
-    error_of<InvalidArgument>([&] { rt.get(rt.remote<sum_of>(object)); });
+    CHECK(error_of<TaskError>([&] { rt.get(rt.remote<sum_of>(object)); }).remote_type == "manta::InvalidArgument");
   }
 
   TEST_CASE("a constructor takes what cannot be copied") {
