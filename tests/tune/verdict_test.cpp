@@ -114,7 +114,7 @@ TEST_SUITE("tune/core") {
       return verdict;
     };
     Life life = told(exploit);
-    life.samples = 2;
+    life.samples = 2, life.concurrency = 2;  // so that the copy has results of its own left to make
     MemoryEventLog reference;
     const TempDir whole;
     const auto outcome = life.run(std::make_unique<KillingLog>(reference, SIZE_MAX, false), whole.path());
