@@ -113,7 +113,7 @@ class Executor {
   /// Since when the running work runs, or between two pieces the last one did; 0: its thread has nothing to do.
   std::int64_t running_since() const noexcept { return since_.load(std::memory_order_seq_cst); }
 
-  /// Now and then by a thread that the running work has started itself: while it lives, it is a thread of that work. Keeps the executor.
+  /// One operation of a thread that the running work has started itself: while it lives, it is a thread of that work. Keeps the executor.
   class HelperThread {
    public:
     /// `executor`: null for none; then, and when nothing runs there, it does nothing.

@@ -85,7 +85,7 @@ class RunningWork {
     CancelSlot* before_;
   };
   /// While it lives this thread, which the running work has started itself, belongs to that work: a cancel reaches it, and what it
-  /// submits is the work's child. When the work has ended, it is as one that nobody cancels. Outlives nothing: `all` must live on.
+  /// submits is the work's child. When the work has ended, it is as one that nobody cancels. `all` must outlive it.
   class Helper {
    public:
     explicit Helper(RunningWork& all);
