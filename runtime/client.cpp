@@ -56,7 +56,8 @@ void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadlin
 }
 
 void Client::notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback) {
-  cell->on_settled(std::make_shared<Callback>(engine_, std::move(callback)));
+  const auto behind = engine_->behind();  // that of a Context ends with its task
+  cell->on_settled(std::make_shared<Callback>(behind ? behind : engine_, std::move(callback)));
 }
 
 void Client::throw_timeout() {

@@ -2,6 +2,12 @@
 // Context: what a running task or method knows about itself, and its way to the runtime. A function that wants it takes
 // `manta::Context&` as its first parameter. Valid during the call only; its operations are thread-safe.
 //
+// Threads that the task or method starts itself may use it until the call returns, so join them first. What they submit by it is the
+// task's: a recursive cancel reaches it. A wait by it throws Cancelled when the task is cancelled, and lends the task's CPUs as one on
+// the task's own thread does: they are lent while at least one of its threads waits in the runtime, so what the others compute
+// meanwhile has no CPU counted for it. Calls by an ActorHandle do not go by the Context: on such a thread they are nobody's children.
+// In an Async or a generator this holds for what begins while it runs, and until its next co_await or co_yield.
+//
 //   int fib(manta::Context& ctx, int n) {
 //     if (n < 2) return n;
 //     auto a = ctx.remote<fib>(n - 1);

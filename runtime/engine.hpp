@@ -94,6 +94,9 @@ class Engine {
   virtual Resources total_resources() const = 0;
   virtual Resources available_resources() const = 0;
   virtual RuntimeStats stats() const = 0;
+
+  /// The runtime's own, of one that is made for a task and forwards to it; null: this is it.
+  virtual std::shared_ptr<Engine> behind() const { return nullptr; }
 };
 
 }  // namespace manta::detail

@@ -1,5 +1,6 @@
 #include "runtime/actors/executor.hpp"
 
+#include "runtime/actors/context_engine.hpp"
 #include "runtime/actors/running_coroutine.hpp"
 #include "runtime/actors/worker_host.hpp"
 
@@ -8,6 +9,7 @@ namespace manta::detail {
 namespace {
 
 thread_local Executor* t_current = nullptr;
+thread_local Executor::HelperThread* t_helper = nullptr;
 
 std::int64_t now_ns() { return SteadyClock::now().time_since_epoch().count(); }
 
@@ -74,7 +76,57 @@ Executor* Executor::current() noexcept { return t_current; }
 
 void Executor::set_blocked(bool blocked) {
   if (blocked) relieve();
-  if (lease_->cpus > Amount(0)) lend(blocked);
+  change_waiting(blocked ? 1 : -1);
+}
+
+void Executor::change_waiting(int change) {
+  std::lock_guard lock(waiting_mutex_);
+  count_waiting(change);
+}
+
+void Executor::count_waiting(int change) {
+  const bool before = waiting_ > 0;
+  waiting_ += change;
+  if (const bool some = waiting_ > 0; some != before) some_wait(some);
+}
+
+void Executor::some_wait(bool some) {
+  if (lease_->cpus > Amount(0)) lend(some);
+}
+
+/// Those that still wait, of a work that has ended, have nothing of it any more.
+void Executor::forget_helpers() {
+  std::lock_guard lock(waiting_mutex_);
+  ++works_ended_;
+  count_waiting(-std::exchange(waiting_helpers_, 0));
+}
+
+std::uint32_t Executor::works_ended() {
+  std::lock_guard lock(waiting_mutex_);
+  return works_ended_;
+}
+
+/// Looks at works_ended_ first: when the work ends after it was found running, that is another number.
+Executor::HelperThread::HelperThread(std::shared_ptr<Executor> executor)
+    : executor_(std::move(executor)), works_ended_(executor_ ? executor_->works_ended() : 0) {
+  if (!executor_) return;
+  helper_.emplace(executor_->running_work_);
+  if (helper_->belongs()) t_helper = this;
+}
+
+Executor::HelperThread::~HelperThread() {
+  if (t_helper == this) t_helper = nullptr;
+}
+
+Executor::HelperThread* Executor::HelperThread::current() noexcept { return t_helper; }
+
+void Executor::HelperThread::set_blocked(bool blocked) {
+  std::lock_guard lock(executor_->waiting_mutex_);
+  if (executor_->works_ended_ != works_ended_) return;
+  if (blocked) executor_->relieve();  // with the lock held: it may use what is there only while the work runs
+  const int change = blocked ? 1 : -1;
+  executor_->waiting_helpers_ += change;
+  executor_->count_waiting(change);
 }
 
 void Executor::lend(bool blocked) { environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_->id, .blocked = blocked}); }
@@ -194,7 +246,7 @@ TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lea
       its_record->run(instance, context, *its_record->result);
       return its_record.get();
     }
-    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, its_record, draining_->engine_, invocation_of(work, lease, slot),
+    work.coroutine = std::make_shared<RunningCoroutine>(self(), work, its_record, draining_->engine_->behind(), invocation_of(work, lease, slot),
                                                        environment_.coroutine_waits);
     began = true;
     hold(work.coroutine);
@@ -203,6 +255,7 @@ TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lea
   began = true;
   bool waits = false;
   const ExitCheck check([&] { if (!waits && work.coroutine->wants_exit()) exit_wanted(); });
+  const ContextEngine::RunBy bound(work.coroutine->engine(), *this);
   waits = !work.coroutine->advance(slot.cancelled_id(), [this](bool stops) { suspended(stops); });
   return waits ? nullptr : work.coroutine->record().get();
 }
@@ -215,12 +268,17 @@ Executor::Draining::Draining(Executor& executor) : executor_(executor) {
 Executor::Draining::~Draining() {
   executor_.since_.store(0, std::memory_order_seq_cst);
   executor_.draining_ = nullptr;
+  if (engine_) engine_->run_by(nullptr);
 }
 
 Context& Executor::Draining::context() {
-  if (context_) return *context_;
-  engine_ = executor_.environment_.engine.lock();
-  if (!engine_) throw RuntimeStopped("the runtime has been shut down");
+  constexpr long kOurs = 2;  // ours and the context's
+  if (context_ && engine_.use_count() <= kOurs) return *context_;
+  // Else the work before has kept its way to the runtime, say in a builder: what is done by that is not this work's.
+  if (engine_) engine_->run_by(nullptr);
+  auto engine = executor_.environment_.engine.lock();
+  if (!engine) throw RuntimeStopped("the runtime has been shut down");
+  engine_ = make_pooled<ContextEngine>(std::move(engine), &executor_);
   return context_.emplace(engine_, invocation_);
 }
 
@@ -259,6 +317,7 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
     work.coroutine.reset();
     work.record.reset();
   }
+  if (running_work_.take_helped()) forget_helpers();
   outcome.nanoseconds = look_at_clock() - start;
   outcome.joined_nanoseconds = joined_;
   if (waits) return std::nullopt;

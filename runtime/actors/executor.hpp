@@ -20,6 +20,7 @@
 
 namespace manta::detail {
 
+class ContextEngine;
 class RunningCoroutine;
 class CoroutineWaits;
 class Watchdog;
@@ -91,11 +92,14 @@ class Executor {
   /// The executor whose work this thread is running; null elsewhere.
   static Executor* current() noexcept;
   /// This thread's work is about to wait, or goes on: results leave, the lease's CPUs go to others meanwhile.
-  virtual void set_blocked(bool blocked);
+  void set_blocked(bool blocked);
+  /// One more thread of its work waits (1), or goes on (-1). The CPUs are lent while at least one does. Thread-safe.
+  void change_waiting(int change);
   /// The lease that this thread's work runs under; on its own thread.
   virtual const wire::LeaseInfo& held() const noexcept { return *lease_; }
   /// Sends away what should not wait for the running work. Thread-safe.
   virtual void relieve() = 0;
+  virtual std::weak_ptr<Executor> self() = 0;
   /// Nobody wants it any more: it does not start, or is told so while it runs. No effect when it is done. Thread-safe.
   virtual void cancel(TaskId id, bool recursive) = 0;
   /// What a coroutine of this executor awaited is there: it goes on as soon as it is its turn. Thread-safe.
@@ -109,10 +113,31 @@ class Executor {
   /// Since when the running work runs, or between two pieces the last one did; 0: its thread has nothing to do.
   std::int64_t running_since() const noexcept { return since_.load(std::memory_order_seq_cst); }
 
+  /// One operation of a thread that the running work has started itself: while it lives, it is a thread of that work. Keeps the executor.
+  class HelperThread {
+   public:
+    /// `executor`: null for none; then, and when nothing runs there, it does nothing.
+    explicit HelperThread(std::shared_ptr<Executor> executor);
+    ~HelperThread();
+    HelperThread(const HelperThread&) = delete;
+    HelperThread& operator=(const HelperThread&) = delete;
+    /// This thread's; null elsewhere.
+    static HelperThread* current() noexcept;
+    /// This thread is about to wait, or goes on. Of no effect once the work has ended.
+    void set_blocked(bool blocked);
+
+   private:
+    const std::shared_ptr<Executor> executor_;
+    const std::uint32_t works_ended_;  // when it began
+    std::optional<RunningWork::Helper> helper_{};
+  };
+
  protected:
   friend class Watchdog;
   /// The lease's CPUs go to others, or are wanted again. Called only for a lease that has CPUs.
   virtual void lend(bool blocked);
+  /// The first of its work's threads waits, or none does any more.
+  virtual void some_wait(bool some);
   /// While it lives its thread runs work, one piece after another: what each needs is made once. There must be one around execute().
   class Draining {
    public:
@@ -124,7 +149,7 @@ class Executor {
     friend class Executor;
     Context& context();  // throws RuntimeStopped
     Executor& executor_;
-    std::shared_ptr<Engine> engine_{};
+    std::shared_ptr<ContextEngine> engine_{};
     Invocation invocation_{};  // of the running work, unless that is a coroutine
     std::optional<Context> context_{};
   };
@@ -138,7 +163,6 @@ class Executor {
   /// Something else was done since: the next work's time begins now.
   std::int64_t look_at_clock() noexcept;
 
-  virtual std::weak_ptr<Executor> self() = 0;
   /// A coroutine begins, and is to be kept until it has ended.
   virtual void hold(const std::shared_ptr<RunningCoroutine>& coroutine) = 0;
   virtual void release(const std::shared_ptr<RunningCoroutine>& coroutine) = 0;
@@ -169,6 +193,14 @@ class Executor {
   std::int64_t joined_ = 0;                 ///< nanoseconds of it
   std::int64_t last_end_ = 0;
   Draining* draining_ = nullptr;
+
+  void forget_helpers();
+  std::uint32_t works_ended();
+  void count_waiting(int change);  // with waiting_mutex_ held
+  SmallMutex waiting_mutex_;       // held while the node is told, so that it hears it in order
+  int waiting_ = 0;                // guarded by waiting_mutex_, as what follows: threads of the running work that wait
+  int waiting_helpers_ = 0;        // among them
+  std::uint32_t works_ended_ = 0;  // of those that had helpers
 };
 
 }  // namespace manta::detail

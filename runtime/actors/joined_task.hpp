@@ -32,7 +32,6 @@ class JoinedTask final : public Executor, public std::enable_shared_from_this<Jo
   void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
   void resume_later(std::shared_ptr<RunningCoroutine>) override {}
   ActorId serial_actor() const noexcept override { return waiter_.serial_actor(); }
-  void set_blocked(bool blocked) override { waiter_.set_blocked(blocked); }
   const wire::LeaseInfo& held() const noexcept override { return waiter_.held(); }
 
  private:
@@ -41,6 +40,7 @@ class JoinedTask final : public Executor, public std::enable_shared_from_this<Jo
   std::weak_ptr<Executor> self() override { return weak_from_this(); }
   void hold(const std::shared_ptr<RunningCoroutine>&) override {}
   void release(const std::shared_ptr<RunningCoroutine>&) override {}
+  void some_wait(bool some) override { waiter_.change_waiting(some ? 1 : -1); }
 
   Executor& waiter_;
   const Choice choice_;

@@ -24,18 +24,21 @@ std::vector<Work> work_of(std::vector<wire::Task> tasks) {
 /// While it lives, this thread waits: its task's CPUs and its place in the pool go to others.
 class Blocked {
  public:
-  Blocked() : executor_(Executor::current()) {
+  Blocked() : executor_(Executor::current()), helper_(executor_ ? nullptr : Executor::HelperThread::current()) {
     Reactor::stand_back();
     if (executor_) executor_->set_blocked(true);
+    if (helper_) helper_->set_blocked(true);
     section_.emplace();
   }
   ~Blocked() {
     section_.reset();
     if (executor_) executor_->set_blocked(false);
+    if (helper_) helper_->set_blocked(false);
   }
 
  private:
   Executor* executor_;
+  Executor::HelperThread* helper_;
   std::optional<ElasticScheduler::BlockedSection> section_;
 };
 
@@ -217,7 +220,7 @@ void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<c
   const auto* parent = CancelSlot::current();
   if (parent && parent->cancelled_with_children()) CancelSlot::check();
   if (!owner_->has_room()) await_room(*record);
-  owner_->submit(std::move(record), std::move(options), Executor::current() != nullptr);
+  owner_->submit(std::move(record), std::move(options), Executor::current() || Executor::HelperThread::current());
   if (parent && parent->cancelled_with_children()) owner_->cancel_children({parent->id()});  // cancelled in between
 }
 

@@ -26,7 +26,7 @@ class RunningCoroutine::Wakeup final : public Cell::Waiter {
 RunningCoroutine::RunningCoroutine(std::weak_ptr<Executor> home, const Work& work, std::shared_ptr<TaskRecord> record,
                                    std::shared_ptr<Engine> engine, Invocation invocation, CoroutineWaits* waits)
     : home_(std::move(home)), id_(work.id), name_(work.name), attempt_(work.attempt), caller_(work.caller), retry_on_(filter_of(work)), record_(std::move(record)), long_waits_(waits),
-      invocation_(std::move(invocation)), context_(std::move(engine), invocation_) {}
+      invocation_(std::move(invocation)), engine_(make_pooled<ContextEngine>(std::move(engine), nullptr)), context_(engine_, invocation_) {}
 
 RunningCoroutine::~RunningCoroutine() {
   if (place_) long_waits_->remove(*place_);  // first: until then it may be looked at

@@ -5,6 +5,7 @@
 #include <functional>
 #include <mutex>
 
+#include "runtime/actors/context_engine.hpp"
 #include "runtime/actors/coroutine_waits.hpp"
 #include "runtime/actors/executor.hpp"
 #include "runtime/async.hpp"
@@ -41,6 +42,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   Work work();
   const std::shared_ptr<TaskRecord>& record() const { return record_; }
   bool wants_exit() const { return invocation_.exit; }
+  ContextEngine& engine() const { return *engine_; }
 
  private:
   class Wakeup;
@@ -56,6 +58,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   CoroutineWaits* const long_waits_;                 // null: nobody tells of them
   std::optional<CoroutineWaits::Place> place_{};     // there, from its first wait on; guarded by turn_
   Invocation invocation_;
+  const std::shared_ptr<ContextEngine> engine_;
   Context context_;
   std::mutex turn_;                         // held while it runs: the next stretch may be due before this one has returned
   std::coroutine_handle<> next_{};          // guarded by turn_

@@ -16,6 +16,8 @@ thread_local bool t_without_parent = false;
 
 CancelSlot* CancelSlot::current() noexcept { return t_without_parent ? nullptr : t_slot; }
 
+bool CancelSlot::is_here() noexcept { return t_slot != nullptr; }
+
 WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent, true)) {}
 
 WithoutParent::~WithoutParent() { t_without_parent = before_; }
@@ -29,9 +31,20 @@ void CancelSlot::check() {
 
 void CancelSlot::cancel(TaskId id, bool recursive) {
   std::lock_guard lock(mutex_);
+  if (!tell(id, recursive)) return;
+  for (auto* helper = next_; helper; helper = helper->next_) {
+    std::lock_guard its_lock(helper->mutex_);
+    helper->tell(id, recursive);
+  }
+}
+
+/// False when that work has ended and another one runs.
+bool CancelSlot::tell(TaskId id, bool recursive) {
   if (recursive) recursive_id_.store(id.value, std::memory_order_release);
   cancelled_id_.store(id.value, std::memory_order_release);
-  if (cancelled()) wake();  // else it has ended and another one runs
+  if (!cancelled()) return false;
+  wake();
+  return true;
 }
 
 void CancelSlot::wake() {
@@ -54,7 +67,7 @@ CancelSlot::Sleep::~Sleep() {
   slot_->word_ = nullptr;
 }
 
-RunningWork::Scope::Scope(RunningWork& all, TaskId id) : slot_(&all.take()), before_(t_slot) {
+RunningWork::Scope::Scope(RunningWork& all, TaskId id) : all_(all), slot_(&all.take()), before_(t_slot) {
   slot_->id_.store(id.value, std::memory_order_seq_cst);
   if (all.any_early_.load(std::memory_order_seq_cst)) all.meet_early(*slot_);
   t_slot = slot_;
@@ -62,8 +75,42 @@ RunningWork::Scope::Scope(RunningWork& all, TaskId id) : slot_(&all.take()), bef
 
 RunningWork::Scope::~Scope() {
   t_slot = before_;
-  slot_->id_.store(0, std::memory_order_release);
+  slot_->id_.store(0, std::memory_order_seq_cst);
+  if (slot_->helped_.load(std::memory_order_seq_cst)) {
+    std::lock_guard lock(slot_->mutex_);
+    slot_->helped_ = false;
+    slot_->next_ = nullptr;
+    all_.helped_ = true;
+  }
   slot_->taken_.store(false, std::memory_order_release);
+}
+
+RunningWork::Helper::Helper(RunningWork& all) : all_(all), belongs_(all.add(slot_)) {
+  if (belongs_) t_slot = &slot_;
+}
+
+RunningWork::Helper::~Helper() {
+  if (!belongs_) return;
+  t_slot = nullptr;
+  std::lock_guard lock(all_.first_.mutex_);
+  for (auto* each = &all_.first_; each; each = each->next_) {
+    if (each->next_ != &slot_) continue;
+    each->next_ = slot_.next_;
+    break;
+  }
+}
+
+/// An executor runs one work at a time, so it is in first_. Either this sees that it has ended, or its end sees `helped_`.
+bool RunningWork::add(CancelSlot& helper) {
+  std::lock_guard lock(first_.mutex_);
+  first_.helped_.store(true, std::memory_order_seq_cst);
+  const auto id = first_.id_.load(std::memory_order_seq_cst);
+  if (id == 0) return false;
+  helper.id_ = id;
+  if (first_.cancelled_id_ == id) helper.cancelled_id_ = id;
+  if (first_.recursive_id_ == id) helper.recursive_id_ = id;
+  helper.next_ = std::exchange(first_.next_, &helper);
+  return true;
 }
 
 CancelSlot& RunningWork::take() {

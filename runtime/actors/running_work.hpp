@@ -2,13 +2,15 @@
 // RunningWork and CancelSlot: how work that runs is told that nobody wants it any more. Each executor has a RunningWork;
 // each execution takes a slot of it, which costs a few nanoseconds, and is found there by its task's id.
 //
-// The running thread alone begins, ends and sleeps; anybody may cancel. A cancel that comes between "taken from the queue"
-// and "begun" is kept and meets the work when it begins.
+// The running thread alone begins and ends; it sleeps, and so do threads that the work has started itself, each with a slot of its own
+// that hears of the work's cancel (RunningWork::Helper); anybody may cancel. A cancel that comes between "taken from the queue" and
+// "begun" is kept and meets the work when it begins.
 #include <array>
 #include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/futex.hpp"
@@ -19,8 +21,10 @@ namespace manta::detail {
 
 class CancelSlot {
  public:
-  /// The slot of the work that this thread runs; null elsewhere.
+  /// The slot of the work that this thread runs or is a helper of; null elsewhere, and within a WithoutParent.
   static CancelSlot* current() noexcept;
+  /// Whether this thread has one.
+  static bool is_here() noexcept;
 
   TaskId id() const noexcept { return {id_.load(std::memory_order_relaxed)}; }
   /// The id of the task that was cancelled here last: the work in hand is meant only when it is its own.
@@ -50,13 +54,16 @@ class CancelSlot {
     return seen != 0 && seen == id_.load(std::memory_order_relaxed);
   }
   void cancel(TaskId id, bool recursive);
-  void wake();  // with mutex_ held
+  bool tell(TaskId id, bool recursive);  // with mutex_ held, as wake
+  void wake();
 
   std::atomic<bool> taken_{false};
   std::atomic<std::uint64_t> id_{0};
   std::atomic<std::uint64_t> cancelled_id_{0};
   std::atomic<std::uint64_t> recursive_id_{0};
+  std::atomic<bool> helped_{false};  // since this work began somebody looked whether it may have a helper
   SmallMutex mutex_;  // guards what follows
+  CancelSlot* next_ = nullptr;  // of the work's slot: its first helper's; of that: the next one's
   std::atomic<std::uint32_t>* word_ = nullptr;
   std::uint32_t value_ = 0;
 };
@@ -73,9 +80,27 @@ class RunningWork {
     const CancelSlot& slot() const { return *slot_; }
 
    private:
+    RunningWork& all_;
     CancelSlot* slot_;
     CancelSlot* before_;
   };
+  /// While it lives this thread, which the running work has started itself, belongs to that work: a cancel reaches it, and what it
+  /// submits is the work's child. When the work has ended, it is as one that nobody cancels. `all` must outlive it.
+  class Helper {
+   public:
+    explicit Helper(RunningWork& all);
+    ~Helper();
+    Helper(const Helper&) = delete;
+    Helper& operator=(const Helper&) = delete;
+    bool belongs() const noexcept { return belongs_; }  ///< false: nothing runs
+
+   private:
+    RunningWork& all_;
+    CancelSlot slot_{};
+    bool belongs_;
+  };
+  /// Whether the execution that has just ended had helpers, or may have had; once. For the running thread.
+  bool take_helped() noexcept { return std::exchange(helped_, false); }
   void cancel(TaskId id, bool recursive);
   /// All that runs, and all that begins from now on, with what it submits. The ids of what runs.
   std::vector<TaskId> cancel_all();
@@ -88,6 +113,7 @@ class RunningWork {
     bool recursive;
   };
   CancelSlot& take();
+  bool add(CancelSlot& helper);
   bool cancel_running(TaskId id, bool recursive);
   template <class F>
   bool any_slot(F&& f);
@@ -105,6 +131,7 @@ class RunningWork {
   std::unique_ptr<Rare> rare_;        // null until it is needed: most actors never do
   std::atomic<bool> any_early_{false};  // or all_
   bool all_ = false;                  // nothing is wanted any more
+  bool helped_ = false;               // the running thread's only
 };
 
 }  // namespace manta::detail

@@ -135,6 +135,43 @@ TEST_SUITE("runtime/actors/late_events") {
     CHECK_FALSE(again.slot().cancelled());
   }
 
+  TEST_CASE("threads that work has started hear its cancel, and no more than that") {
+    RunningWork running;
+    auto as_helper = [&](const auto& look) { std::thread([&] { RunningWork::Helper helper(running); look(helper.belongs()); }).join(); };
+    as_helper([](bool belongs) { CHECK_FALSE(belongs); });
+    {
+      RunningWork::Scope scope(running, {5});
+      as_helper([](bool belongs) {
+        CHECK(belongs);
+        CHECK(CancelSlot::current()->id() == TaskId{5});
+        CHECK_NOTHROW(CancelSlot::check());
+      });
+      std::vector<std::thread> threads;
+      std::atomic<int> asleep{0}, woken{0};
+      std::atomic<std::uint32_t> words[3]{};
+      for (auto& own : words)
+        threads.emplace_back([&] {
+          const RunningWork::Helper helper(running);
+          const CancelSlot::Sleep sleep(own, 0);
+          ++asleep;
+          while (own.load() == 0) futex_wait(own, 0, {});
+          woken += CancelSlot::current()->cancelled_with_children();
+        });
+      CHECK(eventually([&] { return asleep == 3; }));
+      running.cancel({5}, true);
+      for (auto& each : threads) each.join();
+      CHECK(woken == 3);
+      as_helper([](bool belongs) {
+        CHECK(belongs);
+        CHECK_THROWS_AS(CancelSlot::check(), Cancelled);  // also one that comes later
+      });
+    }
+    CHECK(running.take_helped());
+    CHECK_FALSE(running.take_helped());
+    RunningWork::Scope next(running, {6});
+    as_helper([](bool) { CHECK_FALSE(CancelSlot::current()->cancelled()); });
+  }
+
   TEST_CASE("a task's cancel that comes before its coroutine is there is heard at its first wait") {
     Late late;
     const std::uint64_t id = late.next_id;
