@@ -83,6 +83,7 @@ class IrrecoverableObject final : public StoredObject, public Rebuildable {
       : bytes_(std::move(bytes)), what_(std::move(what)), why_(why) {}
   std::uint64_t id() const noexcept override { return bytes_->id(); }
   std::uint64_t size() const noexcept override { return bytes_->size(); }
+  const StoreAccess* home() const noexcept override { return bytes_->home(); }
   Result<Buffer> open(Deadline deadline) override;
   Result<std::shared_ptr<Cell>> rebuild(std::uint64_t) override { return reason(); }
   Result<void> adopt(Cell&) override { return reason(); }
