@@ -75,7 +75,8 @@ struct TuneOptions {
   std::vector<Objective> further_objectives{};  ///< metrics besides, for a searcher or scheduler of several (nsga2, mo_asha); the rest of the
                                                 ///< tuner goes by `metric`. tune::pareto_front says which trials count
   std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid; -1: without end, until the
-                                ///< time budget or a stopper ends the experiment
+                                ///< time budget or a stopper ends the experiment, or a thousand in a row cannot be
+                                ///< started, which is InvalidArgument
   Space space{};
   SearcherSpec searcher{random_search()};  ///< where configurations come from
   SchedulerSpec scheduler{fifo()};         ///< which trials go on

@@ -4,6 +4,7 @@
 #include "runtime/errors.hpp"
 #include "scheduler_support.hpp"
 #include "tune/options.hpp"
+#include "tune/simulation.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -143,5 +144,24 @@ TEST_SUITE("tune/schedulers") {
     CHECK(cpus(driven, 1) == Amount(8));
     driven.start(driven.add());  // its function fails: the trial will, when it is started
     CHECK(cpus(driven, 1) == Amount(5));
+  }
+
+  TEST_CASE("in an experiment with resources_of no trial gets less than its configuration asks for") {
+    // Behaviour: every trial was taken to begin with TuneOptions::resources, so one that asked for 5 CPUs went on with 4.
+    struct Starts final : Callback {
+      void on_trial_start(const Trial& trial) override {
+        const Amount asked(trial.config.get<int>("cpus")), held = trial.resources ? trial.resources->num_cpus : asked;
+        less += held < asked, more += asked < held;
+      }
+      int less{0}, more{0};
+    };
+    const auto starts = std::make_shared<Starts>();
+    TuneOptions options{.metric = "loss", .space = {{"cpus", grid_search({5, 2})}}, .scheduler = resource_changing({}), .seed = 1};
+    options.resources_of = [](const Config& config) { return TrialResources{.num_cpus = config.get<int>("cpus")}; };
+    options.callbacks = {starts};
+    const SimulatedTrainable six{.iterations = 6, .step = [](SimulatedStep&) { return SimulatedResult{{{"loss", 1}}, 1}; }};
+    for (const TrialResult& trial : simulate(options, six, {.workers = 8}).grid.trials()) CHECK(trial.iterations == 6);
+    CHECK(starts->less == 0);
+    CHECK(starts->more > 0);
   }
 }
