@@ -46,7 +46,7 @@ std::optional<ReportParameter> read_parameter(const ExperimentHistory& history, 
   std::set<std::string> texts, exact;
   bool numeric = true;
   for (const Trial& trial : history.trials) {
-    const Value* value = trial.config.find(name);
+    const Value* value = trial.config_of_result().find(name);
     if (!value) continue;
     texts.insert(value->to_text(parameter.digits));
     exact.insert(value->to_text(kExactDigits));
@@ -64,7 +64,7 @@ std::optional<ReportParameter> read_parameter(const ExperimentHistory& history, 
   else
     parameter.levels.assign(texts.begin(), texts.end());
   for (const Trial& trial : history.trials) {
-    const Value* value = trial.config.find(name);
+    const Value* value = trial.config_of_result().find(name);
     auto& entry = parameter.values.emplace_back();
     if (!value) continue;
     entry = numeric ? *number_of(*value)
@@ -77,7 +77,7 @@ std::optional<ReportParameter> read_parameter(const ExperimentHistory& history, 
 std::vector<ReportParameter> read_parameters(const ExperimentHistory& history) {
   std::vector<std::string> names;
   for (const Trial& trial : history.trials)
-    for (const auto& [path, value] : trial.config.flat())
+    for (const auto& [path, value] : trial.config_of_result().flat())
       if (std::find(names.begin(), names.end(), path) == names.end()) names.push_back(path);
   std::vector<ReportParameter> parameters;
   for (const std::string& name : names)

@@ -59,7 +59,7 @@ std::string best_card(const ReportModel& model) {
     if (const auto value = best.value(objective.metric))
       out += (&objective == &model.objectives.front() ? "" : ", ") + escaped(objective.metric) + " = <strong>" + number_text(*value, 6) + "</strong>";
   out += " after " + std::to_string(best.iteration) + (best.iteration == 1 ? " iteration, " : " iterations, ") + number_text(best.time_total_s, 3) + " s of training<div class=\"params\">";
-  for (const auto& [path, value] : best.config.flat())
+  for (const auto& [path, value] : best.config_of_result().flat())
     out += "<span>" + escaped(path) + " <b>" + escaped(value.to_text(digits_of(model, path))) + "</b></span>";
   return out + "</div></div>\n";
 }
@@ -77,7 +77,7 @@ std::string trial_row(const ReportModel& model, const Trial& trial) {
   }
   out += cell(std::to_string(trial.iteration), true) + cell(number_text(trial.time_total_s, 4), true);
   for (const ReportParameter& parameter : model.parameters) {
-    const Value* value = trial.config.find(parameter.name);
+    const Value* value = trial.config_of_result().find(parameter.name);
     out += cell(value ? value->to_text(parameter.digits) : "", parameter.levels.empty());
   }
   return out + "</tr>\n";
@@ -138,7 +138,7 @@ std::string trial_data(const ReportModel& model, const std::set<std::size_t>& tr
     for (const Objective& objective : model.objectives)
       if (const auto value = trial.value(objective.metric)) text += "\n" + objective.metric + " = " + number_text(*value, 6);
     for (const ReportParameter& parameter : model.parameters)
-      if (const Value* value = trial.config.find(parameter.name)) text += "\n" + parameter.name + " = " + value->to_text(parameter.digits);
+      if (const Value* value = trial.config_of_result().find(parameter.name)) text += "\n" + parameter.name + " = " + value->to_text(parameter.digits);
     out += (out.size() > 1 ? ",\n" : "") + std::to_string(index) + ":[" + json_quoted(trial.name) + "," + json_quoted(text) + "]";
   }
   out += "}";
