@@ -160,7 +160,8 @@ TEST_SUITE("tune/schedulers") {
     options.resources_of = [](const Config& config) { return TrialResources{.num_cpus = config.get<int>("cpus")}; };
     options.callbacks = {starts};
     const SimulatedTrainable six{.iterations = 6, .step = [](SimulatedStep&) { return SimulatedResult{{{"loss", 1}}, 1}; }};
-    for (const TrialResult& trial : simulate(options, six, {.workers = 8}).grid.trials()) CHECK(trial.iterations == 6);
+    const Simulation simulation = simulate(options, six, {.workers = 8});
+    for (const TrialResult& trial : simulation.grid.trials()) CHECK(trial.iterations == 6);
     CHECK(starts->less == 0);
     CHECK(starts->more > 0);
   }
