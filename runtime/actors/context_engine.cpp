@@ -7,6 +7,11 @@ void ContextEngine::run_by(Executor* executor) {
   executor_ = executor;
 }
 
+void ContextEngine::run_no_more_by(Executor* executor) {
+  std::lock_guard lock(mutex_);
+  if (executor_ == executor) executor_ = nullptr;
+}
+
 std::shared_ptr<Executor> ContextEngine::runner() {
   std::lock_guard lock(mutex_);
   return executor_ ? executor_->self().lock() : nullptr;

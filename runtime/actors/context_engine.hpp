@@ -15,16 +15,19 @@ class ContextEngine final : public Engine, public std::enable_shared_from_this<C
   ContextEngine(std::shared_ptr<Engine> engine, Executor* executor) : engine_(std::move(engine)), executor_(executor) {}
   /// Who runs its work from now on, and lives until this is called again; null: nobody, it only forwards.
   void run_by(Executor* executor);
+  /// Nobody, unless another one runs it already: the next stretch of a coroutine may be due before this one has returned.
+  void run_no_more_by(Executor* executor);
   /// While it lives.
   class RunBy {
    public:
-    RunBy(ContextEngine& engine, Executor& executor) : engine_(engine.shared_from_this()) { engine_->run_by(&executor); }
-    ~RunBy() { engine_->run_by(nullptr); }
+    RunBy(ContextEngine& engine, Executor& executor) : engine_(engine.shared_from_this()), executor_(executor) { engine_->run_by(&executor); }
+    ~RunBy() { engine_->run_no_more_by(&executor_); }
     RunBy(const RunBy&) = delete;
     RunBy& operator=(const RunBy&) = delete;
 
    private:
     const std::shared_ptr<ContextEngine> engine_;
+    Executor& executor_;
   };
 
   // Engine.

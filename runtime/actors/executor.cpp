@@ -178,18 +178,17 @@ Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord
 void Executor::add_results(const Work& work, TaskRecord& record, ProcessId owner, wire::Outcome& outcome) {
   auto& references = *environment_.references;
   auto encode = [&](Cell& cell) {
-    auto value = cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
-                       return environment_.store->place(size, fill, owner);
-                     }).value();
-    references.check(value).value();
-    return value;
+    return cell.encoded(environment_.inline_bytes, [&](std::uint64_t size, const StoreAccess::Fill& fill) {
+                 return environment_.store->place(size, fill, owner);
+               }).value();
   };
   EncodedValue first;
   std::vector<EncodedValue> others;
   try {
     first = encode(*record.result);
+    references.check(first).value();
     if (record.more)
-      for (const auto& cell : *record.more) others.push_back(encode(*cell));
+      for (const auto& cell : *record.more) references.check(others.emplace_back(encode(*cell))).value();
   } catch (...) {
     auto error = current_exception_info();
     if (error.where.empty()) error.where = "the result of " + label_of(work);

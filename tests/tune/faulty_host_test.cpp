@@ -40,11 +40,20 @@ struct ToldHost final : TrialHost {
   std::int64_t now_ms{1}, begins_at_ms{0};
 };
 
+/// As a searcher that learns is: asked for a trial when there is a worker for it.
+struct OneAtATime final : Searcher {
+  Suggestion suggest(TrialIndex index) override { return of.suggest(index); }
+  std::string save() const override { return of.save(); }
+  void restore(std::string_view state) override { of.restore(state); }
+  VariantSearcher of{Space{{"x", uniform(0, 1)}}, 200, 1};
+};
+
 std::vector<Trial> run_on(ToldHost& host, std::uint64_t samples, RunnerOptions options, std::int64_t max_failures = 0, const std::function<bool()>& interrupted = [] { return false; },
-                          std::unique_ptr<EventLog> log = std::make_unique<MemoryEventLog>()) {
+                          std::unique_ptr<EventLog> log = std::make_unique<MemoryEventLog>(), std::unique_ptr<Searcher> searcher = nullptr) {
   const TempDir dir;
+  if (!searcher) searcher = std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, samples, 1);
   ExperimentMachine machine({.metric = "loss", .trial_prefix = "abcde", .trainable = "f", .max_failures = max_failures},
-                            std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, samples, 1), fifo().make({"loss", Mode::kMin, 1}));
+                            std::move(searcher), fifo().make({"loss", Mode::kMin, 1}));
   Experiment experiment(std::move(machine), std::move(log), dir.path(), {}, [&] { return host.now_ms; });
   experiment.begin({.name = "exp", .seed = 1}, 1);
   Reporter silent;
@@ -119,6 +128,16 @@ TEST_SUITE("tune/core") {
     CHECK(host.launches.at(0) >= 8);  // after 0, 100, 200, 400 … ms
     CHECK(host.launches.at(0) <= 10);
     CHECK(trials[0].failures == host.launches.at(0));
+  }
+
+  TEST_CASE("a trial that waits for its next attempt keeps no others from being made") {
+    ToldHost host([](TrialIndex trial, std::uint32_t) {
+      return std::vector<HostEvent>{{trial, {.kind = trial == 0 ? TrialReply::kFailed : TrialReply::kFinished, .error = trial == 0 ? "no data" : ""}}};
+    });
+    run_on(host, 200, {.concurrency = 2, .retry_back_off = std::chrono::milliseconds(100)}, -1, [&] { return host.now_ms > 10'000; },
+           std::make_unique<MemoryEventLog>(), std::make_unique<OneAtATime>());
+    CHECK(host.launches.size() == 200);
+    CHECK(host.launches.at(0) <= 10);
   }
 
   TEST_CASE("a trial that comes on between its failures does not wait") {

@@ -38,9 +38,10 @@ double ExperimentMachine::running_s(TrialIndex index, std::int64_t now_ms) const
   return trial(index).time_running_s + static_cast<double>(since) / 1000.0;
 }
 
-std::optional<TrialCreated> ExperimentMachine::propose(std::size_t free_workers) {
+std::optional<TrialCreated> ExperimentMachine::propose(std::size_t free_workers, std::size_t held_back) {
   const std::size_t ahead = searcher_->suggest_ahead();
-  if (exhausted_ || ready_.size() >= std::max(free_workers, ahead > 1 ? ahead : 0)) return std::nullopt;
+  const std::size_t ready = ready_.size() - std::min(held_back, ready_.size());
+  if (exhausted_ || ready >= std::max(free_workers, ahead > 1 ? ahead : 0)) return std::nullopt;
   if (proposed_) return proposed_;
   const auto index = static_cast<TrialIndex>(trials_.size());
   Suggestion suggestion = searcher_->suggest(index);

@@ -79,8 +79,9 @@ class ExperimentMachine {
   void give_names(Trial& trial) const;
 
   /// The next trial to be made, while fewer wait than there are free workers, or than the searcher likes to be ahead when
-  /// its proposals do not depend on results; the driver journals it and steps with it.
-  std::optional<TrialCreated> propose(std::size_t free_workers = 1);
+  /// its proposals do not depend on results; the driver journals it and steps with it. `held_back`: of those that wait, so many may not
+  /// be started yet, and do not count.
+  std::optional<TrialCreated> propose(std::size_t free_workers = 1, std::size_t held_back = 0);
   /// The trial to be started next, if one may be: pending, or paused and promoted by being started. `leaving` says which
   /// trials still have to leave their last worker.
   std::optional<TrialIndex> next_to_run(const std::function<bool(TrialIndex)>& leaving = {}) const;

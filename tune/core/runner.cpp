@@ -91,7 +91,7 @@ bool Runner::fill() {
 bool Runner::make_trials() {
   bool made = false;
   const std::size_t free = active_.size() < options_.concurrency ? 1 : 0;
-  while (auto created = experiment_.machine().propose(free)) {
+  while (auto created = experiment_.machine().propose(free, waiting_to_retry())) {
     apply(std::move(*created));
     made = true;
   }
@@ -253,6 +253,13 @@ void Runner::back_off(TrialIndex trial, bool got_on) {
   BackOff& back_off = back_offs_[trial];
   if (back_off.fruitless++ == 0) return;  // the first one is as likely an accident
   back_off.until = now_() + options_.retry_back_off * (1u << std::min(back_off.fruitless - 2, kMostDoublings));
+}
+
+/// Trials that would be started were it not for their back-off: they keep no others from being made.
+std::size_t Runner::waiting_to_retry() const {
+  return static_cast<std::size_t>(std::count_if(back_offs_.begin(), back_offs_.end(), [this](const auto& each) {
+    return backs_off(each.first) && experiment_.machine().trial(each.first).state == TrialState::kPending;
+  }));
 }
 
 bool Runner::backs_off(TrialIndex trial) const {

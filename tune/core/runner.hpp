@@ -84,6 +84,7 @@ class Runner {
   void fail(const HostEvent& event, std::uint64_t began_at);
   void back_off(TrialIndex trial, bool got_on);
   bool backs_off(TrialIndex trial) const;
+  std::size_t waiting_to_retry() const;
   void take_leaving_checkpoint(const TrialReply& reply, TrialIndex trial);
   const Effects& apply(EventBody body);
   void tell_last();
