@@ -39,12 +39,15 @@ class CsvLogger final : public Logger {
     Columns& columns = columns_[trial.index];
     const bool first = columns.empty();
     const auto row = cells(trial, result, time_ms);
-    Columns wanted = columns;
+    Columns added;
     for (const auto& [name, text] : row)
-      if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
+      if (std::find(columns.begin(), columns.end(), name) == columns.end()) added.push_back(name);
     try {
-      if (first || (wanted.size() > columns.size() && widen(trial.index, dir / kFile, wanted, wanted.size() - columns.size())))
-        columns = std::move(wanted);
+      if (!added.empty()) {
+        Columns wanted = columns;
+        wanted.insert(wanted.end(), added.begin(), added.end());
+        if (first || widen(trial.index, dir / kFile, wanted, added.size())) columns = std::move(wanted);
+      }
     } catch (const Error&) {
       files_.append(trial.index, dir, line(columns, row));
       throw;
