@@ -106,7 +106,8 @@ std::uint32_t Executor::works_ended() {
   return works_ended_;
 }
 
-/// Looks at works_ended_ first: when the work ends after it was found running, that is another number.
+/// Looks at works_ended_ first: when the work ends after this belongs to it, that is another number. A thread that outlives its work and is
+/// just here when the next one begins may be taken for a thread of that.
 Executor::HelperThread::HelperThread(std::shared_ptr<Executor> executor)
     : executor_(std::move(executor)), works_ended_(executor_ ? executor_->works_ended() : 0) {
   if (!executor_) return;

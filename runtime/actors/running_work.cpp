@@ -16,8 +16,6 @@ thread_local bool t_without_parent = false;
 
 CancelSlot* CancelSlot::current() noexcept { return t_without_parent ? nullptr : t_slot; }
 
-bool CancelSlot::is_here() noexcept { return t_slot != nullptr; }
-
 WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent, true)) {}
 
 WithoutParent::~WithoutParent() { t_without_parent = before_; }

@@ -23,8 +23,6 @@ class CancelSlot {
  public:
   /// The slot of the work that this thread runs or is a helper of; null elsewhere, and within a WithoutParent.
   static CancelSlot* current() noexcept;
-  /// Whether this thread has one.
-  static bool is_here() noexcept;
 
   TaskId id() const noexcept { return {id_.load(std::memory_order_relaxed)}; }
   /// The id of the task that was cancelled here last: the work in hand is meant only when it is its own.

@@ -238,6 +238,7 @@ void Runner::on_gone(const HostEvent& event) {
     fail(event, began_at);
   else
     apply(TrialFinished{event.trial});
+  if (experiment_.machine().trial(event.trial).ended()) back_offs_.erase(event.trial);
 }
 
 void Runner::fail(const HostEvent& event, std::uint64_t began_at) {
@@ -278,8 +279,10 @@ const Effects& Runner::apply(EventBody body) {
   Event event{experiment_.now_ms(), std::move(body)};
   Effects staged = experiment_.stage(event);
   untold_ = {std::move(event), std::move(staged)};
-  for (const TrialIndex other : untold_->effects.others_ended)
+  for (const TrialIndex other : untold_->effects.others_ended) {
+    back_offs_.erase(other);
     if (active_.contains(other)) stop(other);
+  }
   return untold_->effects;
 }
 
@@ -322,6 +325,7 @@ void Runner::kill_overdue() {
   for (const TrialIndex trial : overdue) {
     host_.kill(trial);
     forget(trial);
+    if (experiment_.machine().trial(trial).ended()) back_offs_.erase(trial);
   }
 }
 

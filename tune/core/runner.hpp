@@ -109,7 +109,7 @@ class Runner {
   Now now_;
   CallbackCaller callbacks_;
   std::map<TrialIndex, Active> active_;
-  std::map<TrialIndex, BackOff> back_offs_;
+  std::map<TrialIndex, BackOff> back_offs_;  ///< of trials that have not ended; each proposal looks through them
   bool held_back_{false};  ///< one of them was passed over since the last fill began
   struct Applied {
     Event event{};
