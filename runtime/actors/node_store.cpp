@@ -34,11 +34,11 @@ void NodeStore::close() {
 Result<Buffer> NodeStore::open(ObjectId id) {
   auto block = store_->pin(id.value);
   if (!block) return block.error();
-  std::shared_ptr<const void> pin(store_->arena().bytes(*block).data(),
-                                  [self = shared_from_this(), this, id](const void*) {
-                                    if (forks_ == count_forks()) store_->unpin(id.value);
-                                  });
-  return Buffer(std::move(pin), store_->arena().bytes(*block));
+  const auto bytes = store_->arena().readable(*block);
+  std::shared_ptr<const void> pin(bytes.data(), [self = shared_from_this(), this, id](const void*) {
+    if (forks_ == count_forks()) store_->unpin(id.value);
+  });
+  return Buffer(std::move(pin), bytes);
 }
 
 void NodeStore::free(ObjectId id) {

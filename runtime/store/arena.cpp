@@ -50,9 +50,10 @@ Result<int> make_memfd(std::uint64_t bytes) {
   return fd;
 }
 
-Result<std::byte*> map_extent(int fd, std::uint64_t bytes) {
-  void* base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (base == MAP_FAILED) return system_error(ErrorCode::kOutOfMemory, "cannot map shared memory for objects");
+/// Null: errno says why not.
+std::byte* map_shared(int fd, std::uint64_t bytes, int protection) {
+  void* base = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) return nullptr;
   ::madvise(base, bytes, MADV_DONTDUMP);
   return static_cast<std::byte*>(base);
 }
@@ -86,10 +87,19 @@ Arena::Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ArenaOption
       most_file_space_(options.files_in_memory ? budget_bytes / kBeyondShare : UINT64_MAX) {}
 
 Arena::~Arena() {
-  for (auto& [id, extent] : extents_) {
-    ::munmap(extent.base, extent.bytes);
-    ::close(extent.fd);
-  }
+  for (auto& [id, extent] : extents_) unmap_extent({.fd = extent.fd, .base = extent.base, .readable = extent.readable, .bytes = extent.bytes});
+}
+
+/// Takes the descriptor.
+Result<Arena::Extent> Arena::map_extent(Result<int> fd, std::uint64_t bytes, Kind kind) {
+  if (!fd) return fd.error();
+  auto* base = map_shared(*fd, bytes, PROT_READ | PROT_WRITE);
+  auto* readable = base ? map_shared(*fd, bytes, PROT_READ) : nullptr;
+  if (readable)
+    return Extent{.fd = *fd, .base = base, .readable = readable, .bytes = bytes, .kind = kind, .free = {}, .blocks = {}, .empty_since = Clock::now()};
+  auto error = system_error(ErrorCode::kOutOfMemory, "cannot map shared memory for objects");
+  unmap_extent({.fd = *fd, .base = base, .readable = nullptr, .bytes = bytes});
+  return error;
 }
 
 Result<Block> Arena::allocate(std::uint64_t bytes) {
@@ -211,12 +221,7 @@ Result<Arena::Extent> Arena::map_new_file(std::uint64_t needed, std::uint64_t wi
 }
 
 Result<Arena::Extent> Arena::map_file(std::uint64_t bytes) const {
-  auto fd = make_file_(bytes);
-  if (!fd) return fd.error();
-  auto base = map_extent(*fd, bytes);
-  if (base) return Extent{.fd = *fd, .base = *base, .bytes = bytes, .kind = Kind::kFile, .free = {}, .blocks = {}, .empty_since = {}};
-  ::close(*fd);
-  return base.error();
+  return map_extent(make_file_(bytes), bytes, Kind::kFile);
 }
 
 bool Arena::is_beyond(const Block& block) const {
@@ -226,16 +231,10 @@ bool Arena::is_beyond(const Block& block) const {
 }
 
 Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, Kind kind) {
-  auto fd = make_memfd(bytes);
-  if (!fd) return fd.error();
-  auto base = map_extent(*fd, bytes);
-  if (!base) {
-    ::close(*fd);
-    return base.error();
-  }
+  auto made = map_extent(make_memfd(bytes), bytes, kind);
+  if (!made) return made.error();
   const auto id = next_extent_++;
-  extents_.emplace(id, Extent{.fd = *fd, .base = *base, .bytes = bytes, .kind = kind, .free = {}, .blocks = {},
-                              .empty_since = Clock::now()});
+  extents_.emplace(id, std::move(*made));
   return id;
 }
 
@@ -300,12 +299,22 @@ void Arena::free(const Block& block) {
   if (extent.blocks.empty()) extent.empty_since = Clock::now();
 }
 
-std::span<std::byte> Arena::bytes(const Block& block) const {
-  std::lock_guard lock(mutex_);
+/// With mutex_ held.
+const Arena::Extent& Arena::extent_of(const Block& block) const {
   const auto found = extents_.find(block.extent);
   MANTA_CHECK(found != extents_.end());
   MANTA_CHECK(block.offset <= found->second.bytes && block.size <= found->second.bytes - block.offset);
-  return {found->second.base + block.offset, block.size};
+  return found->second;
+}
+
+std::span<std::byte> Arena::bytes(const Block& block) const {
+  std::lock_guard lock(mutex_);
+  return {extent_of(block).base + block.offset, block.size};
+}
+
+ByteView Arena::readable(const Block& block) const {
+  std::lock_guard lock(mutex_);
+  return {extent_of(block).readable + block.offset, block.size};
 }
 
 Result<int> Arena::extent_fd(std::uint32_t extent, bool writable) const {
@@ -350,7 +359,7 @@ std::size_t Arena::trim(std::chrono::milliseconds idle) {
 MappedExtent Arena::take_out(std::uint32_t id) {
   Extent& extent = extents_.at(id);
   for (const auto& [offset, bytes] : extent.free) free_of(extent.kind).erase({bytes, id, offset});
-  const MappedExtent gone{.fd = extent.fd, .base = extent.base, .bytes = extent.bytes};
+  const MappedExtent gone{.fd = extent.fd, .base = extent.base, .readable = extent.readable, .bytes = extent.bytes};
   auto& sum = extent.kind == Kind::kFile ? file_space_ : extent.kind == Kind::kBeyond ? beyond_bytes_ : reserved_bytes_;
   sum -= extent.bytes;
   extents_.erase(id);

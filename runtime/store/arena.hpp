@@ -74,8 +74,10 @@ class Arena {
   bool is_beyond(const Block& block) const;
   /// Gives a block back; requires one that allocate returned and that nobody reads any more. Never waits for the disk.
   void free(const Block& block);
-  /// The block's bytes in this process; requires a live block.
+  /// The block's bytes in this process, for who fills it; requires a live block.
   std::span<std::byte> bytes(const Block& block) const;
+  /// The same pages, mapped read-only: for who reads a sealed object. Requires a live block.
+  ByteView readable(const Block& block) const;
 
   /// A descriptor of the extent for another process, close-on-exec; the caller owns it. Through a read-only one the bytes
   /// cannot be mapped for writing. NotFound when the extent is gone.
@@ -100,6 +102,7 @@ class Arena {
   struct Extent {
     int fd{-1};
     std::byte* base{};
+    const std::byte* readable{};
     std::uint64_t bytes{};
     Kind kind{};
     std::map<std::uint64_t, std::uint64_t> free;    // offset -> bytes
@@ -116,6 +119,8 @@ class Arena {
   Result<std::uint64_t> claim_file_space(std::uint64_t needed);
   Result<Extent> map_new_file(std::uint64_t needed, std::uint64_t wished);
   Result<Extent> map_file(std::uint64_t bytes) const;
+  static Result<Extent> map_extent(Result<int> fd, std::uint64_t bytes, Kind kind);
+  const Extent& extent_of(const Block& block) const;
   std::set<FreeKey>& free_of(Kind kind) { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   bool make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);

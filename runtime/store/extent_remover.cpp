@@ -9,13 +9,18 @@
 
 namespace manta {
 
+void unmap_extent(const MappedExtent& extent) noexcept {
+  if (extent.base) ::munmap(extent.base, extent.bytes);
+  if (extent.readable) ::munmap(const_cast<std::byte*>(extent.readable), extent.bytes);
+  ::close(extent.fd);
+}
+
 /// A hole gives the pages back that a worker has mapped. A file system that cannot punch one has the file cut: nobody reads
 /// there any more. (What was sealed against shrinking cannot be cut, but there holes are possible.)
 void remove_extent(const MappedExtent& extent) noexcept {
   if (::fallocate(extent.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(extent.bytes)) != 0)
     static_cast<void>(!::ftruncate(extent.fd, 0));
-  ::munmap(extent.base, extent.bytes);
-  ::close(extent.fd);
+  unmap_extent(extent);
 }
 
 ExtentRemover::~ExtentRemover() {

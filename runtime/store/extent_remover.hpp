@@ -19,9 +19,12 @@ namespace manta {
 struct MappedExtent {
   int fd{-1};
   std::byte* base{};
+  const std::byte* readable{};
   std::uint64_t bytes{};
 };
 
+/// Unmaps and closes; a mapping may be null.
+void unmap_extent(const MappedExtent& extent) noexcept;
 /// Gives it back at once. A worker may still have it mapped; its pages go all the same.
 void remove_extent(const MappedExtent& extent) noexcept;
 

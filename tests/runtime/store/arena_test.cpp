@@ -181,6 +181,21 @@ TEST_SUITE("runtime/store") {
     CHECK(arena->bytes(block)[0] == std::byte{42});
   }
 
+  TEST_CASE("the node's own readers read in a mapping that cannot be written") {
+    auto arena = make_arena(kMiB);
+    const auto block = arena->allocate(64).value();
+    arena->bytes(block)[0] = std::byte{42};
+    CHECK(arena->readable(block).size() == block.size);
+    CHECK(arena->readable(block)[0] == std::byte{42});
+    const int status = run_in_child([&] {
+      ::signal(SIGSEGV, SIG_DFL);
+      *const_cast<volatile std::byte*>(arena->readable(block).data()) = std::byte{1};
+      return 0;
+    });
+    CHECK(status == -SIGSEGV);
+    CHECK(arena->bytes(block)[0] == std::byte{42});
+  }
+
   TEST_CASE("what a worker writes through a writable descriptor the node sees at once") {
     auto arena = make_arena(4 * kMiB);
     const auto block = arena->allocate(2 * kMiB).value();
