@@ -151,7 +151,8 @@ bool may_come_from_a_worker(const wire::Message& message) {
          std::holds_alternative<wire::CancelWork>(message) ||
          std::holds_alternative<wire::ReferenceUpdates>(message) || std::holds_alternative<wire::ObjectSettled>(message) ||
          std::holds_alternative<wire::ActorRequest>(message) || std::holds_alternative<wire::ActorPlace>(message) ||
-         std::holds_alternative<wire::ActorLent>(message);
+         std::holds_alternative<wire::ActorLent>(message) || std::holds_alternative<wire::ExplainRequest>(message) ||
+         std::holds_alternative<wire::ExplainReply>(message);
 }
 
 struct ProcessEngine::System {
@@ -182,6 +183,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   ElasticScheduler::of(system()).set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);
+  remote_explain_ = std::make_unique<RemoteExplain>(*this, *lane_, [this](core::ReferenceId id, ProcessId reader) { return explain_lent(id, reader); });
   references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes,
                                                   [this](const wire::Reference& reference, std::unique_ptr<ReferenceKeeper::Borrow> borrow) {
                                                     return std::make_shared<BorrowedLink>(owner_, reference, std::move(borrow));
@@ -426,6 +428,10 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
     references_->deliver(from, *updates);
   } else if (auto* settled = std::get_if<wire::ObjectSettled>(&message)) {
     references_->deliver(from, std::move(*settled));
+  } else if (auto* question = std::get_if<wire::ExplainRequest>(&message)) {
+    remote_explain_->serve(from, *question);
+  } else if (auto* explained = std::get_if<wire::ExplainReply>(&message)) {
+    remote_explain_->deliver(std::move(*explained));
   } else if (auto* done = std::get_if<wire::TasksDone>(&message)) {
     references_->incoming(done->outcomes, from);
     owner_->deliver(std::move(message));

@@ -7,6 +7,7 @@
 #include "runtime/actors/named_actors.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/actors/placement_client.hpp"
+#include "runtime/actors/remote_explain.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/process/reactor.hpp"
 
@@ -91,7 +92,14 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool sleep_and_explain(std::span<Cell* const> cells, Deadline deadline, Sleep&& sleep);
   void log_wait(std::span<Cell* const> cells);
   void log_wait(const std::string& coroutine, Cell& awaited);
-  std::string explain(Cell& cell, int depth, int& left);
+  struct Explaining {
+    ProcessId reader;  ///< who "this process" is in the words
+    int left;          ///< objects that it may still speak of
+    bool in_lane = false;  ///< for another process: what a third one owns is only named
+  };
+  std::string explain(Cell& cell, int depth, Explaining& explaining);
+  std::string explain_borrowed(core::ReferenceId id, const Explaining& explaining);
+  std::string explain_lent(core::ReferenceId id, ProcessId reader);
   std::string explain_group(GroupId wanted);
   static std::chrono::milliseconds long_wait();  ///< after which a wait is explained in the log
   struct System;
@@ -102,6 +110,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
  protected:
   caf::actor_system& system();
+  std::unique_ptr<RemoteExplain> remote_explain_;
   std::unique_ptr<Lane> lane_;
   std::shared_ptr<ReferenceKeeper> references_;
   std::shared_ptr<Lineage> lineage_;

@@ -22,32 +22,45 @@ std::chrono::milliseconds ProcessEngine::long_wait() {
 }
 
 std::string ProcessEngine::explain(Cell& cell) {
-  int left = kObjects;
-  return explain(cell, 0, left);
+  Explaining explaining{.reader = self_, .left = kObjects};
+  return explain(cell, 0, explaining);
 }
 
-std::string ProcessEngine::explain(Cell& cell, int depth, int& left) {
+/// On the lane.
+std::string ProcessEngine::explain_lent(core::ReferenceId id, ProcessId reader) {
+  const auto cell = references_->lent_object(id);
+  if (!cell) return "not ready: it has been let go";
+  Explaining explaining{.reader = reader, .left = kObjects, .in_lane = true};
+  return explain(*cell, 0, explaining);
+}
+
+std::string ProcessEngine::explain_borrowed(core::ReferenceId id, const Explaining& explaining) {
+  const auto owner = process_in_words(maker_of(id), explaining.reader) + " owns it: ";
+  const auto said = explaining.in_lane ? std::string() : remote_explain_->ask(id);
+  return said.empty() ? "not ready: " + owner + (explaining.in_lane ? "ask there" : "it has not said more within 2 s, so ask there") : owner + said;
+}
+
+std::string ProcessEngine::explain(Cell& cell, int depth, Explaining& explaining) {
   const auto settled = [&cell] { return cell.failed() ? "failed: " + cell.error()->to_string() : std::string("ready"); };
   if (cell.settled()) return settled();
-  if (depth >= kDepth || left-- <= 0) return "not ready; explain that ref by itself";
+  if (depth >= kDepth || explaining.left-- <= 0) return "not ready; explain that ref by itself";
   if (!owner_) return "not ready, and the runtime has been shut down";
   if (cell.producer_kind() == Cell::Producer::kNone) {
-    const auto owner = references_->owner_of(cell);
-    if (owner != self_) return "not ready: " + process_in_words(owner, self_) + " owns it: ask there";
+    if (const auto id = references_->id_of(cell); id && maker_of(id) != self_) return explain_borrowed(id, explaining);
     if (const auto group = placements_.group_of(cell)) return explain_group(*group);
-    return "not ready: this process owns it, and no task or call makes it (a promise, an item of a stream)";
+    return "not ready: " + process_in_words(self_, explaining.reader) + " owns it, and no task or call makes it (a promise, an item of a stream)";
   }
   const auto report = owner_->report_on(TaskId{cell.producer()});
   if (cell.settled()) return settled();
   using Stage = WorkReport::Stage;
   const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
-  ReportScene scene{.self = self_, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};
+  ReportScene scene{.self = explaining.reader, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};
   if (needs && report.request.group) {
     for (auto& group : placements_.ask({}))
       if (group.spec.id == report.request.group) scene.bundles = std::move(group.free);
     if (scene.bundles.empty()) scene.group_wait = explain_group(report.request.group);
   }
-  return in_words(report, scene, [this, depth, &left](Cell& next) { return explain(next, depth + 1, left); });
+  return in_words(report, scene, [this, depth, &explaining](Cell& next) { return explain(next, depth + 1, explaining); });
 }
 
 std::string ProcessEngine::explain_group(GroupId wanted) {

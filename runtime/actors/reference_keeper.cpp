@@ -412,10 +412,16 @@ std::shared_ptr<void> ReferenceKeeper::lent(core::ReferenceId id) const {
   return it == lent_.end() ? nullptr : it->second.target;
 }
 
-ProcessId ReferenceKeeper::owner_of(const Cell& cell) const {
+std::shared_ptr<Cell> ReferenceKeeper::lent_object(core::ReferenceId id) const {
+  std::lock_guard lock(mutex_);
+  const auto it = lent_.find(id);
+  return it == lent_.end() || it->second.kind != ReferenceKind::kObject ? nullptr : std::static_pointer_cast<Cell>(it->second.target);
+}
+
+core::ReferenceId ReferenceKeeper::id_of(const Cell& cell) const {
   std::lock_guard lock(mutex_);
   const auto it = ids_of_.find(&cell);
-  return it == ids_of_.end() ? self_ : maker_of(it->second);
+  return it == ids_of_.end() ? 0 : it->second;
 }
 
 bool ReferenceKeeper::is_gone(ProcessId process) const {

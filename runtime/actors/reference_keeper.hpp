@@ -78,13 +78,14 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   void deliver(ProcessId from, const wire::ReferenceUpdates& updates);
   void deliver(ProcessId from, wire::ObjectSettled settled);
   void process_gone(ProcessId process);
-  /// What others refer to by this id: a Cell or ActorLink of ours; null when there is none.
+  /// What others refer to by this id: an ActorLink or a Cell of ours; null when there is none.
   std::shared_ptr<void> lent(core::ReferenceId id) const;
+  std::shared_ptr<Cell> lent_object(core::ReferenceId id) const;
   bool is_gone(ProcessId process) const;
   /// The runtime ends: owners that go from now on go with it, and refs to what is theirs say so.
   void begin_end() { ending_ = true; }
-  /// The process that owns the object, as far as this one has heard of another: else this one.
-  ProcessId owner_of(const Cell& cell) const;
+  /// By which other processes know it; 0: none does, so this one owns it.
+  core::ReferenceId id_of(const Cell& cell) const;
   struct Counts {
     std::size_t lent = 0;      ///< objects and actors of ours that others refer to
     std::size_t borrowed = 0;  ///< others', that we refer to

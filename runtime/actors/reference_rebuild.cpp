@@ -48,12 +48,7 @@ bool ReferenceKeeper::await_rebuilt(Cell& cell, Deadline deadline) {
 
 void ReferenceKeeper::serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost) {
   const auto refuse = [&](const ErrorInfo& error) { router_.send(to, wire::ObjectSettled{{.id = {id}, .result = error}}); };
-  std::shared_ptr<Cell> cell;
-  {
-    std::lock_guard lock(mutex_);
-    const auto it = lent_.find(id);
-    if (it != lent_.end() && it->second.kind == ReferenceKind::kObject) cell = std::static_pointer_cast<Cell>(it->second.target);
-  }
+  const auto cell = lent_object(id);
   if (!cell || !cell->settled())
     return refuse({.code = ErrorCode::kObjectLost, .message = "its copy was lost, and its owner does not know it any more"});
   const auto stored = stored_in(*cell);

@@ -384,6 +384,14 @@ struct Encoder {
     o.setRequest(m.request);
     put_all(o.initGroups(size_of(m.groups)), m.groups);
   }
+  void operator()(const ExplainRequest& m) {
+    auto o = out.initExplainRequest();
+    o.setRequest(m.request), o.setReference(m.reference);
+  }
+  void operator()(const ExplainReply& m) {
+    auto o = out.initExplainReply();
+    o.setRequest(m.request), o.setText(m.text);
+  }
 };
 
 WantLeases want_leases(schema::WantLeases::Reader in) {
@@ -545,6 +553,8 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::NAME_REPLY: return name_reply(r, in.getNameReply());
     case M::REFERENCES: return reference_updates(in.getReferences());
     case M::RETIRE: return Retire{};
+    case M::EXPLAIN_REQUEST: return ExplainRequest{in.getExplainRequest().getRequest(), in.getExplainRequest().getReference()};
+    case M::EXPLAIN_REPLY: return ExplainReply{in.getExplainReply().getRequest(), text(in.getExplainReply().getText())};
     case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};
     default: return read_about_groups(r, in);
   }

@@ -183,6 +183,8 @@ struct NameRequest {
   typeName @5 :Text;
 }
 struct NameReply { request @0 :UInt64; actor @1 :UInt64; error @2 :Error; }
+struct ExplainRequest { request @0 :UInt64; reference @1 :UInt64; }
+struct ExplainReply { request @0 :UInt64; text @1 :Text; }
 
 struct Message {
   union {
@@ -228,5 +230,7 @@ struct Message {
     groupRemoved @39 :GroupNews;
     findGroups @40 :FindGroups;
     groups @41 :Groups;
+    explainRequest @42 :ExplainRequest;
+    explainReply @43 :ExplainReply;
   }
 }

@@ -140,6 +140,10 @@ struct OwnerGone { ProcessId owner = 0; };  // also to every process: that one h
 struct ReferenceUpdates { std::vector<core::ReferenceUpdate> list{}; };
 struct ObjectSettled { Outcome outcome{}; };
 
+// A process that has a ref, and the one that owns it: what its object waits for, in words.
+struct ExplainRequest { std::uint64_t request = 0; core::ReferenceId reference = 0; };
+struct ExplainReply { std::uint64_t request = 0; std::string text{}; };
+
 // A process that calls an actor, and the process that owns it. kFollow: tell me where it lives, now and whenever that
 // changes. kLend: send me a handle to it (answered by ActorLent; without one when its last handle has gone).
 enum class ActorOperation : std::uint8_t { kFollow = 1, kKill, kLend };
@@ -200,7 +204,7 @@ using Message = std::variant<Hello, Ready, WantLeases, LeaseGranted, LeaseRefuse
                              OwnerGone, StoreRequest, StoreReply, ResourcesReport, Shutdown, CancelWork, DurableRequest,
                              DurableReply, Orphans, ReferenceUpdates, ObjectSettled, Retire, ActorRequest, ActorPlace, ActorLent,
                              NameRequest, NameReply, ActorWaiting, DeadlockFound, PlaceGroup, WatchGroup, GroupPlaced,
-                             RemoveGroup, GroupRemoved, FindGroups, Groups>;
+                             RemoveGroup, GroupRemoved, FindGroups, Groups, ExplainRequest, ExplainReply>;
 
 /// The message as one Cap'n Proto message in a flat array, a multiple of 8 bytes.
 Buffer encode(const Message& message);

@@ -37,6 +37,12 @@ class Clerk {
   int one() { return 1; }
 };
 
+class Keeper {
+ public:
+  std::vector<ObjectRef<int>> make(Context& ctx, const std::string& gate) { return {ctx.task<pass>({.name = "inner"}).remote(gate, 1)}; }
+  int pid() { return ::getpid(); }
+};
+
 /// Waits until the explanation has the part; the last one said is for the message.
 template <class T>
 bool comes_to_say(Runtime& rt, const ObjectRef<T>& ref, const std::string& part) {
@@ -247,13 +253,32 @@ TEST_SUITE("runtime/api/explain") {
     CHECK(rt.get(next, 30s) == 1);
   }
 
-  TEST_CASE("a borrowed ref says who owns it") {
+  TEST_CASE("of a borrowed ref its owner is asked, who says it up the chain") {
     Machine machine;
     auto& rt = machine.rt;
     Gate gate;
-    std::vector refs{rt.task<pass>({.name = "slow"}).remote(gate.path(), 1)};
+    auto slow = rt.task<pass>({.name = "slow"}).remote(gate.path(), 1);
+    comes_to_say(rt, slow, "runs since ");
+    std::vector refs{rt.task<twice>({.name = "next"}).remote(slow)};
     const auto said = rt.get(rt.task<explain_borrowed>({.isolation = own_process}).remote(refs), 30s);
-    CHECK_MESSAGE(contains(said, "not ready: the driver owns it: ask there"), said);
+    CHECK_MESSAGE(contains(said, "the driver owns it: task next: waits for its argument 1: \n  task slow: runs since "), said);
+    gate.open();
+    CHECK(rt.get(refs[0], 30s) == 2);
+    CHECK(rt.get(rt.task<explain_borrowed>({.isolation = own_process}).remote(refs), 30s) == "the driver owns it: ready");
+  }
+
+  TEST_CASE("an owner that is stopped keeps nobody waiting who asks what its ref waits for") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto keeper = rt.actor<Keeper>({.isolation = own_process}).spawn();
+    const auto refs = rt.get(keeper.call<&Keeper::make>(gate.path()), 30s);
+    const int pid = rt.get(keeper.call<&Keeper::pid>(), 30s);
+    CHECK(contains(rt.explain(refs[0]), " owns it: task inner: "));
+    ::kill(pid, SIGSTOP);
+    const auto said = rt.explain(refs[0]);
+    ::kill(pid, SIGCONT);
+    CHECK_MESSAGE(contains(said, " owns it: it has not said more within 2 s"), said);
     gate.open();
     CHECK(rt.get(refs[0], 30s) == 1);
   }

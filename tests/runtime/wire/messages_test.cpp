@@ -122,6 +122,8 @@ std::vector<Message> all_messages() {
           RemoveGroup{{kMax64}},
           GroupRemoved{{3}, chain(2)},
           FindGroups{9, "n"},
+          ExplainRequest{10, 11},
+          ExplainReply{10, "it waits"},
           Groups{9, {{.spec = {.id = {1}, .bundles = {{.cpus = 1}}}}, {.spec = {.id = {2}}, .placed = true}}}};
 }
 
