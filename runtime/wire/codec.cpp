@@ -467,7 +467,7 @@ NameReply name_reply(const Reader& reader, schema::NameReply::Reader in) {
   return m;
 }
 
-Message read_about_groups(const Reader& r, schema::Message::Reader in) {
+Message read_rest(const Reader& r, schema::Message::Reader in) {
   using M = schema::Message;
   switch (in.which()) {
     case M::PLACE_GROUP: return PlaceGroup{group_info(in.getPlaceGroup())};
@@ -484,6 +484,8 @@ Message read_about_groups(const Reader& r, schema::Message::Reader in) {
       for (auto each : in.getGroups().getGroups()) groups.groups.push_back(group_info(each));
       return groups;
     }
+    case M::EXPLAIN_REQUEST: return ExplainRequest{in.getExplainRequest().getRequest(), in.getExplainRequest().getReference()};
+    case M::EXPLAIN_REPLY: return ExplainReply{in.getExplainReply().getRequest(), text(in.getExplainReply().getText())};
     default: throw ProtocolError("a message of a kind that this build does not know");
   }
 }
@@ -553,10 +555,8 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::NAME_REPLY: return name_reply(r, in.getNameReply());
     case M::REFERENCES: return reference_updates(in.getReferences());
     case M::RETIRE: return Retire{};
-    case M::EXPLAIN_REQUEST: return ExplainRequest{in.getExplainRequest().getRequest(), in.getExplainRequest().getReference()};
-    case M::EXPLAIN_REPLY: return ExplainReply{in.getExplainReply().getRequest(), text(in.getExplainReply().getText())};
     case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};
-    default: return read_about_groups(r, in);
+    default: return read_rest(r, in);
   }
 }
 
