@@ -171,7 +171,8 @@ class ActorBuilder {
   /// Constructs T(args…), or T(Context&, args…), where the options say; returns at once. For an ObjectRef among the arguments the
   /// constructor gets the value, which it waits for; where only an ObjectRef fits, the ref. A constructor that throws gives ActorCreationFailed to
   /// every call. With a name it asks the node and waits for the answer; a name that another actor has is InvalidArgument
-  /// unless get_if_exists. Throws InvalidArgument or InfeasibleResources for options that can never work.
+  /// unless get_if_exists. One that is just being spawned is waited for, as by find_actor. Throws InvalidArgument or InfeasibleResources
+  /// for options that can never work.
   template <class... Args>
   ActorHandle<T> spawn(Args&&... args) const {
     using Values = typename detail::ConstructorValues<T, detail::TypeList<>, std::decay_t<Args>...>::type;

@@ -61,8 +61,8 @@ class Client {
   ActorBuilder<T> actor(ActorOptions options = {}) {
     return ActorBuilder<T>(engine_, std::move(options));
   }
-  /// The named actor of this machine, whichever process spawned it. Throws NotFound, which lists the names that there are, or
-  /// InvalidArgument when it is of another class. Waits for the answer of the node and of the actor's owner.
+  /// The named actor of this machine, whichever process spawned it. Throws NotFound, which lists the names, or InvalidArgument when it is
+  /// of another class. Waits for the node and the actor's owner, up to two minutes (Timeout) while that serialises its arguments.
   template <class T>
   ActorHandle<T> find_actor(const std::string& name) {
     return ActorHandle<T>(engine_->find_actor(name, detail::ActorType<T>::entry()));

@@ -156,7 +156,7 @@ struct RuntimeOptions {
   std::filesystem::path durable_dir{};           ///< not the spill_dir; default: ${XDG_DATA_HOME:-~/.local/share}/manta/durable
   std::optional<std::size_t> spare_processes{};  ///< at most so many that are kept ready where actors with processes of their own
                                                  ///< follow each other; some MB each; default: as many as CPUs, at most 4; 0: none
-  std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
+  std::filesystem::path log_dir{};               ///< worker output is also written here, a NAME-PID.log each (_ for /); default: none
   std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits;
                                                            ///< calls of actors are not counted: see max_pending_calls
   std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted

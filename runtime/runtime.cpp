@@ -153,8 +153,11 @@ void Runtime::shutdown() {
 Runtime& Runtime::current() {
   std::lock_guard lock(g_runtimes_mutex);
   if (g_runtimes.size() == 1) return *g_runtimes.front();
-  throw InvalidArgument(g_runtimes.empty() ? "no runtime is running in this process: call manta::Runtime::start first"
-                                           : "several runtimes are running in this process: say which one");
+  if (!g_runtimes.empty()) throw InvalidArgument("several runtimes are running in this process: say which one");
+  if (detail::WorkerEngine::runs_here())
+    throw InvalidArgument("this is a worker process, and the runtime is another one's: let the task, method or constructor take a "
+                          "manta::Context& as its first parameter, and use that as you would the Runtime");
+  throw InvalidArgument("no runtime is running in this process: call manta::Runtime::start first");
 }
 
 }  // namespace manta

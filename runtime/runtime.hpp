@@ -25,7 +25,8 @@ class Runtime : public Client {
   static RuntimeOptions parse(int& argc, char** argv);
   /// In a worker process: does its work and never returns. Else returns at once.
   static void enter_worker_mode(int argc, char** argv);
-  /// The runtime that is running in this process, not shut down; throws InvalidArgument when there is none, or more than one.
+  /// The runtime that is running in this process, not shut down; throws InvalidArgument when there is none, or more than one. For the
+  /// driver's own code: in a worker process there is none. A task or method uses its Context, which is a Client too.
   static Runtime& current();
   /// The help text of the runtime's own flags.
   static std::string flags_help();

@@ -24,6 +24,15 @@ std::chrono::milliseconds zygote_timeout() {
   return limit > 0 ? std::chrono::milliseconds(limit) : kZygoteTimeout;
 }
 
+/// Of a process's output, in the folder for logs: the user's name for it may look like a path, and is none.
+std::string log_file_name(std::string name, int pid) {
+  constexpr std::size_t kMaxName = 200;  // of the 255 bytes that a file's name may have
+  if (name.size() > kMaxName) name.resize(kMaxName);
+  for (char& each : name)
+    if (each == '/' || each == '\0') each = '_';
+  return name + "-" + std::to_string(pid) + ".log";
+}
+
 }  // namespace
 
 Result<void> send_message(Link& link, Route route, std::span<const std::byte> message, std::span<const int> fds) {
@@ -139,7 +148,7 @@ Result<ProcessLauncher::Started> ZygoteLauncher::prepare(ProcessId process, cons
 
 Result<LogPump::Id> ZygoteLauncher::read_output(Parts& parts, const wire::ProcessOptions& options, int pid, OwnedFd out, OwnedFd err) const {
   std::string file = options.log_file;
-  if (file.empty() && !log_dir_.empty()) file = log_dir_ / (options.name + "-" + std::to_string(pid) + ".log");
+  if (file.empty() && !log_dir_.empty()) file = log_dir_ / log_file_name(options.name, pid);
   return parts.pump->add({.name = options.name, .pid = pid, .out = std::move(out), .err = std::move(err), .file = file, .echo = options.echo});
 }
 

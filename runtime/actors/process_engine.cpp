@@ -208,7 +208,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   environment_.coroutine_waits = coroutine_waits_.get();
   named_ = std::make_unique<NamedActors>(ids_, *this, *owner_, *references_,
                                          [this](wire::NameRequest request) { return ask_directory(std::move(request)); },
-                                         [this](Cell& cell) { wait(cell, {}); });
+                                         [this](Cell& cell, Deadline deadline) { return wait(cell, deadline); });
 }
 
 RuntimeStats ProcessEngine::own_stats() const {

@@ -5,8 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
+#include <system_error>
+#include <thread>
 
 #include "runtime/actors/launcher.hpp"
 #include "runtime/base/log.hpp"
@@ -17,9 +21,34 @@ namespace manta::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kRetiredLook{20};  // at what a retired process has submitted
+constexpr std::chrono::seconds kFlushTime{2};          // for what the program has written to files of its own
+
+std::atomic<bool> is_worker{false};
+
+/// What a program has written by stdio is not to be lost. But a thread that a task left behind may hold a FILE's lock for as long as it
+/// likes, asleep in a read, and a flush of all waits for each lock: another thread does that, and is not waited for without an end.
+void flush_files() {
+  for (auto* file : {stdout, stderr}) {
+    if (::ftrylockfile(file) != 0) continue;
+    ::fflush_unlocked(file);
+    ::funlockfile(file);
+  }
+  if (count_forks() > 0) return;  // the other files are its parent's
+  const auto flushed = std::make_shared<std::promise<void>>();
+  auto over = flushed->get_future();
+  try {
+    std::thread([flushed] {
+      std::fflush(nullptr);
+      flushed->set_value();
+    }).detach();
+  } catch (const std::system_error&) {  // no thread is left
+    return;
+  }
+  over.wait_for(kFlushTime);
+}
 
 [[noreturn]] void leave(int status) {
-  std::fflush(nullptr);
+  flush_files();
   ::_exit(status);  // no static destructors: LibTorch's and CUDA's do not survive running beside live threads
 }
 
@@ -169,7 +198,10 @@ void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::
   }
 }
 
+bool WorkerEngine::runs_here() noexcept { return is_worker.load(std::memory_order_relaxed); }
+
 void WorkerEngine::run(WorkerStart start) {
+  is_worker = true;
   limit_torch_threads();
   const std::shared_ptr<Reactor> reactor = Reactor::start("manta-links", Reactor::Threads::kTwo).value();
   LinkOptions options;

@@ -44,6 +44,8 @@ class WorkerEngine final : public ProcessEngine {
  public:
   /// Runs the worker until the node tells it to end or is gone; then ends the process.
   [[noreturn]] static void run(WorkerStart start);
+  /// True in a worker process, once run has been called there.
+  static bool runs_here() noexcept;
 
   void put(Cell& cell, const PutOptions& options, const std::string& standard_tag) override;
   std::shared_ptr<Cell> find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) override;

@@ -33,6 +33,9 @@ int talk(const std::string& text) {
   std::fprintf(stderr, "err %s\n", text.c_str());
   return 1;
 }
+struct Talker {
+  int say(const std::string& text) { return talk(text); }
+};
 int leave_grandchild() {
   const int child = ::fork();
   if (child == 0)
@@ -144,6 +147,41 @@ TEST_SUITE("runtime/api/crashes") {
     const auto file = folder / "logs/task.log";
     rt.get(rt.task<talk>({.isolation = own_process, .log_file = file, .echo_output = false}).remote("here"));
     CHECK(eventually([&] { return contains(content(file), "out here\n") && contains(content(file), "err here\n"); }));
+  }
+
+  // It was taken for a path: an absolute one, or one with "..", was written outside the folder.
+  TEST_CASE("a file of the folder for logs is in that folder, whatever its task or actor is called") {
+    Folder folder;
+    const auto logs = folder / "all/logs";
+    auto options = small_machine();
+    options.log_dir = logs;
+    Machine machine(options);
+    auto& rt = machine.rt;
+    const std::string long_name(300, 'n');
+    std::map<std::string, std::string> said;  // by the name in the file's name
+    const auto absolute = (folder / "absolute").string(), with_nul = std::string("nul\0led", 7);
+    rt.get(rt.task<talk>({.name = absolute, .isolation = own_process, .echo_output = false}).remote("word0"));
+    for (const auto& name : {absolute, std::string("../outside"), std::string("in/folders"), with_nul, long_name}) {
+      const auto word = "word" + std::to_string(said.size());
+      if (!said.empty()) {
+        auto talker = rt.actor<Talker>({.label = name, .isolation = own_process, .echo_output = false}).spawn();
+        rt.get(talker.call<&Talker::say>(word));
+      }
+      auto flat = name.substr(0, 200);
+      for (char& each : flat)
+        if (each == '/' || each == '\0') each = '_';
+      said[flat] = word;
+    }
+    const auto in_file = [&](const std::string& name, const std::string& word) {
+      for (const auto& each : fs::directory_iterator(logs))
+        if (each.path().filename().string().rfind(name + "-", 0) == 0 && contains(content(each.path()), "out " + word + "\n")) return true;
+      return false;
+    };
+    for (const auto& [name, word] : said)
+      CHECK_MESSAGE(eventually([&] { return fs::exists(logs) && in_file(name, word); }), name);
+    for (const auto& each : fs::recursive_directory_iterator(logs)) CHECK(each.is_regular_file());
+    CHECK(count_entries(folder.path) == 1);
+    CHECK(count_entries(folder / "all") == 1);
   }
 
   TEST_CASE("one deadly task among many fails alone") {

@@ -1,6 +1,9 @@
 // Threads that a task or method starts itself: what they wait for and submit by its Context. The story: they lent no CPU, so a task that
 // waited in a std::async for a child was a deadlock; no cancel reached them, nor what they had submitted.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <future>
 
 #include "runtime/as_completed.hpp"
@@ -110,6 +113,28 @@ int leave_thread_behind(Context& ctx, const std::string& gate, const std::string
   return eventually([&] { return ctx.available_resources() == ctx.total_resources(); }) ? 1 : 0;  // once it waits
 }
 
+/// Its thread waits for ever for a line, and holds the file's lock. The process; 0 when that did not come so far.
+int leave_reader_behind() {
+  int ends[2];
+  if (::pipe(ends) != 0) return 0;
+  auto* file = ::fdopen(ends[0], "r");
+  std::thread([file] {
+    char line[8];
+    [[maybe_unused]] const auto* none = std::fgets(line, sizeof line, file);
+  }).detach();
+  const auto is_locked = [file] {
+    if (::ftrylockfile(file) != 0) return true;
+    ::funlockfile(file);
+    return false;
+  };
+  return eventually(is_locked, 30s) ? ::getpid() : 0;
+}
+/// The text is in a buffer of its process when it returns.
+int write_and_leave_open(const std::string& file) {
+  std::fputs("written", std::fopen(file.c_str(), "w"));
+  return ::getpid();
+}
+
 void ask_and_leave(Context& ctx, const std::string& gate, const std::string& file) {
   ctx.on_ready(ctx.task<pass>({.num_cpus = 0}).remote(gate, 3), [file](const ObjectRef<int>&) { append(file, "called\n"); });
 }
@@ -206,6 +231,25 @@ TEST_SUITE("runtime/api/helper_threads") {
     rt.get(rt.remote<same>(1));
     gate.open();
     CHECK(eventually([&] { return contains(content(file), "called"); }));
+  }
+
+  // To end it flushed all files, and slept for the lock of the one that was being read; nobody ended it before the runtime did.
+  TEST_CASE("a process ends with its task though a thread that is left behind waits for a line of a file") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const int process = rt.get(rt.task<leave_reader_behind>({.isolation = own_process}).remote());
+    REQUIRE(process != 0);
+    CHECK(eventually([&] { return !alive(process); }));
+  }
+
+  TEST_CASE("what a task has written to a file that it has not closed is there when its process has ended") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const Folder folder;
+    const auto file = folder / "text";
+    const int process = rt.get(rt.task<write_and_leave_open>({.isolation = own_process}).remote(file.string()));
+    CHECK(eventually([&] { return !alive(process); }));
+    CHECK(content(file) == "written");
   }
 }
 

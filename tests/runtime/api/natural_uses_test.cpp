@@ -100,6 +100,7 @@ Async<int> catching_at_once() {
 }
 
 std::size_t gpus_of(Context& ctx) { return ctx.gpu_ids().size(); }
+void look_for_runtime() { Runtime::current(); }
 
 }  // namespace
 
@@ -197,6 +198,16 @@ TEST_SUITE("runtime/api/natural_uses") {
     }
     first.shutdown();
     CHECK_THROWS_AS(Runtime::current(), InvalidArgument);
+  }
+
+  // It said "call manta::Runtime::start first", which would have started another runtime there.
+  TEST_CASE("a task in a process of its own that looks for the current runtime is told to use its Context") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const auto error = error_of<TaskError>([&] { rt.get(rt.task<look_for_runtime>({.isolation = own_process}).remote()); });
+    CHECK(error.remote_type == "manta::InvalidArgument");
+    CHECK_MESSAGE(contains(error.message, "worker process"), error.message);
+    CHECK_MESSAGE(contains(error.message, "Context"), error.message);
   }
 }
 
