@@ -114,6 +114,22 @@ TEST_SUITE("tune/searchers/encoding") {
     CHECK(*uniform(0, 1).at(1).as<double>() < 1);
     CHECK(*randint(INT64_MIN, INT64_MAX).at(0).as<std::int64_t>() == INT64_MIN);
     CHECK(*randint(INT64_MIN, INT64_MAX).at(1).as<std::int64_t>() == INT64_MAX - 1);
+    // A story: as a double the last of so many was one more than there are, and the sum wrapped to a negative one.
+    for (const std::int64_t low : {1, 13, 43, 62, 78, 96}) {
+      const Domain wide = lograndint(low, INT64_MAX);
+      CHECK(*wide.at(0).as<std::int64_t>() == low);
+      CHECK(*wide.at(1).as<std::int64_t>() == INT64_MAX - 1);
+      CHECK(wide.unit_of(wide.at(1)).has_value());
+    }
+    const Domain two = qrandint(0, INT64_MAX, INT64_MAX);
+    CHECK(two.num_values() == 2);
+    CHECK(*two.at(0.25).as<std::int64_t>() == 0);
+    CHECK(*two.at(0.75).as<std::int64_t>() == INT64_MAX);
+    CHECK(two.unit_of(INT64_MAX).has_value());
+    CHECK_FALSE(two.unit_of(INT64_MAX - 1).has_value());
+    constexpr std::int64_t kOdd = (std::int64_t{1} << 53) + 1;  // no double is it
+    CHECK(*qrandint(kOdd, 3 * kOdd, kOdd).at(0).as<std::int64_t>() == kOdd);
+    CHECK(*qrandint(kOdd, 3 * kOdd, kOdd).at(1).as<std::int64_t>() == 3 * kOdd);
   }
 
   TEST_CASE("the cells of a domain tile the unit interval") {
