@@ -72,6 +72,16 @@ TEST_SUITE("tune/searchers") {
     CHECK(has(error_of([&] { VariantSearcher(absent, 1, 0).suggest(0); }), "nobody"));
   }
 
+  TEST_CASE("a function that draws between bounds with nothing in between is a clear error") {
+    // A story: randint(0, 0) divided by zero, which ended the whole program.
+    const auto error = [](auto draw) { return error_of([&] { VariantSearcher(Space{{"n", 0}, {"f", sample_from(draw)}}, 1, 0).suggest(0); }); };
+    CHECK(has(error([](Random& r, const Config& c) { return r.randint(0, c.get<int>("n")); }), "Random::randint(0, 0): the lower bound"));
+    CHECK(has(error([](Random& r) { return r.randint(5, 2); }), "randint(5, 2)"));
+    CHECK(has(error([](Random& r) { return r.uniform(1, 1); }), "uniform(1, 1)"));
+    CHECK(has(error([](Random& r) { return r.loguniform(0, 1); }), "above 0"));
+    CHECK(error([](Random& r) { return r.randint(INT64_MIN, INT64_MAX); }).empty());
+  }
+
   TEST_CASE("the tag holds what was drawn, floats with four decimals, constants left out") {
     const Space space{{"bar", grid_search({true})}, {"foo", choice({1})}, {"lr", uniform(0.5, 0.50001)}, {"k", 3}};
     CHECK(VariantSearcher(space, 1, 0).suggest(0).tag == "bar=true,foo=1,lr=0.5000");
