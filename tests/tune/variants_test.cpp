@@ -155,6 +155,27 @@ TEST_SUITE("tune/searchers") {
     CHECK_FALSE(config.contains("layers/3"));
   }
 
+  TEST_CASE("an empty table or list is there where its condition holds, and makes nothing else active") {
+    const Space space{{"net", grid_search({"plain", "deep"})},
+                      {"model", Space{}},
+                      {"extra", Space{}, when("net", "deep")},
+                      {"sizes", list({}), when("net", "deep")},
+                      {"deep", Space{{"none", Space{}}, {"steps", list({})}}, when("net", "deep")}};
+    space.check();
+    VariantSearcher searcher(space, 1, 0);
+    const Config plain = searcher.suggest(0).config, deep = searcher.suggest(1).config;
+    for (const Config& config : {plain, deep}) {
+      REQUIRE(config.contains("model"));
+      CHECK(config.find("model")->as<Value::Dict>()->empty());
+    }
+    for (const char* path : {"extra", "sizes", "deep", "deep/none", "deep/steps"}) {
+      CAPTURE(path);
+      CHECK_FALSE(plain.contains(path));
+      CHECK(deep.contains(path));
+    }
+    CHECK(searcher.suggest(0).tag == "net=plain");
+  }
+
   TEST_CASE("the size of a grid does not wrap") {
     Space space;
     std::vector<int> values(16);
