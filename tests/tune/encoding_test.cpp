@@ -196,7 +196,10 @@ TEST_SUITE("tune/searchers/encoding") {
   }
 
   TEST_CASE("grid_search is refused by searchers that learn, functions are drawn after the rest") {
-    CHECK(has(error_of([] { ParameterEncoding(Space{{"g", grid_search({1, 2})}}); }), "'g' is grid_search"));
+    const std::string refused = error_of([] { ParameterEncoding(Space{{"g", grid_search({1, 2})}}); });
+    CHECK(has(refused, "'g' is grid_search"));
+    CHECK(has(refused, "which only random_search() without options goes through"));
+    CHECK(has(refused, "points_to_evaluate, random_search too"));  // who did choose random_search must not be told to
     const ParameterEncoding encoding(
         Space{{"twice", sample_from([](const Config& c) { return 2 * c.get<int>("n"); })}, {"n", randint(1, 9)}});
     REQUIRE(encoding.size() == 1);
