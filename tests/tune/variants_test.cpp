@@ -26,6 +26,20 @@ TEST_SUITE("tune/searchers") {
     CHECK(searcher.suggest(12).kind == Suggestion::Kind::kDone);
   }
 
+  TEST_CASE("grid axes are sorted name by name and items by number, as Ray sorts them") {
+    // A story: by their whole paths "opt-name" came before "opt/lr", and item 10 of a list before item 2.
+    VariantSearcher searcher(Space{{"opt-name", grid_search({1, 2})}, {"opt", Space{{"lr", grid_search({1, 2})}}}}, 1, 0);
+    CHECK(searcher.suggest(1).config.get<int>("opt/lr") == 2);
+    CHECK(searcher.suggest(1).config.get<int>("opt-name") == 1);
+    std::vector<Domain> items(11, Domain(0));
+    items[10] = items[2] = grid_search({1, 2});
+    VariantSearcher numbered(Space{{"layers", list(items)}}, 1, 0);
+    CHECK(numbered.suggest(1).config.get<int>("layers/2") == 2);
+    CHECK(numbered.suggest(1).config.get<int>("layers/10") == 1);
+    VariantSearcher named(Space{{"t", Space{{"2", grid_search({1, 2})}, {"10", grid_search({1, 2})}}}}, 1, 0);  // names, no numbers
+    CHECK(named.suggest(1).config.get<int>("t/10") == 2);
+  }
+
   TEST_CASE("one seed gives the same configurations, whatever the order in which they are asked for") {
     const Space space{{"l1", sample_from([](Random& r) { return 1 << r.randint(2, 9); })}, {"lr", loguniform(1e-4, 1e-1)}};
     VariantSearcher forward(space, 50, 7), backward(space, 50, 7), other(space, 50, 8);
