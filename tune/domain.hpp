@@ -134,8 +134,10 @@ Domain grid_search(const std::vector<T>& values) {
 /// A list of so many values, each from a domain of its own; "layers/0" is the path of the first.
 inline Domain list(std::vector<Domain> elements) { return Domain::elements(std::move(elements)); }
 
-/// A function of the generator, of the configuration so far, of both or of nothing. It runs in the driver only, when a
-/// trial is made. One that reads another sample_from parameter is called again until that has its value.
+/// A function of the generator, of the configuration so far, of both or of nothing. It runs in the driver only: when a trial
+/// is made; once before the first, so that what it throws is thrown before anything is written; and at a resume again for the
+/// trials that there are. One that reads another sample_from parameter is called again until that has its value, and where a
+/// configuration is forbidden it is drawn anew. So compute from the arguments: what counts its calls by reference counts all of these.
 template <class F>
 Domain sample_from(F function) {
   if constexpr (std::is_invocable_v<F&, Random&, const Config&>)
