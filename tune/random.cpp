@@ -25,7 +25,8 @@ double between(double low, double high, double unit) noexcept {
 }
 
 [[noreturn]] void refuse(const std::string& call, const std::string& low, const std::string& high, const std::string& wanted) {
-  throw InvalidArgument("Random::" + call + "(" + low + ", " + high + "): " + wanted + ". In a sample_from function: look at what the bounds are computed from.");
+  throw InvalidArgument("Random::" + call + "(" + low + ", " + high + "): " + wanted +
+                        ". In a sample_from function: look at what the bounds are computed from.");
 }
 
 [[noreturn]] void refuse(const std::string& call, double low, double high, const std::string& wanted) {
