@@ -117,8 +117,10 @@ TEST_SUITE("tune/searchers/encoding") {
     // A story: as a double the last of so many was one more than there are, and the sum wrapped to a negative one.
     for (const std::int64_t low : {1, 13, 43, 62, 78, 96}) {
       const Domain wide = lograndint(low, INT64_MAX);
+      CAPTURE(low);
       CHECK(*wide.at(0).as<std::int64_t>() == low);
-      CHECK(*wide.at(1).as<std::int64_t>() == INT64_MAX - 1);
+      CHECK(*wide.at(1).as<std::int64_t>() >= INT64_MAX - 100'000);  // which the logarithm of a double may miss by that
+      CHECK(*wide.at(1).as<std::int64_t>() < INT64_MAX);
       CHECK(wide.unit_of(wide.at(1)).has_value());
     }
     const Domain two = qrandint(0, INT64_MAX, INT64_MAX);
