@@ -63,9 +63,10 @@ bool is_multiple(double value, double q) {
   return std::abs(steps - std::round(steps)) <= 1e-9 * std::max(1.0, std::abs(steps));
 }
 
-std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b != 0 && a < 0 ? 1 : 0); }
+/// How far the number lies above a multiple of q.
+std::int64_t above_multiple(std::int64_t number, std::int64_t q) { return number % q + (number % q < 0 ? q : 0); }
 
-std::int64_t step_of(const Domain& domain) { return std::max<std::int64_t>(1, static_cast<std::int64_t>(domain.q())); }
+std::int64_t step_of(const Domain& domain) { return std::max<std::int64_t>(1, domain.int_q()); }
 
 /// first + index * step, by the wrapping arithmetic that is right for every 64-bit range.
 std::int64_t integer_at(const Domain& domain, std::uint64_t index) {
@@ -80,14 +81,13 @@ std::uint64_t integer_span(const Domain& domain) {
 }
 
 Value integer_value(const Domain& domain, double unit) {
-  if (domain.is_log()) {
-    const double step = static_cast<double>(step_of(domain));
-    const double index = std::round((scale_of(domain).value(unit) - static_cast<double>(domain.first_integer())) / step);
-    return integer_at(domain, static_cast<std::uint64_t>(std::clamp(index, 0.0, static_cast<double>(integer_span(domain)))));
-  }
-  const double cells = static_cast<double>(integer_span(domain)) + 1;
-  const double index = std::floor(std::max(0.0, unit) * cells);
-  return integer_at(domain, index >= cells ? integer_span(domain) : std::min(static_cast<std::uint64_t>(index), integer_span(domain)));
+  constexpr double kBeyond = 0x1.0p64;
+  const std::uint64_t span = integer_span(domain);  // which as a double may be more than it is
+  const double step = static_cast<double>(step_of(domain));
+  const double index =
+      domain.is_log() ? std::max(0.0, std::round((scale_of(domain).value(unit) - static_cast<double>(domain.first_integer())) / step))
+                      : std::floor(std::max(0.0, unit) * (static_cast<double>(span) + 1));
+  return integer_at(domain, index >= kBeyond ? span : std::min(static_cast<std::uint64_t>(index), span));
 }
 
 Value float_value(const Domain& domain, double unit) {
@@ -116,7 +116,8 @@ Domain Domain::floating(double low, double high, bool log, double q) {
 Domain Domain::integer(std::int64_t low, std::int64_t high, bool log, std::int64_t q) {
   Domain domain{Value()};
   domain.kind_ = Kind::kInteger;
-  domain.int_low_ = low, domain.int_high_ = high, domain.log_ = log, domain.q_ = static_cast<double>(q), domain.has_q_ = q != 0;
+  domain.int_low_ = low, domain.int_high_ = high, domain.log_ = log;
+  domain.q_ = static_cast<double>(q), domain.int_q_ = q, domain.has_q_ = q != 0;
   return domain;
 }
 
@@ -153,15 +154,16 @@ bool Domain::is_searchable() const noexcept {
 }
 
 std::int64_t Domain::first_integer() const noexcept {
-  if (q_ <= 0) return int_low_;
-  const auto q = static_cast<std::int64_t>(q_);
-  return (floor_div(int_low_, q) + (int_low_ % q != 0 ? 1 : 0)) * q;
+  if (int_q_ <= 0) return int_low_;
+  const std::int64_t above = above_multiple(int_low_, int_q_);
+  const std::int64_t up = above == 0 ? 0 : int_q_ - above;
+  return int_low_ > INT64_MAX - up ? INT64_MAX : int_low_ + up;  // where the next multiple is no int64, there is none below the upper bound
 }
 
 std::int64_t Domain::last_integer() const noexcept {
-  if (q_ <= 0) return int_high_ - 1;
-  const auto q = static_cast<std::int64_t>(q_);
-  return floor_div(int_high_, q) * q;
+  if (int_q_ <= 0) return int_high_ - 1;
+  const std::int64_t above = above_multiple(int_high_, int_q_);
+  return int_high_ < INT64_MIN + above ? INT64_MIN : int_high_ - above;
 }
 
 std::uint64_t Domain::num_values() const noexcept {
@@ -220,6 +222,8 @@ std::optional<double> Domain::unit_of(const Value& value) const {
   if (!number || !is_searchable()) return std::nullopt;
   if (kind_ == Kind::kNormal) return boost::math::cdf(boost::math::normal_distribution<double>(low_, high_), *number);
   const bool integer = kind_ == Kind::kInteger;
+  if (const auto* exact = value.as<std::int64_t>(); exact && integer)  // beyond 2^53 doubles are too coarse to tell
+    if (*exact < first_integer() || *exact > last_integer() || *exact % step_of(*this) != 0) return std::nullopt;
   const double low = integer ? static_cast<double>(first_integer()) : low_;
   const double high = integer ? static_cast<double>(last_integer()) : high_;
   if (*number < low || *number > high) return std::nullopt;
@@ -247,7 +251,7 @@ std::pair<double, double> Domain::cell_of(double unit) const {
 
 std::string Domain::describe() const {
   const std::string prefix = std::string(has_q_ ? "q" : "") + (log_ ? "log" : "");
-  const std::string step = has_q_ ? ", " + text(q_) : "";
+  const std::string step = !has_q_ ? "" : kind_ == Kind::kInteger ? ", " + std::to_string(int_q_) : ", " + text(q_);
   switch (kind_) {
     case Kind::kFloat: return prefix + "uniform(" + text(low_) + ", " + text(high_) + step + ")";
     case Kind::kInteger:

@@ -49,12 +49,13 @@ class Domain {
   double low() const noexcept { return low_; }    ///< of a normal one: the mean
   double high() const noexcept { return high_; }  ///< of a normal one: the standard deviation
   double q() const noexcept { return q_; }        ///< values are multiples of it; 0: no
+  std::int64_t int_q() const noexcept { return int_q_; }  ///< of an integer domain, exactly
   bool has_q() const noexcept { return has_q_; }  ///< one was given, though it be 0, which Space::check refuses
   /// This one, as one that q was given for.
   Domain with_q() && { return has_q_ = true, std::move(*this); }
   std::int64_t int_low() const noexcept { return int_low_; }
   std::int64_t int_high() const noexcept { return int_high_; }
-  /// The smallest and the largest value of an integer domain, multiples of q. Requires that it has one.
+  /// The smallest and the largest value of an integer domain, multiples of q. The first is above the last where there are none.
   std::int64_t first_integer() const noexcept;
   std::int64_t last_integer() const noexcept;
   /// How many values there are: of options, integers, or a quantised float; 0: infinitely many, or more than 2^53.
@@ -84,6 +85,7 @@ class Domain {
   double q_{0};
   std::int64_t int_low_{0};
   std::int64_t int_high_{0};
+  std::int64_t int_q_{0};
   std::vector<Value> options_{};
   Function function_{};
   std::shared_ptr<const Space> nested_{};
@@ -132,8 +134,10 @@ Domain grid_search(const std::vector<T>& values) {
 /// A list of so many values, each from a domain of its own; "layers/0" is the path of the first.
 inline Domain list(std::vector<Domain> elements) { return Domain::elements(std::move(elements)); }
 
-/// A function of the generator, of the configuration so far, of both or of nothing. It runs in the driver only, when a
-/// trial is made. One that reads another sample_from parameter is called again until that has its value.
+/// A function of the generator, of the configuration so far, of both or of nothing. It runs in the driver only: when a trial
+/// is made; once before the first, so that what it throws is thrown before anything is written; and at a resume again for the
+/// trials that there are. One that reads another sample_from parameter is called again until that has its value, and where a
+/// configuration is forbidden it is drawn anew. So compute from the arguments: what counts its calls by reference counts all of these.
 template <class F>
 Domain sample_from(F function) {
   if constexpr (std::is_invocable_v<F&, Random&, const Config&>)

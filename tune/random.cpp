@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <string>
+
+#include "runtime/errors.hpp"
+#include "tune/value.hpp"
 
 namespace manta::tune {
 
@@ -13,6 +17,20 @@ std::uint64_t splitmix64(std::uint64_t& state) noexcept {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   return z ^ (z >> 31);
+}
+
+double between(double low, double high, double unit) noexcept {
+  const double value = low + (high - low) * unit;
+  return value < high ? value : std::nextafter(high, low);  // rounding may reach high
+}
+
+[[noreturn]] void refuse(const std::string& call, const std::string& low, const std::string& high, const std::string& wanted) {
+  throw InvalidArgument("Random::" + call + "(" + low + ", " + high + "): " + wanted +
+                        ". In a sample_from function: look at what the bounds are computed from.");
+}
+
+[[noreturn]] void refuse(const std::string& call, double low, double high, const std::string& wanted) {
+  refuse(call, number_text(low, 17), number_text(high, 17), wanted);
 }
 
 }  // namespace
@@ -48,17 +66,19 @@ std::uint64_t Random::operator()() noexcept {
 
 double Random::uniform() noexcept { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
 
-double Random::uniform(double low, double high) noexcept {
-  const double value = low + (high - low) * uniform();
-  return value < high ? value : std::nextafter(high, low);  // rounding may reach high
+double Random::uniform(double low, double high) {
+  if (!(low < high)) refuse("uniform", low, high, "the lower bound must be below the upper one");
+  return between(low, high, uniform());
 }
 
-double Random::loguniform(double low, double high) noexcept {
-  const double value = std::exp(uniform(std::log(low), std::log(high)));
+double Random::loguniform(double low, double high) {
+  if (!(0 < low && low < high)) refuse("loguniform", low, high, "the lower bound must be above 0 and below the upper one");
+  const double value = std::exp(between(std::log(low), std::log(high), uniform()));
   return std::clamp(value, low, std::nextafter(high, low));
 }
 
-std::int64_t Random::randint(std::int64_t low, std::int64_t high) noexcept {
+std::int64_t Random::randint(std::int64_t low, std::int64_t high) {
+  if (low >= high) refuse("randint", std::to_string(low), std::to_string(high), "the lower bound must be below the upper one, which is exclusive");
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   const std::uint64_t reject_below = (0 - range) % range;  // 2^64 mod range
   std::uint64_t word = (*this)();

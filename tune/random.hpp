@@ -25,12 +25,13 @@ class Random {
 
   /// In [0, 1), 53 random bits.
   double uniform() noexcept;
+  // InvalidArgument for bounds that have nothing between them.
   /// In [low, high). Requires low < high.
-  double uniform(double low, double high) noexcept;
+  double uniform(double low, double high);
   /// In [low, high), its logarithm uniform. Requires 0 < low < high.
-  double loguniform(double low, double high) noexcept;
+  double loguniform(double low, double high);
   /// An integer from low to high - 1, without bias. Requires low < high.
-  std::int64_t randint(std::int64_t low, std::int64_t high) noexcept;
+  std::int64_t randint(std::int64_t low, std::int64_t high);
 
  private:
   std::uint64_t state_[4];

@@ -41,7 +41,7 @@ void write_stdout(const std::string& text) {
   }
 }
 
-/// One line for each kind of event that a person wants to read.
+/// One line for each kind of event that a person wants to read, and those for what it did to other trials.
 struct EventLine {
   const ExperimentMachine& machine;
   const Effects& effects;
@@ -56,9 +56,11 @@ struct EventLine {
   std::string operator()(const TrialReported& event) const {
     const Trial& trial = machine.trial(event.trial);
     std::string text = name(event.trial) + " iteration " + std::to_string(event.iteration) + ": " + metrics_text(event.metrics);
-    if (trial.state == TrialState::kTerminated) text += " -> stopped";
-    if (trial.state == TrialState::kError) text += " -> failed: " + trial.error;
-    return text;
+    if (trial.state == TrialState::kError) return text + " -> failed: " + trial.error;
+    if (trial.state == TrialState::kTerminated) return text + " -> stopped";
+    for (const Exploited& copied : effects.exploits)
+      if (copied.trial == event.trial) return text + " -> " + goes_on(copied);
+    return text + (effects.decision == Decision::kPause ? " -> paused" : "");
   }
   std::string operator()(const TrialFinished& event) const {
     const Trial& trial = machine.trial(event.trial);
@@ -67,8 +69,44 @@ struct EventLine {
   std::string operator()(const TrialFailed& event) const {
     return name(event.trial) + (effects.ended ? " failed: " : " failed and will run again: ") + event.error;
   }
+  std::string operator()(const TrialTimedOut& event) const {
+    return name(event.trial) + " was " + event.reason + (effects.ended && machine.trial(event.trial).iteration == 0 ? ", without one result" : "");
+  }
+  std::string operator()(const ExperimentStopped& event) const { return "the experiment ends early: " + event.reason; }
   std::string operator()(const auto&) const { return ""; }
+
+  std::string goes_on(const Exploited& copied) const {
+    return copied.donor == copied.trial ? "goes on with another configuration" : "goes on as a copy of " + name(copied.donor);
+  }
+  std::string ended_early(TrialIndex index) const {
+    const std::uint64_t iteration = machine.trial(index).iteration;
+    return name(index) + " was ended " + (iteration ? "after iteration " + std::to_string(iteration) : "before its first result");
+  }
 };
+
+std::optional<TrialIndex> trial_of(const EventBody& body) {
+  return std::visit(
+      [](const auto& event) -> std::optional<TrialIndex> {
+        if constexpr (requires { event.trial; }) return event.trial;
+        return std::nullopt;
+      },
+      body);
+}
+
+std::vector<std::string> lines_of(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
+  constexpr std::size_t kMostEnded = 20;
+  const EventLine line{machine, effects};
+  const auto own = trial_of(event);
+  std::vector<std::string> lines{std::visit(line, event)};
+  for (const Exploited& copied : effects.exploits)
+    if (copied.trial != own) lines.push_back(line.name(copied.trial) + " " + line.goes_on(copied));
+  std::size_t ended = 0;
+  for (const TrialIndex other : effects.others_ended)
+    if (other != own && ++ended <= kMostEnded) lines.push_back(line.ended_early(other));
+  if (ended > kMostEnded) lines.push_back("and " + std::to_string(ended - kMostEnded) + " trials more were ended");
+  std::erase(lines, "");
+  return lines;
+}
 
 }  // namespace
 
@@ -81,13 +119,8 @@ TableReporter::TableReporter(ReporterOptions options, ReporterEnvironment enviro
 void TableReporter::on_event(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
   changed_ = true;
   if (redraws_) return;
-  const std::string text = line(machine, event, effects);
-  if (!text.empty()) environment_.write(text + "\n");
-}
-
-std::string TableReporter::line(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) const {
-  const std::string text = std::visit(EventLine{machine, effects}, event);
-  return text.empty() ? text : "[" + duration_text(std::chrono::duration<double>(Clock::now() - began_).count()) + "] " + text;
+  const std::string stamp = "[" + duration_text(std::chrono::duration<double>(Clock::now() - began_).count()) + "] ";
+  for (const std::string& line : lines_of(machine, event, effects)) environment_.write(stamp + line + "\n");
 }
 
 void TableReporter::tick(const ExperimentMachine& machine) {

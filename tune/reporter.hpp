@@ -1,6 +1,7 @@
 #pragma once
 // Reporter: what a person sees while an experiment runs. TableReporter redraws a table in place on a terminal; elsewhere it
-// prints a line for each event and the whole table at the end. Owned by tune::run; called by the driver's thread.
+// prints a line for each event and what it did to other trials, and the whole table at the end. Owned by tune::run; called by
+// the driver's thread.
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -46,7 +47,6 @@ class TableReporter final : public Reporter {
 
   void draw(const ExperimentMachine& machine, bool whole);
   void erase();
-  std::string line(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) const;
 
   ReporterOptions options_;
   ReporterEnvironment environment_;

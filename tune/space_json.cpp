@@ -59,7 +59,7 @@ Json numeric_json(const Domain& domain) {
   const std::string text = domain.describe();  // its word is that of the description
   const bool integer = domain.kind() == Kind::kInteger;
   Json arguments = integer ? Json{domain.int_low(), domain.int_high()} : Json{domain.low(), domain.high()};
-  if (domain.has_q()) arguments.push_back(integer ? Json(static_cast<std::int64_t>(domain.q())) : Json(domain.q()));
+  if (domain.has_q()) arguments.push_back(integer ? Json(domain.int_q()) : Json(domain.q()));
   return {{text.substr(0, text.find('(')), arguments}};
 }
 
@@ -159,6 +159,9 @@ Domain read_numeric(const std::string& word, const Json& arguments, const std::s
   if (!fits)
     refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes " + std::to_string(wanted) +
                      (integer ? " integers." : " numbers."));
+  for (const Json& item : arguments)
+    if (integer && item.is_number_unsigned() && item.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
+      refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, of which " + item.dump() + " does not fit into a signed integer of 64 bits.");
   const auto told = [&](Domain domain) { return quantised ? std::move(domain).with_q() : domain; };
   if (integer)
     return told(Domain::integer(arguments.at(0).get<std::int64_t>(), arguments.at(1).get<std::int64_t>(), log,

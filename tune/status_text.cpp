@@ -51,11 +51,15 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 std::string error_text(const StatusView& view) {
   Table table({{.title = "Trial name", .keep_end = true}, {"# failures", true}, {"state"}, {"error (whole in error.txt of the trial's directory)"}});
   std::size_t failed = 0;
+  bool killed = false;
   for (const Trial& trial : view.trials) {
-    if (trial.failures == 0 || ++failed > kMaxErrorRows) continue;
+    if (trial.failures == 0 && !trial.timed_out) continue;
+    killed |= trial.timed_out;
+    if (++failed > kMaxErrorRows) continue;
     table.add({trial.name, std::to_string(trial.failures), std::string(to_string(trial.state)), first_line(trial.error)});
   }
-  return failed == 0 ? "" : "Number of trials with failures: " + std::to_string(failed) + "\n" + table.render(view.width);
+  const std::string what = killed ? "failures or killed at their time limit: " : "failures: ";
+  return failed == 0 ? "" : "Number of trials with " + what + std::to_string(failed) + "\n" + table.render(view.width);
 }
 
 std::string cell(const Trial& trial, const std::string& metric) {
@@ -77,7 +81,7 @@ std::vector<std::string> parameter_columns(const StatusView& view, const std::ve
   if (!view.parameter_columns.empty()) return view.parameter_columns;
   std::vector<std::string> names;
   for (const Trial* trial : trials)
-    for (const auto& [path, value] : trial->config.flat())
+    for (const auto& [path, value] : trial->config_of_result().flat())
       if (std::find(names.begin(), names.end(), path) == names.end()) names.push_back(path);
   return names;
 }
@@ -178,7 +182,7 @@ Table trial_table(const StatusView& view, const std::vector<const Trial*>& trial
     std::vector<std::string> cells{trial->name, std::string(to_string(trial->state)),
                                    trial->pid ? "pid " + std::to_string(trial->pid) : ""};
     for (const std::string& name : parameters) {
-      const Value* value = trial->config.find(name);
+      const Value* value = trial->config_of_result().find(name);
       cells.push_back(value ? value->to_text() : "");
     }
     for (const std::string& name : metrics) cells.push_back(cell(*trial, name));
@@ -196,7 +200,7 @@ std::string best_text(const StatusView& view) {
     if (finite(trial, view.metric) && (!best || ranks_before(view, trial, *best))) best = &trial;
   if (!best) return "Current best trial: none yet has a finite '" + view.metric + "'";
   return "Current best trial: " + best->name + " with " + view.metric + "=" + number_text(*best->value(view.metric), 6) +
-         " and parameters=" + Value(best->config.entries()).to_text();
+         " and parameters=" + Value(best->config_of_result().entries()).to_text();
 }
 
 std::string trials_text(const StatusView& view) {

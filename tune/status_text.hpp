@@ -35,7 +35,8 @@ struct StatusView {
 StatusView status_view(const ExperimentMachine& machine);
 /// All of it: header, trials.
 std::string status_text(const StatusView& view);
-/// Without the header: how many there are in each state, the table, the best trial, the failures.
+/// Without the header: how many there are in each state, the table, the best trial, the failures. Parameters are those that the last
+/// result was made with, though the trial may go on with others.
 std::string trials_text(const StatusView& view);
 /// "Current best trial: NAME with loss=0.31 and parameters={…}", or that there is none yet.
 std::string best_text(const StatusView& view);

@@ -114,6 +114,24 @@ TEST_SUITE("tune/searchers/encoding") {
     CHECK(*uniform(0, 1).at(1).as<double>() < 1);
     CHECK(*randint(INT64_MIN, INT64_MAX).at(0).as<std::int64_t>() == INT64_MIN);
     CHECK(*randint(INT64_MIN, INT64_MAX).at(1).as<std::int64_t>() == INT64_MAX - 1);
+    // A story: as a double the last of so many was one more than there are, and the sum wrapped to a negative one.
+    for (const std::int64_t low : {1, 13, 43, 62, 78, 96}) {
+      const Domain wide = lograndint(low, INT64_MAX);
+      CAPTURE(low);
+      CHECK(*wide.at(0).as<std::int64_t>() == low);
+      CHECK(*wide.at(1).as<std::int64_t>() >= INT64_MAX - 100'000);  // which the logarithm of a double may miss by that
+      CHECK(*wide.at(1).as<std::int64_t>() < INT64_MAX);
+      CHECK(wide.unit_of(wide.at(1)).has_value());
+    }
+    const Domain two = qrandint(0, INT64_MAX, INT64_MAX);
+    CHECK(two.num_values() == 2);
+    CHECK(*two.at(0.25).as<std::int64_t>() == 0);
+    CHECK(*two.at(0.75).as<std::int64_t>() == INT64_MAX);
+    CHECK(two.unit_of(INT64_MAX).has_value());
+    CHECK_FALSE(two.unit_of(INT64_MAX - 1).has_value());
+    constexpr std::int64_t kOdd = (std::int64_t{1} << 53) + 1;  // no double is it
+    CHECK(*qrandint(kOdd, 3 * kOdd, kOdd).at(0).as<std::int64_t>() == kOdd);
+    CHECK(*qrandint(kOdd, 3 * kOdd, kOdd).at(1).as<std::int64_t>() == 3 * kOdd);
   }
 
   TEST_CASE("the cells of a domain tile the unit interval") {
@@ -180,7 +198,10 @@ TEST_SUITE("tune/searchers/encoding") {
   }
 
   TEST_CASE("grid_search is refused by searchers that learn, functions are drawn after the rest") {
-    CHECK(has(error_of([] { ParameterEncoding(Space{{"g", grid_search({1, 2})}}); }), "'g' is grid_search"));
+    const std::string refused = error_of([] { ParameterEncoding(Space{{"g", grid_search({1, 2})}}); });
+    CHECK(has(refused, "'g' is grid_search"));
+    CHECK(has(refused, "which only random_search() without options goes through"));
+    CHECK(has(refused, "points_to_evaluate, random_search too"));  // who did choose random_search must not be told to
     const ParameterEncoding encoding(
         Space{{"twice", sample_from([](const Config& c) { return 2 * c.get<int>("n"); })}, {"n", randint(1, 9)}});
     REQUIRE(encoding.size() == 1);

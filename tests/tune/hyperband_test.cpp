@@ -5,6 +5,7 @@
 
 #include "runtime/errors.hpp"
 #include "scheduler_support.hpp"
+#include "tune/core/machine.hpp"
 #include "tune/simulation.hpp"
 
 using namespace manta;
@@ -175,7 +176,7 @@ TEST_SUITE("tune/schedulers") {
     CHECK(has(driven.scheduler().debug_text(), "Round #1"));
   }
 
-  TEST_CASE("testTrialNanInf of HyperBand: NaN is worst, and nothing throws") {
+  TEST_CASE("testTrialNanInf of HyperBand and of BOHB: NaN is worst, and nothing throws") {
     for (const bool bohb : {false, true}) {
       Driven driven(bohb ? hyperband_for_bohb({.max_t = 3}) : hyperband({.max_t = 3}));
       driven.launch(bohb ? 0 : 2);
@@ -208,6 +209,39 @@ TEST_SUITE("tune/schedulers") {
     CHECK(least.report(0, 1, 1) == P);
     CHECK(least.report(1, 1, 2) == P);
     CHECK(least.report(2, 1, 0) == C);
+  }
+
+  TEST_CASE("testCheckTrialInfoUpdate through the experiment: the searcher hears of two pauses, of one going on, and of the budget") {
+    struct Hearing final : Searcher {
+      explicit Hearing(std::vector<std::string>& heard) : lines(heard) {}
+      Suggestion suggest(TrialIndex) override { return {Suggestion::Kind::kConfig, {}, {}}; }
+      void on_result(TrialIndex trial, const ResultView&, double rung) override { say("result", trial, " in " + number_text(rung, 3)); }
+      void on_complete(TrialIndex trial, const ResultView*, double rung) override { say("complete", trial, rung > 0 ? " in " + number_text(rung, 3) : ""); }
+      void on_pause(TrialIndex trial) override { say("pause", trial); }
+      void on_resume(TrialIndex trial) override { say("resume", trial); }
+      std::string save() const override { return {}; }
+      void restore(std::string_view) override {}
+      void say(const std::string& what, TrialIndex trial, const std::string& more = "") { lines.push_back(what + " " + std::to_string(trial) + more); }
+      std::vector<std::string>& lines;
+    };
+    for (const Mode mode : {Mode::kMax, Mode::kMin}) {
+      std::vector<std::string> heard;
+      ExperimentMachine machine({.metric = "reward", .mode = mode}, std::make_unique<Hearing>(heard),
+                                hyperband_for_bohb({.max_t = 3}).make({.metric = "reward", .mode = mode}));
+      std::vector<Decision> decided;
+      for (TrialIndex i = 0; i < 3; ++i) machine.step({0, TrialCreated{i, "", {}}});
+      for (TrialIndex i = 0; i < 3; ++i) machine.step({0, TrialStarted{i, 0}});
+      for (const auto& [trial, reward] : {std::pair{0u, 1}, {1u, 2}, {2u, 0}})
+        decided.push_back(machine.step({0, TrialReported{trial, 1, Metrics{{"reward", reward}}, 1, "", 1}}).decision);
+      const auto count = [&](const std::string& what) { return std::count_if(heard.begin(), heard.end(), [&](auto& line) { return has(line, what); }); };
+      CHECK(decided == std::vector<Decision>{P, P, mode == Mode::kMax ? S : C});
+      CHECK(count("pause") == 2);
+      CHECK(count("resume") == (mode == Mode::kMax ? 1 : 0));
+      CHECK(count("result 0 in 1") == 1);
+      CHECK(count("result 1 in 1") == 1);
+      CHECK(count(mode == Mode::kMax ? "complete 2 in 1" : "result 2 in 1") == 1);
+      CHECK(count("resume 1") == (mode == Mode::kMax ? 1 : 0));
+    }
   }
 
   TEST_CASE("testPauseResumeChooseTrial: a part-filled bracket is halved when nothing runs; who is too far ahead waits") {

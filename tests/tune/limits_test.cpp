@@ -72,6 +72,17 @@ struct Heard final : Callback {
   void on_experiment_end(const std::vector<Trial>& trials) override { lines.push_back("end of " + std::to_string(trials.size())); }
 };
 
+/// What a callback hears of the beginning.
+struct HeardBegin final : Callback {
+  std::vector<std::string> lines;
+  void on_experiment_begin(const std::filesystem::path& dir, std::size_t earlier) override {
+    lines.push_back("begin in " + dir.filename().string() + " after " + std::to_string(earlier));
+  }
+  void on_trial_create(const Trial& trial) override { lines.push_back("create " + trial.id + (trial.config.contains("x") ? " with x" : "")); }
+  void on_trial_start(const Trial& trial) override { lines.push_back("start " + trial.id); }
+  void on_experiment_end(const std::vector<Trial>&) override { lines.push_back("end"); }
+};
+
 std::size_t events_of(const MemoryEventLog& log, bool (*wanted)(const EventBody&)) {
   std::size_t count = 0;
   log.for_each([&](std::span<const std::byte> record) { count += wanted(decode_event(record).body); });
@@ -304,6 +315,25 @@ TEST_SUITE("tune/core") {
     CHECK(heard->lines == std::vector<std::string>{"start 0", "result 1=1 0", "checkpoint_000001 0", "result 2=2 0", "checkpoint_000002 0",
                                                    "complete 0", "start 1", "result 1=1 1", "checkpoint_000001 1", "retry 1", "start 1",
                                                    "error 1", "end of 2"});
+  }
+
+  TEST_CASE("callbacks hear that an experiment begins or is resumed before all else, and of each trial that is made") {
+    const TempDir dir;
+    const std::string name = dir.path().filename().string();
+    MemoryEventLog records;
+    Life life = life_of(2, 1);
+    const auto first = std::make_shared<HeardBegin>(), second = std::make_shared<HeardBegin>(), third = std::make_shared<HeardBegin>();
+    life.runner.callbacks = {first};
+    int asked = 0;
+    (void)life.run(over(records), dir.path(), [&] { return ++asked > 1; });
+    CHECK(first->lines == std::vector<std::string>{"begin in " + name + " after 0", "create abcde_00000 with x", "create abcde_00001 with x",
+                                                   "start abcde_00000", "end"});
+    life.runner.callbacks = {second};
+    (void)life.run(over(records), dir.path());
+    CHECK(second->lines == std::vector<std::string>{"begin in " + name + " after 2", "start abcde_00000", "start abcde_00001", "end"});
+    life.runner.callbacks = {third};
+    (void)life.run(over(records), dir.path());
+    CHECK(third->lines == std::vector<std::string>{"begin in " + name + " after 2", "end"});
   }
 
   TEST_CASE("what a callback throws ends nothing, and the other callbacks still hear") {

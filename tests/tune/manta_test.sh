@@ -9,6 +9,7 @@ trap 'rm -rf "$dir"' EXIT
 "$2" tune show "$dir" >"$dir/shown"
 grep -q '^Not running; last event' "$dir/shown"
 grep -q '^Number of trials: 6 (6 TERMINATED)' "$dir/shown"
+grep -q '^metric: loss (min)$' "$dir/shown"
 grep -q '^Current best trial: descend_' "$dir/shown"
 test "$("$2" tune show "$dir/quadratic" --csv | wc -l)" -eq 7
 "$2" tune show "$dir/quadratic" --json | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 6'

@@ -30,7 +30,7 @@ Space conditional() {
 }  // namespace
 
 TEST_SUITE("tune/searchers") {
-  TEST_CASE("29: save and restore gives the same next suggestions, with trials still running") {
+  TEST_CASE("SaveRestore: save and restore gives the same next suggestions, with trials still running") {
     const auto first = tpe().make(context_of(conditional(), 11));
     search(*first, bowl, 30);
     for (TrialIndex i = 30; i < 34; ++i) (void)first->suggest(i);
@@ -124,7 +124,7 @@ TEST_SUITE("tune/searchers") {
     CHECK(largest > 8);
   }
 
-  TEST_CASE("29: AddEvaluatedPoint: what was evaluated beforehand is learned from, and no start-up trial is needed for it") {
+  TEST_CASE("AddEvaluatedPoint: what was evaluated beforehand is learned from, and no start-up trial is needed for it") {
     std::vector<EvaluatedPoint> evaluated;
     for (int i = -9; i < 10; ++i)
       for (int j = -9; j < 10; j += 3) {

@@ -38,6 +38,31 @@ ExperimentMachine four_trials() {
   return machine;
 }
 
+/// Says what the test tells it to say.
+class ToldScheduler final : public Scheduler {
+ public:
+  explicit ToldScheduler(std::function<Verdict(TrialIndex, const ResultView&)> answer) : answer_(std::move(answer)) {}
+  Verdict on_result(TrialIndex trial, const ResultView& result) override { return answer_(trial, result); }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+
+ private:
+  std::function<Verdict(TrialIndex, const ResultView&)> answer_;
+};
+
+/// Trial 1 becomes a copy of 0, 2 pauses at its first result and ends with the second one of 0.
+ExperimentMachine copying_trials(std::uint64_t samples) {
+  const auto answer = [](TrialIndex trial, const ResultView& result) {
+    Verdict verdict = trial == 0 ? Decision::kContinue : Decision::kPause;
+    if (trial == 1) verdict.exploit = Exploit{0, Config{{"lr", 0.25}, {"name", "adam"}}, "lr=0.25@perturbed"};
+    if (trial == 0 && result.iteration == 2) verdict.stop = {2};
+    return verdict;
+  };
+  return {{.metric = "loss", .trial_prefix = "abcde", .trainable = "fit"},
+          std::make_unique<VariantSearcher>(Space{{"lr", grid_search({0.5})}, {"name", "adam"}}, samples, 1),
+          std::make_unique<ToldScheduler>(answer)};
+}
+
 std::size_t widest(const std::string& text) {
   std::size_t width = 0, begin = 0;
   for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
@@ -188,6 +213,49 @@ TEST_SUITE("tune/reporter") {
     reporter.finish(machine, true);
     CHECK(has(out, "| fit_abcde_00000 | TERMINATED |"));
     CHECK(has(out, "Interrupted. Everything reported so far is kept. HINT\n"));
+  }
+
+  TEST_CASE("what is done to a trial is a line too: it pauses, becomes a copy, is killed at its time limit or ended early") {
+    // A story: a trial that its time limit killed was never heard of again, and stood in the table like one that had finished.
+    ExperimentMachine machine = copying_trials(40);
+    std::string out;
+    TableReporter reporter({}, {.write = [&](const std::string& text) { out += text; }});
+    const auto apply = [&](EventBody body) {
+      const Effects effects = step(machine, body);
+      reporter.on_event(machine, body, effects);
+    };
+    while (auto created = machine.propose(40)) apply(*created);
+    for (TrialIndex i : {0u, 1u, 2u, 3u}) apply(TrialStarted{i, 0});
+    for (TrialIndex i : {0u, 1u, 2u}) apply(TrialReported{i, 1, Metrics{{"loss", 3 - 1.0 * i}}, 1, "checkpoint_000001", 1});
+    CHECK(has(out, "trial fit_abcde_00001 iteration 1: loss=2 -> goes on as a copy of trial fit_abcde_00000\n"));
+    CHECK(has(out, "trial fit_abcde_00002 iteration 1: loss=1 -> paused\n"));
+    apply(TrialReported{0, 2, Metrics{{"loss", 3}}, 1, "", 1});
+    CHECK(has(out, "iteration 2: loss=3\n"));
+    CHECK(has(out, "] trial fit_abcde_00002 was ended after iteration 1\n"));
+    apply(TrialTimedOut{0, "killed at its time limit of 5 s"});
+    CHECK(has(out, "] trial fit_abcde_00000 was killed at its time limit of 5 s\n"));
+    apply(TrialTimedOut{3, "killed at its time limit of 5 s"});
+    CHECK(has(out, "] trial fit_abcde_00003 was killed at its time limit of 5 s, without one result\n"));
+    apply(ExperimentStopped{"the time budget of 9 s is over"});
+    CHECK(has(out, "] the experiment ends early: the time budget of 9 s is over\n"));
+    CHECK(has(out, "] trial fit_abcde_00004 was ended before its first result\n"));
+    CHECK(has(out, "] and 17 trials more were ended\n"));  // 20 of 37 by name
+    StatusView view = status_view(machine);
+    view.width = 200;
+    const std::string text = status_text(view);
+    CHECK(has(text, "Number of trials with failures or killed at their time limit: 2\n"));
+    CHECK(has(text, "| fit_abcde_00000 |          0 | TERMINATED | killed at its time limit of 5 s"));
+  }
+
+  TEST_CASE("the table and the best trial have the parameters of the last result, not those that the copy will go on with") {
+    ExperimentMachine machine = copying_trials(2);
+    while (auto created = machine.propose(2)) step(machine, *created);
+    for (TrialIndex i : {0u, 1u}) step(machine, TrialStarted{i, 0});
+    for (TrialIndex i : {0u, 1u}) step(machine, TrialReported{i, 1, Metrics{{"loss", 2 - 1.0 * i}}, 1, "checkpoint_000001", 1});
+    REQUIRE(machine.trial(1).config.get<double>("lr") == 0.25);
+    const std::string text = status_text(status_view(machine));
+    CHECK(has(text, "| fit_abcde_00001 | PENDING | pid 1 | 0.5 | adam |    1 |"));
+    CHECK(has(text, "Current best trial: fit_abcde_00001 with loss=1 and parameters={lr=0.5,name=adam}\n"));
   }
 
   TEST_CASE("on a terminal the table is redrawn in place, not more often than asked for") {

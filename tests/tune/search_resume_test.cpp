@@ -36,7 +36,7 @@ std::unique_ptr<EventLog> over(MemoryEventLog& records) { return std::make_uniqu
 }  // namespace
 
 TEST_SUITE("tune/core") {
-  TEST_CASE("29: killed at any record, an experiment that learns goes on with the same suggestions, its journal compacted or not") {
+  TEST_CASE("SaveRestore through a run: killed at any record, an experiment that learns goes on with the same suggestions, its journal compacted or not") {
     const SearchOptions common{.points_to_evaluate = {{{"x", 0.5}}}, .startup_trials = 2};
     for (const SearcherSpec& spec : {tpe({.common = common}), limit_concurrency(tpe({.common = common}), 2, {.batch = true}),
                                      repeat(tpe({.common = common}), 2)}) {

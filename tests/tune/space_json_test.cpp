@@ -20,6 +20,7 @@ TEST_SUITE("tune/space_json") {
                 {"e", randint(INT64_MIN, INT64_MAX)},
                 {"f", lograndint(1, 100)},
                 {"g", qrandint(-10, 10, 5)},
+                {"wide", qrandint(0, INT64_MAX, INT64_MAX)},
                 {"h", qlograndint(8, 64, 8)},
                 {"i", randn(0, 2)},
                 {"j", qrandn(1, 2, 0.25)},
@@ -100,6 +101,7 @@ TEST_SUITE("tune/space_json") {
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": 3}})"), "condition"));
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": {"y": 3}}})"), "'y'"));
     CHECK(has(error(R"({"x": 18446744073709551615})"), "64 bits"));
+    CHECK(has(error(R"({"x": {"randint": [-5, 18446744073709551615]}})"), "'x' is {\"randint\": [-5,18446744073709551615]}, of which 18446744073709551615 does not fit"));
     CHECK(has(error(R"({"m": {"x": 1, "x": 2}})"), "the name 'x' twice"));
     std::string deep;
     for (int i = 0; i < 50'000; ++i) deep += R"({"m": )";

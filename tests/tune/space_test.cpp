@@ -37,6 +37,10 @@ TEST_SUITE("tune/space") {
     CHECK(has(refusal(quniform(0, 0.9, 0.25)), "not a multiple of q = 0.25"));
     CHECK(has(refusal(qrandint(0, 10, 0)), "is qrandint(0, 10, 0), but q must be a number above 0"));
     CHECK(has(refusal(qrandn(0, 1, 0)), "is qrandn(0, 1, 0), but q must be a number above 0"));
+    CHECK(has(refusal(qrandint(INT64_MAX - 1, INT64_MAX, 10)), "no multiple of q"));  // the next one is beyond 63 bits
+    CHECK(has(refusal(qrandint(INT64_MIN, INT64_MIN + 1, 10)), "no multiple of q"));
+    CHECK(refusal(qrandint(0, INT64_MAX, INT64_MAX)).empty());
+    CHECK(refusal(qrandint(INT64_MIN, 0, INT64_MAX)).empty());
   }
 
   TEST_CASE("a condition that names nothing, never holds or depends on itself is refused") {

@@ -82,8 +82,8 @@ TEST_SUITE("tune/stoppers") {
     for (const TrialResult& trial : ended.grid.trials()) CHECK(trial.state == TrialState::kTerminated);
   }
 
-  TEST_CASE("the timeout goes on counting where an interrupted experiment had come to") {
-    // Behaviour: Timeout(60), 40 s in one session; in the next one 22 s more are too many, the time between does not count.
+  TEST_CASE("test_timeout_stopper_recover_before_timeout: it goes on counting where an interrupted experiment had come to") {
+    // Ray's python/ray/tune/tests/test_stopper.py: Timeout(60), 40 s in one session; in the next one 22 s more are too many, the time between does not count.
     ExperimentMachine machine({.metric = "loss"}, random_search().make({{}, {}, 100, 1}), fifo().make({"loss", Mode::kMin, 1}),
                               make(timeout(60)));
     const auto at = [&](double seconds, EventBody body) { machine.step({static_cast<std::int64_t>(seconds * 1000), std::move(body)}); };

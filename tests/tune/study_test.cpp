@@ -36,7 +36,7 @@ TEST_SUITE("tune/study") {
     CHECK(study.trials()[5].step == 3);
   }
 
-  TEST_CASE("29: a saved study goes on with the same suggestions, trials that run included") {
+  TEST_CASE("SaveRestore of a study: a saved study goes on with the same suggestions, trials that run included") {
     const StudyOptions options{.space = {{"x", uniform(-10, 10)}, {"y", uniform(-10, 10)}, {"n", 3}}, .seed = 4};
     Study study(options);
     for (int i = 0; i < 30; ++i) {

@@ -161,7 +161,7 @@ TEST_SUITE("tune/searchers/tpe") {
     CHECK(truncated_normal_quantile(1, 0.5, 0.01, 0, 1) <= 1);
   }
 
-  TEST_CASE("37: split order complete, then pruned by step, then infeasible; running trials enter with the liar only") {
+  TEST_CASE("test_split_trials of Optuna: complete, then pruned by step, then infeasible; running trials enter with the liar only") {
     using State = Observation::State;
     const std::vector<Observation> history{seen(State::kPruned, 0.0, 1), seen(State::kFailed, INFINITY), seen(State::kComplete, 5),
                                            seen(State::kRunning, 0),     seen(State::kPruned, 9, 4),     seen(State::kPruned, 8, 4),
@@ -177,13 +177,13 @@ TEST_SUITE("tune/searchers/tpe") {
     CHECK(tpe_split(history, 9, true).above == Numbers{3});
   }
 
-  TEST_CASE("37: γ(n): 1→1, 10→1, 11→2, 100→10, 251→25") {
+  TEST_CASE("default_gamma of Optuna: γ(n): 1→1, 10→1, 11→2, 100→10, 251→25") {
     const std::pair<std::size_t, std::size_t> wanted[] = {{1, 1}, {10, 1}, {11, 2}, {100, 10}, {251, 25}};
     for (const auto& [n, below] : wanted) CHECK(tpe_num_below(TpeGamma::kOptuna, n) == below);
     CHECK(tpe_num_below(TpeGamma::kHyperopt, 100) == 3);
   }
 
-  TEST_CASE("29: NaN and infinite results do not break the search") {
+  TEST_CASE("InvalidValuesTest of TPE: NaN and infinite results do not break the search") {
     for (const double bad : {double(NAN), double(INFINITY), -double(INFINITY)}) {
       CAPTURE(bad);
       const auto searcher = tpe().make(context_of(square()));

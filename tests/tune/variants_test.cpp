@@ -26,6 +26,20 @@ TEST_SUITE("tune/searchers") {
     CHECK(searcher.suggest(12).kind == Suggestion::Kind::kDone);
   }
 
+  TEST_CASE("grid axes are sorted name by name and items by number, as Ray sorts them") {
+    // A story: by their whole paths "opt-name" came before "opt/lr", and item 10 of a list before item 2.
+    VariantSearcher searcher(Space{{"opt-name", grid_search({1, 2})}, {"opt", Space{{"lr", grid_search({1, 2})}}}}, 1, 0);
+    CHECK(searcher.suggest(1).config.get<int>("opt/lr") == 2);
+    CHECK(searcher.suggest(1).config.get<int>("opt-name") == 1);
+    std::vector<Domain> items(11, Domain(0));
+    items[10] = items[2] = grid_search({1, 2});
+    VariantSearcher numbered(Space{{"layers", list(items)}}, 1, 0);
+    CHECK(numbered.suggest(1).config.get<int>("layers/2") == 2);
+    CHECK(numbered.suggest(1).config.get<int>("layers/10") == 1);
+    VariantSearcher named(Space{{"t", Space{{"2", grid_search({1, 2})}, {"10", grid_search({1, 2})}}}}, 1, 0);  // names, no numbers
+    CHECK(named.suggest(1).config.get<int>("t/10") == 2);
+  }
+
   TEST_CASE("one seed gives the same configurations, whatever the order in which they are asked for") {
     const Space space{{"l1", sample_from([](Random& r) { return 1 << r.randint(2, 9); })}, {"lr", loguniform(1e-4, 1e-1)}};
     VariantSearcher forward(space, 50, 7), backward(space, 50, 7), other(space, 50, 8);
@@ -70,6 +84,16 @@ TEST_SUITE("tune/searchers") {
     CHECK_THROWS_AS(VariantSearcher(cycle, 1, 0).suggest(0), InvalidArgument);
     const Space absent{{"a", sample_from([](const Config& c) { return c.get<int>("nobody"); })}};
     CHECK(has(error_of([&] { VariantSearcher(absent, 1, 0).suggest(0); }), "nobody"));
+  }
+
+  TEST_CASE("a function that draws between bounds with nothing in between is a clear error") {
+    // A story: randint(0, 0) divided by zero, which ended the whole program.
+    const auto error = [](auto draw) { return error_of([&] { VariantSearcher(Space{{"n", 0}, {"f", sample_from(draw)}}, 1, 0).suggest(0); }); };
+    CHECK(has(error([](Random& r, const Config& c) { return r.randint(0, c.get<int>("n")); }), "Random::randint(0, 0): the lower bound"));
+    CHECK(has(error([](Random& r) { return r.randint(5, 2); }), "randint(5, 2)"));
+    CHECK(has(error([](Random& r) { return r.uniform(1, 1); }), "uniform(1, 1)"));
+    CHECK(has(error([](Random& r) { return r.loguniform(0, 1); }), "above 0"));
+    CHECK(error([](Random& r) { return r.randint(INT64_MIN, INT64_MAX); }).empty());
   }
 
   TEST_CASE("the tag holds what was drawn, floats with four decimals, constants left out") {
@@ -143,6 +167,27 @@ TEST_SUITE("tune/searchers") {
     REQUIRE(config.find("layers")->as<Value::List>());
     CHECK(config.find("layers")->as<Value::List>()->size() == 3);
     CHECK_FALSE(config.contains("layers/3"));
+  }
+
+  TEST_CASE("an empty table or list is there where its condition holds, and makes nothing else active") {
+    const Space space{{"net", grid_search({"plain", "deep"})},
+                      {"model", Space{}},
+                      {"extra", Space{}, when("net", "deep")},
+                      {"sizes", list({}), when("net", "deep")},
+                      {"deep", Space{{"none", Space{}}, {"steps", list({})}}, when("net", "deep")}};
+    space.check();
+    VariantSearcher searcher(space, 1, 0);
+    const Config plain = searcher.suggest(0).config, deep = searcher.suggest(1).config;
+    for (const Config& config : {plain, deep}) {
+      REQUIRE(config.contains("model"));
+      CHECK(config.find("model")->as<Value::Dict>()->empty());
+    }
+    for (const char* path : {"extra", "sizes", "deep", "deep/none", "deep/steps"}) {
+      CAPTURE(path);
+      CHECK_FALSE(plain.contains(path));
+      CHECK(deep.contains(path));
+    }
+    CHECK(searcher.suggest(0).tag == "net=plain");
   }
 
   TEST_CASE("the size of a grid does not wrap") {

@@ -135,6 +135,37 @@ TEST_SUITE("tune/core") {
       }
   }
 
+  TEST_CASE("callbacks hear of each copy after the pause, with the donor, and of those that stay paused too") {
+    struct Copies final : Callback {
+      std::vector<std::string> lines;
+      void on_trial_pause(const Trial& trial) override { lines.push_back("pause " + std::to_string(trial.index)); }
+      void on_exploit(const Trial& trial, const Trial& donor) override {
+        lines.push_back(std::to_string(trial.index) + " from " + std::to_string(donor.index) + " with x=" +
+                        number_text(trial.config.get<double>("x"), 3) + " " + trial.exploit_tag);
+      }
+    };
+    const TempDir dir;
+    Config explored;
+    explored.set("x", 7.0);
+    const auto answer = [explored, copied = std::make_shared<bool>(false)](TrialIndex trial, const ResultView& result) {
+      Verdict verdict;
+      if (trial == 0 && result.iteration == 1) verdict.decision = Decision::kPause;
+      if (trial == 1 && result.iteration == 2 && !std::exchange(*copied, true)) {  // it comes to 2 again, from its donor's 1
+        verdict.decision = Decision::kPause;
+        verdict.exploit = Exploit{0, explored, "@one"};
+      }
+      if (trial == 2 && result.iteration == 3) verdict.exploit_others = {{0, Exploit{2, explored, "@two"}}};
+      return verdict;
+    };
+    Verdict release;
+    release.resume = {0};
+    Life life = told(answer, release);
+    const auto heard = std::make_shared<Copies>();
+    life.runner.callbacks = {heard};
+    (void)life.run(memory(), dir.path());
+    CHECK(heard->lines == std::vector<std::string>{"pause 0", "pause 1", "1 from 0 with x=7 @one", "0 from 2 with x=7 @two"});
+  }
+
   TEST_CASE("taking over from a trial without a checkpoint changes nothing but a pause") {
     const TempDir dir;
     const auto exploit = [](TrialIndex trial, const ResultView& result) {

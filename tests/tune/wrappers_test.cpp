@@ -1,3 +1,4 @@
+// The names that begin with "test" are those of Ray's own cases, python/ray/tune/tests/test_searcher_utils.py.
 #include "tune/searchers/wrappers.hpp"
 
 #include <doctest/doctest.h>
@@ -55,7 +56,7 @@ using Notes = std::vector<std::string>;
 }  // namespace
 
 TEST_SUITE("tune/searchers/wrappers") {
-  TEST_CASE("29: a limiter suggests nothing at its limit, and paused trials do not count") {
+  TEST_CASE("test_set_get_limiter: a limiter suggests nothing at its limit, and paused trials do not count") {
     Notes notes;
     const auto limiter = limit_concurrency(noting(notes), 2).make(context_of({}, 1, 5));
     CHECK(limiter->suggest(0).kind == Kind::kConfig);
@@ -75,7 +76,7 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK(*limiter->total() == 5);
   }
 
-  TEST_CASE("29: a batch limiter waits for all of a batch") {
+  TEST_CASE("test_batch_limiter: a batch limiter waits for all of a batch") {
     Notes notes;
     const auto limiter = limit_concurrency(noting(notes), 3, {.batch = true}).make(context_of({}, 1, 5));
     for (TrialIndex i = 0; i < 3; ++i) CHECK(limiter->suggest(i).kind == Kind::kConfig);
@@ -102,7 +103,7 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK(made == 20);
   }
 
-  TEST_CASE("29: a limiter's state survives save and restore") {
+  TEST_CASE("test_set_get_limiter: a limiter's state survives save and restore") {
     for (const bool batch : {false, true}) {
       const auto spec = limit_concurrency(tpe({.common = {.startup_trials = 2}}), 3, {.batch = batch});
       const auto first = spec.make(context_of(square())), second = spec.make(context_of(square()));
@@ -120,7 +121,7 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK_THROWS_AS(limit_concurrency(tpe(), 0), InvalidArgument);
   }
 
-  TEST_CASE("29: a repeater repeats 1, 4 and an odd number of times, and tells the mean without the NaN") {
+  TEST_CASE("test_repeat_1, test_repeat_4, test_odd_repeat: a repeater repeats 1, 4 and an odd number of times, and tells the mean without the NaN") {
     Notes notes;
     const auto four = repeat(noting(notes), 4).make(context_of({}, 1, 10));
     CHECK(*four->total() == 10);

@@ -1,5 +1,7 @@
 #include "tune/core/callback_caller.hpp"
 
+#include <algorithm>
+
 #include "runtime/errors.hpp"
 
 namespace manta::tune {
@@ -20,7 +22,7 @@ std::optional<TrialIndex> trial_of(const EventBody& body) {
 
 void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
   if (callbacks_.empty()) return;
-  Noted noted{.event = event, .others_ended = effects.others_ended};
+  Noted noted{.event = event, .others_ended = effects.others_ended, .exploits = effects.exploits};
   if (const auto index = trial_of(event)) {
     noted.state = machine.trial(*index).state;
     noted.time_total_s = machine.trial(*index).time_total_s;
@@ -32,14 +34,32 @@ void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& eve
 }
 
 void CallbackCaller::tell(const Experiment& experiment) {
+  tell_begin(experiment);
   for (const Noted& noted : std::exchange(noted_, {})) tell(experiment, noted);
+}
+
+/// Before all else: what is noted by then is all of this session.
+void CallbackCaller::tell_begin(const Experiment& experiment) {
+  if (callbacks_.empty() || std::exchange(begun_, true)) return;
+  const auto made = std::count_if(noted_.begin(), noted_.end(), [](const Noted& noted) { return std::holds_alternative<TrialCreated>(noted.event); });
+  const std::size_t earlier = experiment.machine().trials().size() - static_cast<std::size_t>(made);
+  each([&](Callback& callback) { callback.on_experiment_begin(experiment.dir(), earlier); });
 }
 
 void CallbackCaller::tell(const Experiment& experiment, const Noted& noted) {
   for (const TrialIndex other : noted.others_ended) tell_state(experiment.machine().trial(other), TrialState::kTerminated);
+  tell_event(experiment, noted);
+  for (const Exploited& copied : noted.exploits) {
+    const Trial &trial = experiment.machine().trial(copied.trial), &donor = experiment.machine().trial(copied.donor);
+    each([&](Callback& callback) { callback.on_exploit(trial, donor); });
+  }
+}
+
+void CallbackCaller::tell_event(const Experiment& experiment, const Noted& noted) {
   const auto index = trial_of(noted.event);
   if (!index) return;
   const Trial& trial = experiment.machine().trial(*index);
+  if (std::holds_alternative<TrialCreated>(noted.event)) return each([&](Callback& callback) { callback.on_trial_create(trial); });
   if (std::holds_alternative<TrialStarted>(noted.event)) return each([&](Callback& callback) { callback.on_trial_start(trial); });
   if (const auto* report = std::get_if<TrialReported>(&noted.event)) return tell_result(experiment, noted, *report);
   if (noted.checkpoint_dropped) return;
@@ -67,6 +87,7 @@ void CallbackCaller::tell_state(const Trial& trial, TrialState state) {
 }
 
 void CallbackCaller::tell_end(const Experiment& experiment) {
+  tell_begin(experiment);
   each([&](Callback& callback) { callback.on_experiment_end(experiment.machine().trials()); });
 }
 

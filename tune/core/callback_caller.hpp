@@ -32,16 +32,20 @@ class CallbackCaller {
     double time_total_s{0};
     double time_since_start_s{0};
     std::vector<TrialIndex> others_ended{};
+    std::vector<Exploited> exploits{};
     bool checkpoint_dropped{false};  ///< the event's own checkpoint was of no use
   };
   using Call = std::function<void(Callback&)>;
 
+  void tell_begin(const Experiment& experiment);
   void tell(const Experiment& experiment, const Noted& noted);
+  void tell_event(const Experiment& experiment, const Noted& noted);
   void tell_result(const Experiment& experiment, const Noted& noted, const TrialReported& report);
   void tell_state(const Trial& trial, TrialState state);
   void each(const Call& call);
 
   Callbacks callbacks_;
+  bool begun_{false};  // on_experiment_begin was told
   std::vector<Noted> noted_;
   std::vector<std::string> warnings_;
 };

@@ -22,6 +22,15 @@ std::string state_text(const ExperimentHistory& history) {
   return "Not running; last event " + utc_text(history.last_ms) + " UTC, " + since + " after its start" + sessions;
 }
 
+/// "metric: accuracy (max), cost (min)": the rows go by the first.
+std::string objectives_text(const ExperimentHistory& history) {
+  if (history.metric.empty()) return "";
+  const auto text = [](const std::string& metric, Mode mode) { return metric + (mode == Mode::kMin ? " (min)" : " (max)"); };
+  std::string all = "metric: " + text(history.metric, history.mode);
+  for (const Objective& objective : history.further_objectives) all += ", " + text(objective.metric, objective.mode);
+  return all + "\n";
+}
+
 }  // namespace
 
 std::string rungs_text(const ExperimentHistory& history) {
@@ -38,6 +47,7 @@ std::string rungs_text(const ExperimentHistory& history) {
 std::string show_text(const ExperimentHistory& history, const ShowOptions& options) {
   std::string text = "Experiment " + history.name + " in " + history.dir.string() + "\n" + state_text(history) + "\n";
   if (!history.stopped_by.empty()) text += "Ended early: " + history.stopped_by + "\n";
+  text += objectives_text(history);
   for (const char* key : {"trainable", "space", "searcher", "scheduler", "stop"})
     if (const std::string about = history.about(key); !about.empty()) text += std::string(key) + ": " + about + "\n";
   text += "seed: " + std::to_string(history.seed) + "\n";

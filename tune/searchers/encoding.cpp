@@ -112,8 +112,9 @@ ParameterEncoding::ParameterEncoding(const Space& space) : space_(space), dimens
     const auto& [path, domain, guards] = space_.leaves()[i];
     if (domain.kind() == Domain::Kind::kGrid)
       throw InvalidArgument("search space: the parameter '" + path + "' is " + domain.describe() +
-                            ", which goes with the random searcher only: one that learns from results chooses for itself. "
-                            "Make it a choice or an ordinal, or leave TuneOptions::searcher as it is.");
+                            ", which only random_search() without options goes through: a searcher that learns from results chooses for "
+                            "itself, and so does one that is given points_to_evaluate, random_search too. Make it a choice or an ordinal, or leave "
+                            "TuneOptions::searcher as it is.");
     if (!domain.is_searchable() || domain.num_values() == 1) continue;
     dimension_of_[i] = dimensions_.size();
     dimensions_.push_back({path, kind_of(domain), domain, static_cast<std::size_t>(domain.num_values()), i});

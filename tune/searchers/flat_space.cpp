@@ -59,6 +59,13 @@ void check_together(const std::string& who, const FlatSpace::Leaf& leaf) {
   }
 }
 
+/// An empty table or list is a leaf itself, and a constant: so its conditions hold for it too.
+std::optional<Value> empty_of(const Domain& domain) {
+  if (domain.kind() == Domain::Kind::kNested && domain.nested().parameters().empty()) return Value(Value::Dict{});
+  if (domain.kind() == Domain::Kind::kList && domain.elements().empty()) return Value(Value::List{});
+  return std::nullopt;
+}
+
 /// The value that leaf values give for one domain; `next` is the next leaf. None when nothing in it is active.
 std::optional<Value> assemble_domain(const Domain& domain, const FlatSpace::Values& values, std::size_t& next);
 
@@ -70,13 +77,14 @@ Value::Dict assemble_space(const Space& space, const FlatSpace::Values& values, 
 }
 
 std::optional<Value> assemble_domain(const Domain& domain, const FlatSpace::Values& values, std::size_t& next) {
+  if (empty_of(domain)) return values[next++];
   if (domain.kind() == Domain::Kind::kNested) {
     Value::Dict table = assemble_space(domain.nested(), values, next);
     return table.empty() ? std::nullopt : std::optional<Value>(std::move(table));
   }
   if (domain.kind() != Domain::Kind::kList) return values[next++];
   Value::List items;
-  bool active = domain.elements().empty();
+  bool active = false;
   for (const Domain& element : domain.elements()) {
     auto item = assemble_domain(element, values, next);
     active |= item.has_value();
@@ -114,7 +122,9 @@ FlatSpace::FlatSpace(const Space& space) : space_(std::make_shared<const Space>(
 }
 
 void FlatSpace::name_leaves(const Domain& domain, const std::string& path) {
-  if (domain.kind() == Domain::Kind::kNested) {
+  if (empty_of(domain)) {
+    paths_.push_back(path);
+  } else if (domain.kind() == Domain::Kind::kNested) {
     for (const Parameter& parameter : domain.nested().parameters())
       name_leaves(parameter.domain, path + "/" + parameter.name);
   } else if (domain.kind() == Domain::Kind::kList) {
@@ -142,7 +152,10 @@ void FlatSpace::collect(const Space& space, const Scope& scope) {
 }
 
 void FlatSpace::collect_domain(const Domain& domain, const std::string& path, const Scope& scope) {
-  if (domain.kind() == Domain::Kind::kNested) {
+  if (auto empty = empty_of(domain)) {
+    leaves_.push_back({path, Domain(*std::move(empty))});
+    clauses_.push_back(scope.clauses);
+  } else if (domain.kind() == Domain::Kind::kNested) {
     collect(domain.nested(), {path + "/", scope.clauses});
   } else if (domain.kind() == Domain::Kind::kList) {
     for (std::size_t i = 0; i < domain.elements().size(); ++i)

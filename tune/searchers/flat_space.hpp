@@ -19,6 +19,7 @@ class FlatSpace {
     std::size_t leaf;
     Clause clause;
   };
+  /// A domain that is no table or list; or an empty one of these, as a constant.
   struct Leaf {
     std::string path;
     Domain domain;

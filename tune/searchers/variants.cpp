@@ -15,6 +15,34 @@ constexpr std::uint64_t kMaxLeftOut = 10'000'000;     // stretches of points in 
 /// What is known of a leaf when only the grid's point and the constants are.
 enum class Known { kNo, kMaybe, kYes };
 
+/// The names on the way to a leaf. An item's number has all its digits, so that texts in order are numbers in order.
+using Way = std::vector<std::string>;
+
+void add_ways(const Domain& domain, const Way& way, std::vector<Way>& ways) {
+  const auto below = [&](const std::string& name, const Domain& inner) {
+    Way longer = way;
+    longer.push_back(name);
+    add_ways(inner, longer, ways);
+  };
+  if (domain.kind() == Domain::Kind::kNested && !domain.nested().parameters().empty()) {
+    for (const Parameter& parameter : domain.nested().parameters()) below(parameter.name, parameter.domain);
+  } else if (domain.kind() == Domain::Kind::kList && !domain.elements().empty()) {
+    for (std::size_t i = 0; i < domain.elements().size(); ++i) {
+      const std::string number = std::to_string(i);
+      below(std::string(20 - number.size(), '0') + number, domain.elements()[i]);
+    }
+  } else {
+    ways.push_back(way);
+  }
+}
+
+/// Of each leaf, in the order of the space.
+std::vector<Way> ways_to_leaves(const Space& space) {
+  std::vector<Way> ways;
+  for (const Parameter& parameter : space.parameters()) add_ways(parameter.domain, {parameter.name}, ways);
+  return ways;
+}
+
 std::uint64_t product(std::uint64_t a, std::uint64_t b) { return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b; }
 
 /// The next multiple.
@@ -37,7 +65,9 @@ void VariantSearcher::cross_axes() {
   const auto& leaves = space_.leaves();
   for (std::size_t i = 0; i < leaves.size(); ++i)
     if (leaves[i].domain.kind() == Domain::Kind::kGrid) axes_.push_back({i, 1, UINT64_MAX});
-  std::sort(axes_.begin(), axes_.end(), [&](const Axis& a, const Axis& b) { return leaves[a.leaf].path < leaves[b.leaf].path; });
+  const std::vector<Way> ways = ways_to_leaves(space_.space());
+  MANTA_CHECK(ways.size() == leaves.size());
+  std::sort(axes_.begin(), axes_.end(), [&](const Axis& a, const Axis& b) { return ways[a.leaf] < ways[b.leaf]; });
   for (Axis& axis : axes_) {
     axis.stride = grid_size_;
     grid_size_ = product(grid_size_, leaves[axis.leaf].domain.values().size());

@@ -1,11 +1,11 @@
 #pragma once
 // VariantSearcher: random and grid search, as Ray's BasicVariantGenerator does them.
 //
-// Every grid axis is crossed with every other; axes are sorted by path and the first varies fastest; each of
-// `num_samples` repeats the whole grid. Everything else is drawn anew for each trial, from a generator of its own
-// (seed, trial, path): so trial 7 is the same whatever ran before, and adding a parameter changes no other. A grid point
-// that is forbidden, or that differs from another in an axis that is inactive there only, is left out; other
-// configurations that are forbidden are drawn again. Parameters that can have one value only count as constants here.
+// Every grid axis is crossed with every other; axes are sorted by path, name by name and a list's items by number, and the
+// first varies fastest; each of `num_samples` repeats the whole grid. Everything else is drawn anew for each trial, from a
+// generator of its own (seed, trial, path): so trial 7 is the same whatever ran before, and adding a parameter changes no
+// other. A grid point that is forbidden, or that differs from another in an axis that is inactive there only, is left out;
+// other configurations that are forbidden are drawn again. Parameters that can have one value only count as constants here.
 #include <cstdint>
 #include <string>
 #include <vector>

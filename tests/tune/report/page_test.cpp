@@ -263,6 +263,7 @@ TEST_SUITE("tune/report") {
   TEST_CASE("show prints what the experiment is, its rungs, and the best trials first") {
     ExperimentHistory history = history_of(6);
     const std::string text = show_text(history, {.max_rows = 3, .width = 160});
+    CHECK(has(text, "\nmetric: loss (min)\n"));
     CHECK(has(text, "Not running; last event 1970-01-01 00:18:10 UTC, 00:01:30 after its start\n"));
     CHECK(has(text, "scheduler: asha\n"));
     CHECK(has(text, "rungs: 2: 6 results\n"));
@@ -272,6 +273,8 @@ TEST_SUITE("tune/report") {
     CHECK(has(text, "Current best trial: " + best));
     CHECK(text.find("| " + best) < text.find("| f_abcde", text.find("| " + best) + 2));
     history.running = true, history.session_pid = 42;
+    history.mode = Mode::kMax, history.further_objectives = {{"cost", Mode::kMin}};
+    CHECK(has(show_text(history), "\nmetric: loss (max), cost (min)\n"));
     CHECK(has(show_text(history), "Running in process 42 since 1970-01-01 00:16:40 UTC, last event after 00:01:30\n"));
   }
 }
