@@ -89,6 +89,8 @@ class DehbSearcher final : public ModelSearcher {
     jobs_.erase(found);
   }
 
+  bool learns_of_paused() const override { return false; }  // a job is one whole evaluation
+
   std::string save_model() const override {
     StateWriter out;
     machine_->save(out);

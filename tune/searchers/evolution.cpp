@@ -33,6 +33,7 @@ class EvolutionSearcher final : public ModelSearcher {
   }
 
   void learn(const Observation& observation) override { admit(static_cast<std::size_t>(&observation - history().data())); }
+  void forget(const Observation& observation) override { std::erase(population_, static_cast<std::size_t>(&observation - history().data())); }
 
   std::string save_model() const override {
     StateWriter out;
