@@ -174,7 +174,7 @@ SearcherSpec cmaes(CmaesOptions options) {
                            ", restart=" + (options.strategy.restart ? "true" : "false") +
                            ", with_margin=" + (options.with_margin ? "true" : "false") +
                            ", surrogate=" + (options.surrogate ? "true" : "false") + ")";
-  return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }};
+  return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

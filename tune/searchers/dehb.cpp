@@ -156,7 +156,7 @@ SearcherSpec dehb(DehbOptions options) {
                            ", max_budget=" + number(options.schedule.max_budget) + ", eta=" + number(options.schedule.eta) +
                            ", budget_parameter=" + options.budget_parameter + ", mutation_factor=" + number(options.mutation_factor) +
                            ", crossover_probability=" + number(options.crossover_probability) + ")";
-  return {"dehb", text, [options](const SearcherContext& context) { return std::make_unique<DehbSearcher>(context, options); }};
+  return {"dehb", text, [options](const SearcherContext& context) { return std::make_unique<DehbSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

@@ -92,7 +92,7 @@ class EvolutionSearcher final : public ModelSearcher {
 SearcherSpec evolution(EvolutionOptions options) {
   const std::string text = "evolution(" + describe(options.common) + ", population=" + std::to_string(options.population) +
                            ", sample=" + std::to_string(options.sample) + ")";
-  return {"evolution", text, [options](const SearcherContext& context) { return std::make_unique<EvolutionSearcher>(context, options); }};
+  return {"evolution", text, [options](const SearcherContext& context) { return std::make_unique<EvolutionSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

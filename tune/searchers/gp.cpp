@@ -173,7 +173,7 @@ SearcherSpec gp(GpOptions options) {
                            ", max_results=" + std::to_string(options.max_results) +
                            ", warp_losses=" + (options.warp_losses ? "true" : "false") +
                            ", restart=" + (options.restart ? "true" : "false") + ")";
-  return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }};
+  return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

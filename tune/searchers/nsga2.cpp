@@ -125,7 +125,7 @@ SearcherSpec nsga2(Nsga2Options options) {
                            ", mutation_probability=" + number_text(options.mutation_probability, 17) +
                            ", crossover_probability=" + number_text(options.crossover_probability, 17) +
                            ", swapping_probability=" + number_text(options.swapping_probability, 17) + ")";
-  return {"nsga2", text, [options](const SearcherContext& context) { return std::make_unique<Nsga2Searcher>(context, options); }};
+  return {"nsga2", text, [options](const SearcherContext& context) { return std::make_unique<Nsga2Searcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

@@ -98,7 +98,7 @@ std::string describe(const TpeOptions& options) {
 }  // namespace
 
 SearcherSpec tpe(TpeOptions options) {
-  return {"tpe", describe(options), [options](const SearcherContext& context) { return std::make_unique<Tpe>(context, options); }};
+  return {"tpe", describe(options), [options](const SearcherContext& context) { return std::make_unique<Tpe>(context, options); }, true};
 }
 
 std::size_t tpe_num_below(TpeGamma gamma, std::size_t num_trials) {
