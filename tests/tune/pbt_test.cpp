@@ -406,7 +406,8 @@ TEST_SUITE("tune/schedulers") {
     CHECK(has(refused({{"on", randint(0, 2)}}), "'on'"));
     CHECK(has(refused({{"net", uniform(0, 1)}}), "'net'"));
     CHECK(has(refused({{"net", Space{{"act", randn()}}}}), "'net/act'"));
-    CHECK(refused({{"net", Space{{"lr", uniform(0, 1)}, {"new", uniform(0, 1)}}}, {"width", uniform(0, 1)}, {"k", randint(0, 9)}, {"f", uniform(0, 1)}}).empty());
+    const Space numbers{{"net", Space{{"lr", uniform(0, 1)}, {"new", uniform(0, 1)}}}, {"width", uniform(0, 1)}, {"k", randint(0, 9)}, {"f", uniform(0, 1)}};
+    CHECK(refused(numbers).empty());
     CHECK(refused({{"opt", choice({"sgd", "adam"})}, {"on", choice({true, false})}}).empty());
     CHECK(refused({{"opt", sample_from([] { return "sgd"; })}}, 1).empty());  // always drawn anew
     CHECK(has(error_of([&] { pb2({.hyperparam_bounds = {{"opt", uniform(0, 1)}}}).make({.metric = "loss", .space = space}); }), "'opt'"));
