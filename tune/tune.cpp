@@ -126,6 +126,9 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   if (!options.env.empty() && options.isolation != own_process)
     refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
   if (!options.searcher.make) refuse("there is no searcher; tune::random_search() makes one.");
+  if (options.scheduler.changes_configs && options.searcher.learns)
+    refuse("the scheduler " + options.scheduler.name + " changes configurations while trials run, and the searcher '" + options.searcher.name +
+           "' would take their results for those of what it suggested. Use tune::random_search(), or another scheduler.");
   const auto scheduler = options.scheduler.make(scheduler_context(options, trainable, 0, total));
   const bool stops = scheduler->stops_every_trial() ||
                      (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());

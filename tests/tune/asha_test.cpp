@@ -188,6 +188,17 @@ TEST_SUITE("tune/schedulers") {
     CHECK(has(error_of([] { make({.reduction_factor = 1}); }), "reduction_factor"));
     CHECK(has(error_of([] { make({.reduction_factor = NAN}); }), "reduction_factor"));
     CHECK(has(error_of([] { make({.brackets = 0}); }), "brackets"));
+    // Millions of rungs or brackets took all memory.
+    for (const AshaType type : {AshaType::kStopping, AshaType::kPromotion}) {
+      const auto refused = [&](AshaOptions options) {
+        options.type = type;
+        return error_of([&] { asha(options).make({.metric = "loss"}); });
+      };
+      CHECK(has(refused({.reduction_factor = 1.0000001}), "a reduction_factor of 1.0000001 makes more than 200 rungs from 1 to 100"));
+      CHECK(has(refused({.grace_period = 5e-324}), "more than 200 rungs"));
+      CHECK(has(refused({.brackets = 1'000'000'000}), "brackets is 1e+09, but it must be from 1 to 200"));
+      CHECK(refused({.reduction_factor = 1.03, .brackets = 200}).empty());
+    }
   }
 
   TEST_CASE("the rung line shows each cutoff in the metric's own sign") {

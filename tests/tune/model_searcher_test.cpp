@@ -9,9 +9,12 @@
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
 #include "support.hpp"
+#include "tune/schedulers/asha.hpp"
+#include "tune/schedulers/hyperband.hpp"
 #include "tune/searchers/random.hpp"
 #include "tune/searchers/sobol.hpp"
 #include "tune/searchers/tpe.hpp"
+#include "tune/simulation.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -25,6 +28,43 @@ Space conditional() {
           {"kind", choice({"a", "b"})},
           {"depth", randint(1, 5), when("kind", "a")},
           {"twice", sample_from([](Random& r, const Config& c) { return 2 * c.get<double>("x") + r.uniform(); })}};
+}
+
+using State = Observation::State;
+
+/// What a searcher is told, and how often it was asked for more than a random point.
+struct Seen {
+  std::vector<Observation> history{};  ///< when it ended
+  int informed{0};
+  std::vector<std::string> calls{};
+};
+
+class Probe final : public ModelSearcher {
+ public:
+  Probe(const SearcherContext& context, SearchOptions options, Seen& seen) : ModelSearcher("probe", context, std::move(options)), seen_(seen) {}
+  ~Probe() override { seen_.history = history(); }
+
+  const Observation& at(TrialIndex trial) const { return history().at(trial); }
+  std::size_t results() const { return num_results(); }
+
+ private:
+  std::vector<double> propose(TrialIndex, Random& random) override { return ++seen_.informed, encoding().sample(random); }
+  void learn(const Observation& told) override { note("learn", told); }
+  void forget(const Observation& told) override { note("forget", told); }
+  void note(const std::string& what, const Observation& told) { seen_.calls.push_back(what + " " + std::to_string(&told - history().data())); }
+
+  Seen& seen_;
+};
+
+SearcherSpec probe(Seen& seen) {
+  return {"probe", "probe", [&seen](const SearcherContext& context) { return std::make_unique<Probe>(context, SearchOptions{}, seen); }};
+}
+
+/// A result with which the trial pauses at that rung.
+void pause(Searcher& searcher, TrialIndex trial, double loss, std::uint64_t iteration) {
+  const Metrics metrics{{"loss", loss}};
+  searcher.on_result(trial, {.iteration = iteration, .time_total_s = 1, .metrics = metrics}, static_cast<double>(iteration));
+  searcher.on_pause(trial);
 }
 
 }  // namespace
@@ -185,6 +225,80 @@ TEST_SUITE("tune/searchers") {
     }
   }
 
+  TEST_CASE("a trial that ends while it is paused at a rung was pruned there: it ranks behind those that came further") {
+    Seen seen;
+    Probe searcher(context_of(square()), {}, seen);
+    for (TrialIndex i = 0; i < 4; ++i) (void)searcher.suggest(i);
+    pause(searcher, 0, 5, 1);
+    finish(searcher, 0, 5, 1);         // halved away by another one's result: no rung, for its last result is not new
+    finish(searcher, 1, 0.1, 9, 9);    // that one
+    finish(searcher, 2, 7, 3);         // ended by itself
+    pause(searcher, 3, 6, 1);
+    searcher.on_resume(3);
+    finish(searcher, 3, 6, 1);         // by itself too: it had nothing more to do
+    CHECK(searcher.at(0).state == State::kPruned);
+    CHECK(searcher.at(0).step == 1);
+    CHECK(searcher.at(1).state == State::kPruned);
+    CHECK(searcher.at(2).state == State::kComplete);
+    CHECK(searcher.at(3).state == State::kComplete);
+    for (TrialIndex i = 0; i < 4; ++i) CHECK(searcher.at(i).ended());
+
+    const SimulatedTrainable trainable{.step = [](SimulatedStep& step) { return SimulatedResult{{{"loss", step.config.get<double>("x")}}, 1}; }};
+    (void)simulate({.metric = "loss", .num_samples = 17, .space = square(), .searcher = probe(seen), .scheduler = hyperband({.max_t = 9}), .seed = 3},
+                   trainable, {.workers = 3});
+    REQUIRE(seen.history.size() == 17);
+    for (const Observation& each : seen.history) CHECK(each.state == State::kPruned);
+    CHECK(std::any_of(seen.history.begin(), seen.history.end(), [](const Observation& each) { return each.step == 9; }));
+    CHECK(std::any_of(seen.history.begin(), seen.history.end(), [](const Observation& each) { return each.step < 9; }));
+  }
+
+  TEST_CASE("the result at which a trial pauses is learned from: behind promotion-type ASHA nearly all would be start-up trials") {
+    Seen seen;
+    const SimulatedTrainable trainable{.step = [](SimulatedStep& step) { return SimulatedResult{{{"loss", step.config.get<double>("x")}}, 1}; }};
+    (void)simulate({.metric = "loss", .num_samples = 100, .space = square(), .searcher = probe(seen),
+                    .scheduler = asha({.type = AshaType::kPromotion, .max_t = 64, .reduction_factor = 4}), .seed = 3},
+                   trainable, {.workers = 4});
+    CHECK(seen.informed >= 80);  // of all but ten, and the few that were made before these had come to their rung
+  }
+
+  TEST_CASE("what is known of a paused trial is replaced when it has come further, and forgotten when it fails") {
+    Seen seen;
+    Probe searcher(context_of(square()), {}, seen);
+    for (TrialIndex i = 0; i < 4; ++i) (void)searcher.suggest(i);
+    const Metrics metrics{{"loss", 8}};
+    searcher.on_result(3, {.iteration = 1, .time_total_s = 1, .metrics = metrics}, 1);
+    CHECK_FALSE(searcher.at(3).told());  // it goes on past the rung: it runs
+    pause(searcher, 0, 5, 1), pause(searcher, 1, 6, 1), pause(searcher, 2, NAN, 1);
+    CHECK(searcher.results() == 2);
+    CHECK(searcher.at(0).state == State::kPruned);
+    CHECK(searcher.at(2).state == State::kFailed);
+    CHECK_FALSE(searcher.at(0).ended());
+    searcher.on_resume(0), searcher.on_resume(1);
+    CHECK(searcher.at(0).loss() == 5);  // and while it goes on
+
+    Seen other;
+    Probe restored(context_of(square()), {}, other);
+    restored.restore(searcher.save());
+    CHECK(restored.save() == searcher.save());
+    CHECK_NOTHROW(restored.check_restored(4, 4));
+    for (Probe* each : {&searcher, &restored}) {
+      CHECK(each->results() == 2);
+      pause(*each, 0, 2, 4);
+      CHECK(each->at(0).loss() == 2);
+      CHECK(each->at(0).step == 4);
+      each->on_complete(1, nullptr, 0);
+      CHECK(each->results() == 1);
+      finish(*each, 0, 2, 4);
+      finish(*each, 2, NAN, 1);
+      CHECK(each->results() == 1);
+      CHECK(each->at(0).state == State::kPruned);
+      CHECK_NOTHROW(each->check_restored(4, 1));
+    }
+    CHECK(seen.calls == std::vector<std::string>{"learn 0", "learn 1", "forget 1", "learn 2"});
+    CHECK(other.calls == std::vector<std::string>{"forget 1", "learn 2"});
+    CHECK(restored.save() == searcher.save());
+  }
+
   TEST_CASE("there are num_samples trials") {
     const auto searcher = tpe().make(context_of(square(), 1, 2));
     CHECK(*searcher->total() == 2);
@@ -260,7 +374,8 @@ TEST_SUITE("tune/searchers") {
     CHECK(restore("[[[0.5], [5], 1, 1.0]]", tpe()).empty());  // a whole number is one too
     for (const char* trials : {"[[[0.5], [], 1, 1.0]]", "[[[0.5], [1.0, 2.0], 1, 1.0]]", "[[[0.5], [\"a\"], 1, 1.0]]", "[[[null], [0.5], 1, 1.0]]",
                                "[[[0.5], [{\"$double\": \"nan\"}], 1, 1.0]]", "[[[0.5], [0.5], 9, 1.0]]", "[[[0.5], [0.5], 1, null]]",
-                               "[[[{\"$double\": \"nan\"}], [0.5], 1, 1.0]]", "[[[0.5], [0.5], 0, 1.0]]", "[[[], [0.5], 1, 1.0]]"}) {
+                               "[[[{\"$double\": \"nan\"}], [0.5], 1, 1.0]]", "[[[0.5], [0.5], 0, 1.0]]", "[[[], [0.5], 1, 1.0]]",
+                               "[[[0.5], [0.5], 1, 1.0, true]]", "[[[0.5], [], 0, 0.0, true]]", "[[[0.5], [0.5], 2, 1.0, 7]]"}) {
       CAPTURE(trials);
       CHECK(has(restore(trials, tpe()), "cannot be restored"));
     }

@@ -7,6 +7,9 @@
 #include "runtime/errors.hpp"
 #include "scheduler_support.hpp"
 #include "tune/schedulers/pb2.hpp"
+#include "tune/schedulers/pbt_replay.hpp"
+#include "tune/schedulers/resource_changing.hpp"
+#include "tune/searchers.hpp"
 #include "tune/simulation.hpp"
 
 using namespace manta;
@@ -388,6 +391,47 @@ TEST_SUITE("tune/schedulers") {
     options.perturbation_interval = 0;
     CHECK(has(error_of(make(options)), "perturbation_interval is 0"));
     CHECK(has(error_of(make({})), "would try nothing new"));
+  }
+
+  TEST_CASE("a mutation that would multiply what is no number in the search space is refused, not found out at the first exploit") {
+    const Space space{{"opt", choice({"sgd", "adam"})}, {"on", ordinal({false, true})}, {"width", choice({16, 32.5})}, {"k", 3},
+                      {"net", Space{{"act", choice({"relu", "tanh"})}, {"lr", loguniform(1e-4, 1)}}}, {"f", sample_from([] { return "text"; })}};
+    const auto refused = [&](Space mutations, double resample = 0.25) {
+      return error_of([&] {
+        pbt({.hyperparam_mutations = std::move(mutations), .resample_probability = resample}).make({.metric = "loss", .space = space});
+      });
+    };
+    CHECK(has(refused({{"opt", uniform(0, 1)}}), "the mutation of 'opt' is uniform(0, 1), but the search space has choice"));
+    CHECK(has(refused({{"opt", sample_from([] { return 1; })}}), "'opt'"));
+    CHECK(has(refused({{"on", randint(0, 2)}}), "'on'"));
+    CHECK(has(refused({{"net", uniform(0, 1)}}), "'net'"));
+    CHECK(has(refused({{"net", Space{{"act", randn()}}}}), "'net/act'"));
+    const Space numbers{{"net", Space{{"lr", uniform(0, 1)}, {"new", uniform(0, 1)}}}, {"width", uniform(0, 1)}, {"k", randint(0, 9)}, {"f", uniform(0, 1)}};
+    CHECK(refused(numbers).empty());
+    CHECK(refused({{"opt", choice({"sgd", "adam"})}, {"on", choice({true, false})}}).empty());
+    CHECK(refused({{"opt", sample_from([] { return "sgd"; })}}, 1).empty());  // always drawn anew
+    CHECK(has(error_of([&] { pb2({.hyperparam_bounds = {{"opt", uniform(0, 1)}}}).make({.metric = "loss", .space = space}); }), "'opt'"));
+  }
+
+  TEST_CASE("a searcher that learns is refused beside PBT: it would take a copy's results for its own suggestion's") {
+    const SimulatedTrainable trainable{.iterations = 4, .step = [](SimulatedStep&) { return SimulatedResult{{{"loss", 1}}, 1}; }};
+    const auto refused = [&](SchedulerSpec scheduler, SearcherSpec searcher) {
+      return error_of([&] {
+        (void)simulate({.metric = "loss", .num_samples = 4, .space = {{"lr", uniform(0, 1)}}, .searcher = std::move(searcher),
+                        .scheduler = std::move(scheduler), .seed = 1}, trainable);
+      });
+    };
+    const Space lr{{"lr", uniform(0, 1)}};
+    const SchedulerSpec population = pbt({.hyperparam_mutations = lr});
+    CHECK(has(refused(population, tpe()), "the searcher 'tpe'"));
+    CHECK(has(refused(pb2({.hyperparam_bounds = lr}), bohb_search()), "PB2"));
+    CHECK(has(refused(resource_changing({.scheduler = population}), tpe()), "random_search"));
+    for (const SearcherSpec& searcher : {gp(), cmaes(), evolution(), nsga2(), dehb(), limit_concurrency(tpe(), 2), repeat(tpe(), 2)})
+      CHECK(has(refused(population, searcher), "would take their results"));
+    for (const SearcherSpec& searcher : {random_search(), random_search({.points_to_evaluate = {{{"lr", 0.5}}}}), sobol(), limit_concurrency(sobol(), 2)})
+      CHECK(refused(population, searcher).empty());
+    CHECK(refused(asha(), tpe()).empty());
+    CHECK(pbt_replay("policy.txt").changes_configs);
   }
 
   TEST_CASE("an integer near the largest stays one when it is multiplied") {

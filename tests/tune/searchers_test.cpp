@@ -301,6 +301,10 @@ TEST_SUITE("tune/searchers") {
     CHECK(has(error_of([&] { cmaes().make(options); }), "evolution"));
     CHECK(has(error_of([&] { dehb().make(context_of({{"budget", uniform(0, 1)}})); }), "budget_parameter"));
     CHECK(has(error_of([&] { dehb({.schedule = {.eta = 1}}).make(options); }), "eta"));
+    // Millions of budgets, or a rung of 10^11 trials, took all memory.
+    CHECK(has(error_of([&] { dehb({.schedule = {.eta = 1.000001}}).make(options); }), "an eta of 1.000001 makes more than 60 budgets from 1 to 27"));
+    CHECK(has(error_of([&] { dehb({.schedule = {.min_budget = 5e-324}}).make(options); }), "more than 60 budgets"));
+    CHECK(has(error_of([&] { dehb({.schedule = {.max_budget = 1e12}}).make(options); }), "more than a million trials"));
     CHECK(has(error_of([&] { evolution({.population = 2, .sample = 3}).make(options); }), "sample"));
     CHECK(has(error_of([&] { nsga2({.population = 1}).make(options); }), "population"));
     CHECK(has(error_of([&] { bohb_search({.random_fraction = 2}).make(options); }), "random_fraction"));

@@ -253,6 +253,7 @@ TEST_SUITE("tune/schedulers") {
   TEST_CASE("options of the rules that make no sense are refused") {
     const SchedulerContext context{"loss", Mode::kMin, 0};
     CHECK(has(error_of([&] { percentile_stopping({.percentile = 101}).make(context); }), "percentile is 101"));
+    CHECK(has(error_of([&] { percentile_stopping({.time_attr = "time_total_s"}).make(context); }), "hardly two report at the same second"));
     CHECK(has(error_of([&] { wilcoxon_stopping({.p_threshold = NAN}).make(context); }), "p_threshold is nan"));
     CHECK(has(error_of([] { median_stopping().make({}); }), "no metric"));
   }

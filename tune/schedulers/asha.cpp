@@ -13,6 +13,8 @@ namespace manta::tune {
 
 namespace {
 
+constexpr std::int64_t kMost = 200;  // rungs of a bracket, and brackets: each holds memory, and a result looks at all rungs of its own
+
 [[noreturn]] void refuse(const std::string& option, double value, const std::string& why) {
   throw InvalidArgument("asha: " + option + " is " + number_text(value, 6) + ", but it must be " + why + ".");
 }
@@ -33,7 +35,11 @@ void check_asha(const AshaOptions& options, const std::string& metric) {
   if (!(options.max_t >= options.grace_period) || !std::isfinite(options.max_t))
     refuse("max_t", options.max_t, "a finite number, at least grace_period");
   if (!(options.reduction_factor > 1)) refuse("reduction_factor", options.reduction_factor, "above 1");
-  if (options.brackets < 1) refuse("brackets", static_cast<double>(options.brackets), "1 or more");
+  if (std::log(options.max_t / options.grace_period) / std::log(options.reduction_factor) > static_cast<double>(kMost))
+    throw InvalidArgument("asha: a reduction_factor of " + number_text(options.reduction_factor, 10) + " makes more than " + std::to_string(kMost) +
+                          " rungs from " + number_text(options.grace_period, 6) + " to " + number_text(options.max_t, 6) + "; give a larger one.");
+  if (options.brackets < 1 || options.brackets > kMost)
+    refuse("brackets", static_cast<double>(options.brackets), "from 1 to " + std::to_string(kMost));
   if (options.time_attr.empty()) throw InvalidArgument("asha: time_attr is empty; \"training_iteration\" is the usual one.");
   if (metric.empty()) throw InvalidArgument("asha: there is no metric to compare trials by. Set TuneOptions::metric.");
 }

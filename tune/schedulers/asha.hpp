@@ -41,10 +41,12 @@ enum class AshaType { kStopping, kPromotion };
 struct AshaOptions {
   AshaType type{AshaType::kStopping};
   std::string time_attr{"training_iteration"};  ///< or "time_total_s", or a metric that grows
-  Number max_t{100};            ///< units of time_attr; a trial stops there
+  /// Units of time_attr; a trial stops there. Of the promotion type none is trained beyond the last rung, the largest that is not
+  /// above max_t: with 100, a grace period of 1 and a factor of 4 that is 64.
+  Number max_t{100};
   Number grace_period{1};       ///< the first rung of bracket 0
-  Number reduction_factor{4};   ///< about one of so many goes on past a rung; above 1
-  std::int64_t brackets{1};     ///< a trial's bracket is drawn by the softmax of the brackets' rung counts
+  Number reduction_factor{4};   ///< about one of so many goes on past a rung; above 1, and for no more than 200 rungs
+  std::int64_t brackets{1};     ///< at most 200; a trial's bracket is drawn by the softmax of the brackets' rung counts
   bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on; the stopping type alone
 };
 

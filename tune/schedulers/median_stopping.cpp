@@ -33,6 +33,7 @@ void MedianStoppingScheduler::Curve::add(double time, double value) {
   values.push_back(value);
   sums.push_back((sums.empty() ? 0 : sums.back()) + (counts_in ? value : 0));
   counts.push_back((counts.empty() ? 0 : counts.back()) + (counts_in ? 1 : 0));
+  if (counts_in && (!best || value > *best)) best = value;
 }
 
 /// Of what was reported in [from, to]; none where there is nothing.
@@ -47,13 +48,6 @@ std::optional<double> MedianStoppingScheduler::Curve::mean(double from, double t
   double exact = 0;  // an infinity somewhere: prefix sums cannot be subtracted
   for (std::size_t i = first; i < end; ++i) exact += std::isnan(values[i]) ? 0 : values[i];
   return exact / count;
-}
-
-std::optional<double> MedianStoppingScheduler::Curve::best() const {
-  std::optional<double> best;
-  for (const double value : values)
-    if (!std::isnan(value) && (!best || value > *best)) best = value;
-  return best;
 }
 
 void MedianStoppingScheduler::on_start(TrialIndex trial) {
@@ -94,9 +88,8 @@ Verdict MedianStoppingScheduler::on_result(TrialIndex trial, const ResultView& r
   std::size_t others = 0;
   std::vector<double> means = means_of_others(trial, *time, others);
   if (others < options_.min_samples_required) return too_few(trial, curve, *time);
-  const auto best = curve.best();
   const double median = nan_percentile(std::move(means), 50);
-  if (!best || !(*best < median)) return {};
+  if (!curve.best || !(*curve.best < median)) return {};
   ++stopped_;
   if (options_.hard_stop) return Decision::kStop;
   let_off_.insert(trial);

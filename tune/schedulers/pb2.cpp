@@ -48,7 +48,8 @@ SchedulerSpec pb2(Pb2Options options) {
                             ", burn_in_period=" + number_text(options.burn_in_period, 17) + ", hyperparam_bounds=" + options.hyperparam_bounds.describe() +
                             ", quantile_fraction=" + number_text(options.quantile_fraction, 17) +
                             ", custom_explore=" + (options.custom_explore ? "yes" : "no") + ", synch=" + (options.synch ? "true" : "false") + ")";
-  return {"PB2", std::move(description), [options](const SchedulerContext& context) { return std::make_unique<Pb2Scheduler>(options, context); }};
+  return {"PB2", std::move(description), [options](const SchedulerContext& context) { return std::make_unique<Pb2Scheduler>(options, context); },
+          false, true};
 }
 
 Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context) {

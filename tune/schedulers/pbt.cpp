@@ -102,6 +102,34 @@ void check(const PbtOptions& options, const std::string& metric) {
     refuse("hyperparam_mutations is empty and there is no custom_explore: a copy would try nothing new.");
 }
 
+/// Whether all values that the search space gives there can be multiplied. A function may give any.
+bool is_numeric(const Domain& domain) {
+  if (domain.kind() == Domain::Kind::kNested || domain.kind() == Domain::Kind::kList) return false;
+  return std::all_of(domain.values().begin(), domain.values().end(),
+                     [](const Value& value) { return value.as<std::int64_t>() || value.as<double>(); });
+}
+
+const Domain* domain_at(const Space& space, std::string_view path) {
+  const auto slash = path.find('/');
+  for (const Parameter& parameter : space.parameters()) {
+    if (parameter.name != path.substr(0, slash)) continue;
+    if (slash == std::string_view::npos) return &parameter.domain;
+    return parameter.domain.kind() == Domain::Kind::kNested ? domain_at(parameter.domain.nested(), path.substr(slash + 1)) : nullptr;
+  }
+  return nullptr;
+}
+
+/// What would be found out at the first exploit.
+void check_against(const Space& space, const PbtOptions& options) {
+  for (const auto& [path, domain] : mutations_of(options.hyperparam_mutations)) {
+    const Domain* there = domain_at(space, path);
+    const bool multiplies = !has_values(*domain) && options.resample_probability < 1;
+    if (!there || !multiplies || is_numeric(*there)) continue;
+    throw InvalidArgument("pbt: the mutation of '" + path + "' is " + domain->describe() + ", but the search space has " + there->describe() +
+                          " there, which cannot be multiplied. Give its mutation as a choice of its values.");
+  }
+}
+
 }  // namespace
 
 namespace {
@@ -147,7 +175,7 @@ SchedulerSpec pbt(PbtOptions options) {
                             ", resample_probability=" + number_text(options.resample_probability, 17) + ", perturbation_factors=" + factors +
                             ", custom_explore=" + (options.custom_explore ? "yes" : "no") + ", synch=" + (options.synch ? "true" : "false") + ")";
   return {"PopulationBasedTraining", std::move(description),
-          [options](const SchedulerContext& context) { return std::make_unique<PbtScheduler>(options, context); }};
+          [options](const SchedulerContext& context) { return std::make_unique<PbtScheduler>(options, context); }, false, true};
 }
 
 PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
@@ -159,6 +187,7 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
       saves_itself_(context.saves_itself),
       next_synch_(std::max(options_.perturbation_interval, options_.burn_in_period)) {
   check(options_, metric_);
+  check_against(context.space, options_);
 }
 
 void PbtScheduler::fill_config(TrialIndex trial, Config& config) const {

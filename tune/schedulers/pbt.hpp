@@ -10,7 +10,8 @@
 //
 // Every exploit is written to pbt_global.txt and pbt_policy_<trial id>.txt in the experiment's directory (a line of JSON: who, from
 // whom, at which steps, the donor's configuration and the new one); tune::pbt_replay follows such a file.
-// A trial with more of them than there are workers makes way for those that wait. NaN scores are worst.
+// A trial with more of them than there are workers makes way for those that wait. NaN scores are worst. As in Ray, not beside a
+// searcher that learns (tpe, gp, …): it would take a copy's result for that of the configuration which it suggested.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,10 +31,11 @@ struct PbtOptions {
   Number perturbation_interval{60};       ///< units of time_attr
   Number burn_in_period{0};               ///< before it nothing is changed
   /// What may be changed. A choice, ordinal or grid moves to a neighbour, or with resample_probability to any of its
-  /// values; a numeric domain or sample_from is multiplied by one of the factors, or drawn anew; tables are walked
-  /// through. What the search space does not have, a trial draws from here at first. Conditions stand in the search space and are
-  /// kept: what a change switches off goes, and what it switches on is drawn, from here where it stands here too. What the space
-  /// forbids is drawn again; after a hundred such draws a copy keeps its donor's configuration.
+  /// values; a numeric domain or sample_from is multiplied by one of the factors, or drawn anew, so the search space has to have
+  /// numbers there; tables are walked through. What the search space does not have, a trial draws from here at first.
+  /// Conditions stand in the search space and are kept: what a change switches off goes, and what it switches on is drawn, from
+  /// here where it stands here too. What the space forbids is drawn again; after a hundred such draws a copy keeps its donor's
+  /// configuration.
   Space hyperparam_mutations{};
   Number quantile_fraction{0.25};  ///< of the trials that are copied over, and of those that are copied; at most 0.5
   Number resample_probability{0.25};

@@ -93,7 +93,8 @@ SchedulerSpec pbt_replay(std::filesystem::path policy_file) {
   std::string description = "pbt_replay(" + policy_file.string() + ")";
   return {"PopulationBasedTrainingReplay", std::move(description), [policy_file = std::move(policy_file)](const SchedulerContext&) {
             return std::make_unique<PbtReplay>(read_pbt_policy(policy_file));
-          }};
+          },
+          false, true};
 }
 
 }  // namespace manta::tune

@@ -24,6 +24,9 @@ PercentileStoppingScheduler::PercentileStoppingScheduler(PercentileStoppingOptio
   if (!(options_.percentile >= 0 && options_.percentile <= 100)) refuse("percentile is " + number_text(options_.percentile, 6) + ", but it must be from 0 to 100.");
   if (!(options_.n_warmup_steps >= 0)) refuse("n_warmup_steps is " + number_text(options_.n_warmup_steps, 6) + ", but it must be 0 or more.");
   if (options_.time_attr.empty()) refuse("time_attr is empty; \"training_iteration\" is the usual one.");
+  if (options_.time_attr == "time_total_s")
+    refuse("time_attr is \"time_total_s\", but trials are compared at the same step, and hardly two report at the same second. "
+           "Use \"training_iteration\", or median_stopping.");
   if (!(options_.interval_steps > 0)) refuse("interval_steps is " + number_text(options_.interval_steps, 6) + ", but it must be above 0.");
 }
 

@@ -15,7 +15,7 @@
 namespace manta::tune {
 
 struct PercentileStoppingOptions {
-  std::string time_attr{"training_iteration"};
+  std::string time_attr{"training_iteration"};  ///< or a metric that trials share the values of; seconds are refused, they share none
   Number percentile{25};              ///< 0…100: how many in a hundred may go on
   std::uint64_t n_startup_trials{5};  ///< nobody stops before so many ran to their end
   Number n_warmup_steps{0};           ///< nor before that time

@@ -269,12 +269,13 @@ Allocation distribute_resources_to_top_job(DistributeOptions options) {
 
 SchedulerSpec resource_changing(ResourceChangingOptions options) {
   std::string description = "resource_changing(" + options.scheduler.description + ", " + options.allocation.description + ")";
+  const bool changes_configs = options.scheduler.changes_configs;
   return {"ResourceChanging", std::move(description), [options = std::move(options)](const SchedulerContext& context) -> std::unique_ptr<Scheduler> {
             if (!options.scheduler.make) throw InvalidArgument("resource_changing: there is no scheduler; tune::fifo() makes one.");
             if (!options.allocation.decide) throw InvalidArgument("resource_changing: the allocation is empty; tune::distribute_resources() makes one.");
             return std::make_unique<ResourceChangingScheduler>(options, context);
           },
-          true};
+          true, changes_configs};
 }
 
 }  // namespace manta::tune

@@ -106,6 +106,7 @@ struct SchedulerSpec {
   std::string description{};
   std::function<std::unique_ptr<Scheduler>(const SchedulerContext&)> make{};
   bool shares_out{false};  ///< decides by SchedulerContext::total, so the experiment cannot go on where that is another
+  bool changes_configs{false};  ///< of trials that run: refused beside a searcher that learns
 };
 
 /// Trials run to their end, in the order in which they were made.

@@ -156,7 +156,7 @@ SearcherSpec bohb_search(BohbOptions options) {
                            ", random_fraction=" + number_text(options.random_fraction, 17) +
                            ", bandwidth_factor=" + number_text(options.bandwidth_factor, 17) +
                            ", min_bandwidth=" + number_text(options.min_bandwidth, 17) + ")";
-  return {"bohb_search", text, [options](const SearcherContext& context) { return std::make_unique<BohbSearcher>(context, options); }};
+  return {"bohb_search", text, [options](const SearcherContext& context) { return std::make_unique<BohbSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

@@ -49,6 +49,7 @@ class BohbSearcher final : public ModelSearcher {
   std::vector<double> propose(TrialIndex index, Random& random) override;
   void learn(const Observation& observation) override;
   void learn_rung(const Observation& observation, double rung) override;
+  bool learns_of_paused() const override { return false; }  // but of each rung's result, paused or not
   std::string save_model() const override;
   void restore_model(std::string_view text) override;
 

@@ -161,7 +161,7 @@ class CmaesSearcher final : public ModelSearcher {
 
   std::vector<std::size_t> numeric_;  // the dimensions that CMA-ES moves
   std::variant<CmaEs, SurrogateCmaEs> strategy_{CmaEs(1)};
-  std::map<TrialIndex, CmaEs::Draw> draws_;  // of trials that have not ended
+  std::map<TrialIndex, CmaEs::Draw> draws_;  // of trials that were not learned of yet
 };
 
 }  // namespace
@@ -174,7 +174,7 @@ SearcherSpec cmaes(CmaesOptions options) {
                            ", restart=" + (options.strategy.restart ? "true" : "false") +
                            ", with_margin=" + (options.with_margin ? "true" : "false") +
                            ", surrogate=" + (options.surrogate ? "true" : "false") + ")";
-  return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }};
+  return {"cmaes", text, [options](const SearcherContext& context) { return std::make_unique<CmaesSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

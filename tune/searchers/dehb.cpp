@@ -13,6 +13,17 @@ namespace manta::tune {
 
 namespace {
 
+/// Each budget has a population as large as its largest rung, from the beginning.
+void check_size(const DehbSchedule& schedule) {
+  constexpr double kMostBudgets = 60, kLargestRung = 1e6;
+  const double levels = std::log(schedule.max_budget / schedule.min_budget) / std::log(schedule.eta);
+  const std::string range = " from " + number_text(schedule.min_budget, 6) + " to " + number_text(schedule.max_budget, 6);
+  if (levels > kMostBudgets)
+    throw InvalidArgument("dehb: an eta of " + number_text(schedule.eta, 10) + " makes more than 60 budgets" + range + "; give a larger one.");
+  if (std::pow(schedule.eta, std::floor(levels + 1e-9)) > kLargestRung * (1 + 1e-9))
+    throw InvalidArgument("dehb: with budgets" + range + " the first rung would have more than a million trials. Bring min_budget closer to max_budget.");
+}
+
 void check(const SearcherContext& context, const DehbOptions& options) {
   const DehbSchedule& schedule = options.schedule;
   if (context.objectives.size() > 1)
@@ -21,6 +32,7 @@ void check(const SearcherContext& context, const DehbOptions& options) {
   if (!(schedule.min_budget > 0) || !(schedule.max_budget >= schedule.min_budget) || !std::isfinite(schedule.max_budget))
     throw InvalidArgument("dehb: min_budget must be above 0 and max_budget a number that is not below it.");
   if (!(schedule.eta > 1)) throw InvalidArgument("dehb: eta must be above 1.");
+  check_size(schedule);
   if (!(options.mutation_factor > 0) || !(options.crossover_probability >= 0 && options.crossover_probability <= 1))
     throw InvalidArgument("dehb: mutation_factor must be above 0 and crossover_probability from 0 to 1.");
   for (const Parameter& parameter : context.space.parameters())
@@ -89,6 +101,8 @@ class DehbSearcher final : public ModelSearcher {
     jobs_.erase(found);
   }
 
+  bool learns_of_paused() const override { return false; }  // a job is one whole evaluation
+
   std::string save_model() const override {
     StateWriter out;
     machine_->save(out);
@@ -154,7 +168,7 @@ SearcherSpec dehb(DehbOptions options) {
                            ", max_budget=" + number(options.schedule.max_budget) + ", eta=" + number(options.schedule.eta) +
                            ", budget_parameter=" + options.budget_parameter + ", mutation_factor=" + number(options.mutation_factor) +
                            ", crossover_probability=" + number(options.crossover_probability) + ")";
-  return {"dehb", text, [options](const SearcherContext& context) { return std::make_unique<DehbSearcher>(context, options); }};
+  return {"dehb", text, [options](const SearcherContext& context) { return std::make_unique<DehbSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

@@ -24,7 +24,7 @@ namespace manta::tune {
 struct DehbSchedule {
   double min_budget{1};
   double max_budget{27};
-  double eta{3};
+  double eta{3};  ///< above 1; dehb() refuses what makes more than 60 budgets, or a first rung of more than a million trials
 };
 
 /// The budgets, ascending: max_budget · eta^-k, down to the last that is not below min_budget; max_budget is exact.

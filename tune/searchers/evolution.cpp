@@ -33,6 +33,7 @@ class EvolutionSearcher final : public ModelSearcher {
   }
 
   void learn(const Observation& observation) override { admit(static_cast<std::size_t>(&observation - history().data())); }
+  void forget(const Observation& observation) override { std::erase(population_, static_cast<std::size_t>(&observation - history().data())); }
 
   std::string save_model() const override {
     StateWriter out;
@@ -91,7 +92,7 @@ class EvolutionSearcher final : public ModelSearcher {
 SearcherSpec evolution(EvolutionOptions options) {
   const std::string text = "evolution(" + describe(options.common) + ", population=" + std::to_string(options.population) +
                            ", sample=" + std::to_string(options.sample) + ")";
-  return {"evolution", text, [options](const SearcherContext& context) { return std::make_unique<EvolutionSearcher>(context, options); }};
+  return {"evolution", text, [options](const SearcherContext& context) { return std::make_unique<EvolutionSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

@@ -118,14 +118,14 @@ class GpSearcher final : public ModelSearcher {
   std::vector<std::size_t> running() const {
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < history().size(); ++i)
-      if (!history()[i].ended()) places.push_back(i);
+      if (!history()[i].told()) places.push_back(i);
     return places;
   }
 
   std::vector<std::size_t> chosen_results() const {
     std::vector<std::size_t> places;
     for (std::size_t i = since_; i < history().size(); ++i)
-      if (history()[i].ended()) places.push_back(i);
+      if (history()[i].told()) places.push_back(i);
     if (places.size() <= options_.max_results) return places;
     const auto half = static_cast<std::ptrdiff_t>(options_.max_results / 2);
     std::stable_sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) { return history()[a].loss() < history()[b].loss(); });
@@ -173,7 +173,7 @@ SearcherSpec gp(GpOptions options) {
                            ", max_results=" + std::to_string(options.max_results) +
                            ", warp_losses=" + (options.warp_losses ? "true" : "false") +
                            ", restart=" + (options.restart ? "true" : "false") + ")";
-  return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }};
+  return {"gp", text, [options](const SearcherContext& context) { return std::make_unique<GpSearcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

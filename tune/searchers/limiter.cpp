@@ -133,7 +133,8 @@ SearcherSpec limit_concurrency(SearcherSpec inner, std::size_t max_concurrent, L
                             (options.batch ? ", batch" : "") + ", " + inner.description + ")";
   return {inner.name, std::move(description), [=](const SearcherContext& context) {
             return std::make_unique<ConcurrencyLimiter>(inner.make(context), max_concurrent, options.batch);
-          }};
+          },
+          inner.learns};
 }
 
 }  // namespace manta::tune

@@ -40,7 +40,7 @@ Observation observation_of(const Json& json) {
   const int kind = json.at(2).get<int>();
   if (kind < 0 || kind > static_cast<int>(Observation::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
   return {numbers_of(json.at(0)), numbers_of(json.at(1)), static_cast<Observation::State>(kind),
-          value_as<double>(json_value(json.at(3)), "step")};
+          value_as<double>(json_value(json.at(3)), "step"), json.size() > 4 && json.at(4).get<bool>()};
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ void ModelSearcher::add_evaluated(const EvaluatedPoint& evaluated, std::size_t n
     if (!evaluated.metrics.contains(objective.metric))
       throw InvalidArgument(who + "has no metric '" + objective.metric + "'. It has: " + evaluated.metrics.names() + ".");
   fill(observation, ResultView{.iteration = 0, .time_total_s = 0, .metrics = evaluated.metrics});
-  results_ += observation.state == Observation::State::kComplete;
+  results_ += observation.has_result();
   history_.push_back(std::move(observation));
 }
 
@@ -176,32 +176,62 @@ void ModelSearcher::fill(Observation& observation, const ResultView& result) con
 }
 
 void ModelSearcher::on_result(TrialIndex trial, const ResultView& result, double rung) {
+  at_rung_.reset();
   if (rung <= 0) return;
   Observation so_far{.point = observation_of(trial).point};
   fill(so_far, result);
   learn_rung(so_far, rung);
+  at_rung_.emplace(trial, std::move(so_far));
+}
+
+/// Where the result at which it pauses filled a rung, that is what is known of it. One that goes on past a rung without a pause
+/// just runs: its next results say more, and soon.
+void ModelSearcher::on_pause(TrialIndex trial) {
+  paused_.insert(trial);
+  if (!at_rung_ || at_rung_->first != trial || !learns_of_paused()) return;
+  Observation now = std::move(at_rung_->second);
+  at_rung_.reset();
+  if (now.state == Observation::State::kComplete) now.state = Observation::State::kPruned;
+  now.open = true;
+  take(observation_of(trial), std::move(now));
 }
 
 void ModelSearcher::on_complete(TrialIndex trial, const ResultView* last, double rung) {
   if (last && rung > 0) on_result(trial, *last, rung);
-  Observation& observation = observation_of(trial);
+  at_rung_.reset();
+  Observation& before = observation_of(trial);
+  Observation now{.point = before.point, .step = before.step};
   if (last) {
-    fill(observation, *last);
-    if (rung > 0 && observation.state == Observation::State::kComplete) observation.state = Observation::State::kPruned;
+    fill(now, *last);
+    // The result with which it paused at its rung was told there, so `rung` does not say so again.
+    const bool halted = before.open && paused_.contains(trial) && now.step == before.step;
+    if ((rung > 0 || halted) && now.state == Observation::State::kComplete) now.state = Observation::State::kPruned;
   } else {
-    observation.losses.assign(context_.objectives.size(), kWorst);
-    observation.state = Observation::State::kFailed;
+    now.losses.assign(context_.objectives.size(), kWorst);
+    now.state = Observation::State::kFailed;
   }
   --running_;
   paused_.erase(trial);
-  results_ += observation.state != Observation::State::kFailed;
-  learn(observation);
+  take(before, std::move(now));
+}
+
+/// What is known of a trial from now on. An open one was learned of if, and only if, it has a result.
+void ModelSearcher::take(Observation& place, Observation now) {
+  const bool known = place.has_result();
+  place = std::move(now);
+  results_ += place.has_result();
+  results_ -= known;
+  if (known && !place.has_result()) forget(place);
+  if (!known && (place.has_result() || !place.open)) learn(place);
 }
 
 std::string ModelSearcher::save() const {
   Json trials = Json::array();
-  for (const Observation& o : history_)
-    trials.push_back({numbers_json(o.point), numbers_json(o.losses), static_cast<int>(o.state), value_json(o.step)});
+  for (const Observation& o : history_) {
+    Json trial{numbers_json(o.point), numbers_json(o.losses), static_cast<int>(o.state), value_json(o.step)};
+    if (o.open) trial.push_back(true);
+    trials.push_back(std::move(trial));
+  }
   return Json{{"searcher", name_}, {"trials", trials}, {"paused", paused_}, {"model", save_model()}}.dump();
 }
 
@@ -212,11 +242,12 @@ void ModelSearcher::check_observation(const Observation& observation) const {
   for (std::size_t d = 0; d < active.size(); ++d)
     if (active[d] ? !std::isfinite(observation.point[d]) : !std::isnan(observation.point[d]))
       throw InvalidArgument("a trial's point is not of the search space");
-  const bool usable = observation.state == Observation::State::kComplete || observation.state == Observation::State::kPruned;
-  if (observation.losses.size() != (observation.ended() ? context_.objectives.size() : 0))
+  if (observation.open && (!observation.told() || observation.state == Observation::State::kComplete))
+    throw InvalidArgument("a trial that paused at no rung stands there as one that did");
+  if (observation.losses.size() != (observation.told() ? context_.objectives.size() : 0))
     throw InvalidArgument("a trial has " + std::to_string(observation.losses.size()) + " results where there should be others");
   for (const double loss : observation.losses)
-    if (usable ? !std::isfinite(loss) : std::isnan(loss)) throw InvalidArgument("a trial's result is no number");
+    if (observation.has_result() ? !std::isfinite(loss) : std::isnan(loss)) throw InvalidArgument("a trial's result is no number");
 }
 
 void ModelSearcher::check_restored(std::uint64_t trials, std::uint64_t running) const {
@@ -238,15 +269,14 @@ void ModelSearcher::restore(std::string_view state) {
     if (history.size() < options_.evaluated.size()) throw InvalidArgument("it lacks what was evaluated beforehand");
     history_ = std::move(history);
     paused_ = json.value("paused", std::set<TrialIndex>());
+    at_rung_.reset();
     restore_model(json.at("model").get<std::string>());
   } catch (const std::exception& error) {
     throw InvalidArgument("the saved state of the searcher '" + name_ + "' cannot be restored: " + error.what() +
                           ". Give it to a searcher with the same space and options.");
   }
   running_ = static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [](const auto& o) { return !o.ended(); }));
-  results_ = static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [](const auto& o) {
-    return o.state == Observation::State::kComplete || o.state == Observation::State::kPruned;
-  }));
+  results_ = static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [](const auto& o) { return o.has_result(); }));
 }
 
 }  // namespace manta::tune

@@ -38,6 +38,10 @@ class Nsga2Searcher final : public ModelSearcher {
   }
 
   void learn(const Observation& observation) override { admit(static_cast<std::size_t>(&observation - history().data())); }
+  void forget(const Observation& observation) override {
+    const auto place = static_cast<std::size_t>(&observation - history().data());
+    std::erase(parents_, place), std::erase(children_, place);
+  }
 
   std::string save_model() const override {
     StateWriter out;
@@ -111,7 +115,7 @@ class Nsga2Searcher final : public ModelSearcher {
 
   Nsga2Options options_;
   std::vector<std::size_t> parents_;   // places in the history
-  std::vector<std::size_t> children_;  // that ended since the parents were chosen
+  std::vector<std::size_t> children_;  // that were learned of since the parents were chosen
 };
 
 }  // namespace
@@ -121,7 +125,7 @@ SearcherSpec nsga2(Nsga2Options options) {
                            ", mutation_probability=" + number_text(options.mutation_probability, 17) +
                            ", crossover_probability=" + number_text(options.crossover_probability, 17) +
                            ", swapping_probability=" + number_text(options.swapping_probability, 17) + ")";
-  return {"nsga2", text, [options](const SearcherContext& context) { return std::make_unique<Nsga2Searcher>(context, options); }};
+  return {"nsga2", text, [options](const SearcherContext& context) { return std::make_unique<Nsga2Searcher>(context, options); }, true};
 }
 
 }  // namespace manta::tune

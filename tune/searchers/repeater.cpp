@@ -178,7 +178,8 @@ SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions optio
       "repeat(" + std::to_string(times) + (options.set_index ? "" : ", set_index=false") + ", " + inner.description + ")";
   return {inner.name, std::move(description), [=](const SearcherContext& context) {
             return std::make_unique<Repeater>(inner, context, times, options.set_index);
-          }};
+          },
+          inner.learns};
 }
 
 }  // namespace manta::tune

@@ -21,9 +21,10 @@ struct SearchOptions {
   /// The first trials, in this order. Parameters that are left out are drawn at random.
   std::vector<Config> points_to_evaluate{};
   std::vector<EvaluatedPoint> evaluated{};
-  /// So many results are gathered from random configurations first; evaluated points count.
+  /// So many results are gathered from random configurations first; evaluated points count, and so does a trial that the
+  /// scheduler pauses at a rung.
   std::uint32_t startup_trials{10};
-  /// No trial beyond the start-up ones is proposed before these have ended: workers stay idle meanwhile, but every later
+  /// No trial beyond the start-up ones is proposed before these have given their results: workers stay idle meanwhile, but every later
   /// trial is an informed one. Without it, free workers get further random trials.
   bool wait_for_startup{false};
 };

@@ -67,6 +67,7 @@ struct SearcherSpec {
   std::string name{};
   std::string description{};
   std::function<std::unique_ptr<Searcher>(const SearcherContext&)> make{};
+  bool learns{false};  ///< suggests by results, which it takes for those of the configurations that it suggested
 };
 
 /// Random and grid search (tune/searchers/variants.hpp).

@@ -73,7 +73,7 @@ class Tpe final : public ModelSearcher {
     for (std::size_t d = 0; d < encoding().size(); ++d) {
       std::vector<bool> pattern;
       for (const Observation& o : history())
-        if (o.ended()) pattern.push_back(!std::isnan(o.point[d]));
+        if (o.told()) pattern.push_back(!std::isnan(o.point[d]));
       const auto active = std::count(pattern.begin(), pattern.end(), true);
       const bool together = tpe_.multivariate && active > 0 && (tpe_.group || active == static_cast<long>(pattern.size()));
       if (together)
@@ -98,7 +98,7 @@ std::string describe(const TpeOptions& options) {
 }  // namespace
 
 SearcherSpec tpe(TpeOptions options) {
-  return {"tpe", describe(options), [options](const SearcherContext& context) { return std::make_unique<Tpe>(context, options); }};
+  return {"tpe", describe(options), [options](const SearcherContext& context) { return std::make_unique<Tpe>(context, options); }, true};
 }
 
 std::size_t tpe_num_below(TpeGamma gamma, std::size_t num_trials) {
@@ -119,18 +119,18 @@ std::vector<double> tpe_weights(std::size_t n) {
 }
 
 TpeSplit tpe_split(const std::vector<Observation>& history, std::size_t num_below, bool with_running) {
-  std::vector<std::size_t> ended;
+  std::vector<std::size_t> told;
   TpeSplit split;
   for (std::size_t i = 0; i < history.size(); ++i) {
-    if (history[i].ended())
-      ended.push_back(i);
+    if (history[i].told())
+      told.push_back(i);
     else if (with_running)
       split.above.push_back(i);
   }
-  std::stable_sort(ended.begin(), ended.end(), [&](std::size_t a, std::size_t b) { return ranks_before(history[a], history[b]); });
-  const std::size_t good = std::min(num_below, ended.size());
-  split.below.assign(ended.begin(), ended.begin() + static_cast<std::ptrdiff_t>(good));
-  split.above.insert(split.above.end(), ended.begin() + static_cast<std::ptrdiff_t>(good), ended.end());
+  std::stable_sort(told.begin(), told.end(), [&](std::size_t a, std::size_t b) { return ranks_before(history[a], history[b]); });
+  const std::size_t good = std::min(num_below, told.size());
+  split.below.assign(told.begin(), told.begin() + static_cast<std::ptrdiff_t>(good));
+  split.above.insert(split.above.end(), told.begin() + static_cast<std::ptrdiff_t>(good), told.end());
   std::sort(split.below.begin(), split.below.end());
   std::sort(split.above.begin(), split.above.end());
   return split;

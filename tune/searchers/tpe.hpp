@@ -8,8 +8,8 @@
 //   tune::TuneOptions options{.metric = "loss", .num_samples = 100, .space = …, .searcher = tune::tpe()};
 //
 // After the start-up trials the best tenth of the trials (at most 25) gives one density, the rest the other; of 24 draws of
-// the first, the one with the largest ratio of the densities is tried. A trial that the scheduler stopped at a rung ranks
-// behind those that completed, the one that got further first; one that failed or gave NaN ranks last.
+// the first, the one with the largest ratio of the densities is tried. A trial that the scheduler stopped or paused at a rung
+// ranks behind those that completed, the one that got further first; one that failed or gave NaN ranks last.
 #include <cstdint>
 #include <vector>
 
