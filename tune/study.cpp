@@ -6,6 +6,7 @@
 
 #include "runtime/errors.hpp"
 #include "tune/core/value_json.hpp"
+#include "tune/searchers/encoding.hpp"
 #include "tune/searchers/pareto.hpp"
 
 namespace manta::tune {
@@ -68,10 +69,52 @@ StudyTrial Study::ask() {
 
 std::optional<StudyTrial> Study::try_ask() {
   const auto number = static_cast<TrialIndex>(trials_.size());
-  Suggestion suggestion = searcher_->suggest(number);
+  Suggestion suggestion = enqueued_.empty() ? searcher_->suggest(number) : searcher_->suggest_given(number, enqueued_.front());
   if (suggestion.kind != Suggestion::Kind::kConfig) return std::nullopt;
+  if (!enqueued_.empty()) enqueued_.pop_front();
   trials_.push_back({.number = number, .config = std::move(suggestion.config)});
   return trials_.back();
+}
+
+/// Refuses what the searcher cannot take; gives the active parameters that the configuration leaves out.
+std::vector<std::string> Study::check_given(const Config& config) const {
+  if (!searcher_->takes_given())
+    throw InvalidArgument("study: the searcher '" + options_.searcher.name + "' takes no configurations of yours. Choose another, " +
+                          "as random_search(SearchOptions{}).");
+  const ParameterEncoding encoding(options_.space);
+  const std::vector<double> point = encoding.encode(config);
+  if (const Forbidden* forbidden = encoding.space().forbidden_in(config))
+    throw InvalidArgument("study: the configuration " + config.describe() + " is forbidden by " + forbidden->describe() + ".");
+  std::vector<std::string> missing;
+  const std::vector<bool> active = encoding.active(point);
+  for (std::size_t d = 0; d < active.size(); ++d)
+    if (active[d] && std::isnan(point[d])) missing.push_back(encoding.dimensions()[d].path);
+  return missing;
+}
+
+void Study::enqueue(Config config) {
+  (void)check_given(config);
+  enqueued_.push_back(std::move(config));
+}
+
+const StudyTrial& Study::add(Config config, const Metrics& metrics) {
+  const auto number = static_cast<TrialIndex>(trials_.size());
+  const std::string who = "study: trial " + std::to_string(number);
+  if (const auto missing = check_given(config); !missing.empty())
+    throw InvalidArgument(who + " lacks the parameter '" + missing.front() + "'. Give every active one.");
+  check_metrics(who, metrics);
+  Suggestion suggestion = searcher_->suggest_given(number, config);
+  if (suggestion.kind != Suggestion::Kind::kConfig)
+    throw ResourceExhausted(who + " cannot be added: the searcher waits for results. Tell one first.");
+  trials_.push_back({.number = number, .config = std::move(suggestion.config)});
+  tell(trials_.back(), metrics);
+  return trials_.back();
+}
+
+void Study::check_metrics(const std::string& who, const Metrics& metrics) const {
+  for (const Objective& objective : options_.objectives)
+    if (!metrics.contains(objective.metric))
+      throw InvalidArgument(who + " was told without the metric '" + objective.metric + "'. Told were: " + metrics.names() + ".");
 }
 
 void Study::tell(const StudyTrial& trial, const Metrics& metrics) { end(trial, StudyTrial::State::kComplete, 0, &metrics); }
@@ -87,9 +130,7 @@ void Study::end(const StudyTrial& told, StudyTrial::State state, std::uint64_t s
   if (told.number >= trials_.size()) throw NotFound(who + " was never asked for. There are " + std::to_string(trials_.size()) + ".");
   StudyTrial& trial = trials_[told.number];
   if (trial.state != StudyTrial::State::kRunning) throw InvalidArgument(who + " has been told already. Ask for a new one.");
-  for (const Objective& objective : options_.objectives)
-    if (metrics && !metrics->contains(objective.metric))
-      throw InvalidArgument(who + " was told without the metric '" + objective.metric + "'. Told were: " + metrics->names() + ".");
+  if (metrics) check_metrics(who, *metrics);
   trial.state = state;
   trial.step = step;
   if (metrics) trial.metrics = *metrics;
@@ -141,7 +182,9 @@ std::string Study::describe() const {
 std::string Study::save() const {
   Json trials = Json::array();
   for (const StudyTrial& trial : trials_) trials.push_back(trial_json(trial));
-  return Json{{"study", describe()}, {"seed", seed_}, {"searcher", searcher_->save()}, {"trials", trials}}.dump();
+  Json json{{"study", describe()}, {"seed", seed_}, {"searcher", searcher_->save()}, {"trials", trials}};
+  for (const Config& config : enqueued_) json["enqueued"].push_back(value_json(Value(config.entries())));
+  return json.dump();
 }
 
 void Study::restore(std::string_view state) {
@@ -158,6 +201,15 @@ void Study::restore(std::string_view state) {
     searcher->check_restored(trials.size(), static_cast<std::uint64_t>(std::count_if(trials.begin(), trials.end(), [](const StudyTrial& trial) {
                                return trial.state == StudyTrial::State::kRunning;
                              })));
+    std::deque<Config> enqueued;
+    for (const Json& config : json.value("enqueued", Json::array())) {
+      const Value table = json_value(config);
+      if (!table.as<Value::Dict>()) throw InvalidArgument("what is enqueued is no configuration");
+      enqueued.emplace_back(*table.as<Value::Dict>());
+      if (!searcher->takes_given()) throw InvalidArgument("its searcher takes no configurations");
+      (void)ParameterEncoding(options_.space).encode(enqueued.back());
+    }
+    enqueued_ = std::move(enqueued);
     seed_ = seed, searcher_ = std::move(searcher), trials_ = std::move(trials);
   } catch (const std::exception& error) {
     throw InvalidArgument(std::string("study: the saved state cannot be restored: ") + error.what());

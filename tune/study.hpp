@@ -12,6 +12,7 @@
 // thread-safe. The same seed and the same order of calls give the same trials. `save` gives the whole state as text, for a
 // file; `restore` goes on from it with the same next suggestions.
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,13 @@ class Study {
   /// The same, but none instead of the two errors.
   std::optional<StudyTrial> try_ask();
 
+  /// The next trial that is asked for has this configuration, after those that were enqueued before; what it leaves out is drawn.
+  /// InvalidArgument when it is not of the space or forbidden, or the searcher takes none: random_search() without options, repeat.
+  void enqueue(Config config);
+  /// A trial that was tried elsewhere, with all its active parameters: the searcher learns from it as from one that was asked for
+  /// and told. InvalidArgument as above, or for metrics without the study's; ResourceExhausted while the searcher waits for results.
+  const StudyTrial& add(Config config, const Metrics& metrics);
+
   /// How a trial ended, once for each: NotFound for one that was never asked for, InvalidArgument for one that has ended or
   /// metrics without the study's. NaN and infinities count as failures.
   void tell(const StudyTrial& trial, const Metrics& metrics);
@@ -61,7 +69,7 @@ class Study {
   void tell_pruned(const StudyTrial& trial, std::uint64_t step, const Metrics& metrics);
   void tell_failed(const StudyTrial& trial);
 
-  /// All trials in the order in which they were asked for.
+  /// All trials in the order in which they were asked for or added.
   const std::vector<StudyTrial>& trials() const noexcept { return trials_; }
   /// The completed trial with the best finite metric, the first of several. NotFound when there is none.
   const StudyTrial& best() const;
@@ -75,6 +83,8 @@ class Study {
 
  private:
   std::unique_ptr<Searcher> make_searcher(std::uint64_t seed) const;
+  std::vector<std::string> check_given(const Config& config) const;
+  void check_metrics(const std::string& who, const Metrics& metrics) const;
   void end(const StudyTrial& trial, StudyTrial::State state, std::uint64_t step, const Metrics* metrics);
   std::string describe() const;
   bool is_finite(const StudyTrial& trial) const;
@@ -84,6 +94,7 @@ class Study {
   std::uint64_t seed_;
   std::unique_ptr<Searcher> searcher_;
   std::vector<StudyTrial> trials_;
+  std::deque<Config> enqueued_;
 };
 
 }  // namespace manta::tune

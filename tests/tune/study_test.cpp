@@ -79,6 +79,66 @@ TEST_SUITE("tune/study") {
     CHECK_THROWS_AS(Study({.space = {{"x", uniform(1, 0)}}}), InvalidArgument);
   }
 
+  TEST_CASE("what is enqueued is asked for first, what is added is learned from, and both outlive a save") {
+    for (const SearcherSpec& spec : {tpe({.common = {.startup_trials = 3}}), cmaes(), gp({.common = {.startup_trials = 3}}), nsga2({.population = 4}),
+                                     evolution({.population = 3, .sample = 2}), random_search(SearchOptions{}), limit_concurrency(tpe(), 4)}) {
+      CAPTURE(spec.description);
+      const StudyOptions options{.space = square(), .searcher = spec, .seed = 3};
+      Study study(options);
+      study.tell(study.ask(), {{"loss", 9}});
+      study.enqueue({{"x", 3.0}, {"y", -1.0}});
+      study.enqueue({{"x", 2}});
+      CHECK(study.add({{"x", 1.0}, {"y", 1.0}}, {{"loss", 8}}).number == 1);
+      Study again(options);
+      again.restore(study.save());
+      for (Study* each : {&study, &again}) {
+        const StudyTrial first = each->ask(), second = each->ask();
+        CHECK(first.number == 2);
+        CHECK(bowl(first.config) == 0);
+        CHECK(second.config.get<double>("x") == 2.0);
+        CHECK(second.config.contains("y"));
+        each->tell(first, {{"loss", 0}}), each->tell(second, {{"loss", 1}});
+        CHECK(each->best().number == 2);
+      }
+      for (int i = 0; i < 8; ++i) {
+        const StudyTrial one = study.ask(), other = again.ask();
+        CHECK(one.config == other.config);
+        study.tell(one, {{"loss", bowl(one.config)}}), again.tell(other, {{"loss", bowl(other.config)}});
+      }
+    }
+  }
+
+  TEST_CASE("what was added makes a search an informed one") {
+    Study study({.space = square(), .searcher = tpe({.common = {.startup_trials = 20}}), .seed = 5});
+    for (int i = 0; i < 40; ++i) {
+      const double x = 3 + 0.1 * (i % 7 - 3), y = -1 + 0.1 * (i % 5 - 2);
+      study.add({{"x", i % 2 ? x : -x}, {"y", i % 2 ? y : 9.0}}, {{"loss", i % 2 ? 0.1 : 100}});
+    }
+    int near = 0;
+    for (int i = 0; i < 10; ++i) near += bowl(study.ask().config) < 20;
+    CHECK(near >= 5);  // of random ones 16 %
+  }
+
+  TEST_CASE("what cannot be enqueued or added is refused, and the study stays as it was") {
+    Study study({.space = {{"x", uniform(0, 1)}, {"n", randint(0, 3)}, forbid({{"n", 2}})}, .seed = 3});
+    const std::string before = study.save();
+    CHECK(has(error_of([&] { study.enqueue({{"z", 1}}); }), "'z'"));
+    CHECK(has(error_of([&] { study.enqueue({{"x", 2.0}}); }), "not of uniform(0, 1)"));
+    CHECK(has(error_of([&] { study.enqueue({{"n", 2}}); }), "forbidden by"));
+    CHECK(has(error_of([&] { study.add({{"x", 0.5}}, {{"loss", 1}}); }), "lacks the parameter 'n'"));
+    CHECK(has(error_of([&] { study.add({{"x", 0.5}, {"n", 1}}, {{"los", 1}}); }), "without the metric 'loss'"));
+    CHECK(study.save() == before);
+    Study grid({.space = {{"x", uniform(0, 1)}}, .searcher = random_search(), .seed = 3});
+    CHECK(has(error_of([&] { grid.enqueue({{"x", 0.5}}); }), "takes no configurations"));
+    Study limited({.space = square(), .searcher = limit_concurrency(tpe(), 1), .seed = 3});
+    const StudyTrial runs = limited.ask();
+    limited.enqueue({{"x", 1.0}});
+    CHECK_FALSE(limited.try_ask());
+    CHECK_THROWS_AS(limited.add({{"x", 1.0}, {"y", 1.0}}, {{"loss", 1}}), ResourceExhausted);
+    limited.tell_failed(runs);
+    CHECK(limited.ask().config.get<double>("x") == 1.0);
+  }
+
   TEST_CASE("asking beyond a limit says that results are due") {
     Study study({.space = square(), .searcher = limit_concurrency(tpe(), 2), .seed = 1});
     const StudyTrial first = study.ask();

@@ -48,6 +48,14 @@ class ConcurrencyLimiter final : public Searcher {
     return suggestion;
   }
 
+  bool takes_given() const override { return inner_->takes_given(); }
+  Suggestion suggest_given(TrialIndex index, const Config& given) override {
+    if (live_.size() >= limit_) return {Suggestion::Kind::kWait};
+    Suggestion suggestion = inner_->suggest_given(index, given);
+    if (suggestion.kind == Suggestion::Kind::kConfig) live_.insert(index), made_ = index + std::uint64_t{1};
+    return suggestion;
+  }
+
   void on_result(TrialIndex trial, const ResultView& result, double rung) override { inner_->on_result(trial, result, rung); }
 
   void on_complete(TrialIndex trial, const ResultView* last, double rung) override {

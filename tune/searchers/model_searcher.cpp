@@ -112,6 +112,13 @@ Suggestion ModelSearcher::suggest(TrialIndex index) {
   return make(index, next_point(index, random), nullptr, random);
 }
 
+Suggestion ModelSearcher::suggest_given(TrialIndex index, const Config& given) {
+  if (const Forbidden* forbidden = encoding_.space().forbidden_in(given))
+    throw InvalidArgument("the configuration " + text(given) + " is forbidden by " + forbidden->describe() + ".");
+  Random random = Random::stream(context_.seed, index, name_);
+  return make(index, completed(given, random), &given, random);
+}
+
 std::vector<double> ModelSearcher::next_point(TrialIndex index, Random& random) {
   const bool informed = results_ >= options_.startup_trials && encoding_.size() > 0;
   for (int i = 0; i < kMaxProposals; ++i) {

@@ -49,6 +49,8 @@ class ModelSearcher : public Searcher {
   /// one that is not of the space. One that does not learn waits for nothing. `name` tells one searcher's draws from another's.
   ModelSearcher(std::string name, const SearcherContext& context, SearchOptions options, bool learns = true);
 
+  bool takes_given() const final { return true; }
+  Suggestion suggest_given(TrialIndex index, const Config& given) final;
   Suggestion suggest(TrialIndex index) final;
   void on_result(TrialIndex trial, const ResultView& result, double rung) override;
   void on_complete(TrialIndex trial, const ResultView* last, double rung) final;

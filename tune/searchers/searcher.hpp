@@ -30,6 +30,10 @@ class Searcher {
   /// nothing in the searcher: a replay of the journal calls `suggest` only for the trials that were made. Throws what a
   /// user's function throws.
   virtual Suggestion suggest(TrialIndex index) = 0;
+  /// Whether `suggest_given` may be called.
+  virtual bool takes_given() const { return false; }
+  /// `suggest` with a configuration of the user's; what it leaves out is drawn. InvalidArgument when it is not of the space or forbidden.
+  virtual Suggestion suggest_given(TrialIndex, const Config& /*given*/) { return {}; }
   /// A result after which the trial goes on or pauses. `rung`: above 0 when it filled a rung of the scheduler, of that
   /// resource (the budget of BOHB).
   virtual void on_result(TrialIndex, const ResultView&, double /*rung*/) {}
