@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "runtime/errors.hpp"
 #include "tune/core/assembly.hpp"
@@ -49,12 +50,12 @@ Resources resources_of(const SimulatedCluster& cluster, const TrialResources& tr
   return total;
 }
 
-/// A thousandth of the shortest limit of time.
-double longest_step_s(const TuneOptions& options) {
-  double shortest = std::numeric_limits<double>::infinity();
+/// How far the clock goes at a time while nothing happens: a thousandth of the shortest limit of time.
+std::chrono::milliseconds step_of_clock(const TuneOptions& options) {
+  double shortest_s = 1e9;
   for (const double limit : {options.time_budget_s, options.trial_time_limit_s})
-    if (limit > 0) shortest = std::min(shortest, limit);
-  return shortest / 1000;
+    if (limit > 0) shortest_s = std::min(shortest_s, limit);
+  return std::chrono::milliseconds(std::max<std::int64_t>(1, std::llround(shortest_s)));
 }
 
 void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
@@ -94,18 +95,22 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   const ExperimentCreated header = describe(options, stand_in, name);
   const auto checkpoints = std::make_shared<MemoryCheckpoints>(!cluster.files.empty());
   SimulatedHost host(trainable, cluster, *checkpoints);
-  host.set_longest_step(longest_step_s(options));
   std::vector<std::unique_ptr<Logger>> loggers;
   if (!cluster.files.empty()) loggers = make_loggers(options);
   Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(),
                         cluster.files / name, std::move(loggers),
-                        [&host] { return static_cast<std::int64_t>(std::llround(host.now_s() * 1000)); }, checkpoints);
+                        [&host] { return host.now_ms(); }, checkpoints);
+  host.set_over_at([&machine = std::as_const(experiment).machine()](std::int64_t at_ms) {
+    return !machine.finished() && machine.stopper_ends_all(at_ms);
+  });
   experiment.begin(header, 0);
   Timeline timeline(host);
   const auto now = [&host] {
     return Runner::SteadyClock::time_point(std::chrono::duration_cast<Runner::SteadyClock::duration>(std::chrono::duration<double>(host.now_s())));
   };
-  Runner runner(experiment, host, timeline, runner_options(options, header.seed, total, concurrency), [] { return false; }, now);
+  RunnerOptions runs = runner_options(options, header.seed, total, concurrency);
+  runs.poll = step_of_clock(options);
+  Runner runner(experiment, host, timeline, std::move(runs), [] { return false; }, now);
   runner.run();
   experiment.sync();
   for (const std::string& warning : experiment.take_warnings()) timeline.warning(warning);

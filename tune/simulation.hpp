@@ -69,7 +69,8 @@ struct SimulatedReport {
 struct Simulation {
   ResultGrid grid;
   std::vector<SimulatedReport> timeline{};
-  double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report
+  double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report, or is killed
+                           ///< TuneOptions::stop_grace_s later
   double busy_seconds{0};  ///< of all workers together
   std::vector<std::string> warnings{};  ///< what tune::run would print: a file that could not be written, a callback that threw
 };

@@ -9,7 +9,6 @@
 namespace manta::tune {
 
 namespace {
-constexpr std::chrono::milliseconds kPoll{100};   // how late a signal, a limit or a redraw may be noticed
 constexpr std::uint64_t kMostFailedInARow = 1000;  // of trials that cannot be started, where there is no end of trials
 }
 
@@ -54,9 +53,24 @@ void Runner::loop() {
 }
 
 void Runner::turn() {
-  for (HostEvent& event : host_.wait(kPoll)) handle(std::move(event));
+  for (HostEvent& event : host_.wait(longest_wait())) handle(std::move(event));
   commit();
   kill_overdue();
+}
+
+/// No longer than until somebody is due to be launched again or killed: a virtual clock goes nowhere by itself.
+std::chrono::milliseconds Runner::longest_wait() const {
+  const auto now = now_();
+  std::chrono::milliseconds wait = options_.poll;
+  const auto ends_at = [&](SteadyClock::time_point due) {
+    wait = std::min(wait, std::max(std::chrono::ceil<std::chrono::milliseconds>(due - now), std::chrono::milliseconds(1)));
+  };
+  for (const auto& [trial, active] : active_)
+    if (active.kill_at) ends_at(*active.kill_at);
+  if (!held_back_) return wait;
+  for (const auto& [trial, back_off] : back_offs_)
+    if (now < back_off.until) ends_at(back_off.until);
+  return wait;
 }
 
 /// What can wait until trials have been answered and launched.
