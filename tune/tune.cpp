@@ -118,6 +118,15 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
   return header;
 }
 
+namespace {
+/// Whether the scheduler stops every trial once it has seen the first: budgets may come with the configurations.
+bool stops_trials_like(Config first, Scheduler& scheduler) {
+  scheduler.fill_config(0, first);
+  scheduler.on_trial_add(0, first);
+  return scheduler.stops_every_trial();
+}
+}  // namespace
+
 void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
   options.space.check();
   check_limits(options);
@@ -129,10 +138,11 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   const auto scheduler = options.scheduler.make(scheduler_context(options, trainable, 0, total));
   const bool stops = scheduler->stops_every_trial() ||
                      (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
-  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops)
-    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set "
-           "max_iterations, a stopper, or a scheduler with a max_t.");
-  options.searcher.make(searcher_context(options, 0, 1))->suggest(0);  // what a sample_from function throws, it throws now
+  const auto searcher = options.searcher.make(searcher_context(options, 0, 1));
+  const Suggestion first = searcher->suggest(0);  // what a sample_from function throws, it throws now
+  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops && !stops_trials_like(first.config, *scheduler))
+    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set max_iterations, a stopper, "
+           "or a scheduler with a max_t; or stop_at_budget, with a number in every configuration.");
 }
 
 ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
