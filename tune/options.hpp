@@ -73,7 +73,7 @@ struct TuneOptions {
   std::string metric{};     ///< what trials are compared by; every trial reports it from its first result on
   Mode mode{Mode::kMin};    ///< whether a small or a large metric is good
   std::vector<Objective> further_objectives{};  ///< metrics besides, for a searcher or scheduler of several (nsga2, mo_asha); the rest of the
-                                                ///< tuner goes by `metric`. tune::pareto_front says which trials count
+                                                ///< tuner goes by `metric`. ResultGrid::pareto_front says which trials count
   std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid; -1: without end, until the
                                 ///< time budget or a stopper ends the experiment, or a thousand in a row cannot be
                                 ///< started, which is InvalidArgument

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "runtime/errors.hpp"
@@ -27,18 +28,27 @@ class Timeline final : public Reporter {
  public:
   explicit Timeline(const SimulatedHost& host) : host_(host) {}
   void on_event(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) override {
-    const auto* report = std::get_if<TrialReported>(&event);
-    if (!report || !effects.recorded) return;
-    const double value = report->metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
-    reports.push_back({host_.now_s(), report->trial, report->iteration, value});
+    rows->resize(machine.trials().size());
+    times_.resize(machine.trials().size());
+    if (const auto* report = std::get_if<TrialReported>(&event); report && effects.recorded) take(machine, *report, effects.rung);
+    for (const Exploited& copied : effects.exploits) times_[copied.trial] = machine.trial(copied.trial).time_total_s;
   }
   void warning(const std::string& text) override { warnings.push_back(text); }
 
   std::vector<SimulatedReport> reports{};
+  std::shared_ptr<ResultGrid::Rows> rows{std::make_shared<ResultGrid::Rows>()};
   std::vector<std::string> warnings{};
 
  private:
+  void take(const ExperimentMachine& machine, const TrialReported& report, double rung) {
+    const double value = report.metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
+    reports.push_back({host_.now_s(), report.trial, report.iteration, value});
+    times_[report.trial] += report.time_this_iter_s;
+    (*rows)[report.trial].push_back({report.iteration, host_.now_ms(), times_[report.trial], rung, report.metrics});
+  }
+
   const SimulatedHost& host_;
+  std::vector<double> times_;  ///< time_total_s of each trial: after an exploit the machine has the donor's
 };
 
 /// What so many trials hold; at least a CPU for each.
@@ -114,7 +124,8 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   runner.run();
   experiment.sync();
   for (const std::string& warning : experiment.take_warnings()) timeline.warning(warning);
-  return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s(), std::move(timeline.warnings)};
+  return {collect(experiment, options, name, 0, std::move(timeline.rows)), std::move(timeline.reports), host.now_s(), host.busy_s(),
+          std::move(timeline.warnings)};
 }
 
 }  // namespace manta::tune

@@ -67,7 +67,7 @@ struct SimulatedReport {
 };
 
 struct Simulation {
-  ResultGrid grid;
+  ResultGrid grid;  ///< with every result in memory: its curves and scopes read no file
   std::vector<SimulatedReport> timeline{};
   double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report, or is killed
                            ///< TuneOptions::stop_grace_s later

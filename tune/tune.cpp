@@ -220,11 +220,11 @@ TrialResult result_of(const Experiment& experiment, const Trial& trial) {
 
 }  // namespace
 
-ResultGrid collect(const Experiment& experiment, const std::string& name, int signal) {
+ResultGrid collect(const Experiment& experiment, const TuneOptions& options, const std::string& name, int signal,
+                   std::shared_ptr<const ResultGrid::Rows> rows) {
   std::vector<TrialResult> trials;
   for (const Trial& trial : experiment.machine().trials()) trials.push_back(result_of(experiment, trial));
-  const MachineOptions& machine = experiment.machine().options();
-  return {{name, experiment.dir(), machine.metric, machine.mode, signal}, std::move(trials)};
+  return {{name, experiment.dir(), options.metric, options.mode, signal, options.further_objectives}, std::move(trials), std::move(rows)};
 }
 
 namespace {
@@ -324,7 +324,7 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
     reporter->warning("the experiment was ended early: " + reason + ".");
   for (const std::string& warning : experiment.take_warnings()) reporter->warning(warning);
   reporter->finish(experiment.machine(), InterruptGuard::signal() != 0);
-  ResultGrid grid = collect(experiment, name, InterruptGuard::signal());
+  ResultGrid grid = collect(experiment, options, name, InterruptGuard::signal());
   if (options.fail_fast == FailFast::kRaise) raise_first_error(grid);
   return grid;
 }

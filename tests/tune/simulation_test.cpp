@@ -119,6 +119,42 @@ TEST_SUITE("tune/simulation") {
     CHECK(done.timeline[0].time_s == doctest::Approx(1.15).epsilon(0.01));
   }
 
+  TEST_CASE("every result of a simulation is there: its trials have curves, and all scopes") {
+    // Behaviour: they were looked for in the journal of a directory of the simulation's name, which is another experiment's if anybody's.
+    TuneOptions tuned = options(3);
+    const Simulation done = simulate(tuned, decaying(12, 10));
+    const auto curve = done.grid.curve(done.grid[1]);
+    REQUIRE(curve.size() == 12);
+    CHECK(curve[2].iteration == 3);
+    CHECK(curve[2].time_ms == 150'000);
+    CHECK(curve[2].time_total_s == doctest::Approx(30));
+    CHECK(curve[2].metrics.get("loss") == doctest::Approx(done.grid[1].config.get<double>("x") + 1.0 / 3));
+    for (const Scope scope : {Scope::kAll, Scope::kAvg, Scope::kLast5Avg, Scope::kLast10Avg})
+      CHECK(done.grid.best(scope).index == done.grid.best().index);
+    CHECK(done.grid.best("time_total_s", Mode::kMin, Scope::kAll).index == 0);
+    const ResultGrid sorted = done.grid.filter([](const TrialResult& trial) { return trial.index > 0; }).sorted(Scope::kLast5Avg);
+    CHECK(sorted.curve(sorted[0]).size() == 12);
+    tuned.scheduler = asha({.max_t = 9, .reduction_factor = 3});
+    const Simulation halved = simulate(tuned, decaying(12));
+    CHECK(halved.grid.curve(halved.grid[0])[0].rung == 1);
+    tuned.num_samples = 4;
+    tuned.scheduler = pbt({.time_attr = "training_iteration", .perturbation_interval = 2, .hyperparam_mutations = {{"x", uniform(0, 1)}}});
+    const Simulation population = simulate(tuned, decaying(12), {.workers = 2});
+    for (const TrialResult& trial : population.grid.trials())  // an exploit takes the donor's time over, for the results after it
+      for (const ResultRow& row : population.grid.curve(trial)) CHECK(row.time_total_s == doctest::Approx(static_cast<double>(row.iteration)));
+  }
+
+  TEST_CASE("several objectives are told once, and the grid of a simulation knows them") {
+    TuneOptions tuned = options(20);
+    tuned.further_objectives = {{"gain", Mode::kMax}};
+    const Simulation done = simulate(tuned, {.iterations = 1, .step = [](SimulatedStep& step) {
+      const double x = step.config.get<double>("x");
+      return SimulatedResult{{{"loss", x}, {"gain", x}}};
+    }});
+    CHECK(done.grid.pareto_front().size() == 20);
+    CHECK(done.grid.hypervolume({1, 0}) > 0);
+  }
+
   TEST_CASE("a table of learning curves is followed row by row") {
     TuneOptions tuned{.metric = "acc", .mode = Mode::kMax, .space = {{"row", grid_search({0, 1, 2})}}, .seed = 1};
     const Simulation done = simulate(tuned, learning_curves("acc", {{1, 2, 3}, {4, 5}, {6}}, 2));

@@ -28,7 +28,8 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
 /// The loggers that TuneOptions::loggers asks for.
 std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options);
 
-/// What the experiment has found so far. `signal`: the one that ended it, or 0.
-ResultGrid collect(const Experiment& experiment, const std::string& name, int signal);
+/// What the experiment has found so far. `signal`: the one that ended it, or 0; `rows`: every result, where no journal has them.
+ResultGrid collect(const Experiment& experiment, const TuneOptions& options, const std::string& name, int signal,
+                   std::shared_ptr<const ResultGrid::Rows> rows = nullptr);
 
 }  // namespace manta::tune
