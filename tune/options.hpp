@@ -66,6 +66,8 @@ struct LoggerOptions {
   bool json{true};         ///< params.json, result.jsonl, error.txt
   bool csv{true};          ///< progress.csv
   bool tensorboard{true};  ///< events.out.tfevents.manta
+  bool policies{true};     ///< with a scheduler that copies trials: pbt_global.txt and pbt_policy_*.txt in the experiment's directory,
+                           ///< a line for each copy, which pbt_replay reads
 };
 
 struct TuneOptions {

@@ -105,13 +105,13 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   const ExperimentCreated header = describe(options, stand_in, name);
   const auto checkpoints = std::make_shared<MemoryCheckpoints>(!cluster.files.empty());
   SimulatedHost host(trainable, cluster, *checkpoints);
+  ExperimentMachine machine = make_machine(options, stand_in, header, total, concurrency);
   std::vector<std::unique_ptr<Logger>> loggers;
-  if (!cluster.files.empty()) loggers = make_loggers(options);
-  Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(),
-                        cluster.files / name, std::move(loggers),
+  if (!cluster.files.empty()) loggers = make_loggers(options, machine);
+  Experiment experiment(std::move(machine), std::make_unique<NoLog>(), cluster.files / name, std::move(loggers),
                         [&host] { return host.now_ms(); }, checkpoints);
-  host.set_over_at([&machine = std::as_const(experiment).machine()](std::int64_t at_ms) {
-    return !machine.finished() && machine.stopper_ends_all(at_ms);
+  host.set_over_at([&experiment](std::int64_t at_ms) {
+    return !experiment.machine().finished() && experiment.machine().stopper_ends_all(at_ms);
   });
   experiment.begin(header, 0);
   Timeline timeline(host);

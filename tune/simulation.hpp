@@ -55,7 +55,7 @@ struct SimulatedCluster {
   double start_seconds{0};     ///< from the decision to start or resume a trial to its first step
   double straggler_sd{0};      ///< what a trial does between start and end, pause or failure takes 1 + |N(0, sd)| times as long
   double drop_probability{0};  ///< that a trial dies, for each second of its work; max_failures says what then
-  std::filesystem::path files{};  ///< the loggers' files go into a directory of the experiment's name in it; empty: none
+  std::filesystem::path files{};  ///< the loggers' files, PBT's policies too, go into a directory of the experiment's name in it; empty: none
 };
 
 /// A result, in the order of the clock.

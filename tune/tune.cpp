@@ -195,10 +195,10 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
           .callbacks = options.callbacks};
 }
 
-std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options) {
+std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options, const ExperimentMachine& machine) {
   std::vector<std::unique_ptr<Logger>> loggers;
   if (options.loggers.json) loggers.push_back(make_json_logger());
-  if (options.loggers.json) loggers.push_back(make_policy_logger());
+  if (options.loggers.policies && machine.may_pause()) loggers.push_back(make_policy_logger());  // a trial pauses to become a copy
   if (options.loggers.csv) loggers.push_back(make_csv_logger());
   if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
   return loggers;
@@ -208,8 +208,9 @@ namespace {
 
 Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
                            ExperimentDir dir, const Resources& total, std::size_t concurrency) {
-  return {make_machine(options, trainable, header, total, concurrency), std::move(dir.log), std::move(dir.path), make_loggers(options),
-          wall_clock_ms};
+  ExperimentMachine machine = make_machine(options, trainable, header, total, concurrency);
+  auto loggers = make_loggers(options, machine);
+  return {std::move(machine), std::move(dir.log), std::move(dir.path), std::move(loggers), wall_clock_ms};
 }
 
 TrialResult result_of(const Experiment& experiment, const Trial& trial) {
