@@ -65,8 +65,7 @@ std::chrono::milliseconds Runner::longest_wait() const {
   const auto ends_at = [&](SteadyClock::time_point due) {
     wait = std::min(wait, std::max(std::chrono::ceil<std::chrono::milliseconds>(due - now), std::chrono::milliseconds(1)));
   };
-  for (const auto& [trial, active] : active_)
-    if (active.kill_at) ends_at(*active.kill_at);
+  if (first_kill_) ends_at(*first_kill_);
   if (!held_back_) return wait;
   for (const auto& [trial, back_off] : back_offs_)
     if (now < back_off.until) ends_at(back_off.until);
@@ -322,7 +321,9 @@ void Runner::commit() {
 }
 
 void Runner::stop(TrialIndex trial) {
-  active_.at(trial).kill_at = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  const auto kill_at = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  active_.at(trial).kill_at = kill_at;
+  first_kill_ = std::min(first_kill_.value_or(kill_at), kill_at);
 }
 
 void Runner::forget(TrialIndex trial) {
@@ -333,9 +334,16 @@ void Runner::forget(TrialIndex trial) {
 
 void Runner::kill_overdue() {
   const auto now = now_();
+  if (!first_kill_ || now <= *first_kill_) return;
+  first_kill_.reset();
   std::vector<TrialIndex> overdue;
-  for (const auto& [trial, active] : active_)
-    if (active.kill_at && *active.kill_at < now) overdue.push_back(trial);
+  for (const auto& [trial, active] : active_) {
+    if (!active.kill_at) continue;
+    if (*active.kill_at < now)
+      overdue.push_back(trial);
+    else
+      first_kill_ = std::min(first_kill_.value_or(*active.kill_at), *active.kill_at);
+  }
   for (const TrialIndex trial : overdue) {
     host_.kill(trial);
     forget(trial);
