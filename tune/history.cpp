@@ -216,7 +216,7 @@ ResultGrid to_grid(const ExperimentHistory& history) {
   std::vector<TrialResult> trials;
   trials.reserve(history.trials.size());
   for (const Trial& trial : history.trials) trials.push_back(result_of(history, trial));
-  return {{history.name, history.dir, history.metric, history.mode, 0}, std::move(trials)};
+  return {{history.name, history.dir, history.metric, history.mode, 0, history.further_objectives}, std::move(trials)};
 }
 
 ResultGrid load_experiment(const fs::path& dir) {
@@ -227,7 +227,7 @@ ResultGrid load_experiment(const fs::path& dir) {
     trials.push_back(result_of(history, trial));
     trial = {};  // of very many trials not all are there twice
   }
-  return {{history.name, history.dir, history.metric, history.mode, 0}, std::move(trials)};
+  return {{history.name, history.dir, history.metric, history.mode, 0, history.further_objectives}, std::move(trials)};
 }
 
 }  // namespace manta::tune

@@ -66,6 +66,8 @@ struct LoggerOptions {
   bool json{true};         ///< params.json, result.jsonl, error.txt
   bool csv{true};          ///< progress.csv
   bool tensorboard{true};  ///< events.out.tfevents.manta
+  bool policies{true};     ///< with a scheduler that copies trials: pbt_global.txt and pbt_policy_*.txt in the experiment's directory,
+                           ///< a line for each copy, which pbt_replay reads
 };
 
 struct TuneOptions {
@@ -73,7 +75,7 @@ struct TuneOptions {
   std::string metric{};     ///< what trials are compared by; every trial reports it from its first result on
   Mode mode{Mode::kMin};    ///< whether a small or a large metric is good
   std::vector<Objective> further_objectives{};  ///< metrics besides, for a searcher or scheduler of several (nsga2, mo_asha); the rest of the
-                                                ///< tuner goes by `metric`. tune::pareto_front says which trials count
+                                                ///< tuner goes by `metric`. ResultGrid::pareto_front says which trials count
   std::int64_t num_samples{1};  ///< trials, or with grid_search: repetitions of the whole grid; -1: without end, until the
                                 ///< time budget or a stopper ends the experiment, or a thousand in a row cannot be
                                 ///< started, which is InvalidArgument

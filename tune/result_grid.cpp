@@ -59,6 +59,22 @@ std::size_t results_counted(Scope scope) {
   return scope == Scope::kLast10Avg ? 10 : std::numeric_limits<std::size_t>::max();
 }
 
+const std::vector<ResultRow>& rows_of(const ResultGrid::Rows& rows, const TrialResult& trial) {
+  if (trial.index < rows.size()) return rows[trial.index];
+  throw NotFound("trial '" + trial.name + "' has no results there: the experiment has " + std::to_string(rows.size()) + " trials.");
+}
+
+/// The trial's last result, all objectives made smaller; nothing where one is missing or not finite.
+std::optional<Losses> losses_of(const TrialResult& trial, const std::vector<Objective>& objectives) {
+  Losses losses;
+  for (const auto& [metric, mode] : objectives) {
+    const auto value = finite(trial.value(metric));
+    if (!value) return std::nullopt;
+    losses.push_back(mode == Mode::kMin ? *value : -*value);
+  }
+  return losses;
+}
+
 void add_new(std::vector<std::string>& names, const std::string& name) {
   if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
 }
@@ -73,12 +89,16 @@ std::vector<std::optional<double>> ResultGrid::values(std::string_view metric, M
       values.push_back(finite(scope == Scope::kLast ? trial.value(metric) : best_of(trial, metric, mode)));
     return values;
   }
-  const ExperimentHistory history = read_history(summary_.dir);
+  const auto all = this->rows();
   for (const TrialResult& trial : trials_) {
-    const auto& rows = history.results.at(trial.index);
+    const auto& rows = rows_of(*all, trial);
     values.push_back(finite(journal_only ? least(rows, metric) : mean(rows, metric, results_counted(scope))));
   }
   return values;
+}
+
+std::shared_ptr<const ResultGrid::Rows> ResultGrid::rows() const {
+  return rows_ ? rows_ : std::make_shared<const Rows>(read_history(summary_.dir).results);
 }
 
 void ResultGrid::require_metric(const char* call) const {
@@ -109,7 +129,7 @@ const TrialResult& ResultGrid::best(std::string_view metric, Mode mode, Scope sc
 ResultGrid ResultGrid::filter(const std::function<bool(const TrialResult&)>& keep) const {
   std::vector<TrialResult> kept;
   std::copy_if(trials_.begin(), trials_.end(), std::back_inserter(kept), keep);
-  return {summary_, std::move(kept)};
+  return {summary_, std::move(kept), rows_};
 }
 
 ResultGrid ResultGrid::sorted(Scope scope) const {
@@ -127,19 +147,13 @@ ResultGrid ResultGrid::sorted(std::string_view metric, Mode mode, Scope scope) c
   });
   std::vector<TrialResult> trials;
   for (std::size_t i : order) trials.push_back(trials_[i]);
-  return {summary_, std::move(trials)};
+  return {summary_, std::move(trials), rows_};
 }
 
 std::vector<const TrialResult*> ResultGrid::pareto_front(const std::vector<Objective>& objectives) const {
   std::vector<std::pair<Losses, const TrialResult*>> points;
-  for (const TrialResult& trial : trials_) {
-    Losses point;
-    for (const Objective& objective : objectives) {
-      const auto value = finite(trial.value(objective.metric));
-      if (value) point.push_back(objective.mode == Mode::kMin ? *value : -*value);
-    }
-    if (point.size() == objectives.size()) points.emplace_back(std::move(point), &trial);
-  }
+  for (const TrialResult& trial : trials_)
+    if (auto point = losses_of(trial, objectives)) points.emplace_back(std::move(*point), &trial);
   std::stable_sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Losses> losses;
   for (const auto& [point, trial] : points) losses.push_back(point);
@@ -148,9 +162,29 @@ std::vector<const TrialResult*> ResultGrid::pareto_front(const std::vector<Objec
   return front;
 }
 
-std::vector<ResultRow> ResultGrid::curve(const TrialResult& trial) const {
-  return read_history(summary_.dir).results.at(trial.index);
+double ResultGrid::hypervolume(const std::vector<double>& reference, const std::vector<Objective>& objectives) const {
+  if (reference.size() != objectives.size())
+    throw InvalidArgument("ResultGrid::hypervolume: the reference has " + std::to_string(reference.size()) + " values; there are " +
+                          std::to_string(objectives.size()) + " objectives.");
+  Losses corner = reference;
+  for (std::size_t k = 0; k < corner.size(); ++k)
+    if (objectives[k].mode == Mode::kMax) corner[k] = -corner[k];
+  std::vector<Losses> points;
+  for (const TrialResult& trial : trials_)
+    if (auto point = losses_of(trial, objectives)) points.push_back(std::move(*point));
+  return tune::hypervolume(std::move(points), corner);
 }
+
+/// The experiment's.
+std::vector<Objective> ResultGrid::objectives(const char* call) const {
+  if (summary_.metric.empty())
+    throw InvalidArgument("ResultGrid::" + std::string(call) + ": the experiment has no metric. Say which objectives are meant.");
+  std::vector<Objective> all{{summary_.metric, summary_.mode}};
+  all.insert(all.end(), summary_.further_objectives.begin(), summary_.further_objectives.end());
+  return all;
+}
+
+std::vector<ResultRow> ResultGrid::curve(const TrialResult& trial) const { return rows_of(*rows(), trial); }
 
 std::vector<const TrialResult*> ResultGrid::errors() const {
   std::vector<const TrialResult*> failed;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <iosfwd>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,10 +42,10 @@ struct TrialResult {
   std::optional<double> value(std::string_view name) const { return ResultView{iterations, time_total_s, metrics}.get(name); }
 };
 
-/// One result as the journal has it.
+/// One result as the journal has it, or a simulation.
 struct ResultRow {
   std::uint64_t iteration{0};
-  std::int64_t time_ms{0};   ///< since 1970, UTC
+  std::int64_t time_ms{0};   ///< since 1970, UTC; of a simulation: since its beginning, by the virtual clock
   double time_total_s{0};    ///< time in the user's code until then
   double rung{0};            ///< above 0: the scheduler compared it with others at that resource
   Metrics metrics{};
@@ -55,20 +56,24 @@ struct ResultRow {
 
 /// Which of a trial's results counts, as in Ray. kLast, the default there too: the last one, to which checkpoint_dir belongs.
 /// kAll: the best it ever had. kAvg, kLast5Avg, kLast10Avg: the mean of all, of the last 5, of the last 10 results; these,
-/// and kAll for the least time_total_s, are read from the experiment's journal.
+/// and kAll for the least time_total_s, are read from the experiment's journal, or taken from the simulation.
 enum class Scope { kLast, kAll, kAvg, kLast5Avg, kLast10Avg };
 
 class ResultGrid {
  public:
+  using Rows = std::vector<std::vector<ResultRow>>;  ///< every result, by TrialResult::index
+
   struct Summary {
     std::string experiment{};
     std::filesystem::path dir{};
     std::string metric{};
     Mode mode{Mode::kMin};
     int signal{0};  ///< SIGINT or SIGTERM when the run was interrupted
+    std::vector<Objective> further_objectives{};  ///< as in TuneOptions
   };
-  ResultGrid(Summary summary, std::vector<TrialResult> trials)
-      : summary_(std::move(summary)), trials_(std::move(trials)) {}
+  /// Without `rows` the journal in the experiment's directory has them.
+  ResultGrid(Summary summary, std::vector<TrialResult> trials, std::shared_ptr<const Rows> rows = nullptr)
+      : summary_(std::move(summary)), trials_(std::move(trials)), rows_(std::move(rows)) {}
 
   const std::vector<TrialResult>& trials() const noexcept { return trials_; }
   std::size_t size() const noexcept { return trials_.size(); }
@@ -84,9 +89,17 @@ class ResultGrid {
   /// The same trials, the best first; those without a finite value last, in their order.
   ResultGrid sorted(Scope scope = Scope::kLast) const;
   ResultGrid sorted(std::string_view metric, Mode mode, Scope scope = Scope::kLast) const;
-  /// The trials that no other one beats in every objective, by their last results; the best in the first objective first.
+  /// The trials that no other one beats in every objective, by their last results; the best in the first objective first. Those
+  /// without a finite value of each are left out. The objectives are the experiment's (its metric, then further_objectives;
+  /// InvalidArgument when it has no metric), or those given.
+  std::vector<const TrialResult*> pareto_front() const { return pareto_front(objectives("pareto_front")); }
   std::vector<const TrialResult*> pareto_front(const std::vector<Objective>& objectives) const;
-  /// Every result of a trial, in order, from the journal. NotFound when there is none.
+  /// What the last results cover beyond `reference`, a value of each objective, in their order and as they are reported: the
+  /// product of the differences for one trial; grows as the front gets better (tune::hypervolume). InvalidArgument when there
+  /// are more or fewer values than objectives, which are as above.
+  double hypervolume(const std::vector<double>& reference) const { return hypervolume(reference, objectives("hypervolume")); }
+  double hypervolume(const std::vector<double>& reference, const std::vector<Objective>& objectives) const;
+  /// Every result of a trial, in order, from the journal or the simulation. NotFound when there is none.
   std::vector<ResultRow> curve(const TrialResult& trial) const;
 
   /// Trials whose last state is ERROR.
@@ -111,9 +124,12 @@ class ResultGrid {
   /// What each trial is compared by; nothing where there is no finite number.
   std::vector<std::optional<double>> values(std::string_view metric, Mode mode, Scope scope) const;
   void require_metric(const char* call) const;
+  std::vector<Objective> objectives(const char* call) const;
+  std::shared_ptr<const Rows> rows() const;
 
   Summary summary_;
   std::vector<TrialResult> trials_;
+  std::shared_ptr<const Rows> rows_;  ///< shared by grids of the same experiment; null: in the journal
 };
 
 }  // namespace manta::tune

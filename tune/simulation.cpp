@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include "runtime/errors.hpp"
 #include "tune/core/assembly.hpp"
@@ -26,18 +28,27 @@ class Timeline final : public Reporter {
  public:
   explicit Timeline(const SimulatedHost& host) : host_(host) {}
   void on_event(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) override {
-    const auto* report = std::get_if<TrialReported>(&event);
-    if (!report || !effects.recorded) return;
-    const double value = report->metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
-    reports.push_back({host_.now_s(), report->trial, report->iteration, value});
+    rows->resize(machine.trials().size());
+    times_.resize(machine.trials().size());
+    if (const auto* report = std::get_if<TrialReported>(&event); report && effects.recorded) take(machine, *report, effects.rung);
+    for (const Exploited& copied : effects.exploits) times_[copied.trial] = machine.trial(copied.trial).time_total_s;
   }
   void warning(const std::string& text) override { warnings.push_back(text); }
 
   std::vector<SimulatedReport> reports{};
+  std::shared_ptr<ResultGrid::Rows> rows{std::make_shared<ResultGrid::Rows>()};
   std::vector<std::string> warnings{};
 
  private:
+  void take(const ExperimentMachine& machine, const TrialReported& report, double rung) {
+    const double value = report.metrics.get(machine.options().metric).value_or(std::numeric_limits<double>::quiet_NaN());
+    reports.push_back({host_.now_s(), report.trial, report.iteration, value});
+    times_[report.trial] += report.time_this_iter_s;
+    (*rows)[report.trial].push_back({report.iteration, host_.now_ms(), times_[report.trial], rung, report.metrics});
+  }
+
   const SimulatedHost& host_;
+  std::vector<double> times_;  ///< time_total_s of each trial: after an exploit the machine has the donor's
 };
 
 /// What so many trials hold; at least a CPU for each.
@@ -49,12 +60,12 @@ Resources resources_of(const SimulatedCluster& cluster, const TrialResources& tr
   return total;
 }
 
-/// A thousandth of the shortest limit of time.
-double longest_step_s(const TuneOptions& options) {
-  double shortest = std::numeric_limits<double>::infinity();
+/// How far the clock goes at a time while nothing happens: a thousandth of the shortest limit of time.
+std::chrono::milliseconds step_of_clock(const TuneOptions& options) {
+  double shortest_s = 1e9;
   for (const double limit : {options.time_budget_s, options.trial_time_limit_s})
-    if (limit > 0) shortest = std::min(shortest, limit);
-  return shortest / 1000;
+    if (limit > 0) shortest_s = std::min(shortest_s, limit);
+  return std::chrono::milliseconds(std::max<std::int64_t>(1, std::llround(shortest_s)));
 }
 
 void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
@@ -94,22 +105,27 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   const ExperimentCreated header = describe(options, stand_in, name);
   const auto checkpoints = std::make_shared<MemoryCheckpoints>(!cluster.files.empty());
   SimulatedHost host(trainable, cluster, *checkpoints);
-  host.set_longest_step(longest_step_s(options));
+  ExperimentMachine machine = make_machine(options, stand_in, header, total, concurrency);
   std::vector<std::unique_ptr<Logger>> loggers;
-  if (!cluster.files.empty()) loggers = make_loggers(options);
-  Experiment experiment(make_machine(options, stand_in, header, total, concurrency), std::make_unique<NoLog>(),
-                        cluster.files / name, std::move(loggers),
-                        [&host] { return static_cast<std::int64_t>(std::llround(host.now_s() * 1000)); }, checkpoints);
+  if (!cluster.files.empty()) loggers = make_loggers(options, machine);
+  Experiment experiment(std::move(machine), std::make_unique<NoLog>(), cluster.files / name, std::move(loggers),
+                        [&host] { return host.now_ms(); }, checkpoints);
+  host.set_over_at([&experiment](std::int64_t at_ms) {
+    return !experiment.machine().finished() && experiment.machine().stopper_ends_all(at_ms);
+  });
   experiment.begin(header, 0);
   Timeline timeline(host);
   const auto now = [&host] {
     return Runner::SteadyClock::time_point(std::chrono::duration_cast<Runner::SteadyClock::duration>(std::chrono::duration<double>(host.now_s())));
   };
-  Runner runner(experiment, host, timeline, runner_options(options, header.seed, total, concurrency), [] { return false; }, now);
+  RunnerOptions runs = runner_options(options, header.seed, total, concurrency);
+  runs.poll = step_of_clock(options);
+  Runner runner(experiment, host, timeline, std::move(runs), [] { return false; }, now);
   runner.run();
   experiment.sync();
   for (const std::string& warning : experiment.take_warnings()) timeline.warning(warning);
-  return {collect(experiment, name, 0), std::move(timeline.reports), host.now_s(), host.busy_s(), std::move(timeline.warnings)};
+  return {collect(experiment, options, name, 0, std::move(timeline.rows)), std::move(timeline.reports), host.now_s(), host.busy_s(),
+          std::move(timeline.warnings)};
 }
 
 }  // namespace manta::tune

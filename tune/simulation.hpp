@@ -55,7 +55,7 @@ struct SimulatedCluster {
   double start_seconds{0};     ///< from the decision to start or resume a trial to its first step
   double straggler_sd{0};      ///< what a trial does between start and end, pause or failure takes 1 + |N(0, sd)| times as long
   double drop_probability{0};  ///< that a trial dies, for each second of its work; max_failures says what then
-  std::filesystem::path files{};  ///< the loggers' files go into a directory of the experiment's name in it; empty: none
+  std::filesystem::path files{};  ///< the loggers' files, PBT's policies too, go into a directory of the experiment's name in it; empty: none
 };
 
 /// A result, in the order of the clock.
@@ -67,9 +67,10 @@ struct SimulatedReport {
 };
 
 struct Simulation {
-  ResultGrid grid;
+  ResultGrid grid;  ///< with every result in memory: its curves and scopes read no file
   std::vector<SimulatedReport> timeline{};
-  double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report
+  double seconds{0};       ///< virtual time until the last trial ended; who is to stop does so at its next report, or is killed
+                           ///< TuneOptions::stop_grace_s later
   double busy_seconds{0};  ///< of all workers together
   std::vector<std::string> warnings{};  ///< what tune::run would print: a file that could not be written, a callback that threw
 };

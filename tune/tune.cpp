@@ -118,6 +118,15 @@ ExperimentCreated describe(const TuneOptions& options, const Trainable& trainabl
   return header;
 }
 
+namespace {
+/// Whether the scheduler stops every trial once it has seen the first: budgets may come with the configurations.
+bool stops_trials_like(Config first, Scheduler& scheduler) {
+  scheduler.fill_config(0, first);
+  scheduler.on_trial_add(0, first);
+  return scheduler.stops_every_trial();
+}
+}  // namespace
+
 void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
   options.space.check();
   check_limits(options);
@@ -132,10 +141,11 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   const auto scheduler = options.scheduler.make(scheduler_context(options, trainable, 0, total));
   const bool stops = scheduler->stops_every_trial() ||
                      (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
-  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops)
-    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set "
-           "max_iterations, a stopper, or a scheduler with a max_t.");
-  options.searcher.make(searcher_context(options, 0, 1))->suggest(0);  // what a sample_from function throws, it throws now
+  const auto searcher = options.searcher.make(searcher_context(options, 0, 1));
+  const Suggestion first = searcher->suggest(0);  // what a sample_from function throws, it throws now
+  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops && !stops_trials_like(first.config, *scheduler))
+    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set max_iterations, a stopper, "
+           "or a scheduler with a max_t; or stop_at_budget, with a number in every configuration.");
 }
 
 ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
@@ -188,10 +198,10 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
           .callbacks = options.callbacks};
 }
 
-std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options) {
+std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options, const ExperimentMachine& machine) {
   std::vector<std::unique_ptr<Logger>> loggers;
   if (options.loggers.json) loggers.push_back(make_json_logger());
-  if (options.loggers.json) loggers.push_back(make_policy_logger());
+  if (options.loggers.policies && machine.may_pause()) loggers.push_back(make_policy_logger());  // a trial pauses to become a copy
   if (options.loggers.csv) loggers.push_back(make_csv_logger());
   if (options.loggers.tensorboard) loggers.push_back(make_tensorboard_logger());
   return loggers;
@@ -201,8 +211,9 @@ namespace {
 
 Experiment make_experiment(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,
                            ExperimentDir dir, const Resources& total, std::size_t concurrency) {
-  return {make_machine(options, trainable, header, total, concurrency), std::move(dir.log), std::move(dir.path), make_loggers(options),
-          wall_clock_ms};
+  ExperimentMachine machine = make_machine(options, trainable, header, total, concurrency);
+  auto loggers = make_loggers(options, machine);
+  return {std::move(machine), std::move(dir.log), std::move(dir.path), std::move(loggers), wall_clock_ms};
 }
 
 TrialResult result_of(const Experiment& experiment, const Trial& trial) {
@@ -213,11 +224,11 @@ TrialResult result_of(const Experiment& experiment, const Trial& trial) {
 
 }  // namespace
 
-ResultGrid collect(const Experiment& experiment, const std::string& name, int signal) {
+ResultGrid collect(const Experiment& experiment, const TuneOptions& options, const std::string& name, int signal,
+                   std::shared_ptr<const ResultGrid::Rows> rows) {
   std::vector<TrialResult> trials;
   for (const Trial& trial : experiment.machine().trials()) trials.push_back(result_of(experiment, trial));
-  const MachineOptions& machine = experiment.machine().options();
-  return {{name, experiment.dir(), machine.metric, machine.mode, signal}, std::move(trials)};
+  return {{name, experiment.dir(), options.metric, options.mode, signal, options.further_objectives}, std::move(trials), std::move(rows)};
 }
 
 namespace {
@@ -317,7 +328,7 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
     reporter->warning("the experiment was ended early: " + reason + ".");
   for (const std::string& warning : experiment.take_warnings()) reporter->warning(warning);
   reporter->finish(experiment.machine(), InterruptGuard::signal() != 0);
-  ResultGrid grid = collect(experiment, name, InterruptGuard::signal());
+  ResultGrid grid = collect(experiment, options, name, InterruptGuard::signal());
   if (options.fail_fast == FailFast::kRaise) raise_first_error(grid);
   return grid;
 }

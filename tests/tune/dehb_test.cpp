@@ -5,11 +5,15 @@
 #include <map>
 #include <set>
 
+#include "support.hpp"
 #include "tune/schedulers/budget.hpp"
 #include "tune/searchers/dehb.hpp"
+#include "tune/searchers/wrappers.hpp"
+#include "tune/simulation.hpp"
 
 using namespace manta;
 using namespace manta::tune;
+using namespace manta::tune::testing;
 
 namespace {
 
@@ -150,6 +154,34 @@ TEST_SUITE("tune/searchers") {
     const Metrics metrics{{"loss", NAN}};
     CHECK(restored->on_result(100, {.iteration = 2, .time_total_s = 1, .metrics = metrics}).decision == Decision::kContinue);
     CHECK(restored->on_result(100, {.iteration = 4, .time_total_s = 1, .metrics = metrics}).rung == 3);
+  }
+
+  TEST_CASE("the budgets stop a trainable that has no end of its own, where every configuration has one") {
+    // Behaviour: DEHB with its partner was refused there, "nothing stops it".
+    const SimulatedTrainable endless{.step = [](SimulatedStep& step) {
+      return SimulatedResult{{{"loss", std::abs(step.config.get<double>("x") - 0.7) + 1.0 / static_cast<double>(step.iteration)}}};
+    }};
+    TuneOptions options{.metric = "loss", .num_samples = 60, .space = {{"x", uniform(0, 1)}}, .scheduler = stop_at_budget(), .seed = 1};
+    const auto refused = [&](SchedulerSpec scheduler) {
+      options.scheduler = std::move(scheduler);
+      return error_of([&] { simulate(options, endless); });
+    };
+    for (const bool wrapped : {false, true}) {
+      options.searcher = dehb({.schedule = {.min_budget = 1, .max_budget = 27}});
+      if (wrapped) options.searcher = limit_concurrency(options.searcher, 2);
+      for (const TrialResult& trial : simulate(options, endless, {.workers = 3}).grid.trials())
+        CHECK(static_cast<double>(trial.iterations) == trial.config.get<double>("budget"));
+    }
+    CHECK(has(refused(stop_at_budget({.parameter = "epochs"})), "nothing stops it"));
+    CHECK(has(refused(fifo()), "nothing stops it"));
+    options.searcher = random_search();
+    CHECK(has(refused(stop_at_budget()), "nothing stops it"));
+    options.space.add("budget", randint(2, 5), when_at_least("x", 0.01));  // nearly always there
+    CHECK(has(refused(stop_at_budget()), "nothing stops it"));
+    options.space = {{"x", uniform(0, 1)}, {"budget", choice({2, 3.5, "all"})}};
+    CHECK(has(refused(stop_at_budget()), "nothing stops it"));
+    options.space = {{"x", uniform(0, 1)}, {"budget", choice({2, 3.5})}};
+    for (const TrialResult& trial : simulate(options, endless).grid.trials()) CHECK((trial.iterations == 2 || trial.iterations == 4));
   }
 
   TEST_CASE("what a function draws and is forbidden changes neither the budgets nor whose result is told") {

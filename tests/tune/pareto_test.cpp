@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/errors.hpp"
 #include "tune/random.hpp"
 
 using namespace manta::tune;
@@ -93,6 +94,17 @@ TEST_SUITE("tune/searchers") {
     CHECK(hypervolume({{4, 0}, {NAN, 0}, {3, 0}}, {3, 3}) == 0);
     CHECK(hypervolume({}, {1, 1}) == 0);
     CHECK(std::isinf(hypervolume({{-INFINITY, 0}}, {1, 1})));
+  }
+
+  TEST_CASE("points of unequal length are refused") {
+    // Behaviour: they were read past their end.
+    CHECK_THROWS_AS(hypervolume({{1, 2, 3}}, {5, 5}), manta::InvalidArgument);
+    CHECK_THROWS_AS(hypervolume({{1}}, {5, 5}), manta::InvalidArgument);
+    CHECK_THROWS_AS(hypervolume({{1, 2}}, {}), manta::InvalidArgument);
+    CHECK_THROWS_AS(pareto_front({{1, 2}, {1}}), manta::InvalidArgument);
+    CHECK_THROWS_AS(nondominated_ranks({{1}, {1, 2}}), manta::InvalidArgument);
+    CHECK_THROWS_AS(crowding_distances({{1, 2}, {1}}), manta::InvalidArgument);
+    CHECK_THROWS_AS(dominates({1, 2}, {1}), manta::InvalidArgument);
   }
 
   TEST_CASE("a front of a hundred points in three dimensions takes no time") {

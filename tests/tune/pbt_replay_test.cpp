@@ -26,9 +26,10 @@ SimulatedTrainable remembering(std::uint64_t iterations) {
           }};
 }
 
-Simulation population(const std::filesystem::path& files, std::uint64_t seed) {
+Simulation population(const std::filesystem::path& files, std::uint64_t seed, const LoggerOptions& loggers = {}) {
   TuneOptions options{.name = "pbt", .metric = "score", .mode = Mode::kMax, .num_samples = 4, .space = {{"lr", uniform(1, 2)}, {"base", uniform(0, 1)}}, .seed = seed};
   options.scheduler = pbt({.time_attr = "training_iteration", .perturbation_interval = 3, .hyperparam_mutations = {{"lr", uniform(1, 9)}}});
+  options.loggers = loggers;
   return simulate(options, remembering(20), {.workers = 4, .files = files});
 }
 
@@ -54,6 +55,17 @@ TEST_SUITE("tune/schedulers") {
     }
     CHECK(replayed >= 2);
     CHECK(lines_of(dir.path() / "pbt" / "pbt_global.txt").size() >= replayed);
+  }
+
+  TEST_CASE("policies are files of their own: they are written without result.jsonl, and not where they are not wanted") {
+    // Behaviour: without the JSON files a population could not be replayed.
+    const TempDir with, without;
+    const auto trial = population(with.path(), 3, {.json = false, .csv = false, .tensorboard = false}).grid[0];
+    CHECK(std::filesystem::exists(with.path() / "pbt" / "pbt_global.txt"));
+    CHECK_FALSE(std::filesystem::exists(with.path() / "pbt" / trial.dir.filename() / "result.jsonl"));
+    population(without.path(), 3, {.policies = false});
+    CHECK_FALSE(std::filesystem::exists(without.path() / "pbt" / "pbt_global.txt"));
+    CHECK(std::filesystem::exists(without.path() / "pbt" / trial.dir.filename() / "result.jsonl"));
   }
 
   TEST_CASE("testReplay, continued: a trial that was never changed has no policy") {

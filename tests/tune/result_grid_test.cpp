@@ -19,10 +19,12 @@ namespace {
 
 /// An experiment whose trials reported these losses, an iteration of each trial in so many seconds.
 ResultGrid grid_of(const std::filesystem::path& dir, const std::vector<std::vector<double>>& losses, Mode mode = Mode::kMin,
-                   const std::vector<double>& seconds = {}) {
+                   const std::vector<double>& seconds = {}, const std::string& further_mode = "") {
   const auto log = open_event_log(dir / "journal");
   const auto append = [&](EventBody body) { log->append(encode_event({1000, std::move(body)})); };
-  append(ExperimentCreated{.name = "exp", .description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", mode == Mode::kMin ? "min" : "max"}}});
+  ExperimentCreated header{.name = "exp", .description = {{"trainable", "f"}, {"metric", "loss"}, {"mode", mode == Mode::kMin ? "min" : "max"}}};
+  if (!further_mode.empty()) header.description.emplace_back("and metric cost", further_mode);
+  append(header);
   append(SessionStarted{1});
   for (TrialIndex trial = 0; trial < losses.size(); ++trial) {
     Config config;
@@ -117,6 +119,28 @@ TEST_SUITE("tune/result_grid") {
     CHECK(front(Mode::kMin) == std::vector<TrialIndex>{5, 2, 0});
     CHECK(front(Mode::kMax) == std::vector<TrialIndex>{5});
     CHECK(grid.pareto_front({{"absent", Mode::kMin}}).empty());
+  }
+
+  TEST_CASE("an experiment of several objectives knows them: its front and its hypervolume need no telling") {
+    const std::vector<std::vector<double>> losses{{5}, {6}, {3}, {3}, {NAN}, {1}};
+    const auto front = [](const ResultGrid& grid) {
+      std::vector<TrialIndex> trials;
+      for (const TrialResult* trial : grid.pareto_front()) trials.push_back(trial->index);
+      return trials;
+    };
+    const TempDir less, more, one;
+    const ResultGrid grid = grid_of(less.path(), losses, Mode::kMin, {}, "min");
+    CHECK(front(grid) == std::vector<TrialIndex>{5, 2, 0});
+    CHECK(front(grid.filter([](const TrialResult& trial) { return trial.index < 5; })) == std::vector<TrialIndex>{2, 0});
+    CHECK(grid.hypervolume({6, 6}) == doctest::Approx(5 + 9 + 2));
+    const ResultGrid dear = grid_of(more.path(), losses, Mode::kMin, {}, "max");
+    CHECK(front(dear) == std::vector<TrialIndex>{5});
+    CHECK(dear.hypervolume({6, -1}) == doctest::Approx(5 * 6));
+    CHECK(dear.hypervolume({6, 6}, {{"loss", Mode::kMin}, {"cost", Mode::kMin}}) == doctest::Approx(16));
+    CHECK(dear.hypervolume({0, 0}) == 0);  // nobody is below a loss of 0
+    CHECK(has(error_of([&] { (void)dear.hypervolume({6}); }), "the reference has 1 values; there are 2 objectives"));
+    CHECK(front(grid_of(one.path(), losses)) == std::vector<TrialIndex>{5});
+    CHECK(has(error_of([] { (void)ResultGrid({}, {}).pareto_front(); }), "has no metric"));
   }
 
   TEST_CASE("a grid is exported as CSV and JSON, numbers exact") {

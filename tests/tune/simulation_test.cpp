@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <stdexcept>
 
 #include "runtime/errors.hpp"
 #include "support.hpp"
@@ -83,6 +84,77 @@ TEST_SUITE("tune/simulation") {
     CHECK(kept.timeline.size() == 2000);  // no result is lost or given twice
   }
 
+  TEST_CASE("a trial that fails twice in a row while nothing else runs is tried again, in virtual time") {
+    // Behaviour: its back-off was never over, as the clock went from event to event and there was none: the simulation did not end.
+    TuneOptions failing = options(1);
+    failing.max_failures = 4;
+    const auto boom = [](SimulatedStep&) -> std::optional<SimulatedResult> { throw std::runtime_error("boom"); };
+    const SimulatedTrainable broken{.iterations = 4, .step = boom};
+    const Simulation done = simulate(failing, broken);
+    CHECK(done.grid[0].state == TrialState::kError);
+    CHECK(done.grid[0].failures == 5);
+    CHECK(done.seconds > 0.349);  // none, none, 50, 100 and 200 ms
+    CHECK(done.seconds < 0.37);
+    failing.max_failures = -1, failing.time_budget_s = 100;
+    const Simulation endless = simulate(failing, broken);
+    CHECK(endless.seconds == doctest::Approx(100).epsilon(0.01));
+    CHECK(endless.grid[0].failures > 10);
+    TuneOptions dropped = options(3);
+    dropped.max_failures = -1;
+    const Simulation kept = simulate(dropped, decaying(5), {.workers = 1, .drop_probability = 0.9});
+    CHECK(kept.grid.errors().empty());
+    CHECK(kept.timeline.size() == 15);
+  }
+
+  TEST_CASE("a back-off is over when its time is, not at the next report of another trial") {
+    TuneOptions tuned{.metric = "loss", .num_samples = 1, .space = {{"row", grid_search({0, 1})}}, .max_failures = -1, .seed = 1};
+    int attempts = 0;
+    const Simulation done = simulate(tuned, {.iterations = 1, .step = [&](SimulatedStep& step) -> std::optional<SimulatedResult> {
+      if (step.config.get<int>("row") == 0) return SimulatedResult{{{"loss", 1}}, 1000};
+      if (++attempts < 4) throw std::runtime_error("boom");
+      return SimulatedResult{{{"loss", 2}}, 1};
+    }}, {.workers = 2});
+    REQUIRE(done.timeline.size() == 2);
+    CHECK(done.timeline[0].trial == 1);
+    CHECK(done.timeline[0].time_s == doctest::Approx(1.15).epsilon(0.01));
+  }
+
+  TEST_CASE("every result of a simulation is there: its trials have curves, and all scopes") {
+    // Behaviour: they were looked for in the journal of a directory of the simulation's name, which is another experiment's if anybody's.
+    TuneOptions tuned = options(3);
+    const Simulation done = simulate(tuned, decaying(12, 10));
+    const auto curve = done.grid.curve(done.grid[1]);
+    REQUIRE(curve.size() == 12);
+    CHECK(curve[2].iteration == 3);
+    CHECK(curve[2].time_ms == 150'000);
+    CHECK(curve[2].time_total_s == doctest::Approx(30));
+    CHECK(curve[2].metrics.get("loss") == doctest::Approx(done.grid[1].config.get<double>("x") + 1.0 / 3));
+    for (const Scope scope : {Scope::kAll, Scope::kAvg, Scope::kLast5Avg, Scope::kLast10Avg})
+      CHECK(done.grid.best(scope).index == done.grid.best().index);
+    CHECK(done.grid.best("time_total_s", Mode::kMin, Scope::kAll).index == 0);
+    const ResultGrid sorted = done.grid.filter([](const TrialResult& trial) { return trial.index > 0; }).sorted(Scope::kLast5Avg);
+    CHECK(sorted.curve(sorted[0]).size() == 12);
+    tuned.scheduler = asha({.max_t = 9, .reduction_factor = 3});
+    const Simulation halved = simulate(tuned, decaying(12));
+    CHECK(halved.grid.curve(halved.grid[0])[0].rung == 1);
+    tuned.num_samples = 4;
+    tuned.scheduler = pbt({.time_attr = "training_iteration", .perturbation_interval = 2, .hyperparam_mutations = {{"x", uniform(0, 1)}}});
+    const Simulation population = simulate(tuned, decaying(12), {.workers = 2});
+    for (const TrialResult& trial : population.grid.trials())  // an exploit takes the donor's time over, for the results after it
+      for (const ResultRow& row : population.grid.curve(trial)) CHECK(row.time_total_s == doctest::Approx(static_cast<double>(row.iteration)));
+  }
+
+  TEST_CASE("several objectives are told once, and the grid of a simulation knows them") {
+    TuneOptions tuned = options(20);
+    tuned.further_objectives = {{"gain", Mode::kMax}};
+    const Simulation done = simulate(tuned, {.iterations = 1, .step = [](SimulatedStep& step) {
+      const double x = step.config.get<double>("x");
+      return SimulatedResult{{{"loss", x}, {"gain", x}}};
+    }});
+    CHECK(done.grid.pareto_front().size() == 20);
+    CHECK(done.grid.hypervolume({1, 0}) > 0);
+  }
+
   TEST_CASE("a table of learning curves is followed row by row") {
     TuneOptions tuned{.metric = "acc", .mode = Mode::kMax, .space = {{"row", grid_search({0, 1, 2})}}, .seed = 1};
     const Simulation done = simulate(tuned, learning_curves("acc", {{1, 2, 3}, {4, 5}, {6}}, 2));
@@ -111,6 +183,22 @@ TEST_SUITE("tune/simulation") {
     CHECK(ended.timeline.size() == 4);
     CHECK(ended.grid[0].iterations == 4);
     CHECK(ended.grid.trials().back().state == TrialState::kTerminated);
+  }
+
+  TEST_CASE("the timeout stopper ends a simulation at its time, however long a step takes, and who runs is killed after the grace") {
+    // Behaviour: the clock went to the next report first, here past the timeout by 955 s.
+    TuneOptions tuned = options(3);
+    tuned.stop = timeout(45.5);
+    const Simulation done = simulate(tuned, decaying(4, 1000), {.workers = 1});
+    CHECK(done.timeline.empty());
+    CHECK(done.seconds == doctest::Approx(55.5).epsilon(0.001));
+    CHECK(done.busy_seconds == doctest::Approx(55.5).epsilon(0.001));
+    tuned.stop_grace_s = 0;
+    CHECK(simulate(tuned, decaying(4, 1000), {.workers = 1}).seconds == doctest::Approx(45.5).epsilon(0.001));
+    tuned.stop = any_of({timeout(45.5), timeout(3000)}), tuned.stop_grace_s = 2000;
+    CHECK(simulate(tuned, decaying(4, 1000), {.workers = 1}).seconds == doctest::Approx(1000));  // its next report is sooner
+    tuned.stop = timeout(2000);  // a report at that very time counts
+    CHECK(simulate(tuned, decaying(4, 1000), {.workers = 1}).timeline.size() == 2);
   }
 
   TEST_CASE("an endless trainable needs something that stops it, and options are checked as in a real run") {

@@ -25,10 +25,11 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
 /// `options` must outlive the runner; `total` is what the trials share.
 RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, const Resources& total, std::size_t concurrency);
 
-/// The loggers that TuneOptions::loggers asks for.
-std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options);
+/// The loggers that TuneOptions::loggers asks for, of those that the experiment has something for.
+std::vector<std::unique_ptr<Logger>> make_loggers(const TuneOptions& options, const ExperimentMachine& machine);
 
-/// What the experiment has found so far. `signal`: the one that ended it, or 0.
-ResultGrid collect(const Experiment& experiment, const std::string& name, int signal);
+/// What the experiment has found so far. `signal`: the one that ended it, or 0; `rows`: every result, where no journal has them.
+ResultGrid collect(const Experiment& experiment, const TuneOptions& options, const std::string& name, int signal,
+                   std::shared_ptr<const ResultGrid::Rows> rows = nullptr);
 
 }  // namespace manta::tune

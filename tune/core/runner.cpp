@@ -9,7 +9,6 @@
 namespace manta::tune {
 
 namespace {
-constexpr std::chrono::milliseconds kPoll{100};   // how late a signal, a limit or a redraw may be noticed
 constexpr std::uint64_t kMostFailedInARow = 1000;  // of trials that cannot be started, where there is no end of trials
 }
 
@@ -54,9 +53,23 @@ void Runner::loop() {
 }
 
 void Runner::turn() {
-  for (HostEvent& event : host_.wait(kPoll)) handle(std::move(event));
+  for (HostEvent& event : host_.wait(longest_wait())) handle(std::move(event));
   commit();
   kill_overdue();
+}
+
+/// No longer than until somebody is due to be launched again or killed: a virtual clock goes nowhere by itself.
+std::chrono::milliseconds Runner::longest_wait() const {
+  const auto now = now_();
+  std::chrono::milliseconds wait = options_.poll;
+  const auto ends_at = [&](SteadyClock::time_point due) {
+    wait = std::min(wait, std::max(std::chrono::ceil<std::chrono::milliseconds>(due - now), std::chrono::milliseconds(1)));
+  };
+  if (first_kill_) ends_at(*first_kill_);
+  if (!held_back_) return wait;
+  for (const auto& [trial, back_off] : back_offs_)
+    if (now < back_off.until) ends_at(back_off.until);
+  return wait;
 }
 
 /// What can wait until trials have been answered and launched.
@@ -308,7 +321,9 @@ void Runner::commit() {
 }
 
 void Runner::stop(TrialIndex trial) {
-  active_.at(trial).kill_at = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  const auto kill_at = now_() + std::chrono::duration_cast<SteadyClock::duration>(options_.stop_grace);
+  active_.at(trial).kill_at = kill_at;
+  first_kill_ = std::min(first_kill_.value_or(kill_at), kill_at);
 }
 
 void Runner::forget(TrialIndex trial) {
@@ -319,9 +334,16 @@ void Runner::forget(TrialIndex trial) {
 
 void Runner::kill_overdue() {
   const auto now = now_();
+  if (!first_kill_ || now <= *first_kill_) return;
+  first_kill_.reset();
   std::vector<TrialIndex> overdue;
-  for (const auto& [trial, active] : active_)
-    if (active.kill_at && *active.kill_at < now) overdue.push_back(trial);
+  for (const auto& [trial, active] : active_) {
+    if (!active.kill_at) continue;
+    if (*active.kill_at < now)
+      overdue.push_back(trial);
+    else
+      first_kill_ = std::min(first_kill_.value_or(*active.kill_at), *active.kill_at);
+  }
   for (const TrialIndex trial : overdue) {
     host_.kill(trial);
     forget(trial);

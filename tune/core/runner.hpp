@@ -22,6 +22,7 @@ struct RunnerOptions {
   std::uint64_t checkpoint_frequency{1};
   std::chrono::duration<double> stop_grace{10};
   std::chrono::milliseconds retry_back_off{0};  ///< before a third attempt without a result between; then double, up to 128 times
+  std::chrono::milliseconds poll{100};  ///< how late a signal, a limit or a redraw may be noticed
   bool checkpoint_at_end{false};
   bool reuse_actors{false};
   std::uint32_t buffer_results{1};
@@ -66,6 +67,7 @@ class Runner {
 
   void loop();
   void turn();
+  std::chrono::milliseconds longest_wait() const;
   void look_after();
   void release_idle();
   bool fill();
@@ -110,6 +112,7 @@ class Runner {
   CallbackCaller callbacks_;
   std::map<TrialIndex, Active> active_;
   std::map<TrialIndex, BackOff> back_offs_;  ///< of trials that have not ended; each proposal looks through them
+  std::optional<SteadyClock::time_point> first_kill_{};  ///< nobody is to be killed before; none: nobody has been told to leave
   bool held_back_{false};  ///< one of them was passed over since the last fill began
   struct Applied {
     Event event{};

@@ -100,18 +100,32 @@ void SimulatedHost::leave(TrialIndex trial) {
 
 void SimulatedHost::kill(TrialIndex trial) { leave(trial); }
 
-std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds) {
-  while (!due_.empty()) {
-    const Due due = due_.top();
-    const bool heard = runs_.contains(due.trial) && launches_.at(due.trial) == due.launch;
-    if (heard && due.time_s > now_s_ + longest_step_s_) return now_s_ += longest_step_s_, std::vector<HostEvent>{};
-    due_.pop();
-    if (!heard) continue;
-    now_s_ = std::max(now_s_, due.time_s);
-    if (due.event.gone()) leave(due.trial);
-    return {due.event};
+std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
+  while (!due_.empty() && !is_heard(due_.top())) due_.pop();
+  const double latest_s = now_s_ + std::chrono::duration<double>(timeout).count();
+  const bool happens = !due_.empty() && due_.top().time_s <= latest_s;
+  const double next_s = happens ? std::max(now_s_, due_.top().time_s) : latest_s;
+  if (const auto over_s = over_before(next_s)) return now_s_ = *over_s, std::vector<HostEvent>{};
+  now_s_ = next_s;
+  if (!happens) return {};
+  const Due due = due_.top();
+  due_.pop();
+  if (due.event.gone()) leave(due.trial);
+  return {due.event};
+}
+
+/// The first millisecond from now, and before that of `until_s`, at which the experiment is over; none: it is not by then. By bisection:
+/// who is over stays so.
+std::optional<double> SimulatedHost::over_before(double until_s) const {
+  const std::int64_t until_ms = ms_of(until_s);
+  std::int64_t not_yet = now_ms(), over = until_ms;
+  if (!over_at_ || over <= not_yet || !over_at_(over)) return std::nullopt;
+  while (over - not_yet > 1) {
+    const std::int64_t middle = not_yet + (over - not_yet) / 2;
+    (over_at_(middle) ? over : not_yet) = middle;
   }
-  return {};
+  if (over == until_ms) return std::nullopt;
+  return static_cast<double>(over) / 1000;
 }
 
 }  // namespace manta::tune

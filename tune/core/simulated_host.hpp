@@ -1,8 +1,12 @@
 #pragma once
 // SimulatedHost: trials as formulas on a virtual clock, and the checkpoints that they "write". Used by the driver's
 // thread only.
-#include <limits>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <queue>
 #include <unordered_map>
 
@@ -45,13 +49,15 @@ class SimulatedHost final : public TrialHost {
   void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
   void answer(TrialIndex trial, Decision decision) override;
   void kill(TrialIndex trial) override;
-  /// The clock goes no further at a time while nothing happens, so that limits of time are noticed as late at most.
-  void set_longest_step(double seconds) noexcept { longest_step_s_ = seconds; }
-  /// The next thing that happens; the clock goes there. Never waits.
+  /// Whether the experiment is over at that time of the clock, one to come, if nothing happens until then: the clock goes no further
+  /// at a time than to the first such millisecond. Asked in `wait` only.
+  void set_over_at(std::function<bool(std::int64_t at_ms)> over_at) { over_at_ = std::move(over_at); }
+  /// The next thing that happens within `timeout` of the clock, which goes there, or to the end of that time. Never waits.
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
 
   /// The virtual clock, in seconds.
   double now_s() const noexcept { return now_s_; }
+  std::int64_t now_ms() const noexcept { return ms_of(now_s_); }
   double busy_s() const noexcept { return busy_s_; }
 
  private:
@@ -77,6 +83,9 @@ class SimulatedHost final : public TrialHost {
   void go_on(TrialIndex trial, double delay_s);
   void say(TrialIndex trial, double delay_s, TrialReply reply, bool crashed = false);
   void leave(TrialIndex trial);
+  bool is_heard(const Due& due) const { return runs_.contains(due.trial) && launches_.at(due.trial) == due.launch; }
+  std::optional<double> over_before(double until_s) const;
+  static std::int64_t ms_of(double seconds) noexcept { return std::llround(seconds * 1000); }
 
   SimulatedTrainable trainable_;
   SimulatedCluster cluster_;
@@ -85,7 +94,7 @@ class SimulatedHost final : public TrialHost {
   std::map<TrialIndex, std::uint64_t> launches_;
   std::priority_queue<Due, std::vector<Due>, Later> due_;
   std::uint64_t order_{0};
-  double longest_step_s_{std::numeric_limits<double>::infinity()};
+  std::function<bool(std::int64_t)> over_at_{};
   double now_s_{0};
   double busy_s_{0};
 };

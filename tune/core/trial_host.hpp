@@ -33,7 +33,7 @@ class TrialHost {
   virtual void answer(TrialIndex trial, Decision decision) = 0;
   /// Ends it now; no event comes any more.
   virtual void kill(TrialIndex trial) = 0;
-  /// What has happened, waiting up to `timeout` for the first; empty when nothing has.
+  /// What has happened, waiting up to `timeout` for the first; empty when nothing has. A virtual clock goes on by `timeout` then.
   virtual std::vector<HostEvent> wait(std::chrono::milliseconds timeout) = 0;
 };
 

@@ -1,14 +1,45 @@
 #include "tune/schedulers/budget.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
 #include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
 
+namespace {
+
+std::optional<double> number_of(const Value& value) {
+  if (const auto* number = value.as<double>()) return *number;
+  if (const auto* number = value.as<std::int64_t>()) return static_cast<double>(*number);
+  return std::nullopt;
+}
+
+bool gives_finite_numbers(const Domain& domain) {
+  using Kind = Domain::Kind;
+  if (domain.kind() == Kind::kFloat || domain.kind() == Kind::kInteger || domain.kind() == Kind::kNormal) return true;
+  const auto is_finite = [](const Value& value) { return std::isfinite(number_of(value).value_or(NAN)); };
+  return !domain.values().empty() && std::all_of(domain.values().begin(), domain.values().end(), is_finite);
+}
+
+}  // namespace
+
+BudgetScheduler::BudgetScheduler(BudgetOptions options, const Space& space) : options_(std::move(options)) {
+  const std::string& path = options_.parameter;
+  for (const Parameter& parameter : space.parameters()) {
+    if (parameter.name != path.substr(0, path.find('/'))) continue;
+    const bool always = parameter.name == path && parameter.condition.clauses.empty() && gives_finite_numbers(parameter.domain);
+    source_ = always ? Source::kAlways : Source::kSometimes;
+  }
+}
+
 void BudgetScheduler::on_trial_add(TrialIndex trial, const Config& config) {
   const Value* value = config.find(options_.parameter);
-  if (!value) return;
-  if (const auto* number = value->as<double>()) budgets_[trial] = *number;
-  if (const auto* number = value->as<std::int64_t>()) budgets_[trial] = static_cast<double>(*number);
+  const auto number = value ? number_of(*value) : std::nullopt;
+  if (!number) return;
+  budgets_[trial] = *number;
+  if (source_ == Source::kSearcher && std::isfinite(*number)) source_ = Source::kAlways;
 }
 
 Verdict BudgetScheduler::on_result(TrialIndex trial, const ResultView& result) {
@@ -52,7 +83,7 @@ void BudgetScheduler::restore(std::string_view state) {
 
 SchedulerSpec stop_at_budget(BudgetOptions options) {
   return {"stop_at_budget", "stop_at_budget(parameter=" + options.parameter + ", time_attr=" + options.time_attr + ")",
-          [options](const SchedulerContext&) { return std::make_unique<BudgetScheduler>(options); }};
+          [options](const SchedulerContext& context) { return std::make_unique<BudgetScheduler>(options, context.space); }};
 }
 
 }  // namespace manta::tune

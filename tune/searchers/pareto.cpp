@@ -4,7 +4,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <utility>
+
+#include "runtime/errors.hpp"
 
 namespace manta::tune {
 
@@ -12,6 +15,16 @@ namespace {
 
 bool has_nan(const Losses& losses) noexcept {
   return std::any_of(losses.begin(), losses.end(), [](double loss) { return std::isnan(loss); });
+}
+
+void check_length(const Losses& point, std::size_t wanted) {
+  if (point.size() != wanted)
+    throw InvalidArgument("pareto: a point of " + std::to_string(point.size()) + " losses beside one of " + std::to_string(wanted) +
+                          "; all points, and the reference, must have a loss for each objective.");
+}
+
+void check_lengths(const std::vector<Losses>& points) {
+  for (const Losses& point : points) check_length(point, points.front().size());
 }
 
 double box(const Losses& point, const Losses& reference) {
@@ -58,7 +71,8 @@ double volume(const std::vector<Losses>& front, const Losses& reference) {
 
 }  // namespace
 
-bool dominates(const Losses& a, const Losses& b) noexcept {
+bool dominates(const Losses& a, const Losses& b) {
+  check_length(b, a.size());
   if (has_nan(a)) return false;
   if (has_nan(b)) return true;
   bool smaller = false;
@@ -92,6 +106,7 @@ bool any_dominates(const std::vector<Losses>& points, const std::vector<std::siz
 }  // namespace
 
 std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
+  check_lengths(points);
   std::vector<std::size_t> front;
   for (std::size_t i : lexicographic_order(points))
     if (!any_dominates(points, front, points[i])) front.push_back(i);
@@ -100,6 +115,7 @@ std::vector<std::size_t> pareto_front(const std::vector<Losses>& points) {
 }
 
 std::vector<std::size_t> nondominated_ranks(const std::vector<Losses>& points) {
+  check_lengths(points);
   std::vector<std::size_t> ranks(points.size(), 0);
   std::vector<std::vector<std::size_t>> fronts;
   for (std::size_t i : lexicographic_order(points)) {
@@ -113,6 +129,7 @@ std::vector<std::size_t> nondominated_ranks(const std::vector<Losses>& points) {
 }
 
 std::vector<double> crowding_distances(const std::vector<Losses>& front) {
+  check_lengths(front);
   const std::size_t n = front.size();
   std::vector<double> distances(n, 0);
   if (n == 0) return distances;
@@ -135,6 +152,7 @@ std::vector<double> crowding_distances(const std::vector<Losses>& front) {
 }
 
 double hypervolume(std::vector<Losses> points, const Losses& reference) {
+  for (const Losses& point : points) check_length(point, reference.size());
   std::erase_if(points, [&](const Losses& point) {
     for (std::size_t k = 0; k < point.size(); ++k)
       if (!(point[k] < reference[k])) return true;

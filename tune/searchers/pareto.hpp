@@ -1,8 +1,8 @@
 #pragma once
 // Several objectives at once: who dominates whom, fronts, crowding, hypervolume. Pure; every objective is made smaller.
 //
-// A point is a vector of losses, all of one length. It dominates another when it is nowhere larger and somewhere smaller; a
-// point with a NaN is dominated by every one without and dominates none.
+// A point is a vector of losses, all of one length: InvalidArgument where they are not. It dominates another when it is nowhere
+// larger and somewhere smaller; a point with a NaN is dominated by every one without and dominates none.
 #include <cstddef>
 #include <vector>
 
@@ -10,7 +10,7 @@ namespace manta::tune {
 
 using Losses = std::vector<double>;
 
-bool dominates(const Losses& a, const Losses& b) noexcept;
+bool dominates(const Losses& a, const Losses& b);
 
 /// The indices of the points that none dominates, in order. Of equal points all are there. Points with a NaN never are,
 /// unless all have one.

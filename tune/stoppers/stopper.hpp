@@ -18,7 +18,8 @@ class Stopper {
   virtual bool on_result(TrialIndex, const ResultView&) = 0;
   /// The trial is over, by whatever: what is kept of it can go.
   virtual void on_end(TrialIndex) {}
-  /// True: the experiment ends; asked after each result, and about ten times a second with the time since its start.
+  /// True: the experiment ends; asked after each result, and about ten times a second with the time since its start. In a simulation it
+  /// is asked about times to come, too: whether it would end then if nothing happened until then; once true, it stays so.
   virtual bool stop_all(double /*time_since_start_s*/) const { return false; }
   /// True when every trial that reports is stopped at some time.
   virtual bool stops_every_trial() const { return false; }
