@@ -19,6 +19,7 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::chrono::hours kAsGoodAsForEver{24 * 365 * 30};  // what is longer, like milliseconds::max(), the clock cannot add
 constexpr std::chrono::seconds kCallbackTime{1};  // at the end, for those that are due when nothing is left of the time for it
 constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
@@ -249,8 +250,8 @@ void NodeEngine::shutdown() {
   if (stopped_.exchange(true)) return;
   if (!node_) return;
   placements_.stop();
-  const auto begin = SteadyClock::now();
-  if (!finish_work(begin + options_.shutdown_timeout)) {
+  const auto limit = SteadyClock::now() + std::clamp<std::chrono::milliseconds>(options_.shutdown_timeout, std::chrono::milliseconds(0), kAsGoodAsForEver);
+  if (!finish_work(limit)) {
     abandon_work();
     // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
     for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -262,7 +263,7 @@ void NodeEngine::shutdown() {
   launcher_->stop(std::chrono::milliseconds(1000));
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
-  if (!end_callbacks(std::max(begin + options_.shutdown_timeout, SteadyClock::now() + kCallbackTime))) return end_system(false);
+  if (!end_callbacks(std::max(limit, SteadyClock::now() + kCallbackTime))) return end_system(false);
   durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone

@@ -182,8 +182,9 @@ void Owner::arm_retry(const OwnedTask& task) {
   const auto& backoff = task.backs_off ? task.options->backoff : kForMemory;
   const double retries = std::max(0, task.crashes + task.failures - 1);
   const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
-  const auto wait = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, static_cast<double>(backoff.max.count()))));
-  timer_.at(SteadyClock::now() + wait, [this, id = task.id] { actor_->tell(RetryDue{id}); });
+  const std::chrono::duration<double, std::nano> wait(std::min(time, static_cast<double>(backoff.max.count())));
+  if (const auto due = deadline_in(wait))  // else beyond the clock's time: it waits until it is cancelled
+    timer_.at(*due, [this, id = task.id] { actor_->tell(RetryDue{id}); });
 }
 
 bool Owner::retry(OwnedCall& call) {

@@ -59,6 +59,12 @@ int say_and_wait(Context& ctx, const std::string& log) {
   append(log, "runs;");
   return until_cancelled(ctx);
 }
+/// It takes a while from when it is told to its end.
+int end_slowly(Context& ctx, const std::string& log) {
+  const int value = say_and_wait(ctx, log);
+  std::this_thread::sleep_for(200ms);
+  return value;
+}
 /// The innermost of `depth` tasks writes a note when it is told; a wait in it is no reason to leave that out.
 int save_at_end(Context& ctx, const std::string& log, int depth, Isolation isolation) {
   if (depth > 0) return ctx.get(ctx.task<save_at_end>({.isolation = isolation}).remote(log, depth - 1, isolation));
@@ -229,6 +235,21 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(called.ready());
     CHECK(running.ready());
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  // The end of it was added to the clock, which overflowed: what ran was abandoned at once.
+  TEST_CASE("a shutdown_timeout beyond all time is no limit") {
+    Folder folder;
+    auto options = small_machine();
+    options.shutdown_timeout = std::chrono::milliseconds::max();
+    ObjectRef<int> running;
+    {
+      auto rt = Runtime::start(options);
+      running = rt.remote<end_slowly>(folder / "log");
+      CHECK(eventually([&] { return content(folder / "log") == "runs;"; }));
+      rt.shutdown();
+      CHECK(rt.get(running) == 7);
+    }
   }
 
   // Only what ran on threads of the driver's process was told: the others' processes were ended after the time for it.
