@@ -139,7 +139,8 @@ enum class Workers : std::uint8_t { kThread, kProcess };
 /// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR. Relative folders are meant from where the program is when it starts.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
-  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
+  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs; at
+                                                 ///< most 1,000,000
   std::optional<Amount> num_gpus{};              ///< default: what NVML finds; a number pretends
   std::optional<std::uint64_t> memory_bytes{};   ///< to promise to tasks and actors; default: 70 % of what is available
   double memory_threshold{0.95};  ///< when more than this share of memory (the machine's, or its cgroup's) is in use, worker
@@ -147,7 +148,8 @@ struct RuntimeOptions {
                                   ///< after a back-off, or fail with OutOfMemory; 1: never
   std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures
   Resources resources{};
-  std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
+  std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available; 0 is refused, and so is more than that
+                                                 ///< memory
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond
   std::uint64_t inline_bytes{100 * 1024};        ///< larger values go to the arena when they leave their process
   std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in /tmp, or /var/tmp if /tmp is in memory

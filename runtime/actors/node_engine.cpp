@@ -119,10 +119,15 @@ void check_folders(const RuntimeOptions& options) {
 }
 
 constexpr std::int64_t kMostGpus = 65536;  // each has an id; beyond it is a slip of the pen
+constexpr std::int64_t kMostCpus = 1'000'000;
 
 void check_options(const RuntimeOptions& options) {
   if (options.num_cpus && *options.num_cpus < Amount(0))
     throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": give 0 or more");
+  if (options.num_cpus && *options.num_cpus > Amount(kMostCpus))
+    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": at most " + std::to_string(kMostCpus));
+  if (options.arena_bytes && *options.arena_bytes == 0)
+    throw InvalidArgument("arena_bytes (--arena-mib) is 0: give what objects may take, or leave it out for 30 % of the memory that is available");
   if (options.inline_bytes > kMaxInlineBytes)
     throw InvalidArgument("inline_bytes is " + std::to_string(options.inline_bytes) + ": at most " + std::to_string(kMaxInlineBytes) +
                           "; larger values travel by the arena, which is faster");

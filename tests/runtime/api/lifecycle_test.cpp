@@ -387,6 +387,23 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(RuntimeOptions().file_fallback);
   }
 
+  // An arena beyond all memory was the default one, by a shift that left nothing.
+  TEST_CASE("sizes by flags may be parts of a MiB, and those beyond all memory stay so") {
+    constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
+    CHECK(parsed({"--arena-mib=0.5"}).arena_bytes == 512u << 10);
+    CHECK(parsed({"--memory-mib=0.5"}).memory_bytes == 512u << 10);
+    for (const char* size : {"17592186044416", "17592186044417", "1e30", "1e308"}) {
+      CAPTURE(size);
+      CHECK(parsed({"--arena-mib=" + std::string(size)}).arena_bytes == kMost);
+      CHECK(parsed({"--memory-mib=" + std::string(size)}).memory_bytes == kMost);
+    }
+    auto options = small_machine();
+    options.arena_bytes = kMost;
+    CHECK_THROWS_AS(Runtime::start(options), ResourceExhausted);
+    options.arena_bytes = parsed({"--arena-mib=0"}).arena_bytes;
+    CHECK(contains(error_of<InvalidArgument>([&] { Runtime::start(options); }).message, "--arena-mib"));
+  }
+
   TEST_CASE("a flag with a bad value is named") {
     for (const char* word : {"--workers=threads", "--num-cpus=two", "--num-cpus=", "--num-cpus=1e999", "--num-cpus=nan", "--num-gpus=-1",
                              "--resource=disk", "--resource==1", "--resource=disk=", "--arena-mib=1x", "--file-fallback=yes", "--num-cpus"}) {
