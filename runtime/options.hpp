@@ -146,7 +146,9 @@ struct RuntimeOptions {
   double memory_threshold{0.95};  ///< when more than this share of memory (the machine's, or its cgroup's) is in use, worker
                                   ///< processes are ended, newest first, before the kernel does it: their tasks run again
                                   ///< after a back-off, or fail with OutOfMemory; 1: never
-  std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures
+  std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures. While there are worker
+                                                 ///< processes a thread of the runtime calls it four times a second: it must
+                                                 ///< not block. That it throws is logged once, and counts as nothing known
   Resources resources{};
   std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available; 0 is refused, and so is more than that
                                                  ///< memory
