@@ -124,7 +124,7 @@ struct PutOptions {
 
 struct CancelOptions {
   bool force{false};     ///< end the process at once; only of a task with own_process
-  bool recursive{true};  ///< the tasks and calls that it submitted, too
+  bool recursive{true};  ///< the tasks and calls that it submitted, too; not those by another Runtime of the program
 };
 
 struct WaitOptions {
