@@ -161,10 +161,15 @@ struct RuntimeOptions {
   std::optional<std::size_t> spare_processes{};  ///< at most so many that are kept ready where actors with processes of their own
                                                  ///< follow each other; some MB each; default: as many as CPUs, at most 4; 0: none
   std::filesystem::path log_dir{};               ///< worker output is also written here, one file each; default: none
-  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits;
-                                                           ///< calls of actors are not counted: see max_pending_calls
-  std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted
-  std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work
+  /// Memory of tasks that are not done, for each process that submits; 0: no limit. A task counts about 512 bytes and, until it is handed
+  /// to a worker, what its arguments by value take in the submitting process: strings, standard containers of these and of plain
+  /// values, Buffers and Arrays that nobody else holds; of classes of your own their sizeof, so that what they point to is not
+  /// counted. Nor are the copies of what goes to other processes by the arena: they take its room, which holds a submit up while objects
+  /// are spilled, and is ObjectStoreFull in the end. Nor objects that refs refer to, generators, and calls of actors (see
+  /// max_pending_calls).
+  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};
+  std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted; max(): for ever
+  std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work; max(): until it ends
 };
 
 }  // namespace manta
