@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/held_bytes.hpp"
 #include "runtime/object_ref.hpp"
 
 namespace manta::detail {
@@ -72,6 +73,11 @@ class ArgumentSlot {
       archive(value_.emplace());
   }
   void release() noexcept { value_.reset(); }
+  /// What it takes, about.
+  std::uint64_t bytes() const noexcept {
+    if constexpr (kHoldsBytes<T>) return sizeof *this + (value_ ? held_bytes(*value_) : 0);
+    return sizeof *this;
+  }
 
  private:
   std::optional<T> value_{};

@@ -163,16 +163,16 @@ class Client {
   /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as
   /// an argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime
   /// in it throws Cancelled, and its CPUs stay taken until it returns. It is never retried. What it takes as arguments goes
-  /// on. Throws InvalidArgument for `force` on other work than a task in a process of its own, and for a ref that no
-  /// task or call of this process makes.
+  /// on. Of no effect for a ref of another Runtime of the program. Throws InvalidArgument for `force` on other work than a task in a
+  /// process of its own, and for a ref that no task or call of this process makes.
   template <class T>
   void cancel(const ObjectRef<T>& ref, const CancelOptions& options = {}) {
     engine_->cancel(*need(ref), options);
   }
 
   /// What the ref waits for, in words: "ready", "failed: …", or where its task or call is and why, up the chain of arguments, in
-  /// lines. Of what another process owns that one is asked, which may take up to 2 s. A wait of more than 30 s
-  /// (MANTA_EXPLAIN_AFTER_MS in the environment) logs it once. For people: the text may change.
+  /// lines. Of what another process owns that one is asked, which may take up to 2 s; of another Runtime's ref only that it is one. A
+  /// wait of more than 30 s (MANTA_EXPLAIN_AFTER_MS in the environment) logs it once. For people: the text may change.
   template <class T>
   std::string explain(const ObjectRef<T>& ref) {
     return engine_->explain(*need(ref));

@@ -2,21 +2,28 @@
 // How values become bytes: cereal over two archives of Manta's own. Bit-exact for every float; native byte order (all
 // processes of a run execute the same program). A Buffer inside a value is laid out aligned and read back in place.
 //
-// A type can travel when it is a standard-library type, or has a cereal `serialize`/`save`+`load`, and can be
-// default-constructed. An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
+// A type can travel when it can be default-constructed and has a cereal `serialize`/`save`+`load`, which of the standard library have:
+// numbers, strings, the containers, queue, priority_queue, stack, pair, tuple, optional, variant, bitset, complex, the times of chrono,
+// smart pointers and filesystem::path. Not what refers to what it does not hold (string_view, span), and no valarray: take a vector.
+// An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
 // Not thread-safe: one archive, one thread.
+#include <algorithm>
+#include <bitset>
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
 #include <cereal/types/chrono.hpp>
 #include <cereal/types/complex.hpp>
 #include <cereal/types/deque.hpp>
+#include <cereal/types/forward_list.hpp>
 #include <cereal/types/list.hpp>
 #include <cereal/types/map.hpp>
 #include <cereal/types/memory.hpp>
 #include <cereal/types/optional.hpp>
+#include <cereal/types/queue.hpp>
 #include <cereal/types/set.hpp>
+#include <cereal/types/stack.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/tuple.hpp>
 #include <cereal/types/unordered_map.hpp>
@@ -24,6 +31,7 @@
 #include <cereal/types/utility.hpp>
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
+#include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <typeinfo>
@@ -180,6 +188,38 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const cereal::BinaryData<
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::BinaryData<T>& data) {
   archive.read(data.data, static_cast<std::size_t>(data.size));
+}
+
+// A bitset not by cereal: that throws what is no ProtocolError for some damaged bytes.
+template <std::size_t N>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const std::bitset<N>& bits) {
+  for (std::size_t first = 0; first < N; first += 8) {
+    std::uint8_t byte = 0;
+    for (std::size_t i = first; i < std::min(N, first + 8); ++i) byte |= static_cast<std::uint8_t>(bits[i] << (i - first));
+    archive.write(&byte, 1);
+  }
+}
+template <std::size_t N>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::bitset<N>& bits) {
+  for (std::size_t first = 0; first < N; first += 8) {
+    std::uint8_t byte = 0;
+    archive.read(&byte, 1);
+    for (std::size_t i = first; i < std::min(N, first + 8); ++i, byte >>= 1) bits[i] = byte & 1;
+    if (byte != 0) throw ProtocolError("a serialised value is damaged: a bitset has bits too many");
+  }
+}
+// Templates, as all kinds of things convert to a path.
+template <class T>
+  requires std::is_same_v<T, std::filesystem::path>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const T& path) {
+  archive(path.native());
+}
+template <class T>
+  requires std::is_same_v<T, std::filesystem::path>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& path) {
+  std::string text;
+  archive(text);
+  path = std::move(text);
 }
 
 inline void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const Buffer& buffer) {

@@ -16,7 +16,9 @@ namespace manta::detail {
 template <class Rep, class Period>
 Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
   constexpr double kForever = 1e9;  // seconds; beyond, the clock would overflow
-  if (std::chrono::duration<double>(timeout).count() > kForever) return {};
+  const double seconds = std::chrono::duration<double>(timeout).count();
+  if (seconds > kForever) return {};
+  if (seconds < 0) return SteadyClock::now();
   return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
 }
 

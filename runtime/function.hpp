@@ -41,6 +41,9 @@ class RecordBase : public TaskRecord {
   void encode_arguments(OutputArchive& archive) const override {
     std::apply([&](const auto&... slot) { (slot.encode(archive), ...); }, slots_);
   }
+  std::uint64_t argument_bytes() const noexcept override {
+    return std::apply([](const auto&... slot) { return (std::uint64_t{0} + ... + slot.bytes()); }, slots_);
+  }
   void release_arguments() noexcept override {
     std::apply([](auto&... slot) { (slot.release(), ...); }, slots_);
     refs.clear();

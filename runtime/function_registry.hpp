@@ -27,6 +27,8 @@ class TaskRecord {
   virtual bool asynchronous() const noexcept { return false; }
   virtual std::unique_ptr<Coroutine> begin(void* instance, Context& context);
   virtual void encode_arguments(OutputArchive& archive) const = 0;
+  /// What the arguments by value take in memory, about; cheap.
+  virtual std::uint64_t argument_bytes() const noexcept = 0;
   virtual void release_arguments() noexcept = 0;
 
   FunctionEntry* function{nullptr};

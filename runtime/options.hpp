@@ -124,7 +124,7 @@ struct PutOptions {
 
 struct CancelOptions {
   bool force{false};     ///< end the process at once; only of a task with own_process
-  bool recursive{true};  ///< the tasks and calls that it submitted, too
+  bool recursive{true};  ///< the tasks and calls that it submitted, too; not those by another Runtime of the program
 };
 
 struct WaitOptions {
@@ -139,15 +139,19 @@ enum class Workers : std::uint8_t { kThread, kProcess };
 /// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR. Relative folders are meant from where the program is when it starts.
 struct RuntimeOptions {
   Workers workers{Workers::kThread};
-  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs
+  std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs; at
+                                                 ///< most 1,000,000
   std::optional<Amount> num_gpus{};              ///< default: what NVML finds; a number pretends
   std::optional<std::uint64_t> memory_bytes{};   ///< to promise to tasks and actors; default: 70 % of what is available
   double memory_threshold{0.95};  ///< when more than this share of memory (the machine's, or its cgroup's) is in use, worker
                                   ///< processes are ended, newest first, before the kernel does it: their tasks run again
                                   ///< after a back-off, or fail with OutOfMemory; 1: never
-  std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures
+  std::function<MemoryUse()> memory_meter{};     ///< says how much is in use; default: the kernel's figures. While there are worker
+                                                 ///< processes a thread of the runtime calls it four times a second: it must
+                                                 ///< not block. That it throws is logged once, and counts as nothing known
   Resources resources{};
-  std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available
+  std::optional<std::uint64_t> arena_bytes{};    ///< default: 30 % of the memory that is available; 0 is refused, and so is more than that
+                                                 ///< memory
   std::uint64_t lineage_bytes{std::uint64_t{1} << 30};  ///< kept to make lost objects again, by process; the oldest goes beyond
   std::uint64_t inline_bytes{100 * 1024};        ///< larger values go to the arena when they leave their process
   std::filesystem::path spill_dir{};             ///< default: a fresh folder in manta-spill-UID (0700) in /tmp, or /var/tmp if /tmp is in memory
@@ -157,10 +161,15 @@ struct RuntimeOptions {
   std::optional<std::size_t> spare_processes{};  ///< at most so many that are kept ready where actors with processes of their own
                                                  ///< follow each other; some MB each; default: as many as CPUs, at most 4; 0: none
   std::filesystem::path log_dir{};               ///< worker output is also written here, a NAME-PID.log each (_ for /); default: none
-  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};  ///< memory of tasks that are not done, for each process that submits;
-                                                           ///< calls of actors are not counted: see max_pending_calls
-  std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted
-  std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work
+  /// Memory of tasks that are not done, for each process that submits; 0: no limit. A task counts about 512 bytes and, until it is handed
+  /// to a worker, what its arguments by value take in the submitting process: strings, standard containers of these and of plain
+  /// values, Buffers and Arrays that nobody else holds; of classes of your own their sizeof, so that what they point to is not
+  /// counted. Nor are the copies of what goes to other processes by the arena: they take its room, which holds a submit up while objects
+  /// are spilled, and is ObjectStoreFull in the end. Nor objects that refs refer to, generators, and calls of actors (see
+  /// max_pending_calls).
+  std::uint64_t max_queued_bytes{std::uint64_t{1} << 30};
+  std::chrono::milliseconds submit_timeout{30'000};  ///< how long a submit waits for room there, before ResourceExhausted; max(): for ever
+  std::chrono::milliseconds shutdown_timeout{5000};  ///< how long the destructor waits for running work; max(): until it ends
 };
 
 }  // namespace manta

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <mutex>
 
 #include "runtime/actors/node_engine.hpp"
@@ -20,6 +22,13 @@ double number(const std::string& flag, const std::string& text) {
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0)
     throw InvalidArgument(flag + "=" + text + ": expected a number of 0 or more, like " + flag + "=4");
   return value;
+}
+
+/// MiB in bytes; what is beyond all memory becomes the most that there can be, to be refused with what there is.
+std::uint64_t bytes_of_mib(const std::string& flag, const std::string& text) {
+  constexpr double kBeyond = 18446744073709551616.0;  // 2^64
+  const double bytes = number(flag, text) * (1 << 20);
+  return bytes >= kBeyond ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(bytes);
 }
 
 void apply_resource(RuntimeOptions& options, const std::string& text) {
@@ -48,10 +57,10 @@ bool apply(RuntimeOptions& options, const std::string& flag, const std::string& 
   if (flag == "--workers") return apply_workers(options, value), true;
   if (flag == "--num-cpus") return options.num_cpus = Amount(number(flag, value)), true;
   if (flag == "--num-gpus") return options.num_gpus = Amount(number(flag, value)), true;
-  if (flag == "--memory-mib") return options.memory_bytes = static_cast<std::uint64_t>(number(flag, value) * (1 << 20)), true;
+  if (flag == "--memory-mib") return options.memory_bytes = bytes_of_mib(flag, value), true;
   if (flag == "--memory-threshold") return options.memory_threshold = number(flag, value), true;
   if (flag == "--resource") return apply_resource(options, value), true;
-  if (flag == "--arena-mib") return options.arena_bytes = static_cast<std::uint64_t>(number(flag, value)) << 20, true;
+  if (flag == "--arena-mib") return options.arena_bytes = bytes_of_mib(flag, value), true;
   if (flag == "--spill-dir") return options.spill_dir = value, true;
   if (flag == "--file-fallback") return apply_file_fallback(options, value), true;
   if (flag == "--durable-dir") return options.durable_dir = value, true;

@@ -39,6 +39,8 @@ class Runtime : public Client {
   /// and in another Runtime of this program, and be an argument there, as long as the ref lives and its bytes are in memory; a
   /// large value that lies on disk or belonged to a worker process is RuntimeStopped. Handles of actors belong to their
   /// Runtime: calls by one that is left throw RuntimeStopped, and as an argument of another Runtime's worker process it is refused.
+  /// What a task of one Runtime submits by another one, which it can on a thread of this process, is nobody's child: a cancel of that
+  /// task does not reach it.
   ~Runtime();
   Runtime(Runtime&& other) noexcept;
   Runtime& operator=(Runtime&&) = delete;

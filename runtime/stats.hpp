@@ -12,7 +12,7 @@ namespace manta {
 struct RuntimeStats {
   // Of the process that asks.
   std::size_t unfinished = 0;        ///< tasks and calls that it submitted and that are not at their end
-  std::uint64_t queued_bytes = 0;    ///< of these tasks, not calls; about; against RuntimeOptions::max_queued_bytes
+  std::uint64_t queued_bytes = 0;    ///< of these tasks, not calls; about; as RuntimeOptions::max_queued_bytes says
   std::size_t actors = 0;            ///< that it spawned and that are not dead, or have handles
   std::size_t lent_objects = 0;      ///< its objects and actors that refs in other processes refer to
   std::size_t borrowed_objects = 0;  ///< others' objects and actors that its refs refer to

@@ -96,6 +96,7 @@ std::string call_in_words(const WorkReport& report, const ReportScene& scene, co
 std::string state_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
   const auto where = process_in_words(report.process, scene.self);
   switch (report.stage) {
+    case Stage::kUnanswered: return "its owner has not said what it does: ask again";
     case Stage::kUnknown: break;
     case Stage::kArguments: return arguments_in_words(report, "argument", deeper);
     case Stage::kQueued:

@@ -12,14 +12,15 @@ namespace manta::detail {
 
 struct WorkReport {
   enum class Stage : std::uint8_t {
-    kUnknown,    ///< no such work: it has just ended
-    kArguments,  ///< waits for `arguments`
-    kQueued,     ///< a task that waits for a lease
-    kSent,       ///< a task that a worker has
-    kBackOff,    ///< a task between two attempts
-    kCall,       ///< a call: what its actor does says the rest
+    kUnanswered,  ///< the owner has not said anything in time, or is at its end
+    kUnknown,     ///< no such work: it has just ended, or belongs to another Runtime of the program
+    kArguments,   ///< waits for `arguments`
+    kQueued,      ///< a task that waits for a lease
+    kSent,        ///< a task that a worker has
+    kBackOff,     ///< a task between two attempts
+    kCall,        ///< a call: what its actor does says the rest
   };
-  Stage stage = Stage::kUnknown;
+  Stage stage = Stage::kUnanswered;
   std::string name{};
   std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>> arguments{};  ///< that are not there; of the constructor for an actor that has none yet
   std::size_t ahead = 0;                ///< tasks or calls of this process that go first

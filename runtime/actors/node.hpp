@@ -99,6 +99,7 @@ class Node {
   void on(LookAtSpares& event);
   void on(Stopped& event);
   void watch_memory();
+  MemoryUse read_meter() noexcept;
   void end_for_memory(ProcessId process, const MemoryUse& use);
   void on(GpusSeen& event);
   void watch_gpus();
@@ -146,6 +147,7 @@ class Node {
   bool memory_watched_ = false;
   bool memory_warned_ = false;
   bool memory_short_ = false;  ///< at the last reading
+  bool meter_failed_ = false;  ///< and that has been logged; of the timer's thread
   core::SpareTable spares_;
   std::set<std::pair<ProcessId, core::Purpose>> spare_died_{};  ///< whose next process is none that was kept ready
   std::optional<SteadyClock::time_point> spares_due_{};  ///< when they are looked at next

@@ -19,6 +19,7 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::chrono::hours kAsGoodAsForEver{24 * 365 * 30};  // what is longer, like milliseconds::max(), the clock cannot add
 constexpr std::chrono::seconds kCallbackTime{1};  // at the end, for those that are due when nothing is left of the time for it
 constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
@@ -118,10 +119,15 @@ void check_folders(const RuntimeOptions& options) {
 }
 
 constexpr std::int64_t kMostGpus = 65536;  // each has an id; beyond it is a slip of the pen
+constexpr std::int64_t kMostCpus = 1'000'000;
 
 void check_options(const RuntimeOptions& options) {
   if (options.num_cpus && *options.num_cpus < Amount(0))
     throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": give 0 or more");
+  if (options.num_cpus && *options.num_cpus > Amount(kMostCpus))
+    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": at most " + std::to_string(kMostCpus));
+  if (options.arena_bytes && *options.arena_bytes == 0)
+    throw InvalidArgument("arena_bytes (--arena-mib) is 0: give what objects may take, or leave it out for 30 % of the memory that is available");
   if (options.inline_bytes > kMaxInlineBytes)
     throw InvalidArgument("inline_bytes is " + std::to_string(options.inline_bytes) + ": at most " + std::to_string(kMaxInlineBytes) +
                           "; larger values travel by the arena, which is faster");
@@ -249,8 +255,8 @@ void NodeEngine::shutdown() {
   if (stopped_.exchange(true)) return;
   if (!node_) return;
   placements_.stop();
-  const auto begin = SteadyClock::now();
-  if (!finish_work(begin + options_.shutdown_timeout)) {
+  const auto limit = SteadyClock::now() + std::clamp<std::chrono::milliseconds>(options_.shutdown_timeout, std::chrono::milliseconds(0), kAsGoodAsForEver);
+  if (!finish_work(limit)) {
     abandon_work();
     // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
     for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -262,7 +268,7 @@ void NodeEngine::shutdown() {
   launcher_->stop(std::chrono::milliseconds(1000));
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
-  if (!end_callbacks(std::max(begin + options_.shutdown_timeout, SteadyClock::now() + kCallbackTime))) return end_system(false);
+  if (!end_callbacks(std::max(limit, SteadyClock::now() + kCallbackTime))) return end_system(false);
   durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone

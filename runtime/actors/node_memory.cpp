@@ -27,7 +27,18 @@ std::string in_use(const MemoryUse& use, double threshold) {
 
 void Node::watch_memory() {
   if (!memory_.on() || !options_.memory_meter || std::exchange(memory_watched_, true)) return;
-  watch_timer_.at(SteadyClock::now() + kPeriod, [this] { memory_read(options_.memory_meter()); });
+  watch_timer_.at(SteadyClock::now() + kPeriod, [this] { memory_read(read_meter()); });
+}
+
+/// It may be the user's, and throw: then nothing is known of this moment.
+MemoryUse Node::read_meter() noexcept {
+  try {
+    return options_.memory_meter();
+  } catch (...) {
+    if (!std::exchange(meter_failed_, true))
+      log(LogLevel::kWarning, "memory_meter threw: " + current_exception_info().message + "; nothing is done about memory while it does");
+    return {};
+  }
 }
 
 void Node::memory_read(const MemoryUse& use) { actor_->tell(MemoryRead{use}); }

@@ -60,7 +60,8 @@ struct OwnedTask final : OwnedWork, core::TaskNode {
     return {options, &options->name};
   }
   std::shared_ptr<const TaskOptions> options{};
-  std::uint32_t charged_bytes = 0;  ///< of the owner's limit
+  static constexpr std::uint64_t kBytes = 512;  ///< what one costs with arguments that take little, about
+  std::uint64_t charged_bytes = 0;  ///< of the owner's limit; those beyond kBytes until it is first handed out
 };
 
 struct OwnedCall final : OwnedWork, core::CallNode {

@@ -51,6 +51,13 @@ std::string placement_problem(const Placement& placement, const core::ResourceRe
          ": ask for less, or make a group of larger bundles";
 }
 
+/// In the memory of this process: what lies in the object store takes that one's room.
+std::uint64_t bytes_of(const OwnedTask& task) {
+  constexpr std::uint64_t kLittle = 256;
+  const auto arguments = task.record->argument_bytes() + (task.encoded ? task.encoded->arguments.bytes.size() : 0);
+  return OwnedTask::kBytes + (arguments > kLittle ? arguments : 0);
+}
+
 void check_times(const TaskOptions& options, const std::string& what) {
   auto refuse = [&](const std::string& why) {
     throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what});
@@ -239,8 +246,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   const auto pending = pending_arguments(*task);
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   counts_.submitted();
-  constexpr std::uint64_t kTaskBytes = 512;  // what a queued task costs beside its arguments, about
-  task->charged_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(kTaskBytes + (task->encoded ? task->encoded->arguments.bytes.size() : 0), UINT32_MAX));
+  task->charged_bytes = bytes_of(*task);
   queued_bytes_.fetch_add(task->charged_bytes, std::memory_order_relaxed);
   const auto its_options = task->options;
   const auto id = task->id;

@@ -221,6 +221,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void forget_unwanted(OwnedTask& task);
   void end_call(OwnedCall& call);
   void release(OwnedTask& task);
+  void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);

@@ -381,7 +381,7 @@ Result<wire::Task> Owner::wire_call(OwnedCall& call, ProcessId to) {
 void Owner::send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks) {
   if (!leases_.contains(lease)) return;
   const auto& held = leases_.at(lease);
-  for (const auto now = SteadyClock::now(); auto* task : tasks) task->sent_at = now;
+  for (const auto now = SteadyClock::now(); auto* task : tasks) task->sent_at = now, uncharge_arguments(*task);
   if (held.worker == router_.self()) {
     std::vector<Work> work;
     work.reserve(tasks.size());

@@ -21,6 +21,12 @@ ErrorInfo cancelled_error(bool running) {
           .message = running ? "it was cancelled while it ran; it is asked to stop" : "it was cancelled before it began"};
 }
 
+/// Whether it has begun there only the actor knows.
+ErrorInfo cancelled_error(const OwnedCall& call) {
+  if (call.sent_at == SteadyClock::time_point{}) return cancelled_error(false);
+  return {.code = ErrorCode::kCancelled, .message = "it was cancelled when it had been sent to its actor; if it runs, it is asked to stop"};
+}
+
 std::string seconds_text(std::chrono::nanoseconds time) {
   const auto ms = std::chrono::duration<double, std::milli>(time).count();
   auto text = std::to_string(ms);
@@ -59,8 +65,10 @@ void Owner::on(Cancel& event) {
   if (auto task = tasks_.find(event.id); task != tasks_.end()) {
     const bool running = task->second->may_run();
     abandon(std::shared_ptr(task->second), cancelled_error(running), event.options);
-  } else if (auto call = calls_.find(event.id); call != calls_.end()) {
-    abandon(std::shared_ptr(call->second), cancelled_error(false), event.options);
+  } else if (auto found = calls_.find(event.id); found != calls_.end()) {
+    const auto call = found->second;
+    perform_actors();  // it may be about to leave for its actor
+    abandon(call, cancelled_error(*call), event.options);
   }
 }
 
@@ -182,8 +190,9 @@ void Owner::arm_retry(const OwnedTask& task) {
   const auto& backoff = task.backs_off ? task.options->backoff : kForMemory;
   const double retries = std::max(0, task.crashes + task.failures - 1);
   const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
-  const auto wait = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(time, static_cast<double>(backoff.max.count()))));
-  timer_.at(SteadyClock::now() + wait, [this, id = task.id] { actor_->tell(RetryDue{id}); });
+  const std::chrono::duration<double, std::nano> wait(std::min(time, static_cast<double>(backoff.max.count())));
+  if (const auto due = deadline_in(wait))  // else beyond the clock's time: it waits until it is cancelled
+    timer_.at(*due, [this, id = task.id] { actor_->tell(RetryDue{id}); });
 }
 
 bool Owner::retry(OwnedCall& call) {

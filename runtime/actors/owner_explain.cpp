@@ -41,6 +41,7 @@ WorkReport Owner::report_on(TaskId work) {
 void Owner::on(Asked& event) {
   perform();  // what the events before it brought about is part of the answer
   auto& report = event.question->report();
+  report.stage = Stage::kUnknown;
   if (const auto task = tasks_.find(event.work); task != tasks_.end())
     describe_task(*task->second, report);
   else if (const auto call = calls_.find(event.work); call != calls_.end())

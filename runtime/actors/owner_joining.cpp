@@ -28,6 +28,7 @@ void Owner::on(JoinAsked& event) {
   if (task.state == core::TaskState::kAssigned && !host_.take_back(task.lease, task.id)) return;
   if (!task_table_.join(task, event.question.joined().held().id)) return;
   task.sent_at = SteadyClock::now();
+  uncharge_arguments(task);
   auto joined = event.question.take();
   joined_.emplace(task.id, joined);
   auto work = typed_work(task, task.id, task.crashes + task.failures + 1);

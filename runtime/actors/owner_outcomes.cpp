@@ -159,6 +159,13 @@ void Owner::release(OwnedTask& task) {
   task.encoded.reset();
 }
 
+/// It is handed out: what it takes is not queued any more. While it runs it may submit tasks itself, which are not to wait for its end.
+void Owner::uncharge_arguments(OwnedTask& task) {
+  if (task.charged_bytes <= OwnedTask::kBytes) return;
+  freed_bytes_ += task.charged_bytes - OwnedTask::kBytes;
+  task.charged_bytes = OwnedTask::kBytes;
+}
+
 /// What has ended in this group of events, at once: submitting threads write to the same counters.
 void Owner::count_ends() {
   if (const auto freed = std::exchange(freed_bytes_, 0)) {

@@ -233,7 +233,7 @@ std::shared_ptr<ActorLink> ProcessEngine::spawn(std::shared_ptr<TaskRecord> cons
 }
 
 void ProcessEngine::await_room(const TaskRecord& record) {
-  const auto deadline = SteadyClock::now() + queue_limits_.timeout;
+  const auto deadline = deadline_in(queue_limits_.timeout);
   auto& word = owner_->room_word();
   while (true) {
     const auto seen = word.load(std::memory_order_acquire);

@@ -53,6 +53,8 @@ std::string ProcessEngine::explain(Cell& cell, int depth, Explaining& explaining
   const auto report = owner_->report_on(TaskId{cell.producer()});
   if (cell.settled()) return settled();
   using Stage = WorkReport::Stage;
+  if (report.stage == Stage::kUnknown && report.name.empty() && self_ == kNodeProcess)  // of work of its own that has ended the ref is settled
+    return "not ready: it belongs to another Runtime of this program, so ask there";
   const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
   ReportScene scene{.self = explaining.reader, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};
   if (needs && report.request.group) {

@@ -47,6 +47,7 @@ TEST_SUITE("runtime/api/bad_options") {
     for (const Amount least : {Amount(std::numeric_limits<std::int64_t>::min()), Amount(-1e300), Amount(-INFINITY), Amount(NAN)})
       CHECK_THROWS_AS(rt.task<square>({.num_cpus = least}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.num_gpus = 1e12}), InvalidArgument);
+    CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.num_cpus = 1e300}), InvalidArgument);
   }
 
   TEST_CASE("numbers of retries and restarts below -1 are refused") {

@@ -285,9 +285,27 @@ TEST_SUITE("runtime/api/cancel") {
     rt.cancel(queued);
     CHECK_THROWS_AS(rt.get(queued), Cancelled);
     rt.cancel(running);
-    CHECK_THROWS_AS(rt.get(running), Cancelled);
+    const auto message = error_of<Cancelled>([&] { rt.get(running); }).message;
+    CHECK_MESSAGE(contains(message, "asked to stop"), message);  // it said that it had not begun
     CHECK(rt.get(last) == 3);
     CHECK(content(folder / "log") == "running1;told;quick3;");
+  }
+
+  TEST_CASE("a call that waits for its arguments is cancelled before it began, and says so") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    auto actor = rt.actor<Slow>().spawn((folder / "log").string());
+    const auto late = rt.remote<pass>(gate.path(), 1);
+    const auto call = actor.call<&Slow::quick>(late);
+    rt.cancel(call);
+    const auto message = error_of<Cancelled>([&] { rt.get(call); }).message;
+    CHECK_MESSAGE(contains(message, "before it began"), message);
+    gate.open();
+    CHECK(rt.get(late) == 1);
+    CHECK(rt.get(actor.call<&Slow::quick>(2)) == 2);
+    CHECK(content(folder / "log") == "quick2;");
   }
 
   // Only the tasks that it submitted were refused, or cancelled with it.

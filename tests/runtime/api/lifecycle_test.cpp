@@ -59,6 +59,12 @@ int say_and_wait(Context& ctx, const std::string& log) {
   append(log, "runs;");
   return until_cancelled(ctx);
 }
+/// It takes a while from when it is told to its end.
+int end_slowly(Context& ctx, const std::string& log) {
+  const int value = say_and_wait(ctx, log);
+  std::this_thread::sleep_for(200ms);
+  return value;
+}
 /// The innermost of `depth` tasks writes a note when it is told; a wait in it is no reason to leave that out.
 int save_at_end(Context& ctx, const std::string& log, int depth, Isolation isolation) {
   if (depth > 0) return ctx.get(ctx.task<save_at_end>({.isolation = isolation}).remote(log, depth - 1, isolation));
@@ -231,6 +237,21 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
   }
 
+  // The end of it was added to the clock, which overflowed: what ran was abandoned at once.
+  TEST_CASE("a shutdown_timeout beyond all time is no limit") {
+    Folder folder;
+    auto options = small_machine();
+    options.shutdown_timeout = std::chrono::milliseconds::max();
+    ObjectRef<int> running;
+    {
+      auto rt = Runtime::start(options);
+      running = rt.remote<end_slowly>(folder / "log");
+      CHECK(eventually([&] { return content(folder / "log") == "runs;"; }));
+      rt.shutdown();
+      CHECK(rt.get(running) == 7);
+    }
+  }
+
   // Only what ran on threads of the driver's process was told: the others' processes were ended after the time for it.
   TEST_CASE("what runs anywhere when the runtime ends is told, and saves what it has") {
     struct Case {
@@ -364,6 +385,23 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(options.spill_dir == "s");
     CHECK_FALSE(options.file_fallback);
     CHECK(RuntimeOptions().file_fallback);
+  }
+
+  // An arena beyond all memory was the default one, by a shift that left nothing.
+  TEST_CASE("sizes by flags may be parts of a MiB, and those beyond all memory stay so") {
+    constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
+    CHECK(parsed({"--arena-mib=0.5"}).arena_bytes == 512u << 10);
+    CHECK(parsed({"--memory-mib=0.5"}).memory_bytes == 512u << 10);
+    for (const char* size : {"17592186044416", "17592186044417", "1e30", "1e308"}) {
+      CAPTURE(size);
+      CHECK(parsed({"--arena-mib=" + std::string(size)}).arena_bytes == kMost);
+      CHECK(parsed({"--memory-mib=" + std::string(size)}).memory_bytes == kMost);
+    }
+    auto options = small_machine();
+    options.arena_bytes = kMost;
+    CHECK_THROWS_AS(Runtime::start(options), ResourceExhausted);
+    options.arena_bytes = parsed({"--arena-mib=0"}).arena_bytes;
+    CHECK(contains(error_of<InvalidArgument>([&] { Runtime::start(options); }).message, "--arena-mib"));
   }
 
   TEST_CASE("a flag with a bad value is named") {

@@ -22,6 +22,7 @@ Buffer large_when_open(const std::string& gate, int value) { return make_large(p
 struct Counter {
   int count = 0;
   int add() { return ++count; }
+  int add_when(int by) { return count += by; }
 };
 int add_there(Context& ctx, ActorHandle<Counter> counter) { return ctx.get(counter.call<&Counter::add>()); }
 int add_inside(Context& ctx, const std::vector<ActorHandle<Counter>>& counters) { return add_there(ctx, counters.at(0)); }
@@ -191,6 +192,28 @@ TEST_SUITE("runtime/api/runtimes") {
     gate.open();
     CHECK(a.get(of_a) == 1);
     CHECK(b.get(of_b) == 2);
+  }
+
+  TEST_CASE("explain of another Runtime's ref says whose it is, also at the end of a chain") {
+    // The story: it said of a task that runs there that it had ended.
+    TwoRuntimes both;
+    auto &a = both.a, &b = both.b;
+    Gate gate;
+    auto of_a = a.remote<pass>(gate.path(), 1);
+    auto counter = a.actor<Counter>().spawn();
+    auto call = counter.call<&Counter::add_when>(of_a);
+    auto of_b = b.task<twice>({.name = "of b"}).remote(of_a);
+    CHECK(eventually([&] { return contains(a.explain(of_a), "runs since "); }));
+    for (const auto& ref : {of_a, call}) {
+      const auto said = b.explain(ref);
+      CHECK_MESSAGE(contains(said, "belongs to another Runtime of this program"), said);
+    }
+    const auto said = b.explain(of_b);
+    CHECK_MESSAGE(contains(said, "task of b: waits for its argument 1: \n  not ready: it belongs to another Runtime"), said);
+    gate.open();
+    CHECK(b.get(of_b, 60s) == 2);
+    CHECK(a.get(call, 60s) == 1);
+    CHECK(b.explain(of_a) == "ready");
   }
 
   TEST_CASE("after shutdown what is ready can still be got and waited for, and what would make anything says RuntimeStopped") {

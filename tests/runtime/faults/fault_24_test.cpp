@@ -111,6 +111,21 @@ TEST_SUITE("runtime/faults") {
     CHECK(calm.rt.get(calm.rt.task<oom_score>({.isolation = own_process}).remote()) > oom_score());
   }
 
+  // It ended the program: it was called on a thread that caught nothing.
+  TEST_CASE("fault 24: a meter that throws ends nothing, and is asked again") {
+    Folder folder;
+    const std::string log = folder / "log";
+    Gate gate;
+    std::atomic<int> asked{0};
+    Machine machine(with_meter([&] {
+      if (++asked <= 2) throw std::runtime_error("nothing to read");
+      return alive(pid_in(log + ".1"));
+    }));
+    auto& rt = machine.rt;
+    CHECK(rt.get(rt.task<hog>({.backoff = {.initial = 10ms}, .isolation = own_process}).remote(log, gate.path()), 60s) == 2);
+    CHECK(asked > 2);
+  }
+
   TEST_CASE("fault 24: a threshold of nothing is refused") {
     const Clean clean;
     auto options = small_machine();

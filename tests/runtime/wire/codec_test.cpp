@@ -67,6 +67,26 @@ TEST_SUITE("runtime/codec") {
     CHECK(back.next->next == nullptr);
   }
 
+  // Only what cereal's common headers know travelled, though the header promised all of the standard library.
+  TEST_CASE("queues, stacks, forward lists, bit sets and paths come back") {
+    auto queue = round_trip(std::queue<std::string>({"first", "", "last"}));
+    CHECK(queue.size() == 3);
+    CHECK(queue.front() == "first");
+    CHECK(queue.back() == "last");
+    std::priority_queue<int, std::vector<int>, std::greater<int>> least;
+    for (const int each : {5, 1, 3}) least.push(each);
+    CHECK(round_trip(least).top() == 1);
+    CHECK(round_trip(std::stack<int>({1, 2, 3})).top() == 3);
+    CHECK(round_trip(std::forward_list<std::string>{"a", "", "c"}) == std::forward_list<std::string>{"a", "", "c"});
+    CHECK(round_trip(std::filesystem::path("a folder/a file")) == "a folder/a file");
+    CHECK(round_trip(std::bitset<0>()).none());
+    CHECK(round_trip(std::bitset<11>(0b101'0000'0011)) == std::bitset<11>(0b101'0000'0011));
+    CHECK(round_trip(std::bitset<64>().set()).all());
+    CHECK(encode(std::bitset<11>()).size() == 2);
+    CHECK_THROWS_AS(decode<std::bitset<11>>(encode(std::uint16_t{1 << 11})), ProtocolError);  // a bit that it has not
+    static_assert(!Serialisable<std::string_view> && !Serialisable<std::span<const int>>);
+  }
+
   TEST_CASE("a buffer is read where it lies, aligned to 64") {
     const std::string text(1000, 'b');
     const auto encoded = encode(std::pair{7, Buffer::copy(std::as_bytes(std::span(text)))});
