@@ -83,7 +83,6 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
  private:
   void await_room(const TaskRecord& record);
-  bool wait_for_call(Executor& executor, Cell& cell);
   /// Runs the task that makes the cell inside the work that waits for it, when nobody has begun it; true when it has settled.
   bool run_awaited(Executor& waiter, Cell& cell);
   /// `sleep` waits until a time and says whether what it waits for is there. Once that has taken long, logs what the first of

@@ -41,7 +41,7 @@ class Gathering final : public Cell::Waiter {
   }
   void finish() {
     end_wait();
-    done_.store(1);
+    done_.store(kDone);
     if (in_loop_)
       loop_->nudge();
     else
@@ -52,20 +52,38 @@ class Gathering final : public Cell::Waiter {
   bool run_loop(Deadline deadline) {
     if (!loop_) return false;
     in_loop_ = true;
-    const bool over = loop_->run_until([this] { return done_.load() != 0; }, deadline);
+    const bool over = loop_->run_until([this] { return done_.load() != kWaits; }, deadline);
     in_loop_ = false;
     return over;
   }
   bool fail_fast() const { return fail_fast_; }
-  bool done() const { return done_.load(std::memory_order_acquire) != 0; }
+  bool done() const {  // by a cancel too, which leaves a value of its own
+    const auto seen = done_.load(std::memory_order_acquire);
+    return seen != kWaits && seen != kNudged;
+  }
   bool wait(Deadline deadline) {
-    CancelSlot::Sleep sleep(done_, 0);
-    while (!done())
-      if (!futex_wait(done_, 0, deadline)) return done();
-    return true;
+    return wait_or(deadline, [] { return false; });
+  }
+  /// Sleeps until it is done or `other()` holds, which is looked at again after a nudge; false at the deadline.
+  template <class Other>
+  bool wait_or(Deadline deadline, Other&& other) {
+    while (true) {
+      if (auto seen = done_.load(std::memory_order_acquire); seen == kNudged) done_.compare_exchange_strong(seen, kWaits);
+      if (done() || other()) return true;
+      CancelSlot::Sleep sleep(done_, kWaits);  // each time anew: a cancel is not seen in the word while that is nudged
+      while (done_.load(std::memory_order_acquire) == kWaits)
+        if (!futex_wait(done_, kWaits, deadline)) return done() || other();
+    }
+  }
+  /// Writes also where it has been nudged already: what made `other()` hold is seen with what is read last.
+  void nudge() {
+    auto seen = done_.load(std::memory_order_relaxed);
+    while (seen == kWaits || seen == kNudged)
+      if (done_.compare_exchange_weak(seen, kNudged)) return futex_wake_all(done_);
   }
 
  private:
+  static constexpr std::uint32_t kWaits = 0, kDone = 1, kNudged = 2;
   void end_wait() {
     if (loop_ && counted_.exchange(false)) loop_->end_wait();
   }
@@ -74,7 +92,17 @@ class Gathering final : public Cell::Waiter {
   const std::shared_ptr<Reactor> loop_;
   std::atomic<bool> counted_{true};  // among those that wait for the loop
   std::atomic<bool> in_loop_{false};
-  std::atomic<std::uint32_t> done_{0};
+  std::atomic<std::uint32_t> done_{kWaits};
+};
+
+/// Wakes the thread of a gathering for a look at something else.
+class Nudge final : public Cell::Waiter {
+ public:
+  explicit Nudge(std::shared_ptr<Gathering> gathering) : gathering_(std::move(gathering)) {}
+  void settled() override { gathering_->nudge(); }
+
+ private:
+  std::shared_ptr<Gathering> gathering_;
 };
 
 /// One cell's share in a gathering that ends at the first failure.
@@ -112,6 +140,68 @@ bool drop_settled(std::vector<Cell*>& pending) {
   return failed;
 }
 
+/// The one that has not settled; null when there are more, or none.
+Cell* only_pending(std::span<Cell* const> cells) {
+  Cell* only = nullptr;
+  for (auto* cell : cells)
+    if (!cell->settled() && cell != only && std::exchange(only, cell)) return nullptr;
+  return only;
+}
+
+/// A method of an actor that runs one call at a time waits for all of several cells. When that takes long, it may be for ever: the node
+/// is told of one call among them; when that has come, and the rest takes long again, of the next. So of methods that wait for one another
+/// for ever, each is told of in the end, by a call that never comes, and they have a cycle.
+class CycleWatch {
+ public:
+  /// All must outlive it. `gathering`: of the cells.
+  CycleWatch(ActorWaits& waits, Owner& owner, const Executor& waiter, std::span<Cell* const> cells, const std::shared_ptr<Gathering>& gathering)
+      : waits_(waits), owner_(owner), waiter_(waiter), cells_(cells), gathering_(gathering) {}
+
+  /// False at the deadline; may be called again. Throws DeadlockDetected.
+  bool sleep(Deadline deadline) {
+    while (true) {
+      const auto late = SteadyClock::now() + ActorWaits::kLongWait;
+      if (deadline && *deadline <= late) return gathering_->wait(deadline);
+      if (gathering_->wait(late)) return true;
+      while (next_ < cells_.size() && (cells_[next_]->settled() || cells_[next_]->producer_kind() != Cell::Producer::kCall)) ++next_;
+      if (next_ == cells_.size()) return gathering_->wait(deadline);
+      if (!watch(*cells_[next_], deadline)) return gathering_->done();
+      ++next_;
+    }
+  }
+
+ private:
+  /// Until the call has come, the whole wait is over, or nothing can be said of the call; false at the deadline.
+  bool watch(Cell& call, Deadline deadline) {
+    const auto told = std::make_shared<Promise<std::uint64_t>>();
+    owner_.ask_target(TaskId{call.producer()}, told);
+    const auto answer = told->ref().cell();
+    if (!either(call, *answer, deadline)) return false;
+    if (call.settled() || gathering_->done() || answer->failed()) return true;
+    const ActorId target{*std::static_pointer_cast<const std::uint64_t>(answer->value())};
+    if (!target) return true;
+    const ActorWaits::Wait wait(waits_, waiter_.serial_actor(), waiter_.running_name(), target);
+    if (!either(call, *wait.alarm(), deadline)) return false;
+    if (!call.settled() && !gathering_->done()) throw_error(*wait.alarm()->error());
+    return true;
+  }
+  /// Until one of them is settled, or the whole wait is over; false at the deadline.
+  bool either(Cell& one, Cell& other, Deadline deadline) {
+    const auto nudge = std::make_shared<Nudge>(gathering_);
+    Registrations registered(2);
+    registered.add(&one, nudge);
+    registered.add(&other, nudge);
+    return gathering_->wait_or(deadline, [&] { return one.settled() || other.settled(); });
+  }
+
+  ActorWaits& waits_;
+  Owner& owner_;
+  const Executor& waiter_;
+  const std::span<Cell* const> cells_;
+  const std::shared_ptr<Gathering> gathering_;
+  std::size_t next_ = 0;  // those before it need no look any more
+};
+
 }  // namespace
 
 template <class Sleep>
@@ -130,8 +220,8 @@ bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (executor && !deadline && run_awaited(*executor, cell)) return true;
   auto loop = links_loop();
   if (!loop && spin_until([&] { return cell.settled(); })) return true;
-  if (executor && !deadline && executor->serial_actor() && cell.producer_kind() == Cell::Producer::kCall) return wait_for_call(*executor, cell);
-  if (loop || CancelSlot::current()) {  // a sleep on the cell's own word could not be ended by a cancel
+  const bool may_be_in_cycle = executor && !deadline && executor->serial_actor();
+  if (loop || CancelSlot::current() || may_be_in_cycle) {  // a sleep on the cell's own word could not be ended by a cancel
     Cell* one = &cell;
     return wait_some(std::span(&one, 1), 1, deadline, false);
   }
@@ -144,44 +234,26 @@ bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t v
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
   if (auto loop = changed() ? nullptr : links_loop()) loop->take_back();  // it is not run here
   if (spin_until(changed)) return true;
-  bool in_time = true;
-  {
+  const auto sleep_until = [&](Deadline end) {
+    bool in_time = true;
+    {
+      CancelSlot::check();
+      Blocked blocked;
+      in_time = sleep_and_explain(cells, end, [&](Deadline until) {
+        CancelSlot::Sleep sleep(word, value);
+        while (!changed())
+          if (!futex_wait(word, value, until)) return changed();
+        return true;
+      });
+    }
     CancelSlot::check();
-    Blocked blocked;
-    in_time = sleep_and_explain(cells, deadline, [&](Deadline until) {
-      CancelSlot::Sleep sleep(word, value);
-      while (!changed())
-        if (!futex_wait(word, value, until)) return changed();
-      return true;
-    });
+    return in_time;
+  };
+  if (const auto* executor = Executor::current(); executor && !deadline && !cells.empty() && executor->serial_actor()) {
+    if (sleep_until(SteadyClock::now() + ActorWaits::kLongWait)) return true;
+    if (auto* last = only_pending(cells); last && last->producer_kind() == Cell::Producer::kCall) wait(*last, {});  // it sees a cycle
   }
-  CancelSlot::check();
-  return in_time;
-}
-
-/// A method waits for another call: when that takes long, it may be for ever.
-bool ProcessEngine::wait_for_call(Executor& executor, Cell& cell) {
-  Cell* cells[2]{&cell, nullptr};
-  if (wait_some(std::span(cells, 1), 1, SteadyClock::now() + ActorWaits::kLongWait, false)) return true;
-  auto told = std::make_shared<Promise<std::uint64_t>>();
-  owner_->ask_target(TaskId{cell.producer()}, told);
-  const auto answer = told->ref().cell();
-  cells[1] = answer.get();
-  wait_some(cells, 1, {}, false);
-  const ActorId target{answer->settled() && !answer->failed() ? *std::static_pointer_cast<const std::uint64_t>(answer->value()) : 0};
-  if (cell.settled() || !target) return wait_some(std::span(cells, 1), 1, {}, false);
-  const auto waiter = executor.serial_actor();
-  const auto alarm = waits_->begin(waiter, executor.running_name() + " of actor #" + std::to_string(waiter.value & 0xffffffffffull), target);
-  cells[1] = alarm.get();
-  try {
-    wait_some(cells, 1, {}, false);
-  } catch (...) {  // cancelled
-    waits_->end(waiter);
-    throw;
-  }
-  waits_->end(waiter);
-  if (!cell.settled()) throw_error(*alarm->error());
-  return true;
+  return sleep_until(deadline);
 }
 
 bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) {
@@ -194,9 +266,10 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   }
   if (cells.size() - pending.size() >= count) return true;
   constexpr std::size_t kFew = 4;  // more go faster by workers, which take them in groups
-  if (auto* executor = Executor::current(); executor && !deadline && count == cells.size() && pending.size() <= kFew) {
+  auto* const executor = count == cells.size() && !deadline ? Executor::current() : nullptr;
+  if (executor && pending.size() <= kFew) {
     for (auto* cell : pending) {
-      run_awaited(*executor, *cell);
+      if (cell->producer_kind() == Cell::Producer::kTask) run_awaited(*executor, *cell);
       if (fail_fast && cell->settled() && cell->failed()) return true;  // the next one may take long
     }
     if (drop_settled(pending) && fail_fast) return true;
@@ -211,7 +284,8 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   }
   if (pending.empty()) return true;
   const auto ready = cells.size() - pending.size();
-  auto gathering = std::make_shared<Gathering>(count - ready, fail_fast, CancelSlot::current() ? nullptr : links_loop());
+  const bool may_be_in_cycle = executor && executor->serial_actor();
+  auto gathering = std::make_shared<Gathering>(count - ready, fail_fast, CancelSlot::current() || may_be_in_cycle ? nullptr : links_loop());
   Registrations registered(pending.size());
   for (auto* cell : pending)
     registered.add(cell, fail_fast ? std::shared_ptr<Cell::Waiter>(std::make_shared<FailureWatch>(gathering, cell)) : gathering);
@@ -219,7 +293,11 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
   const auto* slot = in_time ? nullptr : CancelSlot::current();
   if (!in_time && !(slot && slot->cancelled())) {
     Blocked blocked;
-    in_time = sleep_and_explain(pending, deadline, [&](Deadline until) { return gathering->run_loop(until) || gathering->wait(until); });
+    std::optional<CycleWatch> watch;
+    if (may_be_in_cycle) watch.emplace(*waits_, *owner_, *executor, pending, gathering);
+    in_time = sleep_and_explain(pending, deadline, [&](Deadline until) {
+      return watch ? watch->sleep(until) : gathering->run_loop(until) || gathering->wait(until);
+    });
   }
   if (slot) CancelSlot::check();
   return in_time;
