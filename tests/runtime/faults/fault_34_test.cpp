@@ -37,6 +37,17 @@ class Waiter {
       return e.info().message;
     }
   }
+  /// Asks the other one, which waits for this one, until the Timeout says so.
+  std::string ask_in_time(Context& ctx) {
+    auto answer = other_.call<&Waiter::ask>(1);
+    std::string said;
+    eventually([&] {
+      const auto result = ctx.try_get(answer, 300ms);
+      said = result ? "it came" : result.error().message;
+      return result.ok() || contains(said, "waits in turn");
+    }, 30s);
+    return said;
+  }
   int slow(const std::string& gate) { return pass(gate, 2); }
   int wait_for_slow(Context& ctx, const std::string& gate) { return ctx.get(other_.call<&Waiter::slow>(gate)); }
 
@@ -151,6 +162,34 @@ TEST_SUITE("runtime/faults") {
       CHECK_MESSAGE(contains(error.to_string(), "DeadlockDetected"), error.to_string());
       CHECK(contains(error.to_string(), "Waiter::ask_list"));
       for (auto& each : {a, b}) CHECK(rt.get(each.call<&Waiter::one>(), 30s) == 1);
+      for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  // It said that the value was not there in time, and nothing of why.
+  TEST_CASE("fault 34: a Timeout says who waits for whom") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto a = rt.actor<Waiter>({.isolation = where}).spawn();
+      auto b = rt.actor<Waiter>().spawn();
+      rt.get(a.call<&Waiter::know>(b));
+      rt.get(b.call<&Waiter::know>(a));
+      const auto inside = rt.get(a.call<&Waiter::ask_in_time>(), 60s);
+      CHECK_MESSAGE(contains(inside, "Its actor waits in turn: "), inside);
+      CHECK_MESSAGE(contains(inside, "Waiter::ask of actor #"), inside);
+      CHECK_MESSAGE(contains(inside, " waits for actor #"), inside);
+      CHECK_MESSAGE(contains(inside, "This wait is of actor #"), inside);
+      Gate gate;
+      auto waits = a.call<&Waiter::wait_for_slow>(gate.path());
+      const auto said = [&](auto timeout) { return error_of<Timeout>([&] { rt.get(std::vector{waits}, timeout); }).message; };
+      std::string outside;
+      eventually([&] { return contains(outside = said(300ms), "Waiter::wait_for_slow of actor #"); }, 30s);
+      CHECK_MESSAGE(contains(outside, "Its actor waits in turn: "), outside);
+      CHECK_MESSAGE(contains(outside, "its actor "), outside);
+      CHECK_FALSE(contains(said(20ms), "explain says"));  // one of many looks, perhaps
+      gate.open();
+      CHECK(rt.get(waits, 20s) == 2);
       for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
     }
   }
