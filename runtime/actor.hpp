@@ -20,6 +20,13 @@
 //                   .in_group<&Disk::read>("read").in_group<&Disk::write>("write").spawn();
 //
 // Calls then begin in order, but do not wait for one another. The class must be thread-safe.
+//
+// A method that waits for a call of its own actor, or A's for one of B where B's waits for one of A, would wait for ever when actors run one
+// call at a time: it throws DeadlockDetected, which says the cycle, as a rule within a second. Await such a call in a coroutine (Async), or
+// return its ref. Such cycles are found where a method waits without a timeout for calls that its own process has made, all of which it needs: by
+// `get` of one ref or several, `wait` for all, `as_completed` for the last one, `next` of a stream. A `get` with a timeout throws Timeout, which
+// says who waits for whom. Not found are cycles through a task on a worker of its own, a co_await, an actor that runs several calls at once, or
+// a ref that came from another process, and waits for some of several: they last until somebody cancels, and the log tells of each wait after 30 s.
 #include "runtime/engine.hpp"
 #include "runtime/generator.hpp"
 

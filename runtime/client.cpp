@@ -1,5 +1,6 @@
 #include "runtime/client.hpp"
 
+#include <algorithm>
 #include <bit>
 
 namespace manta {
@@ -18,6 +19,19 @@ bool has_duplicates(const std::vector<detail::Cell*>& cells) {
     table[slot] = cell;
   }
   return false;
+}
+
+/// A short wait may be one of very many looks, which an explanation would make slow.
+bool is_long(Deadline deadline) {
+  constexpr std::chrono::milliseconds kLong{100};
+  return deadline && *deadline >= SteadyClock::now() + kLong;
+}
+
+/// `late`: is explained; null: nothing is.
+[[noreturn]] void throw_timeout(detail::Engine& engine, const std::shared_ptr<detail::Cell>& late) {
+  const auto words = late ? engine.explain_late(late) : std::string();
+  throw Timeout("the value was not there in time; the work goes on: get it again, or give it more time" +
+                (words.empty() ? words : ". explain says: " + words));
 }
 
 /// Hands a user's callback to the thread for callbacks, when its cell has settled.
@@ -48,20 +62,25 @@ void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptio
   for (const auto* cell : cells) static_cast<void>(cell->failed());  // who waits has been told
 }
 
-void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadline) {
+void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadline,
+                       const std::function<std::shared_ptr<detail::Cell>(std::size_t)>& shared) {
+  const bool long_enough = is_long(deadline);
   const bool done = engine_->wait_some(cells, cells.size(), deadline, true);
   for (const auto* cell : cells)
     if (cell->failed()) throw_error(*cell->error());
-  if (!done) throw_timeout();
+  if (done) return;
+  const auto late = std::find_if(cells.begin(), cells.end(), [](const auto* cell) { return !cell->settled(); });
+  throw_timeout(*engine_, long_enough && late != cells.end() ? shared(static_cast<std::size_t>(late - cells.begin())) : nullptr);
+}
+
+void Client::await_pending(const std::shared_ptr<detail::Cell>& cell, Deadline deadline) {
+  const bool long_enough = is_long(deadline);
+  if (!engine_->wait(*cell, deadline)) throw_timeout(*engine_, long_enough ? cell : nullptr);
 }
 
 void Client::notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback) {
   const auto behind = engine_->behind();  // that of a Context ends with its task
   cell->on_settled(std::make_shared<Callback>(behind ? behind : engine_, std::move(callback)));
-}
-
-void Client::throw_timeout() {
-  throw Timeout("the value was not there in time; the work goes on: get it again, or give it more time");
 }
 
 }  // namespace manta

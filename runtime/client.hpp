@@ -94,7 +94,8 @@ class Client {
   bool remove_durable(const std::string& name) { return engine_->remove_durable(name); }
   std::vector<std::string> list_durable(const std::string& prefix = {}) { return engine_->list_durable(prefix); }
 
-  /// Waits for the value and copies it. Throws the task's error, or Timeout; the task goes on after a Timeout.
+  /// Waits for the value and copies it. Throws the task's error, DeadlockDetected (actor.hpp), or Timeout; the task goes on after a Timeout. Of
+  /// 100 ms and more that one says what the ref waits for, as far as this process knows, and may be up to 100 ms late for it.
   template <class T>
   T get(const ObjectRef<T>& ref) {
     return take(ref, {});
@@ -217,7 +218,7 @@ class Client {
   }
   template <class T>
   void await(const ObjectRef<T>& ref, Deadline deadline) {
-    if (!engine_->wait(*need(ref), deadline)) throw_timeout();
+    if (const auto& cell = need(ref); !cell->settled()) await_pending(cell, deadline);
   }
   template <class T>
   std::shared_ptr<const void> settled(const ObjectRef<T>& ref, Deadline deadline) {
@@ -243,7 +244,7 @@ class Client {
   }
   template <class T>
   detail::ValuesOf<T> take_all(const std::vector<ObjectRef<T>>& refs, Deadline deadline) {
-    await_all(cells_of(refs), deadline);
+    await_all(cells_of(refs), deadline, [&refs](std::size_t i) { return refs[i].cell(); });
     if constexpr (!std::is_void_v<T>) {
       std::vector<T> values;
       values.reserve(refs.size());
@@ -253,9 +254,9 @@ class Client {
   }
   bool wait_for(const PlacementGroup& group, Deadline deadline);
   void await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options);
-  void await_all(const std::vector<detail::Cell*>& cells, Deadline deadline);
+  void await_pending(const std::shared_ptr<detail::Cell>& cell, Deadline deadline);
+  void await_all(const std::vector<detail::Cell*>& cells, Deadline deadline, const std::function<std::shared_ptr<detail::Cell>(std::size_t)>& shared);
   void notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback);
-  [[noreturn]] static void throw_timeout();
 };
 
 #define MANTA_TYPE_TAG(type, tag)                      \

@@ -82,6 +82,9 @@ class Engine {
   virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
   /// See Client::explain.
   virtual std::string explain(Cell& cell) = 0;
+  /// The same for the message of a Timeout, which it does not hold up by more than some 100 ms: of what another process owns it says no
+  /// more than that, and it is empty when there is no answer so soon. With it, for whom the actor of a call waits in turn.
+  virtual std::string explain_late(const std::shared_ptr<Cell>&) { return {}; }
   /// Runs a callback of the user's on the thread that is for them.
   virtual void post_callback(std::function<void()> callback) = 0;
 

@@ -46,6 +46,7 @@ class ContextEngine final : public Engine, public std::enable_shared_from_this<C
   std::vector<std::string> list_durable(const std::string& prefix) override { return engine_->list_durable(prefix); }
   void cancel(Cell& cell, const CancelOptions& options) override { engine_->cancel(cell, options); }
   std::string explain(Cell& cell) override { return engine_->explain(cell); }
+  std::string explain_late(const std::shared_ptr<Cell>& cell) override { return engine_->explain_late(cell); }
   void post_callback(std::function<void()> callback) override { engine_->post_callback(std::move(callback)); }
   GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override { return engine_->place_group(std::move(options)); }
   std::shared_ptr<Cell> watch_group(GroupId group) override { return engine_->watch_group(group); }

@@ -30,6 +30,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) override;
   void cancel(Cell& cell, const CancelOptions& options) override;
   std::string explain(Cell& cell) override;
+  std::string explain_late(const std::shared_ptr<Cell>& cell) override;
   void post_callback(std::function<void()> callback) override;
   GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override { return placements_.place(std::move(options)); }
   std::shared_ptr<Cell> watch_group(GroupId group) override { return placements_.watch(group); }
@@ -83,7 +84,6 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
  private:
   void await_room(const TaskRecord& record);
-  bool wait_for_call(Executor& executor, Cell& cell);
   /// Runs the task that makes the cell inside the work that waits for it, when nobody has begun it; true when it has settled.
   bool run_awaited(Executor& waiter, Cell& cell);
   /// `sleep` waits until a time and says whether what it waits for is there. Once that has taken long, logs what the first of
@@ -101,6 +101,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::string explain_borrowed(core::ReferenceId id, const Explaining& explaining);
   std::string explain_lent(core::ReferenceId id, ProcessId reader);
   std::string explain_group(GroupId wanted);
+  std::string explain_target(Cell& cell, Deadline deadline);
   static std::chrono::milliseconds long_wait();  ///< after which a wait is explained in the log
   struct System;
   std::unique_ptr<System> system_;

@@ -10,6 +10,12 @@ namespace manta::detail {
 namespace {
 constexpr int kDepth = 8;    // of a chain of arguments
 constexpr int kObjects = 24; // that one explanation speaks of
+
+/// What one thread finds out for another, which may go away before.
+struct Finding {
+  std::atomic<std::uint32_t> done{0};
+  std::string text{};
+};
 }  // namespace
 
 std::chrono::milliseconds ProcessEngine::long_wait() {
@@ -24,6 +30,45 @@ std::chrono::milliseconds ProcessEngine::long_wait() {
 std::string ProcessEngine::explain(Cell& cell) {
   Explaining explaining{.reader = self_, .left = kObjects};
   return explain(cell, 0, explaining);
+}
+
+/// On the lane, as what it asks may take longer than its caller waits.
+std::string ProcessEngine::explain_late(const std::shared_ptr<Cell>& cell) {
+  constexpr std::chrono::milliseconds kPatience{100};
+  if (environment_.stopping || cell->settled()) return {};
+  const auto finding = std::make_shared<Finding>();
+  const auto deadline = SteadyClock::now() + kPatience;
+  lane_->post([this, waited = cell, finding, deadline]() mutable {
+    try {
+      Explaining explaining{.reader = self_, .left = kObjects, .in_lane = true};
+      finding->text = explain(*waited, 0, explaining) + explain_target(*waited, deadline);
+    } catch (...) {
+      log(LogLevel::kDebug, "a wait that ended without a value could not be explained: " + current_exception_info().message);
+    }
+    waited.reset();  // before who waits goes on
+    finding->done.store(1, std::memory_order_release);
+    futex_wake_all(finding->done);
+  });
+  Reactor::stand_back();
+  ElasticScheduler::BlockedSection section;
+  while (finding->done.load(std::memory_order_acquire) == 0)
+    if (!futex_wait(finding->done, 0, deadline)) return {};
+  if (cell->settled() || finding->text.empty()) return {};
+  const auto* executor = Executor::current();
+  const auto own = executor ? executor->serial_actor() : ActorId{};
+  return finding->text + (own ? "\nThis wait is of " + number_of(own) : "");
+}
+
+/// On the lane: whether the actor of the call that makes the cell waits in turn.
+std::string ProcessEngine::explain_target(Cell& cell, Deadline deadline) {
+  if (cell.producer_kind() != Cell::Producer::kCall) return {};
+  const auto told = std::make_shared<Promise<std::uint64_t>>();
+  owner_->ask_target(TaskId{cell.producer()}, told);
+  const auto answer = told->ref().cell();
+  if (!answer->wait(deadline) || answer->failed()) return {};
+  const ActorId target{*std::static_pointer_cast<const std::uint64_t>(answer->value())};
+  const auto chain = target ? waits_->chain(ids_.next<ActorId>(), target, deadline) : std::string();
+  return chain.empty() ? chain : "\nIts actor waits in turn: " + chain;
 }
 
 /// On the lane.

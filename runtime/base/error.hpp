@@ -33,7 +33,7 @@ enum class ErrorCode : std::uint16_t {
   kHeadUnavailable,      ///< The head does not answer. Try again later.
   kTimeout,              ///< Not ready in time. The work goes on; wait again.
   kCancelled,            ///< Cancelled on request.
-  kDeadlockDetected,     ///< Calls of actors wait for each other in a cycle (found for a `get` of one ref without a timeout).
+  kDeadlockDetected,     ///< Calls of actors wait for each other in a cycle, which the message says; actor.hpp: which are found.
   kInvalidArgument,      ///< The call is wrong. The message says what is allowed.
   kNotFound,             ///< Nothing of that name. The message says what there is.
   kFunctionNotFound,     ///< The peer does not know the function: another build of the program.

@@ -1,5 +1,7 @@
 #include "runtime/core/wait_graph.hpp"
 
+#include <algorithm>
+
 namespace manta::core {
 
 std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId target, ProcessId host) {
@@ -8,6 +10,16 @@ std::vector<ActorId> WaitGraph::wait(ActorId waiter, std::string what, ActorId t
   for (auto at = target; at != waiter; at = waits_.at(at).target) {
     if (!waits_.contains(at) || path.size() > waits_.size()) return {};
     path.push_back(at);
+  }
+  return path;
+}
+
+std::vector<ActorId> WaitGraph::chain(ActorId from, std::size_t most) const {
+  std::vector<ActorId> path{from};
+  for (auto it = waits_.find(from); it != waits_.end() && path.size() < most; it = waits_.find(path.back())) {
+    const bool closed = std::find(path.begin(), path.end(), it->second.target) != path.end();
+    path.push_back(it->second.target);
+    if (closed) break;
   }
   return path;
 }

@@ -15,6 +15,8 @@ class WaitGraph {
   /// `host`: the process that the waiter runs in. The cycle that this wait closes, beginning with the waiter; empty when it closes none.
   std::vector<ActorId> wait(ActorId waiter, std::string what, ActorId target, ProcessId host = 0);
   void done(ActorId waiter) { waits_.erase(waiter); }
+  /// For whom `from` waits, for whom that one, and so on: beginning with `from`, up to one that does not wait or is in it already, or `most`.
+  std::vector<ActorId> chain(ActorId from, std::size_t most) const;
   /// A process has ended, and with it the actors that it owned and the waits of those that it hosted.
   void drop_owner(ProcessId owner);
   /// What the waiter runs, in words: "Desk::ask of actor #3"; empty when it does not wait.

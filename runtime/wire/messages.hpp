@@ -158,7 +158,8 @@ struct ActorPlace {
   bool unordered = false;
   bool creation_failed = false;
 };
-/// To the node: the running call of `waiter` waits for a call of `target`; 0: no longer. And its answer, when that never ends.
+/// To the node: the running call of `waiter` waits for a call of `target`; 0: no longer. And its answer, when that never ends. Without
+/// `what` it is a question, whose answer says in words for whom `target` waits, and that one; `waiter` names it.
 struct ActorWaiting { ActorId waiter{}; ActorId target{}; std::string what{}; };
 struct DeadlockFound { ActorId waiter{}; ErrorInfo error{}; };
 struct ActorLent { std::uint64_t request = 0; Value value{}; };

@@ -280,8 +280,11 @@ TEST_SUITE("runtime/api/explain") {
     CHECK(contains(rt.explain(refs[0]), " owns it: task inner: "));
     ::kill(pid, SIGSTOP);
     const auto said = rt.explain(refs[0]);
+    std::string late;  // a Timeout does not ask it
+    eventually([&] { return contains(late = error_of<Timeout>([&] { rt.get(refs[0], 150ms); }).message, " owns it: "); }, 20s);
     ::kill(pid, SIGCONT);
     CHECK_MESSAGE(contains(said, " owns it: it has not said more within 2 s"), said);
+    CHECK_MESSAGE(contains(late, " owns it: ask there"), late);
     gate.open();
     CHECK(rt.get(refs[0], 30s) == 1);
   }

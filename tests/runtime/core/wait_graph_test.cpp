@@ -27,6 +27,21 @@ TEST_SUITE("runtime/core/wait_graph") {
     CHECK(graph.wait(c, "c", a).empty());
   }
 
+  TEST_CASE("a chain goes from an actor to the one that does not wait, once around a cycle, and no further than asked") {
+    constexpr ActorId a{1}, b{2}, c{3}, d{4};
+    WaitGraph graph;
+    CHECK(graph.chain(a, 9) == std::vector{a});
+    graph.wait(a, "a", b);
+    graph.wait(b, "b", c);
+    CHECK(graph.chain(a, 9) == std::vector{a, b, c});
+    CHECK(graph.chain(a, 2) == std::vector{a, b});
+    CHECK(graph.chain(c, 9) == std::vector{c});
+    graph.wait(c, "c", b);
+    CHECK(graph.chain(a, 9) == std::vector{a, b, c, b});
+    graph.wait(d, "d", d);
+    CHECK(graph.chain(d, 9) == std::vector{d, d});
+  }
+
   TEST_CASE("the waits of a process that has ended are gone") {
     constexpr ActorId ours{1}, theirs{(std::uint64_t{4} << 40) + 1};
     WaitGraph graph;

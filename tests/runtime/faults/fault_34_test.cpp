@@ -20,6 +20,34 @@ class Waiter {
       return e.info().message;
     }
   }
+  int ask_list(Context& ctx, int depth) {
+    if (depth == 0) return 1;
+    return 1 + ctx.get(std::vector{ctx.put(5), other_.call<&Waiter::ask_list>(depth - 1)}).back();
+  }
+  /// Waits for calls of the other one, after a slow call of `first` if there is one.
+  std::string wait_and_catch(Context& ctx, const std::string& how, const ActorHandle<Waiter>& first, const std::string& gate) {
+    std::vector<ObjectRef<int>> refs{first ? first.call<&Waiter::slow>(gate) : ctx.put(5), other_.call<&Waiter::one>()};
+    try {
+      if (how == "get") ctx.get(refs);
+      if (how == "wait") ctx.wait(refs, {.count = refs.size()});
+      if (how == "as_completed")
+        for (auto& ref : ctx.as_completed(refs)) ctx.get(ref);
+      return "all came";
+    } catch (const DeadlockDetected& e) {
+      return e.info().message;
+    }
+  }
+  /// Asks the other one, which waits for this one, until the Timeout says so.
+  std::string ask_in_time(Context& ctx) {
+    auto answer = other_.call<&Waiter::ask>(1);
+    std::string said;
+    eventually([&] {
+      const auto result = ctx.try_get(answer, 300ms);
+      said = result ? "it came" : result.error().message;
+      return result.ok() || contains(said, "waits in turn");
+    }, 30s);
+    return said;
+  }
   int slow(const std::string& gate) { return pass(gate, 2); }
   int wait_for_slow(Context& ctx, const std::string& gate) { return ctx.get(other_.call<&Waiter::slow>(gate)); }
 
@@ -62,6 +90,107 @@ TEST_SUITE("runtime/faults") {
       CHECK(contains(error.to_string(), "Waiter::ask"));
       for (auto& each : {a, b, c}) CHECK(rt.get(each.call<&Waiter::one>(), 30s) == 1);
       for (auto& each : {a, b, c}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  // Only a get of a single ref was looked at: these waited for ever.
+  TEST_CASE("fault 34: an actor that waits for its own call among several is told so, by get, wait and as_completed") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto self = rt.actor<Waiter>({.isolation = where}).spawn();
+      rt.get(self.call<&Waiter::know>(self));
+      for (const std::string how : {"get", "wait", "as_completed"}) {
+        CAPTURE(how);
+        const auto text = rt.get(self.call<&Waiter::wait_and_catch>(how, ActorHandle<Waiter>{}, ""), 30s);
+        CHECK_MESSAGE(contains(text, "waits for its own actor"), text);
+        CHECK(contains(text, "wait_and_catch"));
+      }
+      CHECK(rt.get(self.call<&Waiter::one>(), 20s) == 1);
+      rt.get(self.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  TEST_CASE("fault 34: a cycle that begins behind a call that only takes long is found when that has come") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto self = rt.actor<Waiter>({.isolation = where}).spawn();
+      auto other = rt.actor<Waiter>().spawn();
+      rt.get(self.call<&Waiter::know>(self));
+      for (const std::string how : {"get", "wait", "as_completed"}) {
+        CAPTURE(how);
+        Gate gate;
+        auto call = self.call<&Waiter::wait_and_catch>(how, other, gate.path());
+        CHECK_THROWS_AS(rt.get(call, 600ms), Timeout);
+        gate.open();
+        const auto text = rt.get(call, 30s);
+        CHECK_MESSAGE(contains(text, "waits for its own actor"), text);
+      }
+      rt.get(self.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  TEST_CASE("fault 34: calls among several that only take long all come") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto a = rt.actor<Waiter>({.isolation = where}).spawn();
+      auto b = rt.actor<Waiter>().spawn();
+      rt.get(a.call<&Waiter::know>(b));
+      for (const std::string how : {"get", "wait", "as_completed"}) {
+        Gate gate;
+        auto call = a.call<&Waiter::wait_and_catch>(how, b, gate.path());
+        CHECK_THROWS_AS(rt.get(call, 600ms), Timeout);
+        gate.open();
+        CHECK(rt.get(call, 30s) == "all came");
+      }
+      rt.get(a.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  TEST_CASE("fault 34: a cycle of waits for several fails with DeadlockDetected and its members") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto a = rt.actor<Waiter>().spawn();
+      auto b = rt.actor<Waiter>({.isolation = where}).spawn();
+      rt.get(a.call<&Waiter::know>(b));
+      rt.get(b.call<&Waiter::know>(a));
+      CHECK(rt.get(a.call<&Waiter::ask_list>(1), 30s) == 2);
+      const auto error = error_of<TaskError>([&] { rt.get(a.call<&Waiter::ask_list>(2), 30s); });
+      CHECK_MESSAGE(contains(error.to_string(), "DeadlockDetected"), error.to_string());
+      CHECK(contains(error.to_string(), "Waiter::ask_list"));
+      for (auto& each : {a, b}) CHECK(rt.get(each.call<&Waiter::one>(), 30s) == 1);
+      for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  // It said that the value was not there in time, and nothing of why.
+  TEST_CASE("fault 34: a Timeout says who waits for whom") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto a = rt.actor<Waiter>({.isolation = where}).spawn();
+      auto b = rt.actor<Waiter>().spawn();
+      rt.get(a.call<&Waiter::know>(b));
+      rt.get(b.call<&Waiter::know>(a));
+      const auto inside = rt.get(a.call<&Waiter::ask_in_time>(), 60s);
+      CHECK_MESSAGE(contains(inside, "Its actor waits in turn: "), inside);
+      CHECK_MESSAGE(contains(inside, "Waiter::ask of actor #"), inside);
+      CHECK_MESSAGE(contains(inside, " waits for actor #"), inside);
+      CHECK_MESSAGE(contains(inside, "This wait is of actor #"), inside);
+      Gate gate;
+      auto waits = a.call<&Waiter::wait_for_slow>(gate.path());
+      const auto said = [&](auto timeout) { return error_of<Timeout>([&] { rt.get(std::vector{waits}, timeout); }).message; };
+      std::string outside;
+      eventually([&] { return contains(outside = said(300ms), "Waiter::wait_for_slow of actor #"); }, 30s);
+      CHECK_MESSAGE(contains(outside, "Its actor waits in turn: "), outside);
+      CHECK_MESSAGE(contains(outside, "its actor "), outside);
+      CHECK_FALSE(contains(said(20ms), "explain says"));  // one of many looks, perhaps
+      gate.open();
+      CHECK(rt.get(waits, 20s) == 2);
+      for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
     }
   }
 
