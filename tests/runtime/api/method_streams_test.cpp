@@ -14,6 +14,13 @@ struct Trace {
   ~Trace() { append(file, "end;"); }
 };
 
+/// Looks at its context when it is destroyed.
+struct Farewell {
+  Context& ctx;
+  std::string file;
+  ~Farewell() { append(file, ctx.cancelled() ? "cancelled;" : ctx.name() + ";"); }
+};
+
 class Feed {
  public:
   explicit Feed(int base = 0) : base_(base) {}
@@ -42,6 +49,23 @@ class Feed {
     co_yield 1;
     append(file, "running;");
     eventually([&] { return ctx.cancelled(); }, 60s);
+    co_yield 2;
+  }
+  Generator<int> gated(std::string gate) {
+    pass(gate, 0);
+    co_yield 1;
+    co_yield 2;
+  }
+  Generator<int> say_farewell(Context& ctx, std::string file) {
+    Farewell farewell{ctx, file};
+    for (int i = 0;; ++i) {
+      append(file, std::to_string(i) + ";");
+      co_yield i;
+    }
+  }
+  Generator<int> leave(Context& ctx) {
+    co_yield 1;
+    ctx.exit_actor();
     co_yield 2;
   }
   int wait_at(const std::string& gate) const { return pass(gate, 1); }
