@@ -153,6 +153,9 @@ class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpe
   }
 };
 
+/// What a StreamItemRecord's encoded arguments say; 0 when they are elsewhere.
+std::uint64_t stream_in(const Buffer& arguments);
+
 /// Gives item `index` of stream `id`. The last argument is what opening it gave, so that no item comes before that.
 template <class T, auto M>
 class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::uint64_t, std::uint64_t, Void> {
@@ -161,6 +164,10 @@ class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::ui
   using Results = ResultsOf<Item>;
   using Result = typename Results::First;
   static std::string name() { return function_name<M>(); }
+  static std::uint64_t stream_of(const TaskRecord* record, const Buffer& arguments) {
+    const auto* id = record ? static_cast<const StreamItemRecord*>(record)->first_value() : nullptr;
+    return id ? *id : stream_in(arguments);
+  }
   void run(void*, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, std::uint64_t index, const Void&) {
       const auto stream = context.streams().find(id);

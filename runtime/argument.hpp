@@ -72,6 +72,8 @@ class ArgumentSlot {
       archive(value_.emplace());
   }
   void release() noexcept { value_.reset(); }
+  /// Null for a ref.
+  const T* value() const noexcept { return value_ ? &*value_ : nullptr; }
 
  private:
   std::optional<T> value_{};

@@ -68,6 +68,18 @@ void StreamCloseRecord::run(void*, Context& context, Cell& out) {
   settle_with(out, *this, [] {});
 }
 
+std::uint64_t stream_in(const Buffer& arguments) {
+  if (arguments.size() == 0) return 0;
+  try {
+    InputArchive archive(arguments);
+    ArgumentSlot<std::uint64_t> id;
+    id.decode(archive, {});
+    return *id.value();
+  } catch (const ProtocolError&) {  // whoever decodes all of them says so
+    return 0;
+  }
+}
+
 std::uint64_t new_stream_id() {
   thread_local std::mt19937_64 random{std::random_device{}()};
   static std::atomic<std::uint64_t> count{0};
