@@ -88,7 +88,8 @@ struct ActorOptions {
   Placement placement{};      ///< as for tasks
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
-  bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
+  bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs. The next call takes them back without waiting
+                              ///< for them, so for a while more may run than there are CPUs
   int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
   std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
   int max_coroutines{1000};   ///< calls of methods that are coroutines (Async<T>) and have begun; the next ones wait

@@ -108,10 +108,13 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
       if (step == Step::kForget) actor_.end_streams();
       work = {};
     }
+    actor_.lend_if_idle();
   }
 
   void construct(Work& work) {
+    actor_.lend(0, 1);
     auto outcome = *execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, false);
+    actor_.lend(0, -1);
     const bool ok = std::holds_alternative<wire::Value>(outcome.result);
     environment_.router->send(actor_.owner_, wire::ActorCreated{.actor = actor_.id_, .lease = actor_.lease_info_.id, .outcome = std::move(outcome)});
     actor_.constructed(ok);
@@ -440,6 +443,7 @@ void ThreadedActor::constructed(bool ok) {
 }
 
 void ThreadedActor::end() {
+  lend(0, 1);
   std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
   {
     std::lock_guard lock(mutex_);
@@ -461,10 +465,23 @@ void ThreadedActor::lend(int blocked, int running) {
   std::lock_guard lock(lending_mutex_);
   calls_blocked_ += blocked;
   calls_running_ += running;
-  const bool all_wait = calls_running_ > 0 && calls_blocked_ >= calls_running_;
-  if (all_wait == lent_) return;
-  lent_ = all_wait;
-  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = all_wait});
+  if (calls_running_ > 0)
+    set_lent(calls_blocked_ >= calls_running_);
+  else if (!lease_info_.lend_idle_cpus)  // else it may go on at once: lend_if_idle
+    set_lent(false);
+}
+
+/// A lane has nothing more to do.
+void ThreadedActor::lend_if_idle() {
+  if (!lease_info_.lend_idle_cpus || lease_info_.cpus == Amount(0)) return;
+  std::lock_guard lock(lending_mutex_);
+  if (calls_running_ == 0) set_lent(true);
+}
+
+/// With lending_mutex_ held.
+void ThreadedActor::set_lent(bool lent) {
+  if (std::exchange(lent_, lent) == lent) return;
+  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = lent});
 }
 
 }  // namespace manta::detail

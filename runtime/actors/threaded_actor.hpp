@@ -62,6 +62,8 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   void end_streams();
   void end();
   void lend(int blocked, int running);
+  void lend_if_idle();
+  void set_lent(bool lent);
 
   WorkerHost& host_;
   HostEnvironment& environment_;
