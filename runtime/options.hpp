@@ -49,6 +49,7 @@ struct Backoff {
   std::chrono::nanoseconds initial{0};  ///< 0: at once
   double factor{2};                     ///< 1 or more
   std::chrono::nanoseconds max{std::chrono::seconds(60)};
+  bool operator==(const Backoff&) const = default;
 };
 
 /// What a task needs and what happens when it fails. Bad values give InvalidArgument at submit, amounts that no machine
@@ -103,6 +104,7 @@ struct ActorOptions {
   bool echo_output{true};
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
   bool of_stream{false};      ///< internal: runs a generator task, whose user knows of no actor
+  Backoff backoff{};          ///< internal: of such a one
   bool operator==(const ActorOptions&) const = default;
 };
 

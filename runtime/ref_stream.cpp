@@ -117,7 +117,8 @@ ActorOptions stream_options(const TaskOptions& options) {
           .memory_bytes = options.memory_bytes, .resources = options.resources, .wait_if_infeasible = options.wait_if_infeasible,
           .placement = options.placement,
           .max_restarts = options.max_retries, .max_task_retries = options.max_retries, .cpus_while_idle = false,
-          .isolation = options.isolation, .env = options.env, .log_file = options.log_file, .echo_output = options.echo_output, .of_stream = true};
+          .isolation = options.isolation, .env = options.env, .log_file = options.log_file, .echo_output = options.echo_output,
+          .of_stream = true, .backoff = options.backoff};
 }
 
 }  // namespace manta::detail
