@@ -68,11 +68,12 @@ struct TaskOptions {
   std::chrono::nanoseconds deadline{0};  ///< from submit to the end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
-  std::size_t max_unread{64};   ///< of a Generator: items that it may be ahead of its reader; 1 or more
+  std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
-  bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix
+  bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
+                                             ///< elsewhere prints where that process does, whatever this says
 };
 
 /// What an actor holds for life and what happens when its process dies.
@@ -101,7 +102,7 @@ struct ActorOptions {
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
   std::filesystem::path log_file{};
-  bool echo_output{true};
+  bool echo_output{true};     ///< as for tasks
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
   bool of_stream{false};      ///< internal: runs a generator task, whose user knows of no actor
   Backoff backoff{};          ///< internal: of such a one
@@ -116,13 +117,14 @@ struct CallOptions {
   RetryOn retry_on{};     ///< as for tasks
   std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel. 0: none
-  std::size_t max_unread{64};  ///< of a method that is a Generator: items that it may be ahead of its reader; 1 or more
+  std::size_t max_unread{64};  ///< of a method that is a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   bool uncounted{false};       ///< internal: beside max_pending_calls
 };
 
 struct PutOptions {
   std::string durable_name{};  ///< not empty: also kept on disk under this name, synced, for later runs
-  std::string type_tag{};      ///< says what the bytes are to next year's build; default: the type's standard tag
+  std::string type_tag{};      ///< of a durable object only: says what the bytes are to next year's build; default: the type's
+                               ///< standard tag
 };
 
 struct CancelOptions {

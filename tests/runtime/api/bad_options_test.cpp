@@ -63,6 +63,13 @@ TEST_SUITE("runtime/api/bad_options") {
     CHECK_THROWS_AS(adder.options({.max_retries = -2}).call<&Adder::add>(1), InvalidArgument);
   }
 
+  TEST_CASE("a type tag of what is not durable is refused") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK_THROWS_AS(rt.put(1, {.type_tag = "number"}), InvalidArgument);
+    CHECK(rt.get(rt.put(1, PutOptions())) == 1);
+  }
+
   TEST_CASE("a resource without a name is refused") {
     Machine machine;
     auto& rt = machine.rt;

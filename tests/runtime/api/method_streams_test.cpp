@@ -319,6 +319,7 @@ TEST_SUITE("runtime/api/method_streams") {
     auto& rt = machine.rt;
     auto feed = rt.actor<Feed>({.max_pending_calls = 4}).spawn();
     CHECK_THROWS_AS(feed.options({.max_unread = 0}).call<&Feed::count>(1), InvalidArgument);
+    CHECK_THROWS_AS(feed.options({.max_unread = 1'000'001}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.deadline = 1s}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.retry_on = retry_on_all}).call<&Feed::count>(1), InvalidArgument);
     Folder folder;

@@ -282,6 +282,7 @@ TEST_SUITE("runtime/api/streams") {
     CHECK_THROWS_AS(rt.task<count>({.deadline = 1s}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.task<count>({.retry_on = retry_on_all}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.task<count>({.max_unread = 0}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<count>({.max_unread = 1'000'001}).remote(1), InvalidArgument);  // all of them were asked for, before anything came
   }
 
   TEST_CASE("a stream that outlives its runtime harms nobody") {
