@@ -47,6 +47,40 @@ class ActorStreams {
   std::atomic<State*> state_{nullptr};  // made at first use: most actors have no stream
 };
 
+/// The Context of a generator, for as long as that is there: of the call that runs it, and in between of no work, so that it can still be
+/// looked at where the frame is destroyed. One thread at a time.
+class GeneratorContext {
+ public:
+  explicit GeneratorContext(const Context& call) : context_(call, invocation_) { invocation_.name = &name_; }
+  GeneratorContext(const GeneratorContext&) = delete;
+  Context& get() noexcept { return context_; }
+
+  /// While it lives the generator runs in the call that has that Context.
+  class Turn {
+   public:
+    Turn(GeneratorContext& of, const Context& call) : own_(of.invocation_), call_(call.invocation()) {
+      own_ = call_;
+      if (of.name_ != *call_.name) of.name_ = *call_.name;
+      own_.name = &of.name_;
+      of.context_ = Context(call, own_);
+    }
+    ~Turn() {
+      if (own_.exit) call_.exit = true;
+      own_.cancelled_id = nullptr;
+    }
+    Turn(const Turn&) = delete;
+
+   private:
+    Invocation& own_;
+    const Invocation& call_;
+  };
+
+ private:
+  std::string name_{};  // the call's goes with the call
+  Invocation invocation_{};
+  Context context_;
+};
+
 /// A generator of T's, where it is suspended, with the arguments that it may refer to.
 template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
 class MethodStream;
@@ -57,12 +91,12 @@ class MethodStream<T, M, TypeList<P...>> {
  public:
   using Item = typename IsGenerator<typename Sig::Result>::Item;
   MethodStream(T& object, Context& context, const std::decay_t<P>&... arguments)
-      : arguments_(arguments...), context_(context), generator_(begin(object, std::index_sequence_for<P...>{})) {}
+      : arguments_(arguments...), context_(context), generator_(begin(object, context, std::index_sequence_for<P...>{})) {}
 
   /// In an actor that runs several calls at once a later item's call may come first: then it makes the earlier ones too.
   Item item(Context& context, std::uint64_t index) {
     std::lock_guard lock(mutex_);
-    context_ = context;  // the coroutine keeps a reference to ours
+    const GeneratorContext::Turn turn(context_, context);
     for (; made_ <= index; ++made_) waiting_.emplace(made_, make());
     auto found = waiting_.extract(index);
     if (!found) throw EndOfStream();
@@ -82,15 +116,16 @@ class MethodStream<T, M, TypeList<P...>> {
     }
   }
   template <std::size_t... I>
-  auto begin(T& object, std::index_sequence<I...>) {
+  auto begin(T& object, Context& context, std::index_sequence<I...>) {
+    const GeneratorContext::Turn turn(context_, context);
     if constexpr (Sig::with_context)
-      return (object.*M)(context_, std::as_const(std::get<I>(arguments_))...);
+      return (object.*M)(context_.get(), std::as_const(std::get<I>(arguments_))...);
     else
       return (object.*M)(std::as_const(std::get<I>(arguments_))...);
   }
   std::mutex mutex_;
   std::tuple<std::decay_t<P>...> arguments_;
-  Context context_;
+  GeneratorContext context_;
   typename Sig::Result generator_;
   std::uint64_t made_ = 0;
   std::map<std::uint64_t, Step> waiting_;
@@ -118,6 +153,9 @@ class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpe
   }
 };
 
+/// What a StreamItemRecord's encoded arguments say; 0 when they are elsewhere.
+std::uint64_t stream_in(const Buffer& arguments);
+
 /// Gives item `index` of stream `id`. The last argument is what opening it gave, so that no item comes before that.
 template <class T, auto M>
 class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::uint64_t, std::uint64_t, Void> {
@@ -126,6 +164,10 @@ class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::ui
   using Results = ResultsOf<Item>;
   using Result = typename Results::First;
   static std::string name() { return function_name<M>(); }
+  static std::uint64_t stream_of(const TaskRecord* record, const Buffer& arguments) {
+    const auto* id = record ? static_cast<const StreamItemRecord*>(record)->first_value() : nullptr;
+    return id ? *id : stream_in(arguments);
+  }
   void run(void*, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, std::uint64_t index, const Void&) {
       const auto stream = context.streams().find(id);

@@ -78,6 +78,8 @@ class ArgumentSlot {
     if constexpr (kHoldsBytes<T>) return sizeof *this + (value_ ? held_bytes(*value_) : 0);
     return sizeof *this;
   }
+  /// Null for a ref.
+  const T* value() const noexcept { return value_ ? &*value_ : nullptr; }
 
  private:
   std::optional<T> value_{};

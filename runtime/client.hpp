@@ -40,7 +40,6 @@ struct TypeTag {
 class Client {
  public:
   // Tasks and actors.
-
   /// Runs f(args…) on a worker with default options; returns at once: see TaskBuilder::remote.
   template <auto F, class... Args>
   auto remote(Args&&... args) {
@@ -70,7 +69,7 @@ class Client {
 
   // Objects.
 
-  /// Makes an object of a value, of a literal a std::string. With a durable name it is on disk, synced, when put returns.
+  /// Makes an object of a value, of a literal a std::string. With a durable name, which a type tag needs, it is on disk, synced, at return.
   template <class T>
   ObjectRef<detail::PutType<T>> put(T&& value) {
     return put(std::forward<T>(value), PutOptions());  // no default argument: GCC 12 destroys it wrongly in `co_yield ctx.put(x)`
@@ -79,6 +78,7 @@ class Client {
   ObjectRef<detail::PutType<T>> put(T&& value, const PutOptions& options) {
     using Value = detail::PutType<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
+    if (options.durable_name.empty() && !options.type_tag.empty()) throw InvalidArgument("a type_tag without a durable_name: give the name too");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
     cell->set_value(make_pooled<const Value>(std::forward<T>(value)));
     engine_->put(*cell, options, std::string(TypeTag<Value>::value));

@@ -6,7 +6,8 @@
 // task's: a recursive cancel reaches it. A wait by it throws Cancelled when the task is cancelled, and lends the task's CPUs as one on
 // the task's own thread does: they are lent while at least one of its threads waits in the runtime, so what the others compute
 // meanwhile has no CPU counted for it. Calls by an ActorHandle do not go by the Context: on such a thread they are nobody's children.
-// In an Async or a generator this holds for what begins while it runs, and until its next co_await or co_yield.
+// In an Async or a generator this holds for what begins while it runs, and until its next co_await or co_yield. Its Context itself is there
+// as long as its frame: destructors in that may look at it.
 //
 //   int fib(manta::Context& ctx, int n) {
 //     if (n < 2) return n;
@@ -38,6 +39,8 @@ class Context : public Client {
  public:
   Context(std::shared_ptr<detail::Engine> engine, const detail::Invocation& invocation)
       : Client(std::move(engine)), invocation_(&invocation) {}
+  /// Internal: the same way to the runtime, and `invocation`, which must outlive it.
+  Context(const Context& other, const detail::Invocation& invocation) : Client(other), invocation_(&invocation) {}
 
   /// Ids of the GPUs that are this task's or actor's for its life, as NVML counts them. In a process of its own
   /// CUDA_VISIBLE_DEVICES holds the same list, so there the first one is CUDA device 0.
@@ -61,6 +64,8 @@ class Context : public Client {
 
   /// Internal: of the actor; in a call of it only.
   detail::ActorStreams& streams() const { return *invocation_->streams; }
+  /// Internal.
+  const detail::Invocation& invocation() const noexcept { return *invocation_; }
 
  private:
   const detail::Invocation* invocation_;

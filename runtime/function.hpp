@@ -56,6 +56,9 @@ class RecordBase : public TaskRecord {
     return with_arguments_at(std::index_sequence_for<P...>{}, std::forward<F>(f), keep);
   }
 
+  /// The first argument; null for a ref.
+  const auto* first_value() const noexcept { return std::get<0>(slots_).value(); }
+
  private:
   template <std::size_t... I, class... Args>
   void fill_from(std::index_sequence<I...>, Args&&... args) {

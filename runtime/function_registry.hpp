@@ -45,6 +45,8 @@ struct FunctionEntry {
   const void* address;      ///< of the invoker: the identity within its module
   std::vector<std::shared_ptr<Cell>> (*make_more)() = nullptr;  ///< cells for results beyond the first
   bool asynchronous = false;    ///< its records are
+  /// Of a call for an item of a method's stream: which stream's, 0 when that cannot be told. `record`: null when it has come as bytes.
+  std::uint64_t (*stream_of)(const TaskRecord* record, const Buffer& arguments) = nullptr;
   bool (*matches)() = nullptr;  ///< a filter of exceptions (retry.hpp), which cannot be called as a function
   FunctionEntry* next{nullptr};
   std::atomic<const std::shared_ptr<const std::string>*> shared_name{nullptr};  ///< made at first use, kept for ever
@@ -70,13 +72,22 @@ std::string function_name() {
 }
 
 template <class Record>
+constexpr auto stream_of_record() -> decltype(FunctionEntry::stream_of) {
+  if constexpr (requires { &Record::stream_of; })
+    return &Record::stream_of;
+  else
+    return nullptr;
+}
+
+template <class Record>
 struct Registration {
   static inline FunctionEntry entry{.name = &Record::name,
                                     .decode = &Record::decode,
                                     .result_ops = &type_ops<typename Record::Result>,
                                     .address = reinterpret_cast<const void*>(&Record::decode),
                                     .make_more = Record::Results::make_more,
-                                    .asynchronous = requires { requires Record::kAsynchronous; }};
+                                    .asynchronous = requires { requires Record::kAsynchronous; },
+                                    .stream_of = stream_of_record<Record>()};
   static inline const bool done = (register_function(entry), true);
 };
 

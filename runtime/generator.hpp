@@ -8,9 +8,10 @@
 //
 // Each item is an ObjectRef<T>, ready while the generator still runs. The generator runs ahead of its reader by at most
 // TaskOptions::max_unread items; then it is suspended and holds no thread and no CPU, though it keeps its GPUs and custom
-// resources. It ends when it returns, when it throws (a last item that fails with its error), and when the stream is dropped:
-// then what it waits for throws Cancelled, and at its next co_yield it is destroyed. When its worker dies it starts again,
-// up to max_retries times, and skips what it gave before: so it must give the same items each time.
+// resources. When it goes on it takes its CPUs back without waiting for them, so of generators that go on at the same time more may
+// run than there are CPUs. It ends when it returns, when it throws (a last item that fails with its error), and when the stream is
+// dropped: then what it waits for throws Cancelled, and at its next co_yield it is destroyed. When its worker dies it starts again as
+// a task does, by max_retries and backoff, up to TaskPoisoned, and skips what it gave before: so it must give the same items each time.
 #include <coroutine>
 #include <exception>
 #include <optional>

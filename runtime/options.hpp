@@ -49,6 +49,7 @@ struct Backoff {
   std::chrono::nanoseconds initial{0};  ///< 0: at once
   double factor{2};                     ///< 1 or more
   std::chrono::nanoseconds max{std::chrono::seconds(60)};
+  bool operator==(const Backoff&) const = default;
 };
 
 /// What a task needs and what happens when it fails. Bad values give InvalidArgument at submit, amounts that no machine
@@ -67,11 +68,12 @@ struct TaskOptions {
   std::chrono::nanoseconds deadline{0};  ///< from submit to the end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
-  std::size_t max_unread{64};   ///< of a Generator: items that it may be ahead of its reader; 1 or more
+  std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
-  bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix
+  bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
+                                             ///< elsewhere prints where that process does, whatever this says
 };
 
 /// What an actor holds for life and what happens when its process dies.
@@ -88,7 +90,8 @@ struct ActorOptions {
   Placement placement{};      ///< as for tasks
   int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
-  bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs
+  bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs. The next call takes them back without waiting
+                              ///< for them, so for a while more may run than there are CPUs
   int max_concurrency{1};     ///< calls that run at once, each on a thread; above 1 the class must be thread-safe
   std::map<std::string, int> concurrency_groups{};  ///< by name: calls of the group that run at once, beside max_concurrency
   int max_coroutines{1000};   ///< calls of methods that are coroutines (Async<T>) and have begun; the next ones wait
@@ -99,9 +102,10 @@ struct ActorOptions {
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
   std::filesystem::path log_file{};
-  bool echo_output{true};
+  bool echo_output{true};     ///< as for tasks
   std::vector<std::pair<const detail::FunctionEntry*, std::string>> method_groups{};  ///< internal: ActorBuilder::in_group
   bool of_stream{false};      ///< internal: runs a generator task, whose user knows of no actor
+  Backoff backoff{};          ///< internal: of such a one
   bool operator==(const ActorOptions&) const = default;
 };
 
@@ -113,13 +117,14 @@ struct CallOptions {
   RetryOn retry_on{};     ///< as for tasks
   std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel. 0: none
-  std::size_t max_unread{64};  ///< of a method that is a Generator: items that it may be ahead of its reader; 1 or more
+  std::size_t max_unread{64};  ///< of a method that is a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   bool uncounted{false};       ///< internal: beside max_pending_calls
 };
 
 struct PutOptions {
   std::string durable_name{};  ///< not empty: also kept on disk under this name, synced, for later runs
-  std::string type_tag{};      ///< says what the bytes are to next year's build; default: the type's standard tag
+  std::string type_tag{};      ///< of a durable object only: says what the bytes are to next year's build; default: the type's
+                               ///< standard tag
 };
 
 struct CancelOptions {

@@ -7,6 +7,23 @@
 
 namespace manta::detail {
 
+namespace {
+
+constexpr std::size_t kMaxUnread = 1'000'000;  // each is a call, made when the stream is opened
+
+/// Of a call or task that opens a stream.
+template <class Options>
+void check_options(const Options& options) {
+  if (options.deadline.count() != 0) throw InvalidArgument("a stream has no deadline: give a timeout to next(), and drop the stream");
+  if (options.retry_on.filter()) throw InvalidArgument("a stream is not retried after an error of its own: catch it inside, and go on");
+  if (options.max_unread == 0) throw InvalidArgument("max_unread is 0, so the generator could never run: give 1 or more");
+  if (options.max_unread > kMaxUnread)
+    throw InvalidArgument("max_unread is " + std::to_string(options.max_unread) + ": give 1 to " + std::to_string(kMaxUnread) +
+                          ", as so many calls are made at once");
+}
+
+}  // namespace
+
 ActorStreams::State& ActorStreams::state() {
   if (auto* made = state_.load(std::memory_order_acquire)) return *made;
   auto fresh = std::make_unique<State>();
@@ -68,18 +85,25 @@ void StreamCloseRecord::run(void*, Context& context, Cell& out) {
   settle_with(out, *this, [] {});
 }
 
+std::uint64_t stream_in(const Buffer& arguments) {
+  if (arguments.size() == 0) return 0;
+  try {
+    InputArchive archive(arguments);
+    ArgumentSlot<std::uint64_t> id;
+    id.decode(archive, {});
+    return *id.value();
+  } catch (const ProtocolError&) {  // whoever decodes all of them says so
+    return 0;
+  }
+}
+
 std::uint64_t new_stream_id() {
   thread_local std::mt19937_64 random{std::random_device{}()};
   static std::atomic<std::uint64_t> count{0};
   return random() ^ ++count;
 }
 
-void check_stream_options(const CallOptions& options) {
-  auto refuse = [](const char* why) { throw InvalidArgument(why); };
-  if (options.deadline.count() != 0) refuse("a stream has no deadline: give a timeout to next(), and drop the stream");
-  if (options.retry_on.filter()) refuse("a stream is not retried after an error of its own: catch it inside, and go on");
-  if (options.max_unread == 0) refuse("max_unread is 0, so the generator could never run: give 1 or more");
-}
+void check_stream_options(const CallOptions& options) { check_options(options); }
 
 void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept {
   try {
@@ -97,15 +121,13 @@ bool is_end_of_stream(const Cell& cell) {
 }
 
 ActorOptions stream_options(const TaskOptions& options) {
-  auto refuse = [](const char* why) { throw InvalidArgument(why); };
-  if (options.deadline.count() != 0) refuse("a stream has no deadline: give a timeout to next(), and drop the stream");
-  if (options.retry_on.filter()) refuse("a stream is not retried after an error of its own: catch it inside, and go on");
-  if (options.max_unread == 0) refuse("max_unread is 0, so the generator could never run: give 1 or more");
+  check_options(options);
   return {.label = options.name, .num_cpus = options.num_cpus, .num_gpus = options.num_gpus,
           .memory_bytes = options.memory_bytes, .resources = options.resources, .wait_if_infeasible = options.wait_if_infeasible,
           .placement = options.placement,
           .max_restarts = options.max_retries, .max_task_retries = options.max_retries, .cpus_while_idle = false,
-          .isolation = options.isolation, .env = options.env, .log_file = options.log_file, .echo_output = options.echo_output, .of_stream = true};
+          .isolation = options.isolation, .env = options.env, .log_file = options.log_file, .echo_output = options.echo_output,
+          .of_stream = true, .backoff = options.backoff};
 }
 
 }  // namespace manta::detail

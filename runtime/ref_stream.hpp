@@ -31,11 +31,11 @@ class StreamSource<F, TypeList<P...>> {
   static std::string remote_name() { return function_name<F>(); }
 
   StreamSource(Context& context, const std::decay_t<P>&... arguments)
-      : arguments_(arguments...), context_(context), generator_(begin(std::index_sequence_for<P...>{})) {}
+      : arguments_(arguments...), context_(context), generator_(begin(context, std::index_sequence_for<P...>{})) {}
 
   /// Item number `index`, which is the next one unless a worker died meanwhile.
   Item item(Context& context, std::uint64_t index) {
-    context_ = context;  // the coroutine keeps a reference to ours
+    const GeneratorContext::Turn turn(context_, context);
     std::optional<Item> item;
     do {
       item = generator_.next();
@@ -46,15 +46,16 @@ class StreamSource<F, TypeList<P...>> {
 
  private:
   template <std::size_t... I>
-  auto begin(std::index_sequence<I...>) {
+  auto begin(Context& context, std::index_sequence<I...>) {
+    const GeneratorContext::Turn turn(context_, context);
     constexpr auto f = callable<F>();
     if constexpr (Sig::with_context)
-      return f(context_, std::as_const(std::get<I>(arguments_))...);
+      return f(context_.get(), std::as_const(std::get<I>(arguments_))...);
     else
       return f(std::as_const(std::get<I>(arguments_))...);
   }
   std::tuple<std::decay_t<P>...> arguments_;  // its parameters may be references
-  Context context_;
+  GeneratorContext context_;
   typename Sig::Result generator_;
   std::uint64_t given_ = 0;
 };

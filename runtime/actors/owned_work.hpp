@@ -1,6 +1,9 @@
 #pragma once
 // What an owner knows about a task, a call or a constructor that it made. Made by the submitting thread, then touched by the
 // owner actor only.
+#include <algorithm>
+#include <cmath>
+
 #include "runtime/actors/executor.hpp"
 #include "runtime/core/actor_table.hpp"
 #include "runtime/core/task_table.hpp"
@@ -19,6 +22,15 @@ core::ResourceRequest request_of(const Options& options) {
                                 .group = options.placement.group, .bundle = options.placement.bundle};
   if (options.memory_bytes) request.custom.set("memory", bytes_as_amount(options.memory_bytes));
   return request;
+}
+
+/// Of work whose process was ended for memory, where it says nothing itself: others need time to end.
+inline constexpr Backoff kMemoryBackoff{.initial = std::chrono::seconds(1)};
+
+/// Before the retry of that number, counted from 1.
+inline std::chrono::nanoseconds time_before(int retry, const Backoff& backoff) {
+  const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, std::max(0, retry - 1));
+  return time < static_cast<double>(backoff.max.count()) ? std::chrono::nanoseconds(static_cast<std::int64_t>(time)) : backoff.max;
 }
 
 struct OwnedWork {
@@ -81,6 +93,7 @@ struct OwnedConstructor final : OwnedWork {
   int starts = 0;
   bool killed = false;
   bool named = false;                             ///< its name is in the node's directory
+  bool alone = false;                             ///< a generator task that died in company: now it has a process of its own
   bool failed_unseen = false;                     ///< its constructor failed, and no call has been told why
   std::vector<ProcessId> followers{};             ///< processes that call it and follow where it lives
   std::shared_ptr<void> borrow{};                 ///< not null: another process owns it, and this keeps it alive

@@ -58,17 +58,21 @@ std::uint64_t bytes_of(const OwnedTask& task) {
   return OwnedTask::kBytes + (arguments > kLittle ? arguments : 0);
 }
 
-void check_times(const TaskOptions& options, const std::string& what) {
+void check_attempts(int max_retries, const Backoff& backoff, const std::string& what) {
   auto refuse = [&](const std::string& why) {
     throw_error({.code = ErrorCode::kInvalidArgument, .message = why, .where = what});
   };
   const auto none = std::chrono::nanoseconds(0);
-  if (options.max_retries < -1)
-    refuse("max_retries is " + std::to_string(options.max_retries) + ": give 0 or more, or -1 for no end");
-  if (options.deadline < none) refuse("the deadline is negative: give a time from the submit on, or 0 for none");
-  const auto& backoff = options.backoff;
+  if (max_retries < -1) refuse("max_retries is " + std::to_string(max_retries) + ": give 0 or more, or -1 for no end");
   if (backoff.initial < none || backoff.max < none) refuse("a time of the back-off is negative");
   if (!(backoff.factor >= 1)) refuse("the back-off's factor is " + std::to_string(backoff.factor) + ": give 1 or more");
+}
+
+void check_times(const TaskOptions& options, const std::string& what) {
+  check_attempts(options.max_retries, options.backoff, what);
+  if (options.deadline < std::chrono::nanoseconds(0))
+    throw_error({.code = ErrorCode::kInvalidArgument, .message = "the deadline is negative: give a time from the submit on, or 0 for none",
+                 .where = what});
 }
 
 }  // namespace
@@ -262,6 +266,14 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   if (watched) watch_arguments(watched, pending);
 }
 
+/// Whoever starts a generator task knows of no actor.
+void Owner::check_spawn(const OwnedConstructor& actor) const {
+  const auto& options = *actor.options;
+  const auto what = (options.of_stream ? "" : "actor ") + *actor.label;
+  check(options, what);
+  options.of_stream ? check_attempts(options.max_restarts, options.backoff, what) : check_actor(options, what);
+}
+
 std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
   if (stopped_) throw_error(*stopped_error());
   if (submits_in_vain(CancelSlot::current())) CancelSlot::check();
@@ -271,8 +283,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   constructor->label = name_or(label, *record->function);
   constructor->record = std::move(record);
   const bool own_process = constructor->options->isolation == Isolation::kOwnProcess;
-  check(*constructor->options, "actor " + *constructor->label);
-  check_actor(*constructor->options, "actor " + *constructor->label);
+  check_spawn(*constructor);
   constructor->portable = options_.portable || own_process;
   constructor->id = ids_.next<TaskId>();
   constructor->actor = actor;

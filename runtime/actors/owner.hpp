@@ -97,6 +97,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct CancelChildren { std::vector<TaskId> parents; };
   struct DeadlinePassed { TaskId id; };
   struct RetryDue { TaskId id; };
+  struct RestartDue { ActorId actor; };
   struct Overdue { TaskId id; LeaseId lease; };  ///< still runs a while after it was asked to stop
   struct Borrowed { std::shared_ptr<OwnedConstructor> actor; };
   struct Requested { ProcessId from; wire::ActorRequest request; };
@@ -110,7 +111,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct TargetAsked { TaskId call; std::shared_ptr<Promise<std::uint64_t>> told; };
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
                              RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::TasksDone, wire::ActorDone,
-                             wire::LeaseGranted, Created, Delivered>;
+                             wire::LeaseGranted, RestartDue, Created, Delivered>;
   struct HeldLease {
     wire::LeaseInfo info{};
     ProcessId worker = 0;
@@ -122,6 +123,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   // On the calling thread.
   template <class WorkOptions>
   void check(const WorkOptions& options, const std::string& what) const;
+  void check_spawn(const OwnedConstructor& actor) const;
   void prepare(const std::shared_ptr<OwnedWork>& work);
   EncodedValue encode_arguments(const OwnedWork& work);
   using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
@@ -146,6 +148,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(CancelChildren& event);
   void on(DeadlinePassed& event);
   void on(RetryDue& event);
+  void on(RestartDue& event);
   void on(Overdue& event);
   void on(Borrowed& event);
   void on(Requested& event);
@@ -206,6 +209,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void perform_failures(const core::TaskEffects& effects);
   void perform_tasks();
   void perform_actors();
+  void perform_deaths(const core::ActorEffects& effects);
+  void arm_restart(ActorId actor, int restarts);
+  bool has_own_process(const OwnedConstructor& actor) const;
   void create_elsewhere(OwnedConstructor& constructor, const HeldLease& held, int attempt);
   void send_tasks(LeaseId lease, std::span<OwnedTask* const> tasks);
   void send_calls(ActorId actor, LeaseId lease, std::span<OwnedCall* const> calls);

@@ -116,7 +116,9 @@ void Owner::on(Spawned& event) {
   actors_.emplace(constructor.actor, event.constructor);
   actor_table_.create(constructor.actor,
                       {.max_restarts = constructor.options->max_restarts, .max_task_retries = constructor.options->max_task_retries,
-                       .unordered = constructor.options->unordered},
+                       .unordered = constructor.options->unordered, .of_task = constructor.options->of_stream,
+                       .backs_off = constructor.options->backoff.initial > std::chrono::nanoseconds(0),
+                       .own_process = has_own_process(constructor)},
                       constructor.unresolved, actor_effects_);
   if (stopped_) end_at_stop(constructor.actor);  // it was under way when the runtime stopped
 }
@@ -254,9 +256,7 @@ void Owner::on(wire::LeaseGranted& granted) {
   if (stopped_ && held.worker != router_.self()) router_.send(held.worker, wire::CancelWork{});  // for a retry
   if (granted.purpose & kActorPurpose) {
     const ActorId actor{granted.purpose & ~kActorPurpose};
-    if (auto it = actors_.find(actor); it != actors_.end())
-      held.own_process = it->second->options->isolation == Isolation::kOwnProcess ||
-                         (options_.portable && it->second->options->num_gpus > Amount(0));
+    if (auto it = actors_.find(actor); it != actors_.end()) held.own_process = has_own_process(*it->second);
     leases_[granted.lease.id] = std::move(held);
     actor_table_.lease_granted(actor, granted.lease.id, actor_effects_);
   } else {
@@ -302,8 +302,10 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
     if (!lost.unused) it->second->last_error = error;
     if (lost.unused) --it->second->starts;
   }
-  task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = lost.error.code == ErrorCode::kOutOfMemory}, task_effects_);
-  actor_table_.lease_lost(lost.lease, actor_effects_, lost.unused);
+  const bool for_memory = lost.error.code == ErrorCode::kOutOfMemory;
+  task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory}, task_effects_);
+  actor_table_.lease_lost(lost.lease, actor_effects_,
+                          {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory, .unused = lost.unused});
 }
 
 /// It was not constructed there: the host forgets it, the lease goes back.
@@ -450,7 +452,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
   router_.send(kNodeProcess,
                wire::WantLeases{.purpose = kActorPurpose | actor.value, .count = count,
                                 .shape = request_of(o),
-                                .own_process = o.isolation == Isolation::kOwnProcess || (options_.portable && o.num_gpus > Amount(0)),
+                                .own_process = has_own_process(*it->second),
                                 .options = process_options(o, *it->second->label), .retriable = o.max_restarts != 0});
 }
 

@@ -12,9 +12,14 @@ std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared
 
 }  // namespace
 
+bool Owner::has_own_process(const OwnedConstructor& actor) const {
+  return actor.options->isolation == Isolation::kOwnProcess || actor.alone || (options_.portable && actor.options->num_gpus > Amount(0));
+}
+
 void Owner::perform_actors() {
   auto effects = std::exchange(actor_effects_, {});
   leave_borrowed_to_owner(effects);
+  perform_deaths(effects);
   for (auto actor : effects.want) want_actor(actor, 1);
   for (auto actor : effects.withdraw) want_actor(actor, 0);
   for (const auto& [actor, lease] : effects.create) {
@@ -66,6 +71,33 @@ void Owner::perform_actors() {
     counts_.actor_ended();
   }
 }
+
+/// What becomes of generator tasks whose processes died: as of any task. Before they are placed anew, or their calls fail.
+void Owner::perform_deaths(const core::ActorEffects& effects) {
+  for (const auto actor : effects.isolate)
+    if (const auto it = actors_.find(actor); it != actors_.end()) it->second->alone = true;
+  for (const auto& [actor, restarts] : effects.back_off) arm_restart(actor, restarts);
+  for (const auto& [actor, deaths] : effects.poisoned) {
+    const auto it = actors_.find(actor);
+    if (it == actors_.end()) continue;
+    const auto last = std::exchange(it->second->last_error, nullptr);
+    it->second->last_error = share({.code = ErrorCode::kTaskPoisoned,
+                                    .message = "it ended " + std::to_string(deaths) + " worker processes by its own doing, the last one " +
+                                               (last ? last->message : "was lost") +
+                                               ": it is not tried again; fix the generator, the worker's output may say more",
+                                    .where = *it->second->label});
+  }
+}
+
+void Owner::arm_restart(ActorId actor, int restarts) {
+  const auto it = actors_.find(actor);
+  if (it == actors_.end()) return;
+  const auto& own = it->second->options->backoff;
+  const auto wait = time_before(restarts, own.initial > std::chrono::nanoseconds(0) ? own : kMemoryBackoff);
+  if (const auto due = deadline_in(wait)) timer_.at(*due, [this, actor] { actor_->tell(RestartDue{actor}); }, until_done(it->second));
+}
+
+void Owner::on(RestartDue& event) { actor_table_.restart_due(event.actor, actor_effects_); }
 
 void Owner::create_elsewhere(OwnedConstructor& constructor, const HeldLease& held, int attempt) {
   auto task = wire_task(constructor, constructor.id, attempt, held.worker);

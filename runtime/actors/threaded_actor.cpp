@@ -9,10 +9,17 @@ namespace manta::detail {
 
 namespace {
 
-bool is_coroutine(const Work& work) {
-  if (work.record) return work.record->asynchronous();
-  const auto* function = work.encoded ? find_function({work.encoded->module, work.encoded->offset}) : nullptr;
-  return function && function->asynchronous;
+struct Kind {
+  bool coroutine = false;
+  std::uint64_t stream = 0;  // whose next item it gives; 0: none
+};
+
+Kind kind_of(const Work& work) {
+  const auto* function = work.record ? work.record->function : nullptr;
+  if (!work.record && work.encoded) function = find_function({work.encoded->module, work.encoded->offset});
+  if (!function) return {};
+  return {.coroutine = function->asynchronous,
+          .stream = function->stream_of ? function->stream_of(work.record.get(), work.encoded ? work.encoded->arguments.bytes : Buffer()) : 0};
 }
 
 }  // namespace
@@ -57,6 +64,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
 
   Group& group;
   bool begins = false;  // counted among the actor's `beginning_`; its own thread's, written with the actor's mutex held
+  std::uint64_t stream = 0;  // whose item it runs; 0: none; likewise
 
  private:
   std::weak_ptr<Executor> self() override { return weak_from_this(); }
@@ -100,10 +108,13 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
       if (step == Step::kForget) actor_.end_streams();
       work = {};
     }
+    actor_.lend_if_idle();
   }
 
   void construct(Work& work) {
+    actor_.lend(0, 1);
     auto outcome = *execute(work, &actor_.object_, actor_.owner_, actor_.lease_info_, false);
+    actor_.lend(0, -1);
     const bool ok = std::holds_alternative<wire::Value>(outcome.result);
     environment_.router->send(actor_.owner_, wire::ActorCreated{.actor = actor_.id_, .lease = actor_.lease_info_.id, .outcome = std::move(outcome)});
     actor_.constructed(ok);
@@ -197,7 +208,7 @@ void ThreadedActor::call(std::vector<Work> calls) {
 }
 
 std::vector<TaskId> ThreadedActor::destroy(bool kill) {
-  std::deque<Work> dropped;  // user types: destroyed without the lock
+  std::vector<Work> dropped;  // user types: destroyed without the lock
   const bool tell = kill && !environment_.stopping;
   std::vector<TaskId> unwanted;
   std::vector<std::shared_ptr<Lane>> told;
@@ -205,7 +216,7 @@ std::vector<TaskId> ThreadedActor::destroy(bool kill) {
   destroying_ = true;
   killed_ |= kill;
   if (kill)
-    for (auto& group : groups_) std::move(group.queue.begin(), group.queue.end(), std::back_inserter(dropped)), group.queue.clear();
+    for (auto& group : groups_) group.drop_queued(dropped);
   if (tell) {
     told = lanes_;  // those that are made later take no calls
     for (const auto& each : begun_) unwanted.push_back(each->id());
@@ -223,12 +234,8 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
   std::vector<std::shared_ptr<Lane>> lanes;
   {
     std::lock_guard lock(mutex_);
-    for (auto& group : groups_) {
-      const auto queued = std::find_if(group.queue.begin(), group.queue.end(), [id](const Work& work) { return work.id == id; });
-      if (queued == group.queue.end()) continue;
-      dropped = group.queue.take(queued);
-      break;
-    }
+    for (auto& group : groups_)
+      if ((dropped = group.withdraw(id))) break;
     if (!dropped) lanes = lanes_;
   }
   if (dropped) return environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
@@ -273,14 +280,50 @@ void ThreadedActor::end_streams() {
   open_streams_.remove_of(gone);
 }
 
+/// What waits for its stream does so only while an item of that runs, or is in `items`.
 bool ThreadedActor::nothing_queued() const {
-  return std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty(); });
+  return std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty() && each.items.empty(); });
+}
+
+/// The item of the stream that ran, or whose turn it was, is over: it is the turn of the next one.
+void ThreadedActor::Group::pass_on(std::uint64_t stream) {
+  const auto found = streams.find(stream);
+  if (found == streams.end()) return;
+  if (found->second.empty())
+    streams.erase(found);
+  else
+    items.emplace_back(stream, found->second.pop_front());
+}
+
+/// A call that has not begun; none when it is not here.
+std::optional<Work> ThreadedActor::Group::withdraw(TaskId id) {
+  const auto is_it = [id](const Work& work) { return work.id == id; };
+  if (const auto queued = std::find_if(queue.begin(), queue.end(), is_it); queued != queue.end()) return queue.take(queued);
+  for (auto& [stream, waiting] : streams)
+    if (const auto found = std::find_if(waiting.begin(), waiting.end(), is_it); found != waiting.end()) return waiting.take(found);
+  const auto item = std::find_if(items.begin(), items.end(), [&](const auto& each) { return is_it(each.second); });
+  if (item == items.end()) return std::nullopt;
+  const auto stream = item->first;
+  std::optional<Work> work(std::move(item->second));
+  items.erase(item);
+  pass_on(stream);
+  return work;
+}
+
+void ThreadedActor::Group::drop_queued(std::vector<Work>& dropped) {
+  const auto drop = [&dropped](Fifo<Work>& calls) { std::move(calls.begin(), calls.end(), std::back_inserter(dropped)); };
+  drop(queue);
+  for (auto& [stream, item] : items) dropped.push_back(std::move(item));
+  for (auto& [stream, waiting] : streams) drop(waiting);
+  queue.clear();
+  items.clear();
+  streams.clear();
 }
 
 std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
   std::vector<Lane*> woken;
   const bool first = &group == &groups_.front();
-  std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size() + group.due.size()) : 0;
+  std::size_t wanted = constructed_ ? std::min(group.limit, group.running + group.queue.size() + group.items.size() + group.due.size()) : 0;
   if (first && running_ == 0 && (constructor_ || destroying_ || gone_fresh_)) wanted = std::max<std::size_t>(wanted, 1);
   while (group.running < wanted) {
     if (group.idle.empty()) {
@@ -308,7 +351,19 @@ void ThreadedActor::wake(const std::vector<Lane*>& lanes) {
 }
 
 ThreadedActor::Step ThreadedActor::next(Lane& lane, Work& work) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const auto stream = std::exchange(lane.stream, 0);
+  if (stream != 0) lane.group.pass_on(stream);
+  const auto step = choose(lane, work);
+  if (stream == 0 || lane.group.items.empty() || step == Step::kEnd || step == Step::kRest) return step;
+  const auto lanes = staff(lane.group);  // this one does something else first
+  lock.unlock();
+  wake(lanes);
+  return step;
+}
+
+/// What the lane does next; with mutex_ held.
+ThreadedActor::Step ThreadedActor::choose(Lane& lane, Work& work) {
   auto& group = lane.group;
   if (constructor_ && !killed_) {
     work = std::move(*constructor_);
@@ -339,11 +394,28 @@ bool ThreadedActor::take(Lane& lane, Work& work) {
     group.due.pop_front();
     return true;
   }
-  if (group.queue.empty() || full()) return false;
-  work = group.queue.pop_front();
-  lane.begins = is_coroutine(work);
-  beginning_ += lane.begins;
-  return true;
+  if (!group.items.empty()) {
+    lane.stream = group.items.front().first;
+    work = std::move(group.items.front().second);
+    group.items.pop_front();
+    return true;
+  }
+  while (!group.queue.empty() && !full()) {
+    work = group.queue.pop_front();
+    const auto kind = kind_of(work);
+    if (kind.stream != 0) {
+      const auto [of_stream, is_first] = group.streams.try_emplace(kind.stream);
+      if (!is_first) {
+        of_stream->second.push_back(std::move(work));
+        continue;
+      }
+      lane.stream = kind.stream;
+    }
+    lane.begins = kind.coroutine;
+    beginning_ += lane.begins;
+    return true;
+  }
+  return false;
 }
 
 void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine) {
@@ -356,10 +428,10 @@ void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> corou
 }
 
 void ThreadedActor::exit_wanted() {
-  std::vector<Fifo<Work>> dropped;  // user types: destroyed without the lock
+  std::vector<Work> dropped;  // user types: destroyed without the lock
   std::lock_guard lock(mutex_);
   exiting_ = destroying_ = true;
-  for (auto& group : groups_) dropped.push_back(std::exchange(group.queue, {}));
+  for (auto& group : groups_) group.drop_queued(dropped);
 }
 
 void ThreadedActor::constructed(bool ok) {
@@ -371,6 +443,7 @@ void ThreadedActor::constructed(bool ok) {
 }
 
 void ThreadedActor::end() {
+  lend(0, 1);
   std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
   {
     std::lock_guard lock(mutex_);
@@ -392,10 +465,23 @@ void ThreadedActor::lend(int blocked, int running) {
   std::lock_guard lock(lending_mutex_);
   calls_blocked_ += blocked;
   calls_running_ += running;
-  const bool all_wait = calls_running_ > 0 && calls_blocked_ >= calls_running_;
-  if (all_wait == lent_) return;
-  lent_ = all_wait;
-  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = all_wait});
+  if (calls_running_ > 0)
+    set_lent(calls_blocked_ >= calls_running_);
+  else if (!lease_info_.lend_idle_cpus)  // else it may go on at once: lend_if_idle
+    set_lent(false);
+}
+
+/// A lane has nothing more to do.
+void ThreadedActor::lend_if_idle() {
+  if (!lease_info_.lend_idle_cpus || lease_info_.cpus == Amount(0)) return;
+  std::lock_guard lock(lending_mutex_);
+  if (calls_running_ == 0) set_lent(true);
+}
+
+/// With lending_mutex_ held.
+void ThreadedActor::set_lent(bool lent) {
+  if (std::exchange(lent_, lent) == lent) return;
+  environment_.router->send(kNodeProcess, wire::SetBlocked{.lease = lease_info_.id, .blocked = lent});
 }
 
 }  // namespace manta::detail

@@ -4,7 +4,9 @@
 //
 // Calls wait in groups: one for those of no named group, and the named ones. A group has up to `limit` lanes, each an
 // Executor with a CAF actor of its own, made when first needed; a lane takes calls of its group until none waits. Calls
-// begin in the order of arrival. The object ends on the last lane to leave. Made by WorkerHost; thread-safe.
+// begin in the order of arrival, but of the items of one stream one at a time: the others could only wait for it on a lane. The object
+// ends on the last lane to leave. Made by WorkerHost; thread-safe.
+#include <map>
 #include <set>
 
 #include "runtime/actor_streams.hpp"
@@ -32,9 +34,14 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::size_t limit = 1;
     std::set<wire::Concurrency::Method> methods{};
     Fifo<Work> queue{};
+    std::map<std::uint64_t, Fifo<Work>> streams{};  // of which an item runs, or is in `items`; what came since waits here
+    std::deque<std::pair<std::uint64_t, Work>> items{};  // whose turn it is, with their streams: ahead of the queue
     std::deque<std::shared_ptr<RunningCoroutine>> due{};  // begun, and what they awaited is there
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
+    void pass_on(std::uint64_t stream);
+    std::optional<Work> withdraw(TaskId id);
+    void drop_queued(std::vector<Work>& dropped);
   };
   enum class Step : std::uint8_t { kConstruct, kCall, kReport, kForget, kEnd, kRest };
 
@@ -45,6 +52,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::vector<Lane*> staff_all();
   static void wake(const std::vector<Lane*>& lanes);
   Step next(Lane& lane, Work& work);
+  Step choose(Lane& lane, Work& work);
   bool take(Lane& lane, Work& work);
   bool full() const { return begun_.size() + beginning_ >= max_coroutines_; }
   void constructed(bool ok);
@@ -54,6 +62,8 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   void end_streams();
   void end();
   void lend(int blocked, int running);
+  void lend_if_idle();
+  void set_lent(bool lent);
 
   WorkerHost& host_;
   HostEnvironment& environment_;

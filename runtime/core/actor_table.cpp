@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "runtime/core/task_table.hpp"
+
 namespace manta::core {
 
 ActorTable::Entry* ActorTable::find(ActorId actor) {
@@ -130,7 +132,7 @@ void ActorTable::send(ActorId actor, Entry& entry, CallNode& call, ActorEffects&
 
 void ActorTable::lease_granted(ActorId actor, LeaseId lease, ActorEffects& effects) {
   auto* entry = find(actor);
-  const bool wanted = entry && (entry->state == ActorState::kPending || entry->state == ActorState::kRestarting);
+  const bool wanted = entry && !entry->backing_off && (entry->state == ActorState::kPending || entry->state == ActorState::kRestarting);
   if (!wanted || entry->lease) {
     if (!entry || entry->lease != lease) effects.give_back.push_back(lease);
     return;
@@ -202,7 +204,7 @@ bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   return true;
 }
 
-void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, bool unused) {
+void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss loss) {
   auto it = by_lease_.find(lease);
   if (it == by_lease_.end()) return;
   const ActorId actor = it->second;
@@ -216,29 +218,52 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, bool unused) {
     forget_if_done(actor, effects);
     return;
   }
-  unused = unused && entry.state == ActorState::kStarting;
-  const bool restart = unused || entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts;
-  if (!restart) {
+  const bool unused = loss.unused && entry.state == ActorState::kStarting;
+  const bool in_company = !unused && loss.shared && may_be_isolated(entry.limits);
+  const bool charged = !unused && !in_company;
+  if (charged && loss.own_doing && entry.limits.of_task) ++entry.own_deaths;
+  const bool poisoned = entry.own_deaths >= TaskTable::kPoisonedAfter;
+  if (poisoned || (charged && !has_restarts(entry))) {
+    if (poisoned) effects.poisoned.push_back({actor, entry.own_deaths});
     end(actor, entry, CallFailure::kActorDied, effects);
     forget_if_done(actor, effects);
     return;
   }
-  if (!unused) ++entry.restarts;
+  restart(actor, entry, charged, effects);
+  if (in_company) {
+    entry.limits.own_process = true;
+    effects.isolate.push_back(actor);
+  }
+  entry.backing_off = entry.limits.of_task && !unused && (loss.for_memory || (charged && entry.limits.backs_off));
+  if (entry.backing_off)
+    effects.back_off.push_back({actor, entry.restarts});
+  else
+    effects.want.push_back(actor);
+}
+
+/// `charged`: it is one of its restarts, and of the calls that were in flight each has lost a try.
+void ActorTable::restart(ActorId actor, Entry& entry, bool charged, ActorEffects& effects) {
+  if (charged) ++entry.restarts;
   entry.state = ActorState::kRestarting;
   effects.moved.push_back(actor);
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
   entry.holding = nullptr;
   for (auto call = std::make_reverse_iterator(lost.end()); call != std::make_reverse_iterator(lost.begin()); ++call) {
-    const bool again = entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
+    const bool again = !charged || entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
     if (again && !(*call)->unwanted) {
-      ++(*call)->crashes;
+      if (charged) ++(*call)->crashes;
       entry.waiting.push_front(*call);
     } else {
       effects.failures.push_back({*call, CallFailure::kUnavailable});
     }
   }
   std::reverse(effects.failures.begin(), effects.failures.end());
+}
+
+void ActorTable::restart_due(ActorId actor, ActorEffects& effects) {
+  auto* entry = find(actor);
+  if (!entry || !std::exchange(entry->backing_off, false) || entry->state != ActorState::kRestarting) return;
   effects.want.push_back(actor);
 }
 
@@ -334,7 +359,7 @@ bool ActorTable::may_restart(ActorId actor) const {
   const auto it = actors_.find(actor);
   if (it == actors_.end()) return false;
   const auto& entry = it->second;
-  return entry.state != ActorState::kDead && (entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts);
+  return entry.state != ActorState::kDead && (has_restarts(entry) || may_be_isolated(entry.limits));
 }
 
 void ActorTable::exited(ActorId actor, ActorEffects& effects) {

@@ -58,6 +58,21 @@ struct ActorEffects {
   std::vector<LeaseId> give_back{};
   std::vector<ActorId> forgotten{};   ///< the actor needs no memory any more
   std::vector<ActorId> moved{};       ///< alive in a new place, without one, or dead: whoever follows it is told
+  struct Deaths {
+    ActorId actor;
+    int deaths;
+  };
+  std::vector<Deaths> back_off{};     ///< died so often at its own cost: call restart_due when its time has come
+  std::vector<Deaths> poisoned{};     ///< ended so many processes by its own doing, and is dead: `failures` are of that
+  std::vector<ActorId> isolate{};     ///< died in company: has a process of its own from now on
+};
+
+/// How an actor's process ended.
+struct ProcessLoss {
+  bool own_doing = false;   ///< as TaskTable::Loss, like the next two
+  bool shared = false;
+  bool for_memory = false;
+  bool unused = false;      ///< nothing of the actor had begun there: it is placed again, and that is no restart
 };
 
 class ActorTable {
@@ -66,6 +81,9 @@ class ActorTable {
     int max_restarts = 0;      ///< -1: without end
     int max_task_retries = 0;  ///< per call; -1: without end
     bool unordered = false;    ///< calls that are ready overtake those that wait for arguments
+    bool of_task = false;      ///< runs a generator task: a lost process is charged and answered as TaskTable does it
+    bool backs_off = false;    ///< of such a one: waits before each restart, as the owner's clock says
+    bool own_process = false;  ///< of such a one: it shares its process with nobody
   };
   /// `unresolved`: arguments of the constructor that are not there yet.
   void create(ActorId actor, Limits limits, std::uint32_t unresolved, ActorEffects& effects);
@@ -86,8 +104,11 @@ class ActorTable {
   void finished(CallNode& call, ActorEffects& effects);
   /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
   bool again(CallNode& call, ActorEffects& effects);
-  /// `unused`: its process died before anything of the actor began there, so that it is placed again and that is no restart.
-  void lease_lost(LeaseId lease, ActorEffects& effects, bool unused = false);
+  /// Its process died. One of a task ends as poisoned with the third process that it ended by its own doing; one that died in company
+  /// is not charged but isolated.
+  void lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss loss = {});
+  /// The time before its restart is over.
+  void restart_due(ActorId actor, ActorEffects& effects);
   /// No handle is left: ends once all calls are done.
   void dropped(ActorId actor, ActorEffects& effects);
   void kill(ActorId actor, ActorEffects& effects);
@@ -129,12 +150,17 @@ class ActorTable {
     bool destroying = false;
     bool creation_failed = false;
     bool emptying = false;  // of `lease`, where it was not constructed
+    bool backing_off = false;  // asks for no lease until restart_due
+    std::uint8_t own_deaths = 0;
     LeaseId lease{};
     const CallNode* holding = nullptr;  // in flight, and nothing is sent behind it
     Fifo<CallNode*> waiting{};
     Fifo<CallNode*> in_flight{};
   };
   Entry* find(ActorId actor);
+  static bool has_restarts(const Entry& entry) { return entry.limits.max_restarts < 0 || entry.restarts < entry.limits.max_restarts; }
+  static bool may_be_isolated(const Limits& limits) { return limits.of_task && !limits.own_process && limits.max_restarts != 0; }
+  void restart(ActorId actor, Entry& entry, bool charged, ActorEffects& effects);
   void emptied(ActorId actor, Entry& entry, ActorEffects& effects);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);
   void send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects);

@@ -54,11 +54,21 @@ TEST_SUITE("runtime/api/bad_options") {
     Machine machine;
     auto& rt = machine.rt;
     CHECK_THROWS_AS(rt.task<square>({.max_retries = -2}).remote(1), InvalidArgument);
-    CHECK_THROWS_AS(rt.task<count_to>({.max_retries = -2}).remote(1), InvalidArgument);
+    const auto error = error_of<InvalidArgument>([&] { rt.task<count_to>({.max_retries = -2}).remote(1); });
+    CHECK_MESSAGE(contains(error.message, "max_retries is -2"), error.message);
+    CHECK_MESSAGE(!contains(error.to_string(), "actor"), error.to_string());  // of which its user knows nothing
+    CHECK_THROWS_AS(rt.task<count_to>({.backoff = {.initial = 1ms, .factor = 0.5}}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.actor<Adder>({.max_restarts = -2}).spawn(), InvalidArgument);
     CHECK_THROWS_AS(rt.actor<Adder>({.max_task_retries = -2}).spawn(), InvalidArgument);
     const auto adder = rt.actor<Adder>().spawn();
     CHECK_THROWS_AS(adder.options({.max_retries = -2}).call<&Adder::add>(1), InvalidArgument);
+  }
+
+  TEST_CASE("a type tag of what is not durable is refused") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK_THROWS_AS(rt.put(1, {.type_tag = "number"}), InvalidArgument);
+    CHECK(rt.get(rt.put(1, PutOptions())) == 1);
   }
 
   TEST_CASE("a resource without a name is refused") {

@@ -41,6 +41,14 @@ class Busy {
   std::atomic<int> now_{0}, peak_{0};
 };
 
+int same(int x) { return x; }
+
+struct WaitsToBegin {
+  explicit WaitsToBegin(Context& ctx) : got(ctx.get(ctx.task<same>({.deadline = 60s}).remote(4))) {}  // one with a deadline nobody runs for it
+  int value() { return got; }
+  int got;
+};
+
 std::size_t lines(const std::string& file) {
   const auto text = content(file);
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
@@ -138,6 +146,36 @@ TEST_SUITE("runtime/api/concurrency") {
     for (int i = 0; i < 40; ++i) refs.push_back(busy.call<&Busy::nested>(i));
     const auto values = rt.get(refs, 30s);
     for (int i = 0; i < 40; ++i) CHECK(values[static_cast<std::size_t>(i)] == 2 * i);
+  }
+
+  // An actor of several calls kept them.
+  TEST_CASE("cpus_while_idle = false gives the CPUs to others between calls, whether one runs at a time or several") {
+    for (const int calls : {1, 3}) {
+      Machine machine(small_machine(1));
+      auto& rt = machine.rt;
+      Folder folder;
+      Gate gate;
+      const std::string log = folder / "log";
+      auto busy = rt.actor<Busy>({.num_cpus = 1, .cpus_while_idle = false, .max_concurrency = calls}).spawn();
+      auto free_cpus = [&](int cpus) { return eventually([&] { return rt.available_resources()["CPU"] == Amount(cpus); }, 30s); };
+      CHECK(rt.get(busy.call<&Busy::ping>(1), 30s) == 1);
+      CHECK(rt.get(rt.remote<same>(2), 30s) == 2);
+      std::vector<ObjectRef<int>> held;
+      for (int i = 0; i < 3; ++i) held.push_back(busy.call<&Busy::hold>(log, gate.path()));
+      CHECK(eventually([&] { return lines(log) == static_cast<std::size_t>(calls); }));
+      CHECK(free_cpus(0));
+      gate.open();
+      rt.get(held);
+      CHECK(free_cpus(1));
+      CHECK(rt.get(rt.remote<same>(3), 30s) == 3);
+    }
+  }
+
+  TEST_CASE("the constructor of an actor of several calls lends its CPU while it waits") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    auto actor = rt.actor<WaitsToBegin>({.num_cpus = 1, .max_concurrency = 2}).spawn();
+    CHECK(rt.get(actor.call<&WaitsToBegin::value>(), 30s) == 4);
   }
 
   TEST_CASE("the destructor runs once, after the last call that runs, at kill and when the last handle goes") {

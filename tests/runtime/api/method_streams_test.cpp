@@ -14,6 +14,13 @@ struct Trace {
   ~Trace() { append(file, "end;"); }
 };
 
+/// Looks at its context when it is destroyed.
+struct Farewell {
+  Context& ctx;
+  std::string file;
+  ~Farewell() { append(file, ctx.cancelled() ? "cancelled;" : ctx.name() + ";"); }
+};
+
 class Feed {
  public:
   explicit Feed(int base = 0) : base_(base) {}
@@ -42,6 +49,23 @@ class Feed {
     co_yield 1;
     append(file, "running;");
     eventually([&] { return ctx.cancelled(); }, 60s);
+    co_yield 2;
+  }
+  Generator<int> gated(std::string gate) {
+    pass(gate, 0);
+    co_yield 1;
+    co_yield 2;
+  }
+  Generator<int> say_farewell(Context& ctx, std::string file) {
+    Farewell farewell{ctx, file};
+    for (int i = 0;; ++i) {
+      append(file, std::to_string(i) + ";");
+      co_yield i;
+    }
+  }
+  Generator<int> leave(Context& ctx) {
+    co_yield 1;
+    ctx.exit_actor();
     co_yield 2;
   }
   int wait_at(const std::string& gate) const { return pass(gate, 1); }
@@ -176,6 +200,73 @@ TEST_SUITE("runtime/api/method_streams") {
     CHECK(all_of(rt, grouped.call<&Feed::count>(200)) == expected);
   }
 
+  // Each of its items took one, and waited there for the one before it.
+  TEST_CASE("a stream of an actor of several calls takes one of its threads, however many items are asked for") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const auto isolation : {Isolation::kShared, Isolation::kOwnProcess}) {
+      Gate gate;
+      auto feed = rt.actor<Feed>({.max_concurrency = 2, .isolation = isolation}).spawn(0);
+      auto stream = feed.call<&Feed::gated>(gate.path());
+      CHECK(rt.get(feed.call<&Feed::set_base>(7), 30s) == 7);
+      CHECK(all_of(rt, feed.call<&Feed::count>(3)) == std::vector{7, 8, 9});
+      {
+        auto given_up = feed.call<&Feed::gated>(gate.path());  // takes the other one
+      }
+      gate.open();
+      CHECK(all_of(rt, std::move(stream)) == std::vector{1, 2});
+      CHECK(all_of(rt, feed.call<&Feed::count>(200)).size() == 200);
+    }
+  }
+
+  TEST_CASE("four readers of an actor of several calls get all items in order, beside its other calls") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>({.max_concurrency = 3}).spawn(0);
+    std::vector<std::vector<int>> read(4);
+    std::vector<std::thread> readers;
+    for (auto& items : read)
+      readers.emplace_back([&] { items = all_of(rt, feed.options({.max_unread = 5}).call<&Feed::count>(100)); });
+    int calls = 0;
+    for (int i = 0; i < 100; ++i) calls += rt.get(feed.call<&Feed::pid>(), 60s) > 0;
+    for (auto& reader : readers) reader.join();
+    CHECK(calls == 100);
+    std::vector<int> expected(100);
+    for (int i = 0; i < 100; ++i) expected[static_cast<std::size_t>(i)] = i;
+    for (const auto& items : read) CHECK(items == expected);
+  }
+
+  TEST_CASE("what a suspended generator's frame destroys may look at its context, when its stream goes and when its actor does") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    for (const int calls : {1, 2})
+      for (const bool kill : {false, true}) {
+        const std::string file = folder / (std::to_string(calls) + (kill ? "kill" : "drop"));
+        auto feed = rt.actor<Feed>({.max_concurrency = calls}).spawn();
+        {
+          auto stream = feed.options({.max_unread = 1}).call<&Feed::say_farewell>(file);
+          CHECK(rt.get(*stream.next(30s), 30s) == 0);
+          CHECK(eventually([&] { return content(file) == "0;1;"; }));
+          CHECK(rt.get(feed.call<&Feed::pid>(), 30s) > 0);  // another call has run in between
+          if (kill) feed.kill();
+        }
+        CHECK(eventually([&] { return contains(content(file), "say_farewell"); }));
+      }
+  }
+
+  TEST_CASE("exit_actor in a generator that is a method ends the actor after that item") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>().spawn();
+    auto stream = feed.options({.max_unread = 3}).call<&Feed::leave>();
+    CHECK(rt.get(*stream.next(30s), 30s) == 1);
+    CHECK(rt.get(*stream.next(30s), 30s) == 2);
+    const auto third = stream.next(30s);
+    REQUIRE(third);
+    CHECK_THROWS_AS(rt.get(*third, 30s), ActorDied);
+  }
+
   TEST_CASE("a task that has a handle reads a stream too") {
     Machine machine;
     auto& rt = machine.rt;
@@ -228,6 +319,7 @@ TEST_SUITE("runtime/api/method_streams") {
     auto& rt = machine.rt;
     auto feed = rt.actor<Feed>({.max_pending_calls = 4}).spawn();
     CHECK_THROWS_AS(feed.options({.max_unread = 0}).call<&Feed::count>(1), InvalidArgument);
+    CHECK_THROWS_AS(feed.options({.max_unread = 1'000'001}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.deadline = 1s}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.retry_on = retry_on_all}).call<&Feed::count>(1), InvalidArgument);
     Folder folder;

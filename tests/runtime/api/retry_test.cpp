@@ -26,6 +26,7 @@ int fail_until(Context& ctx, const std::string& log, const std::string& how, int
   if (how == "die") ::kill(::getpid(), SIGKILL);
   throw std::logic_error("no");
 }
+Generator<int> give_after(Context& ctx, const std::string& log, int failures) { co_yield fail_until(ctx, log, "die", failures); }
 int square(int x) { return x * x; }
 
 std::vector<long> times(const std::string& log) {
@@ -67,6 +68,19 @@ TEST_SUITE("runtime/api/retries") {
     CHECK(rt.get(rt.task<fail_until>(options).remote(folder / "a", std::string("busy"), 2)) == 3);
     CHECK(rt.get(rt.task<fail_until>(options).remote(folder / "b", std::string("die"), 2)) == 3);
     CHECK_THROWS_AS(rt.get(rt.task<fail_until>(options).remote(folder / "c", std::string("busy"), 3)), TaskError);
+  }
+
+  TEST_CASE("a generator backs off before it starts again, as a task does") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto log = folder / "log";
+    auto stream = rt.task<give_after>({.max_retries = 2, .backoff = {.initial = 300ms, .factor = 3}, .isolation = own_process}).remote(log, 2);
+    CHECK(rt.get(*stream.next(60s)) == 3);
+    const auto began = times(log);
+    REQUIRE(began.size() == 3);
+    CHECK(began[1] - began[0] >= 300);
+    CHECK(began[2] - began[1] >= 900);
   }
 
   TEST_CASE("attempts are apart as the back-off says, and hold no CPU meanwhile") {

@@ -63,6 +63,19 @@ Generator<int> waits(Context& ctx, const std::string& gate, std::string file) {
   }
   co_yield 2;
 }
+/// Looks at its context when it is destroyed.
+struct Farewell {
+  Context& ctx;
+  std::string file;
+  ~Farewell() { append(file, ctx.cancelled() ? "cancelled;" : ctx.name() + ";"); }
+};
+Generator<int> say_farewell(Context& ctx, std::string file) {
+  Farewell farewell{ctx, file};
+  for (int i = 0;; ++i) {
+    append(file, std::to_string(i) + ";");
+    co_yield i;
+  }
+}
 int no_number() { throw std::runtime_error("no number"); }
 
 Generator<int> dies_at(Context& ctx, int n, int deadly) {
@@ -174,6 +187,24 @@ TEST_SUITE("runtime/api/streams") {
     gate.open();
   }
 
+  // The Context was one of the call that made the last item, on that call's stack.
+  TEST_CASE("what a suspended generator's frame destroys may look at its context") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    for (int round = 0; round < 3; ++round) {
+      const std::string file = folder / std::to_string(round);
+      {
+        auto stream = rt.task<say_farewell>({.max_unread = 1}).remote(file);
+        CHECK(rt.get(*stream.next(30s)) == 0);
+        CHECK(eventually([&] { return content(file) == "0;1;" && rt.available_resources() == rt.total_resources(); }));
+      }
+      CHECK(eventually([&] { return content(file).size() > 4; }));
+      CHECK_MESSAGE(contains(content(file), "0;1;"), content(file));
+      CHECK_MESSAGE(contains(content(file), "say_farewell"), content(file));
+    }
+  }
+
   TEST_CASE("an exception is the last item, as a ref that fails") {
     Machine machine;
     auto& rt = machine.rt;
@@ -251,6 +282,7 @@ TEST_SUITE("runtime/api/streams") {
     CHECK_THROWS_AS(rt.task<count>({.deadline = 1s}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.task<count>({.retry_on = retry_on_all}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.task<count>({.max_unread = 0}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<count>({.max_unread = 1'000'001}).remote(1), InvalidArgument);  // all of them were asked for, before anything came
   }
 
   TEST_CASE("a stream that outlives its runtime harms nobody") {

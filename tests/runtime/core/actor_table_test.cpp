@@ -280,13 +280,13 @@ TEST_SUITE("runtime/core/actor_table") {
     auto& waiting = table.call();
     table.actors.lease_granted(kActor, {1}, table.effects);
     table.take();
-    table.actors.lease_lost({1}, table.effects, true);
+    table.actors.lease_lost({1}, table.effects, {.unused = true});
     const auto effects = table.take();
     CHECK(effects.want == std::vector{kActor});
     CHECK(effects.failures.empty());
     CHECK(table.state() == ActorState::kRestarting);
     CHECK(sent(table.live(2)) == std::vector{&waiting});
-    table.actors.lease_lost({2}, table.effects, true);  // it has lived there
+    table.actors.lease_lost({2}, table.effects, {.unused = true});  // it has lived there
     CHECK(failed(table.take(), CallFailure::kActorDied) == std::vector{&waiting});
     CHECK(table.state() == ActorState::kDead);
   }

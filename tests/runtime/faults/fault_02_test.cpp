@@ -18,6 +18,10 @@ int end_by(const std::string& log, const std::string& how) {
   std::signal(SIGSEGV, SIG_DFL);
   return ::raise(SIGSEGV);
 }
+Generator<int> end_in_it(const std::string& log, const std::string& how) {
+  co_yield 1;
+  co_yield end_by(log, how);
+}
 int one(int x) { return x; }
 int note_and_pass(const std::string& log, const std::string& gate, int value) { return append(log, ";"), pass(gate, value); }
 
@@ -52,6 +56,46 @@ TEST_SUITE("runtime/faults") {
     const auto killed = rt.task<end_by>({.max_retries = 4, .isolation = own_process}).remote(log, std::string("kill"));
     CHECK(contains(error_of<WorkerCrashed>([&] { rt.get(killed); }).message, "5 attempts"));
     CHECK(attempts(log) == 5);
+  }
+
+  // It was restarted up to max_retries times, with -1 without an end, one process after the other.
+  TEST_CASE("fault 2: a generator that ends its workers is TaskPoisoned as any task, also with retries without end") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    auto read = [&rt](RefStream<int> stream) {
+      while (auto item = stream.next(60s)) rt.get(*item);
+    };
+    for (const int retries : {10, -1}) {
+      const auto log = folder / std::to_string(retries);
+      const auto bad = rt.task<end_in_it>({.name = "bad", .max_retries = retries, .isolation = own_process, .echo_output = false});
+      const auto error = error_of<TaskPoisoned>([&] { read(bad.remote(log, std::string("abort"))); });
+      CHECK_MESSAGE(contains(error.message, "3 worker processes"), error.message);
+      CHECK(contains(error.where, "bad"));
+      CHECK(attempts(log) == 3);
+    }
+    const auto log = folder / "killed";
+    CHECK_THROWS_AS(read(rt.task<end_in_it>({.max_retries = 4, .isolation = own_process}).remote(log, std::string("kill"))), WorkerCrashed);
+    CHECK(attempts(log) == 5);
+    CHECK(rt.get(rt.remote<one>(1)) == 1);
+  }
+
+  TEST_CASE("fault 2: a generator in shared processes does not take one after the other with it") {
+    if (!in_processes()) return;
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    std::vector<ObjectRef<int>> near;
+    for (int i = 0; i < 6; ++i)
+      near.push_back(rt.task<note_and_pass>({.num_cpus = 0, .max_retries = 1}).remote((folder / "near").string(), gate.path(), i));
+    CHECK(eventually([&] { return attempts((folder / "near").string()) == 6; }));
+    const auto log = (folder / "bad").string();
+    auto stream = rt.task<end_in_it>({.num_cpus = 0, .max_retries = 9}).remote(log, std::string("segv"));
+    CHECK_THROWS_AS(while (auto item = stream.next(60s)) rt.get(*item), TaskPoisoned);
+    CHECK(attempts(log) <= 4);  // one in company, three alone
+    gate.open();
+    for (int i = 0; i < 6; ++i) CHECK(rt.get(near[static_cast<std::size_t>(i)]) == i);
   }
 
   TEST_CASE("fault 2: in shared processes too") {
