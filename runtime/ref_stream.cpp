@@ -90,7 +90,8 @@ std::uint64_t stream_in(const Buffer& arguments) {
   try {
     InputArchive archive(arguments);
     ArgumentSlot<std::uint64_t> id;
-    id.decode(archive, {});
+    std::size_t none = 0;
+    id.decode(archive, {}, none);
     return *id.value();
   } catch (const ProtocolError&) {  // whoever decodes all of them says so
     return 0;

@@ -177,6 +177,20 @@ Domain read_list(const Json& items, const std::string& path) {
   return list(std::move(elements));
 }
 
+/// That a grid's options may stand for: they are held all at once, and a few grids within grids could take all memory.
+constexpr std::size_t kMostCombinations = 10'000;
+
+/// How many an option stands for; beyond the limit one more than that.
+std::size_t combinations_of(const Json& option) {
+  if (!holds_object(option)) return 1;
+  const auto word = option.is_object() && !option.contains(kWhen) ? word_of(option) : std::nullopt;
+  if (word && (word != "grid_search" || !option.at(*word).is_array())) return 1;
+  std::size_t count = word ? 0 : 1;
+  for (const Json& inner : word ? option.at(*word) : option)
+    count = std::min(word ? count + combinations_of(inner) : count * std::max<std::size_t>(combinations_of(inner), 1), kMostCombinations + 1);
+  return count;
+}
+
 /// What an option of a grid stands for: itself, or with grids inside each of their combinations, the first grid varying
 /// fastest. Ray resolves a grid in an option once the option is chosen, which gives the same configurations.
 std::vector<Json> expanded(const Json& option, const std::string& path) {
@@ -210,7 +224,10 @@ std::vector<Json> expanded(const Json& option, const std::string& path) {
 Domain read_options(const std::string& word, const Json& arguments, const std::string& path) {
   const Kind kind = word == "choice" ? Kind::kChoice : word == "ordinal" ? Kind::kOrdinal : Kind::kGrid;
   Json options = Json::array();
+  std::size_t combinations = 0;
   for (const Json& argument : arguments) {
+    if (const std::size_t own = combinations_of(argument); own > 1 && (combinations += own) > kMostCombinations)
+      refuse(path, "has grids in its options with more than " + std::to_string(kMostCombinations) + " combinations. Make them parameters of their own.");
     std::vector<Json> all = expanded(argument, path);
     if (kind != Kind::kGrid && all.size() > 1)
       refuse(path, "is a " + word + " with a grid_search in an option, " + argument.dump() + ". Make it a grid_search too, or list the options.");

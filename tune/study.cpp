@@ -189,7 +189,7 @@ std::string Study::save() const {
 
 void Study::restore(std::string_view state) {
   try {
-    const Json json = Json::parse(state);
+    const Json json = parse_json(state);
     if (const auto of = json.at("study").get<std::string>(); of != describe())
       throw InvalidArgument("it is of a study with other options: " + of);
     const auto seed = json.at("seed").get<std::uint64_t>();

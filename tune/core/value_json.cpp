@@ -17,6 +17,21 @@ Json number_json(double number) {
   return {{kDouble, std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf"}};
 }
 
+bool nests_deeper(std::string_view text, int most) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted && c == '\\') ++i;
+    if (quoted) continue;
+    if (c == '[' || c == '{') ++depth;
+    if (c == ']' || c == '}') --depth;
+    if (depth > most) return true;
+  }
+  return false;
+}
+
 Value table_of(const Json& json) {
   if (json.size() == 1 && json.begin().key() == kDouble && json.begin()->is_string())
     return std::strtod(json.begin()->get<std::string>().c_str(), nullptr);
@@ -26,6 +41,16 @@ Value table_of(const Json& json) {
 }
 
 }  // namespace
+
+Json parse_json(std::string_view text) {
+  constexpr int kMaxDepth = 1000;
+  if (nests_deeper(text, kMaxDepth)) throw InvalidArgument("JSON: it is nested more than " + std::to_string(kMaxDepth) + " deep.");
+  try {
+    return Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw InvalidArgument(std::string("it is no JSON: ") + error.what());
+  }
+}
 
 Json value_json(const Value& value) {
   if (const auto* boolean = value.as<bool>()) return *boolean;

@@ -207,7 +207,9 @@ TrialResources read_trial_resources(StateReader& in) {
   held.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
   held.custom = read_resources(in);
   held.workers = read_resources(in);
-  held.strategy = static_cast<decltype(held.strategy)>(in.integer());
+  const std::uint64_t strategy = in.integer();
+  if (strategy > static_cast<std::uint64_t>(PlacementStrategy::kStrictSpread)) in.fail();
+  held.strategy = static_cast<PlacementStrategy>(strategy);
   held.bundles.resize(in.count());
   for (Bundle& bundle : held.bundles) {
     bundle.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));

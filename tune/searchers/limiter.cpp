@@ -90,7 +90,7 @@ class ConcurrencyLimiter final : public Searcher {
 
   void restore(std::string_view state) override {
     try {
-      const Json json = Json::parse(state);
+      const Json json = parse_json(state);
       inner_->restore(json.at("inner").get<std::string>());
       live_ = json.at("live").get<std::set<TrialIndex>>();
       made_ = json.at("made").get<std::uint64_t>();

@@ -246,8 +246,10 @@ std::string ModelSearcher::save() const {
 void ModelSearcher::check_observation(const Observation& observation) const {
   if (observation.point.size() != encoding_.size()) throw InvalidArgument("it is of another search space");
   const std::vector<bool> active = encoding_.active(observation.point);
+  constexpr double kRounding = 1e-6;
+  const auto inside = [](double unit) { return unit >= -kRounding && unit <= 1 + kRounding; };
   for (std::size_t d = 0; d < active.size(); ++d)
-    if (active[d] ? !std::isfinite(observation.point[d]) : !std::isnan(observation.point[d]))
+    if (active[d] ? !inside(observation.point[d]) : !std::isnan(observation.point[d]))
       throw InvalidArgument("a trial's point is not of the search space");
   if (observation.open && (!observation.told() || observation.state == Observation::State::kComplete))
     throw InvalidArgument("a trial that paused at no rung stands there as one that did");
@@ -266,7 +268,7 @@ void ModelSearcher::check_restored(std::uint64_t trials, std::uint64_t running) 
 
 void ModelSearcher::restore(std::string_view state) {
   try {
-    const Json json = Json::parse(state);
+    const Json json = parse_json(state);
     if (json.at("searcher") != name_) throw InvalidArgument("it is of '" + json.at("searcher").get<std::string>() + "'");
     std::vector<Observation> history;
     for (const Json& trial : json.at("trials")) {

@@ -90,7 +90,7 @@ class Repeater final : public Searcher {
 
   void restore(std::string_view state) override {
     try {
-      const Json json = Json::parse(state);
+      const Json json = parse_json(state);
       inner_->restore(json.at("inner").get<std::string>());
       groups_.clear();
       for (const Json& one : json.at("groups")) {
@@ -125,7 +125,8 @@ class Repeater final : public Searcher {
   std::pair<TrialIndex, Group&> group_with(TrialIndex trial) {
     const TrialIndex number = trial / static_cast<TrialIndex>(times_);
     const auto found = groups_.find(number);
-    MANTA_CHECK(found != groups_.end());
+    if (found == groups_.end())  // of a state that was restored beside other trials
+      throw InvalidArgument("a repeater is told of trial " + std::to_string(trial) + ", but all of its configuration's trials have ended, or none was made");
     return {number, found->second};
   }
 
