@@ -45,6 +45,7 @@ TEST_SUITE("runtime/actors/worker_host") {
 
   TEST_CASE("fault 29: of the objects that come with arguments each is one argument's, in their order") {
     // Behaviour: a second argument could name the same object, which then had the second one's type, and was read as the first one's.
+    const manta_test::Clean clean;
     using Record = FunctionRecord<&together>;
     const auto decoded = [](std::vector<std::int32_t> places, std::size_t objects) {
       std::vector<std::shared_ptr<Cell>> refs;
