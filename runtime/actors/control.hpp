@@ -55,18 +55,19 @@ class ControlActor {
     if (put(std::move(event), [] { return false; })) caf::anon_send(actor_, WakeAtom::value);
   }
 
-  /// Drops what waits; later events are dropped too. Waits for the event that is being handled (not to be called by it).
-  void stop() {
+  /// Gives what waits, unhandled; later events are dropped. Waits for the event that is being handled (not to be called by it).
+  std::vector<Event> stop() {
     std::vector<Event> dropped;  // destroyed without the lock: what they hold may tell something, which is dropped too
     {
       std::unique_lock lock(state_->mutex);
       const bool first = !std::exchange(state_->stopped, true);
       dropped.swap(state_->events);
       state_->rested.wait(lock, [this] { return !state_->handling; });
-      if (!first) return;
+      if (!first) return dropped;
     }
     caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown);
     actor_ = {};
+    return dropped;
   }
 
  private:

@@ -259,7 +259,7 @@ void NodeEngine::shutdown() {
   if (!finish_work(limit)) {
     abandon_work();
     // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
-    for (int i = 0; i < 500 && !host_->idle(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < 500 && (!host_->idle() || owner_->unfinished().submitted > 0); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   coroutine_waits_->stop();  // it asks the node
   references_->begin_end();

@@ -403,9 +403,17 @@ void Owner::stop() {
   actor_->tell(Stop{.everything = false});
 }
 
+/// On a machine that is overloaded the last events may not have been handled: nobody may wait for ever for what they would have ended.
 void Owner::end() {
   timer_.stop();
-  actor_->stop();
+  const auto unhandled = actor_->stop();
+  const auto leave = [](const OwnedWork& work) { work.record->result->set_error(stopped_error()); };  // of no effect where it is settled
+  for (const auto& event : unhandled) {
+    if (const auto* submitted = std::get_if<Submitted>(&event)) leave(*submitted->task);
+    if (const auto* called = std::get_if<Called>(&event)) leave(*called->call);
+  }
+  for (const auto& [id, task] : tasks_) leave(*task);
+  for (const auto& [id, call] : calls_) leave(*call);
 }
 
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }

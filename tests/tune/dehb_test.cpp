@@ -171,7 +171,8 @@ TEST_SUITE("tune/searchers") {
     for (const bool wrapped : {false, true}) {
       options.searcher = dehb({.schedule = {.min_budget = 1, .max_budget = 27}});
       if (wrapped) options.searcher = limit_concurrency(options.searcher, 2);
-      for (const TrialResult& trial : simulate(options, endless, {.workers = 3}).grid.trials())
+      const Simulation done = simulate(options, endless, {.workers = 3});
+      for (const TrialResult& trial : done.grid.trials())
         CHECK(static_cast<double>(trial.iterations) == trial.config.get<double>("budget"));
     }
     CHECK(has(refused(stop_at_budget({.parameter = "epochs"})), "nothing stops it"));

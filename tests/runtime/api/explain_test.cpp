@@ -43,6 +43,18 @@ class Keeper {
   int pid() { return ::getpid(); }
 };
 
+/// Stops a process, and waits until none of its threads runs any more.
+bool stop_process(int pid) {
+  ::kill(pid, SIGSTOP);
+  return eventually([pid] {
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+      const auto stat = content(thread.path() / "stat");
+      if (stat.find(") T ") == std::string::npos) return false;
+    }
+    return true;
+  }, 20s);
+}
+
 /// Waits until the explanation has the part; the last one said is for the message.
 template <class T>
 bool comes_to_say(Runtime& rt, const ObjectRef<T>& ref, const std::string& part) {
@@ -278,7 +290,7 @@ TEST_SUITE("runtime/api/explain") {
     const auto refs = rt.get(keeper.call<&Keeper::make>(gate.path()), 30s);
     const int pid = rt.get(keeper.call<&Keeper::pid>(), 30s);
     CHECK(contains(rt.explain(refs[0]), " owns it: task inner: "));
-    ::kill(pid, SIGSTOP);
+    REQUIRE(stop_process(pid));
     const auto said = rt.explain(refs[0]);
     std::string late;  // a Timeout does not ask it
     eventually([&] { return contains(late = error_of<Timeout>([&] { rt.get(refs[0], 150ms); }).message, " owns it: "); }, 20s);
