@@ -105,6 +105,7 @@ void check(const PbtOptions& options, const std::string& metric) {
 /// Whether all values that the search space gives there can be multiplied. A function may give any.
 bool is_numeric(const Domain& domain) {
   if (domain.kind() == Domain::Kind::kNested || domain.kind() == Domain::Kind::kList) return false;
+  if (!has_values(domain) && domain.kind() != Domain::Kind::kConstant) return true;
   return std::all_of(domain.values().begin(), domain.values().end(),
                      [](const Value& value) { return value.as<std::int64_t>() || value.as<double>(); });
 }

@@ -9,6 +9,7 @@ namespace manta::detail {
 namespace {
 
 int twice(int x) { return 2 * x; }
+int plus(int x, int y) { return x + y; }
 
 constexpr ProcessId kSelf = 3, kPeer = 7, kOther = 8;
 
@@ -19,15 +20,23 @@ struct Fixture {
   }
   std::shared_ptr<Recipe> recipe_of(std::vector<std::shared_ptr<Cell>> refs = {}) { return recipe_of(std::move(refs), *lineage); }
   static std::shared_ptr<Recipe> recipe_of(std::vector<std::shared_ptr<Cell>> refs, Lineage& book) {
+    const auto ref = [&refs](std::size_t i) { return ObjectRef<int>(refs.at(i)); };
+    switch (refs.size()) {
+      case 0: return recipe_by<twice>(book, 4);
+      case 1: return recipe_by<twice>(book, ref(0));
+      default: return recipe_by<plus>(book, ref(0), ref(1));
+    }
+  }
+  template <auto F, class... Args>
+  static std::shared_ptr<Recipe> recipe_by(Lineage& book, Args... arguments) {
     OwnedTask task;
-    auto record = std::make_shared<FunctionRecord<twice>>();
-    record->fill(4);
+    auto record = std::make_shared<FunctionRecord<F>>();
+    record->fill(arguments...);
     OutputArchive count;
     record->encode_arguments(count);
     auto [bytes, target] = Buffer::allocate(count.size());
     OutputArchive archive(target);
     record->encode_arguments(archive);
-    record->refs = std::move(refs);
     task.record = record;
     task.options = std::make_shared<const TaskOptions>(TaskOptions{.max_retries = 3});
     task.need_encoded().arguments.bytes = bytes;
