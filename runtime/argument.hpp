@@ -63,13 +63,12 @@ class ArgumentSlot {
     archive(ref_);
     if (ref_ < 0) write_value(archive, *value_);
   }
-  void decode(InputArchive& archive, const std::vector<std::shared_ptr<Cell>>& refs) {
+  /// `next`: the first of the refs that no slot before has taken. Each is of one slot, in their order, or a cell would be given two types.
+  void decode(InputArchive& archive, const std::vector<std::shared_ptr<Cell>>& refs, std::size_t& next) {
     archive(ref_);
-    if (ref_ >= static_cast<std::int32_t>(refs.size())) throw ProtocolError("an argument refers to an object that was not sent");
-    if (ref_ >= 0)
-      refs[static_cast<std::size_t>(ref_)]->use_ops(type_ops<T>());
-    else
-      archive(value_.emplace());
+    if (ref_ == -1) return static_cast<void>(archive(value_.emplace()));
+    if (next >= refs.size() || ref_ != static_cast<std::int32_t>(next)) throw ProtocolError("an argument refers to an object that was not sent");
+    refs[next++]->use_ops(type_ops<T>());
   }
   void release() noexcept { value_.reset(); }
 

@@ -33,8 +33,10 @@ class RecordBase : public TaskRecord {
     auto record = make_pooled<Derived>();
     record->function = &Registration<Derived>::entry;
     record->refs = std::move(refs);
-    std::apply([&](auto&... slot) { (slot.decode(archive, record->refs), ...); }, record->slots_);
+    std::size_t taken = 0;
+    std::apply([&](auto&... slot) { (slot.decode(archive, record->refs, taken), ...); }, record->slots_);
     if (archive.left() != 0) throw ProtocolError("the arguments of " + Derived::name() + " have bytes too many");
+    if (taken != record->refs.size()) throw ProtocolError("with the arguments of " + Derived::name() + " came objects that none of them refers to");
     return record;
   }
 

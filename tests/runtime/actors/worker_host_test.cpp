@@ -14,6 +14,7 @@ namespace {
 
 std::atomic<int> g_runs{0};
 int count_runs(int x) { return ++g_runs, x; }
+int together(const std::string& text, int x) { return static_cast<int>(text.size()) + x; }
 
 ErrorCode code_of(const wire::Outcome& outcome) {
   const auto* error = std::get_if<ErrorInfo>(&outcome.result);
@@ -40,6 +41,27 @@ TEST_SUITE("runtime/actors/worker_host") {
     CHECK(code_of(outcomes[2]) == ErrorCode::kInvalidArgument);
     for (const auto& outcome : outcomes) CHECK_FALSE(outcome.retry);
     CHECK(std::holds_alternative<wire::Value>(outcomes[3].result));
+  }
+
+  TEST_CASE("fault 29: of the objects that come with arguments each is one argument's, in their order") {
+    // Behaviour: a second argument could name the same object, which then had the second one's type, and was read as the first one's.
+    const manta_test::Clean clean;
+    using Record = FunctionRecord<&together>;
+    const auto decoded = [](std::vector<std::int32_t> places, std::size_t objects) {
+      std::vector<std::shared_ptr<Cell>> refs;
+      for (; objects > 0; --objects) refs.push_back(std::make_shared<Cell>(type_ops<Void>()));
+      InputArchive archive(Buffer::copy(std::as_bytes(std::span(places))));
+      return Record::decode(archive, std::move(refs));
+    };
+    const auto good = decoded({0, 1}, 2);
+    CHECK(&good->refs[0]->ops() == &type_ops<std::string>());
+    CHECK(&good->refs[1]->ops() == &type_ops<int>());
+    using Places = std::vector<std::int32_t>;
+    for (const auto& [places, objects] : std::vector<std::pair<Places, std::size_t>>{{{0, 0}, 1}, {{0, 0}, 2}, {{1, 0}, 2}, {{0, 1}, 3}, {{0, 1}, 1}, {{0, -2}, 1}}) {
+      CAPTURE(places[1]);
+      CAPTURE(objects);
+      CHECK_THROWS_AS(decoded(places, objects), ProtocolError);
+    }
   }
 
   TEST_CASE("fault 29: the key of a filter of exceptions is not the key of a function") {
