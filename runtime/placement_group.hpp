@@ -82,6 +82,8 @@ void PlacementGroup::load(Archive& archive) {
   auto options = std::make_shared<PlacementGroupOptions>();
   std::uint8_t strategy = 0;
   archive(options->name, strategy);
+  if (strategy > static_cast<std::uint8_t>(PlacementStrategy::kStrictSpread))
+    throw ProtocolError("a serialised placement group is damaged: its strategy is one that this build does not know");
   options->strategy = static_cast<PlacementStrategy>(strategy);
   for (; count; --count) {
     std::int64_t cpus = 0, gpus = 0;

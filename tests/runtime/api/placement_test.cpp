@@ -233,6 +233,14 @@ TEST_SUITE("runtime/api/placement") {
     CHECK(eventually([&] { return rt.placement_groups().empty(); }));
   }
 
+  TEST_CASE("a group that comes with a strategy of another build is refused") {
+    using Custom = std::map<std::string, std::int64_t>;
+    using Written = std::tuple<std::uint64_t, std::uint64_t, std::string, std::uint8_t, std::int64_t, std::int64_t, std::uint64_t, Custom>;
+    const auto group = [](std::uint8_t strategy) { return encode(Written{7, 1, "name", strategy, Amount(1).raw(), 0, 5, Custom{{"disk", 1}}}); };
+    CHECK(decode<PlacementGroup>(group(3)).bundle_count() == 1);
+    CHECK_THROWS_AS(decode<PlacementGroup>(group(4)), ProtocolError);
+  }
+
   TEST_CASE("a group goes with the process that made it") {
     Machine machine(small_machine(2));
     auto& rt = machine.rt;
