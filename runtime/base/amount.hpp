@@ -18,7 +18,7 @@ class Amount {
   static constexpr std::int64_t kUnit = 10000;
 
   constexpr Amount() = default;
-  /// What is beyond the largest or smallest amount (about 9e14) becomes that.
+  /// What is beyond the largest or smallest amount (about 9e14) becomes that, sums too.
   template <std::integral I>
   constexpr Amount(I whole) : raw_(from_whole(whole)) {}
   /// Rounded to the nearest 1/10000; what is more than 1e-9 becomes no less than 1/10000. NaN becomes -1/10000, which every use refuses as negative.
@@ -35,8 +35,14 @@ class Amount {
   std::string to_string() const;  ///< "2", "0.5"
 
   constexpr auto operator<=>(const Amount&) const = default;
-  constexpr Amount& operator+=(Amount other) { return raw_ += other.raw_, *this; }
-  constexpr Amount& operator-=(Amount other) { return raw_ -= other.raw_, *this; }
+  constexpr Amount& operator+=(Amount other) {
+    if (__builtin_add_overflow(raw_, other.raw_, &raw_)) raw_ = other.raw_ > 0 ? INT64_MAX : INT64_MIN;
+    return *this;
+  }
+  constexpr Amount& operator-=(Amount other) {
+    if (__builtin_sub_overflow(raw_, other.raw_, &raw_)) raw_ = other.raw_ > 0 ? INT64_MIN : INT64_MAX;
+    return *this;
+  }
   friend constexpr Amount operator+(Amount a, Amount b) { return a += b; }
   friend constexpr Amount operator-(Amount a, Amount b) { return a -= b; }
 

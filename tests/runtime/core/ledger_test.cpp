@@ -17,6 +17,16 @@ TEST_SUITE("runtime/core/ledger") {
     CHECK(ledger.full());
   }
 
+  TEST_CASE("a sum beyond the largest or smallest amount is that amount") {
+    const Amount most = Amount::from_raw(INT64_MAX), least = Amount::from_raw(INT64_MIN);
+    CHECK(most + Amount(1) == most);
+    CHECK(most - Amount(-1) == most);
+    CHECK(least - Amount(1) == least);
+    CHECK(least + Amount(-1) == least);
+    CHECK(Amount(0) - least == most);
+    CHECK(Amount(5) - Amount(7) + Amount(2) == Amount(0));
+  }
+
   TEST_CASE("fractions fill a GPU that is in use before they open another") {
     ResourceLedger ledger(Amount(8), {4, 7}, {});
     const auto a = *ledger.acquire({.gpus = 0.5});
