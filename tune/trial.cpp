@@ -34,7 +34,7 @@ void Trial::record(std::uint64_t at, const Metrics& metrics, double time_this_it
   time_total_s += time_this_iter_s;
   last = metrics;
   for (const auto& [metric, value] : metrics) {
-    auto found = std::find_if(ranges.begin(), ranges.end(), [&](const MetricRange& r) { return r.name == metric; });
+    auto found = std::find_if(ranges.begin(), ranges.end(), [&metric = metric](const MetricRange& r) { return r.name == metric; });
     if (found == ranges.end()) found = ranges.insert(ranges.end(), MetricRange{metric, value, NAN, NAN});
     found->last = value;
     if (!std::isfinite(value)) continue;

@@ -13,6 +13,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // which Clang 14 does not deduce
 
 std::string joined(const Value::List& list, int digits) {
   std::string text;

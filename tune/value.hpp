@@ -19,23 +19,25 @@ class Value {
   using List = std::vector<Value>;
   using Dict = std::vector<Entry>;  ///< in the order in which the entries were added
 
-  Value() = default;  ///< "none": a parameter that has no value yet
-  Value(bool value) : data_(value) {}
+  Value() noexcept;  ///< "none": a parameter that has no value yet
+  Value(const Value& other);
+  Value(Value&& other) noexcept;
+  Value& operator=(const Value& other);
+  Value& operator=(Value&& other) noexcept;
+  ~Value();
+  Value(bool value);
   template <std::integral T>
     requires(!std::same_as<T, bool>)
-  Value(T value) : data_(static_cast<std::int64_t>(value)) {
-    if constexpr (std::unsigned_integral<T>)
-      if (*as<std::int64_t>() < 0) refuse_integer(static_cast<std::uint64_t>(value));
-  }
+  Value(T value);
   template <std::floating_point T>
-  Value(T value) : data_(static_cast<double>(value)) {}
-  Value(const char* value) : data_(std::string(value)) {}
-  Value(std::string value) : data_(std::move(value)) {}
-  Value(List value) : data_(std::move(value)) {}
-  Value(Dict value) : data_(std::move(value)) {}
+  Value(T value);
+  Value(const char* value);
+  Value(std::string value);
+  Value(List value);
+  Value(Dict value);
   template <class T>
     requires(!std::same_as<T, Value> && !std::same_as<T, Entry> && std::convertible_to<T, Value>)
-  Value(const std::vector<T>& values) : data_(List(values.begin(), values.end())) {}
+  Value(const std::vector<T>& values) : Value(List(values.begin(), values.end())) {}
 
   /// The alternative of type T, or null when the value is of another type.
   template <class T>
@@ -58,13 +60,34 @@ class Value {
 
  private:
   [[noreturn]] static void refuse_integer(std::uint64_t value);
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> data_{};
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> data_;
 };
 
 struct Entry {
   std::string name{};
   Value value{};
 };
+
+// Here, where an Entry is complete: Clang looks at a vector's elements as soon as something could make or destroy them.
+inline Value::Value() noexcept = default;
+inline Value::Value(const Value&) = default;
+inline Value::Value(Value&&) noexcept = default;
+inline Value& Value::operator=(const Value&) = default;
+inline Value& Value::operator=(Value&&) noexcept = default;
+inline Value::~Value() = default;
+inline Value::Value(bool value) : data_(value) {}
+inline Value::Value(const char* value) : data_(std::string(value)) {}
+inline Value::Value(std::string value) : data_(std::move(value)) {}
+inline Value::Value(List value) : data_(std::move(value)) {}
+inline Value::Value(Dict value) : data_(std::move(value)) {}
+template <std::integral T>
+  requires(!std::same_as<T, bool>)
+Value::Value(T value) : data_(static_cast<std::int64_t>(value)) {
+  if constexpr (std::unsigned_integral<T>)
+    if (*as<std::int64_t>() < 0) refuse_integer(static_cast<std::uint64_t>(value));
+}
+template <std::floating_point T>
+Value::Value(T value) : data_(static_cast<double>(value)) {}
 
 struct Number {
   template <class T>

@@ -82,11 +82,11 @@ void check_same_experiment(const fs::path& dir, const ExperimentCreated& there, 
     if (old_value != new_value) differences += "\n  " + key + ": there '" + old_value + "', now '" + new_value + "'";
   };
   for (const auto& [key, value] : wanted.description) {
-    const auto found = std::find_if(there.description.begin(), there.description.end(), [&](auto& item) { return item.first == key; });
+    const auto found = std::find_if(there.description.begin(), there.description.end(), [&key = key](auto& item) { return item.first == key; });
     differ(key, found == there.description.end() ? "(nothing)" : found->second, value);
   }
   for (const auto& [key, value] : there.description)
-    if (std::none_of(wanted.description.begin(), wanted.description.end(), [&](auto& item) { return item.first == key; }))
+    if (std::none_of(wanted.description.begin(), wanted.description.end(), [&key = key](auto& item) { return item.first == key; }))
       differ(key, value, "(nothing)");
   if (compare_seed) differ("seed", std::to_string(there.seed), std::to_string(wanted.seed));
   if (differences.empty()) return;

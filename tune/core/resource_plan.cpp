@@ -39,7 +39,7 @@ std::string usage_text(const Resources& total, const Resources& available) {
   std::string text;
   for (const auto& [name, amount] : total) {
     if (amount.raw() <= 0 || (name == "memory" && available[name] == amount)) continue;  // nobody asked for memory
-    auto shown = [&](Amount each) { return (name == "memory" ? Amount(each.value() / (1 << 30)) : each).to_string(); };
+    auto shown = [&name = name](Amount each) { return (name == "memory" ? Amount(each.value() / (1 << 30)) : each).to_string(); };
     text += (text.empty() ? "" : ", ") + shown(amount - available[name]) + "/" + shown(amount) + (name == "memory" ? " GiB " : " ") + name;
   }
   return text;
