@@ -31,6 +31,14 @@ struct Stepper {
 };
 }  // namespace
 
+namespace {
+Buffer appended(const std::vector<Buffer>& parts) {
+  std::vector<std::byte> all;
+  for (const Buffer& part : parts) all.insert(all.end(), part.bytes().begin(), part.bytes().end());
+  return Buffer::copy(all);
+}
+}  // namespace
+
 TEST_SUITE("tune/core") {
   TEST_CASE("driver and trial take turns until the function returns") {
     TempDir dir;
@@ -186,6 +194,24 @@ TEST_SUITE("tune/core") {
     CHECK(reply.iteration == 5);
     CHECK(reply.checkpoint == "checkpoint_000005");
     CHECK(std::filesystem::is_directory(dir.path() / "checkpoint_000005"));
+  }
+
+  TEST_CASE("a word comes back with the results before it; one of an unknown kind, or with words nested in these, is refused") {
+    TrialReply reply{.kind = TrialReply::kReported, .iteration = 3, .metrics = {{"loss", 0.5}}};
+    reply.earlier = {{.kind = TrialReply::kReported, .iteration = 1, .checkpoint = "c"}, {.kind = TrialReply::kReported, .iteration = 2}};
+    const auto back = decode<TrialReply>(encode(reply));
+    REQUIRE(back.earlier.size() == 2);
+    CHECK(back.metrics == reply.metrics);
+    CHECK(back.earlier[0].checkpoint == "c");
+    CHECK(back.earlier[1].iteration == 2);
+    CHECK_THROWS_AS(decode<TrialReply>(encode(TrialReply{.kind = 7})), ProtocolError);
+    // Behaviour: each word was read within the one before, so that some MB of them took more than the driver's stack.
+    const Buffer word = encode(TrialReply{.kind = TrialReply::kReported});
+    const Buffer fields = word.slice(0, word.size() - sizeof(std::uint64_t));
+    std::vector<Buffer> nested;
+    for (int i = 0; i < 100'000; ++i) nested.insert(nested.end(), {fields, encode(std::uint64_t{1})});
+    nested.push_back(word);
+    CHECK_THROWS_AS(decode<TrialReply>(appended(nested)), ProtocolError);
   }
 
   TEST_CASE("a session that nobody asks any more ends with its owner") {

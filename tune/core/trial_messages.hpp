@@ -67,11 +67,33 @@ struct TrialReply {
   std::string error{};
   std::int64_t pid{0};
   std::uint64_t checkpoint_bytes{0};
-  std::vector<TrialReply> earlier{};  ///< results before this word that were not told yet
+  std::vector<TrialReply> earlier{};  ///< results before this word that were not told yet; they have none themselves
 
   template <class Archive>
-  void serialize(Archive& archive) {
-    archive(kind, iteration, metrics, time_this_iter_s, checkpoint, error, pid, checkpoint_bytes, earlier);
+  void save(Archive& archive) const {
+    alone(archive, *this);
+    archive(static_cast<std::uint64_t>(earlier.size()));
+    for (const TrialReply& each : earlier) alone(archive, each);
+  }
+  /// Not by recursion: a word of a few MB could nest as deep as the stack of the driver's thread.
+  template <class Archive>
+  void load(Archive& archive) {
+    load_alone(archive, *this);
+    std::uint64_t count = 0;
+    archive(count);
+    earlier.clear();
+    for (; count > 0; --count) load_alone(archive, earlier.emplace_back());
+  }
+
+ private:
+  template <class Archive, class Reply>
+  static void alone(Archive& archive, Reply& reply) {
+    archive(reply.kind, reply.iteration, reply.metrics, reply.time_this_iter_s, reply.checkpoint, reply.error, reply.pid, reply.checkpoint_bytes);
+  }
+  template <class Archive>
+  static void load_alone(Archive& archive, TrialReply& reply) {
+    alone(archive, reply);
+    if (reply.kind > kFailed) throw ProtocolError("a trial's word is of an unknown kind");
   }
 };
 
