@@ -85,6 +85,32 @@ TEST_SUITE("tune/core") {
     CHECK(round_trip(TrialDecided{.trial = 1, .state = TrialState::kError, .changed = true, .config = config, .tag = nul, .error = end}).tag == nul);
   }
 
+  TEST_CASE("a record may be larger than Cap'n Proto takes by itself, and a configuration nested deeper") {
+    // Behaviour: the state of a searcher that had seen very many trials was written (64 MiB), and no resume could read it.
+    const std::string state(std::size_t{80} << 20, 's');
+    CHECK(round_trip(ExperimentSnapshot{.searcher = state}).searcher == state);
+    const std::vector<std::vector<std::byte>> large{encode_event({1, ExperimentStopped{state}})};
+    std::size_t seen = 0;
+    decode_history(encode_history(1, large), [&](std::uint64_t, std::span<const std::byte> record) { seen = record.size(); });
+    CHECK(seen == large.front().size());
+    Value deep(1);
+    for (int i = 0; i < 100; ++i) deep = i % 2 ? Value(Value::List{deep}) : Value(Value::Dict{{"t", deep}});
+    const Config config{{"deep", deep}};
+    CHECK(decode_config(encode_config(config)) == config);
+  }
+
+  TEST_CASE("a trial's resources come back; a strategy that is unknown is StorageCorruption") {
+    auto trial = std::make_shared<Trial>();
+    trial->cloned = ClonedCheckpoint{1, std::string("a\0b", 3), std::string("c\0", 2)};
+    trial->resources = TrialResources{.bundles = {{.num_cpus = 2}}, .strategy = PlacementStrategy::kStrictSpread};
+    const auto back = round_trip(TrialSnapshot{trial, 5});
+    CHECK(back.state->resources == trial->resources);
+    CHECK(back.state->cloned->donor_name == trial->cloned->donor_name);
+    CHECK(back.state->cloned->name == trial->cloned->name);
+    trial->resources->strategy = static_cast<PlacementStrategy>(4);
+    CHECK_THROWS_AS(decode_event(encode_event({1, TrialSnapshot{trial, 5}})), StorageCorruption);
+  }
+
   TEST_CASE("a record that is cut or changed is StorageCorruption or another event, never a crash") {
     const auto bytes = encode_event({1, TrialReported{1, 2, Metrics{{"loss", 0.5}}, 1.5, "checkpoint_000002", 9}});
     for (std::size_t size = 0; size < bytes.size(); ++size)

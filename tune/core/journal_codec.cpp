@@ -216,8 +216,8 @@ void write_ranges(capnp::List<schema::TrialSnapshot::Range>::Builder out, const 
 
 void write_cloned(schema::TrialSnapshot::Cloned::Builder out, const ClonedCheckpoint& cloned) {
   out.setDonor(cloned.donor);
-  out.setDonorName(cloned.donor_name);
-  out.setName(cloned.name);
+  out.setDonorName(as_text(cloned.donor_name));
+  out.setName(as_text(cloned.name));
 }
 
 ClonedCheckpoint read_cloned(schema::TrialSnapshot::Cloned::Reader in) { return {in.getDonor(), text(in.getDonorName()), text(in.getName())}; }
@@ -257,6 +257,8 @@ Resources read_amounts(capnp::List<schema::Resources::Amount>::Reader in) {
 }
 
 TrialResources read_resources(schema::Resources::Reader in) {
+  if (in.getStrategy() > static_cast<std::uint8_t>(PlacementStrategy::kStrictSpread))
+    throw StorageCorruption("the experiment's journal: a placement strategy that is unknown. A newer version wrote it.");
   TrialResources resources{.num_cpus = Amount::from_raw(in.getNumCpus()),
                            .num_gpus = Amount::from_raw(in.getNumGpus()),
                            .custom = read_amounts(in.getCustom()),
@@ -384,6 +386,16 @@ std::vector<std::byte> flat_bytes(capnp::MessageBuilder& message) {
   return out;
 }
 
+/// A reader visits each word once. Of so few: a damaged message may else be walked for long; and all of them: a searcher's state may be larger
+/// than Cap'n Proto takes by itself (64 MiB).
+capnp::ReaderOptions limits(std::size_t words) {
+  constexpr std::uint64_t kSpare = 8;
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = kSpare * words + 1024;
+  options.nestingLimit = 1000;  // a table within a table takes two
+  return options;
+}
+
 /// Reads a message from bytes of any alignment; what Cap'n Proto throws becomes StorageCorruption.
 template <class Struct, class F>
 auto parse(std::span<const std::byte> bytes, F&& use) {
@@ -391,7 +403,7 @@ auto parse(std::span<const std::byte> bytes, F&& use) {
   std::vector<capnp::word> words(bytes.size() / sizeof(capnp::word));
   if (!bytes.empty()) std::memcpy(static_cast<void*>(words.data()), bytes.data(), bytes.size());
   try {
-    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()));
+    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), limits(words.size()));
     return use(reader.getRoot<Struct>());
   } catch (const kj::Exception& error) {
     throw StorageCorruption("the experiment's journal: a record that cannot be read: " +
@@ -434,7 +446,7 @@ void decode_history(std::span<const std::byte> chunk, const HistoryVisitor& visi
   std::uint64_t number = 0;
   try {
     kj::ArrayInputStream in(kj::arrayPtr(reinterpret_cast<const kj::byte*>(chunk.data()), chunk.size()));
-    capnp::PackedMessageReader message(in);
+    capnp::PackedMessageReader message(in, limits(16 * chunk.size()));  // two bytes are 256 words of zeros at most
     auto read = message.getRoot<schema::HistoryChunk>();
     number = read.getFirst();
     for (auto record : read.getRecords()) {
