@@ -166,6 +166,20 @@ TEST_SUITE("tune/study") {
     CHECK(has(error_of([&] { study.restore(renamed); }), "trial 0 has no metric 'loss'"));
   }
 
+  TEST_CASE("a saved text that nests without end is refused") {
+    // Behaviour: who walked it needed more than the stack.
+    const std::string deep(200'000, '['), close(200'000, ']');
+    Study study({.space = square(), .searcher = repeat(tpe(), 2), .seed = 1});
+    (void)study.ask();
+    const std::string saved = study.save();
+    const std::size_t trials = saved.find("\"trials\"");
+    REQUIRE(trials != std::string::npos);
+    CHECK(has(error_of([&] { study.restore(saved.substr(0, trials) + "\"trials\":[[" + deep + close + ",0,0,[]]]}"); }), "nested"));
+    const auto repeater = repeat(tpe(), 2).make({.space = square(), .objectives = {{"loss", Mode::kMin}}});
+    CHECK(has(error_of([&] { repeater->restore(R"({"inner": "", "groups": )" + deep + close + "}"); }), "nested"));
+    CHECK(study.save() == saved);
+  }
+
   TEST_CASE("a grid with more points than there can be trials goes round for ever") {
     Space space;
     for (int axis = 0; axis < 8; ++axis) {

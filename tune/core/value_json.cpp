@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 
 #include "runtime/errors.hpp"
 
@@ -17,6 +18,21 @@ Json number_json(double number) {
   return {{kDouble, std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf"}};
 }
 
+bool nests_deeper(std::string_view text, int most) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted && c == '\\') ++i;
+    if (quoted) continue;
+    if (c == '[' || c == '{') ++depth;
+    if (c == ']' || c == '}') --depth;
+    if (depth > most) return true;
+  }
+  return false;
+}
+
 Value table_of(const Json& json) {
   if (json.size() == 1 && json.begin().key() == kDouble && json.begin()->is_string())
     return std::strtod(json.begin()->get<std::string>().c_str(), nullptr);
@@ -26,6 +42,35 @@ Value table_of(const Json& json) {
 }
 
 }  // namespace
+
+Json parse_json(std::string_view text) {
+  constexpr int kMaxDepth = 1000;
+  if (nests_deeper(text, kMaxDepth)) throw InvalidArgument("JSON: it is nested more than " + std::to_string(kMaxDepth) + " deep.");
+  try {
+    return Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw InvalidArgument(std::string("it is no JSON: ") + error.what());
+  }
+}
+
+std::uint64_t whole_number(const Json& json, std::uint64_t most) {
+  constexpr double kBeyond = 0x1.0p63;
+  std::optional<std::uint64_t> number;
+  if (json.is_number_unsigned()) number = json.get<std::uint64_t>();
+  if (json.is_number_float())
+    if (const double value = json.get<double>(); value >= 0 && value < kBeyond && value == std::floor(value)) number = static_cast<std::uint64_t>(value);
+  if (!number || *number > most) throw InvalidArgument("JSON: it holds something else where a whole number from 0 to " + std::to_string(most) + " is due.");
+  return *number;
+}
+
+TrialIndex trial_of(const Json& json) { return static_cast<TrialIndex>(whole_number(json, std::numeric_limits<TrialIndex>::max())); }
+
+std::set<TrialIndex> trials_of(const Json& json) {
+  if (!json.is_array()) throw InvalidArgument("JSON: it holds something else where a list of trials is due.");
+  std::set<TrialIndex> trials;
+  for (const Json& one : json) trials.insert(trial_of(one));
+  return trials;
+}
 
 Json value_json(const Value& value) {
   if (const auto* boolean = value.as<bool>()) return *boolean;

@@ -37,8 +37,7 @@ std::vector<double> numbers_of(const Json& array) {
 }
 
 Observation observation_of(const Json& json) {
-  const int kind = json.at(2).get<int>();
-  if (kind < 0 || kind > static_cast<int>(Observation::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
+  const std::uint64_t kind = whole_number(json.at(2), static_cast<std::uint64_t>(Observation::State::kFailed));
   return {numbers_of(json.at(0)), numbers_of(json.at(1)), static_cast<Observation::State>(kind),
           value_as<double>(json_value(json.at(3)), "step")};
 }
@@ -209,8 +208,10 @@ std::string ModelSearcher::save() const {
 void ModelSearcher::check_observation(const Observation& observation) const {
   if (observation.point.size() != encoding_.size()) throw InvalidArgument("it is of another search space");
   const std::vector<bool> active = encoding_.active(observation.point);
+  constexpr double kRounding = 1e-6;
+  const auto inside = [](double unit) { return unit >= -kRounding && unit <= 1 + kRounding; };
   for (std::size_t d = 0; d < active.size(); ++d)
-    if (active[d] ? !std::isfinite(observation.point[d]) : !std::isnan(observation.point[d]))
+    if (active[d] ? !inside(observation.point[d]) : !std::isnan(observation.point[d]))
       throw InvalidArgument("a trial's point is not of the search space");
   const bool usable = observation.state == Observation::State::kComplete || observation.state == Observation::State::kPruned;
   if (observation.losses.size() != (observation.ended() ? context_.objectives.size() : 0))
@@ -228,7 +229,7 @@ void ModelSearcher::check_restored(std::uint64_t trials, std::uint64_t running) 
 
 void ModelSearcher::restore(std::string_view state) {
   try {
-    const Json json = Json::parse(state);
+    const Json json = parse_json(state);
     if (json.at("searcher") != name_) throw InvalidArgument("it is of '" + json.at("searcher").get<std::string>() + "'");
     std::vector<Observation> history;
     for (const Json& trial : json.at("trials")) {
@@ -237,7 +238,7 @@ void ModelSearcher::restore(std::string_view state) {
     }
     if (history.size() < options_.evaluated.size()) throw InvalidArgument("it lacks what was evaluated beforehand");
     history_ = std::move(history);
-    paused_ = json.value("paused", std::set<TrialIndex>());
+    paused_ = json.contains("paused") ? trials_of(json.at("paused")) : std::set<TrialIndex>();
     restore_model(json.at("model").get<std::string>());
   } catch (const std::exception& error) {
     throw InvalidArgument("the saved state of the searcher '" + name_ + "' cannot be restored: " + error.what() +
