@@ -44,13 +44,20 @@ void check_float(const std::string& path, const Domain& domain) {
   }
 }
 
+bool has_multiple(std::int64_t low, std::int64_t high, std::int64_t q) {
+  const std::int64_t over = (low % q + q) % q;
+  return over == 0 || static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low) >= static_cast<std::uint64_t>(q - over);
+}
+
 void check_integer(const std::string& path, const Domain& domain) {
+  constexpr double kExactIntegers = 9007199254740992.0;  // 2^53
   check_quantum(path, domain);
+  if (domain.q() > kExactIntegers) refuse(path, "is " + domain.describe() + ", but q must be no larger than 2^53.");
   if (domain.q() > 0 ? domain.int_low() > domain.int_high() : domain.int_low() >= domain.int_high())
     refuse_empty(path, domain);
   if (domain.is_log() && domain.int_low() <= 0)
     refuse(path, "is " + domain.describe() + ", but a logarithmic range must lie above 0.");
-  if (domain.first_integer() > domain.last_integer())
+  if (domain.q() > 0 && !has_multiple(domain.int_low(), domain.int_high(), static_cast<std::int64_t>(domain.q())))
     refuse(path, "is " + domain.describe() + ", between whose bounds lies no multiple of q.");
 }
 

@@ -160,9 +160,8 @@ Domain read_numeric(const std::string& word, const Json& arguments, const std::s
     refuse(path, "is {\"" + word + "\": " + arguments.dump() + "}, but " + word + " takes " + std::to_string(wanted) +
                      (integer ? " integers." : " numbers."));
   const auto told = [&](Domain domain) { return quantised ? std::move(domain).with_q() : domain; };
-  if (integer)
-    return told(Domain::integer(arguments.at(0).get<std::int64_t>(), arguments.at(1).get<std::int64_t>(), log,
-                                quantised ? arguments.at(2).get<std::int64_t>() : 0));
+  const auto whole = [&](std::size_t i) { return *json_value(arguments.at(i)).as<std::int64_t>(); };
+  if (integer) return told(Domain::integer(whole(0), whole(1), log, quantised ? whole(2) : 0));
   const double a = arguments.at(0).get<double>(), b = arguments.at(1).get<double>();
   const double q = quantised ? arguments.at(2).get<double>() : 0;
   return told(word.find("randn") != std::string::npos ? Domain::normal(a, b, q) : Domain::floating(a, b, log, q));
@@ -172,6 +171,20 @@ Domain read_list(const Json& items, const std::string& path) {
   std::vector<Domain> elements;
   for (std::size_t i = 0; i < items.size(); ++i) elements.push_back(read_domain(items[i], path + "/" + std::to_string(i)));
   return list(std::move(elements));
+}
+
+/// That a grid's options may stand for: they are held all at once, and a few grids within grids could take all memory.
+constexpr std::size_t kMostCombinations = 10'000;
+
+/// How many an option stands for; beyond the limit one more than that.
+std::size_t combinations_of(const Json& option) {
+  if (!holds_object(option)) return 1;
+  const auto word = option.is_object() && !option.contains(kWhen) ? word_of(option) : std::nullopt;
+  if (word && (word != "grid_search" || !option.at(*word).is_array())) return 1;
+  std::size_t count = word ? 0 : 1;
+  for (const Json& inner : word ? option.at(*word) : option)
+    count = std::min(word ? count + combinations_of(inner) : count * std::max<std::size_t>(combinations_of(inner), 1), kMostCombinations + 1);
+  return count;
 }
 
 /// What an option of a grid stands for: itself, or with grids inside each of their combinations, the first grid varying
@@ -207,7 +220,10 @@ std::vector<Json> expanded(const Json& option, const std::string& path) {
 Domain read_options(const std::string& word, const Json& arguments, const std::string& path) {
   const Kind kind = word == "choice" ? Kind::kChoice : word == "ordinal" ? Kind::kOrdinal : Kind::kGrid;
   Json options = Json::array();
+  std::size_t combinations = 0;
   for (const Json& argument : arguments) {
+    if (const std::size_t own = combinations_of(argument); own > 1 && (combinations += own) > kMostCombinations)
+      refuse(path, "has grids in its options with more than " + std::to_string(kMostCombinations) + " combinations. Make them parameters of their own.");
     std::vector<Json> all = expanded(argument, path);
     if (kind != Kind::kGrid && all.size() > 1)
       refuse(path, "is a " + word + " with a grid_search in an option, " + argument.dump() + ". Make it a grid_search too, or list the options.");

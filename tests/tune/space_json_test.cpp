@@ -81,6 +81,10 @@ TEST_SUITE("tune/space_json") {
     const auto error = [](const char* text) { return error_of([&] { space_from_json(text); }); };
     CHECK(has(error(R"({"x": {"grid_search": [{"lr": {"uniform": [0, 1]}}, 3]}})"), "condition"));
     CHECK(has(error(R"({"x": {"choice": [{"lr": {"grid_search": [0, 1]}}, 3]}})"), "Make it a grid_search too"));
+    std::string crossed;  // Behaviour: a text of a few hundred bytes took all memory.
+    for (int i = 0; i < 40; ++i) crossed += R"({"grid_search": [1, 2]}, )";
+    CHECK(has(error((R"({"x": {"grid_search": [[)" + crossed + "0]]}}").c_str()), "more than 10000 combinations"));
+    CHECK(has(error((R"({"x": {"grid_search": [[)" + crossed + R"({"grid_search": []}]]}})").c_str()), "more than 10000 combinations"));
   }
 
   TEST_CASE("a function cannot be written, and says whose it is") {
@@ -100,6 +104,7 @@ TEST_SUITE("tune/space_json") {
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": 3}})"), "condition"));
     CHECK(has(error(R"({"x": {"uniform": [0, 1], "when": {"y": 3}}})"), "'y'"));
     CHECK(has(error(R"({"x": 18446744073709551615})"), "64 bits"));
+    CHECK(has(error(R"({"x": {"randint": [0, 18446744073709551615]}})"), "64 bits"));
     CHECK(has(error(R"({"m": {"x": 1, "x": 2}})"), "the name 'x' twice"));
     std::string deep;
     for (int i = 0; i < 50'000; ++i) deep += R"({"m": )";

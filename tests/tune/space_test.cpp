@@ -35,6 +35,10 @@ TEST_SUITE("tune/space") {
     CHECK(refusal(quniform(0.1, 0.7, 0.1)).empty());  // 0.7 is no exact multiple of 0.1 in binary
     CHECK(refusal(qrandint(3, 12, 5)).empty());       // Ray asks this of floats only
     CHECK(has(refusal(quniform(0, 0.9, 0.25)), "not a multiple of q = 0.25"));
+    CHECK(has(refusal(qrandint(0, INT64_MAX, INT64_MAX)), "q must be no larger than 2^53"));
+    CHECK(has(refusal(qrandint(INT64_MAX - 1, INT64_MAX, 1000)), "between whose bounds lies no multiple of q"));
+    CHECK(has(refusal(qrandint(INT64_MIN, INT64_MIN + 1, 1000)), "between whose bounds lies no multiple of q"));
+    CHECK(refusal(qrandint(INT64_MIN, INT64_MAX, 1000)).empty());
     CHECK(has(refusal(qrandint(0, 10, 0)), "is qrandint(0, 10, 0), but q must be a number above 0"));
     CHECK(has(refusal(qrandn(0, 1, 0)), "is qrandn(0, 1, 0), but q must be a number above 0"));
   }
