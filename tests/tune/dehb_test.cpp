@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "runtime/errors.hpp"
 #include "tune/schedulers/budget.hpp"
 #include "tune/searchers/dehb.hpp"
 
@@ -147,6 +148,7 @@ TEST_SUITE("tune/searchers") {
     config.set("budget", 3.0);
     scheduler->on_trial_add(100, config);
     restored->restore(scheduler->save());
+    CHECK_THROWS_AS(stop_at_budget({}).make({"loss", Mode::kMin, 1})->restore("1 4294967296 0"), StorageCorruption);  // no trial has that number
     const Metrics metrics{{"loss", NAN}};
     CHECK(restored->on_result(100, {.iteration = 2, .time_total_s = 1, .metrics = metrics}).decision == Decision::kContinue);
     CHECK(restored->on_result(100, {.iteration = 4, .time_total_s = 1, .metrics = metrics}).rung == 3);

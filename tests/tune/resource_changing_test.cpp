@@ -107,6 +107,9 @@ TEST_SUITE("tune/schedulers") {
     CHECK(cpus(driven, 0) == Amount(3));
     CHECK(cpus(driven, 1) == Amount(3));
     CHECK_THROWS_AS(driven.scheduler().restore("0"), StorageCorruption);
+    const std::string trial = "10000 0 0 0 ", end = " 0 10000 0 0 0 0 0 0";  // its resources but for their strategy; its base, and no scores
+    CHECK_NOTHROW(resource_changing({}).make({})->restore("0  1 7 " + trial + "3" + end));
+    CHECK_THROWS_AS(resource_changing({}).make({})->restore("0  1 7 " + trial + "4" + end), StorageCorruption);
   }
 
   TEST_CASE("a trial with bundles gets a larger first one, or more of them, and a save keeps them") {

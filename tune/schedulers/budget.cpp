@@ -44,7 +44,7 @@ void BudgetScheduler::restore(std::string_view state) {
   StateReader in(state, "stop_at_budget");
   budgets_.clear();
   for (std::size_t count = in.count(); count > 0; --count) {
-    const auto trial = static_cast<TrialIndex>(in.integer());
+    const TrialIndex trial = in.index();
     budgets_[trial] = in.number();
   }
   in.end();

@@ -140,10 +140,10 @@ void BohbSearcher::restore_model(std::string_view text) {
   model_.reset();
   model_based_ = in.integer();
   for (std::size_t count = in.count(); count > 0; --count) {
-    auto& seen = budgets_[in.number()];
+    auto& seen = budgets_[in.comparable()];
     for (std::size_t size = in.count(); size > 0; --size) {
       const std::size_t one = place();
-      seen.push_back({one, in.number()});
+      seen.push_back({one, in.comparable()});
     }
   }
   for (std::size_t count = in.count(); count > 0; --count) in_rungs_.insert(place());

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kShrunk = 1e-12;       // of sigma0: a distribution that small has converged
 constexpr double kIllConditioned = 1e14;
+constexpr std::size_t kLeastPoints = 4;   // of a generation
 constexpr std::size_t kMostPoints = 512;  // that restarts make of a generation: each is drawn and ranked, also where a model skips most
 
 Eigen::VectorXd draw_normals(Eigen::Index count, Random& random) {
@@ -54,7 +55,7 @@ CmaEs::CmaEs(std::size_t dimensions, CmaEsOptions options, std::vector<double> c
   cells_.resize(dimensions, 0);
   const auto fitting = static_cast<std::int64_t>(4 + std::floor(3 * std::log(static_cast<double>(dimensions))));
   const std::int64_t population = options_.population_size > 0 ? options_.population_size : fitting;
-  begin(Eigen::VectorXd::Constant(static_cast<Eigen::Index>(dimensions), 0.5), static_cast<std::size_t>(std::max<std::int64_t>(population, 4)));
+  begin(Eigen::VectorXd::Constant(static_cast<Eigen::Index>(dimensions), 0.5), std::max(static_cast<std::size_t>(population), kLeastPoints));
 }
 
 void CmaEs::begin(Eigen::VectorXd mean, std::size_t population) {
@@ -183,11 +184,12 @@ void CmaEs::save(StateWriter& out) const {
 void CmaEs::restore(StateReader& in) {
   const Eigen::Index d = mean_.size();
   const auto vector = [&](Eigen::Index size) {
-    std::vector<double> numbers = in.numbers();
-    numbers.resize(static_cast<std::size_t>(size));
+    const std::vector<double> numbers = in.numbers(static_cast<std::size_t>(size));
     return Eigen::VectorXd(Eigen::Map<const Eigen::VectorXd>(numbers.data(), size));
   };
+  const std::size_t most = std::max(population_, kMostPoints);  // restarts make no more
   population_ = in.integer();
+  if (population_ < kLeastPoints || population_ > most) in.fail();
   generation_ = in.integer();
   first_generation_ = in.integer();
   restarts_ = in.integer();
@@ -197,10 +199,11 @@ void CmaEs::restore(StateReader& in) {
   sigma_path_ = vector(d);
   covariance_path_ = vector(d);
   told_.resize(in.count());
+  if (told_.size() >= population_) in.fail();
   for (Told& one : told_) {
     one.draw.x = vector(d);
     one.draw.generation = in.integer();
-    one.value = in.number();
+    one.value = in.comparable();
   }
   decompose();
 }

@@ -101,10 +101,9 @@ class CmaesSearcher final : public ModelSearcher {
     std::visit([&](auto& strategy) { strategy.restore(in); }, strategy_);
     draws_.clear();
     for (std::size_t count = in.count(); count > 0; --count) {
-      const auto index = static_cast<TrialIndex>(in.integer());
+      const TrialIndex index = in.index();
       const std::uint64_t generation = in.integer();
-      std::vector<double> x = in.numbers();
-      x.resize(numeric_.size());
+      const std::vector<double> x = in.numbers(numeric_.size());
       draws_[index] = {Eigen::Map<const Eigen::VectorXd>(x.data(), static_cast<Eigen::Index>(x.size())), generation};
     }
     in.end();

@@ -103,10 +103,9 @@ class DehbSearcher final : public ModelSearcher {
     machine_->restore(in);
     jobs_.clear();
     for (std::size_t count = in.count(); count > 0; --count) {
-      const auto index = static_cast<TrialIndex>(in.integer());
+      const TrialIndex index = in.index();
       DehbMachine::Job job{in.numbers(), in.integer(), in.integer(), in.integer()};
-      if (job.point.size() != genes_.size() || job.level >= machine_->budgets().size() ||
-          job.parent >= machine_->population_size(job.level))
+      if (!machine_->is_own(job))
         throw StorageCorruption("dehb: a saved state of another search space.");
       jobs_[index] = std::move(job);
     }

@@ -172,6 +172,12 @@ DehbMachine::Point DehbMachine::evolved(const Point& target, std::size_t below, 
   return child;
 }
 
+bool DehbMachine::is_own(const Job& job) const {
+  if (job.point.size() != dimensions_ || job.level >= budgets_.size() || job.parent >= population_size(job.level)) return false;
+  const auto other = [&](const Bracket& bracket) { return bracket.number == job.bracket && job.level < bracket.first_level; };
+  return std::none_of(active_.begin(), active_.end(), other);
+}
+
 void DehbMachine::save(StateWriter& out) const {
   out.put(brackets_);
   for (const Population& population : populations_) {
@@ -199,7 +205,7 @@ void DehbMachine::restore(StateReader& in) {
     population.next_parent = in.integer() % population.members.size();
     for (Member& member : population.members) {
       member.point = point();
-      member.loss = in.number();
+      member.loss = in.comparable();
     }
     population.promoted.clear();
     for (std::size_t count = in.count(); count > 0; --count) population.promoted.push_back(point());

@@ -52,6 +52,8 @@ class DehbMachine {
   /// How many jobs the rungs of that bracket have, from the smallest budget on.
   std::vector<std::size_t> rungs_of(std::uint64_t bracket) const;
   std::size_t population_size(std::size_t level) const { return populations_[level].members.size(); }
+  /// Whether `ask` could have given it, as far as can be told.
+  bool is_own(const Job& job) const;
 
   void save(StateWriter& out) const;
   void restore(StateReader& in);

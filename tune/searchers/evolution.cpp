@@ -45,14 +45,17 @@ class EvolutionSearcher final : public ModelSearcher {
     population_.resize(in.count());
     for (std::size_t& place : population_) {
       place = in.integer();
-      if (place >= history().size()) throw StorageCorruption("evolution: a saved state that names a trial that is not there.");
+      if (place >= history().size() || !is_usable(place)) throw StorageCorruption("evolution: a saved state that names a trial without a result.");
     }
     in.end();
   }
 
  private:
+  bool is_usable(std::size_t place) const {
+    return history()[place].ended() && history()[place].state != Observation::State::kFailed;
+  }
   void admit(std::size_t place) {
-    if (history()[place].state == Observation::State::kFailed) return;
+    if (!is_usable(place)) return;
     population_.push_back(place);
     if (population_.size() > options_.population) population_.pop_front();
   }

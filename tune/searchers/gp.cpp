@@ -85,6 +85,10 @@ class GpSearcher final : public ModelSearcher {
     start_.scale = in.number();
     start_.noise = in.number();
     since_ = in.integer();
+    const auto above = [](double number, double least) { return number > least && std::isfinite(number); };
+    const bool possible = std::all_of(lengths.begin(), lengths.end(), [&](double length) { return above(length, 0); }) && above(start_.scale, 0) &&
+                          above(start_.noise, GaussianProcess::kLeastNoise);
+    if (!possible || since_ > history().size()) in.fail();
     in.end();
   }
 

@@ -53,15 +53,18 @@ class Nsga2Searcher final : public ModelSearcher {
       places->resize(in.count());
       for (std::size_t& place : *places) {
         place = in.integer();
-        if (place >= history().size()) throw StorageCorruption("nsga2: a saved state that names a trial that is not there.");
+        if (place >= history().size() || !is_usable(place)) throw StorageCorruption("nsga2: a saved state that names a trial without a result.");
       }
     }
     in.end();
   }
 
  private:
+  bool is_usable(std::size_t place) const {
+    return history()[place].ended() && history()[place].state != Observation::State::kFailed;
+  }
   void admit(std::size_t place) {
-    if (history()[place].state == Observation::State::kFailed) return;
+    if (!is_usable(place)) return;
     children_.push_back(place);
     if (children_.size() < options_.population) return;
     parents_.insert(parents_.end(), children_.begin(), children_.end());

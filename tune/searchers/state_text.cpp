@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <system_error>
 
 #include "runtime/errors.hpp"
@@ -75,6 +76,18 @@ std::vector<double> StateReader::numbers() {
   std::vector<double> numbers(count());
   for (double& one : numbers) one = number();
   return numbers;
+}
+
+std::vector<double> StateReader::numbers(std::size_t size) {
+  std::vector<double> read = numbers();
+  if (read.size() != size) fail();
+  return read;
+}
+
+double StateReader::comparable() {
+  const double read = number();
+  if (std::isnan(read)) fail();
+  return read;
 }
 
 std::string StateReader::text() {

@@ -41,6 +41,10 @@ class StateReader {
   std::uint64_t integer();
   double number();
   std::vector<double> numbers();
+  /// Numbers of which there must be just so many.
+  std::vector<double> numbers(std::size_t size);
+  /// Fails for NaN, which nothing can be ordered by.
+  double comparable();
   std::string text();
   Config config();
   bool flag() { return integer() != 0; }

@@ -228,14 +228,13 @@ void SurrogateCmaEs::save(StateWriter& out) const {
 
 void SurrogateCmaEs::restore(StateReader& in) {
   const auto vector = [&in, this] {
-    std::vector<double> numbers = in.numbers();
-    numbers.resize(cells_.size());
+    const std::vector<double> numbers = in.numbers(cells_.size());
     return Eigen::VectorXd(Eigen::Map<const Eigen::VectorXd>(numbers.data(), static_cast<Eigen::Index>(numbers.size())));
   };
   strategy_.restore(in);
   needed_ = in.integer();
   archive_.resize(in.count());
-  for (Known& known : archive_) known.x = vector(), known.value = in.number(), known.generation = in.integer();
+  for (Known& known : archive_) known.x = vector(), known.value = in.comparable(), known.generation = in.integer();
   candidates_.resize(in.count());
   for (Candidate& one : candidates_) {
     one.draw.x = vector();
@@ -246,7 +245,7 @@ void SurrogateCmaEs::restore(StateReader& in) {
     one.told = in.flag();
   }
   told_.resize(in.count());
-  for (Told& one : told_) one.draw.x = vector(), one.draw.generation = in.integer(), one.value = in.number();
+  for (Told& one : told_) one.draw.x = vector(), one.draw.generation = in.integer(), one.value = in.comparable();
   is_stale_ = true;
 }
 
