@@ -21,12 +21,11 @@ Json trial_json(const StudyTrial& trial) {
   return {value_json(Value(trial.config.entries())), static_cast<int>(trial.state), trial.step, metrics};
 }
 
-StudyTrial trial_of(const Json& json, TrialIndex number) {
-  const int state = json.at(1).get<int>();
-  if (state < 0 || state > static_cast<int>(StudyTrial::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
+StudyTrial study_trial_of(const Json& json, TrialIndex number) {
+  const std::uint64_t state = whole_number(json.at(1), static_cast<std::uint64_t>(StudyTrial::State::kFailed));
   const Value config = json_value(json.at(0));
   if (!config.as<Value::Dict>()) throw InvalidArgument("a trial has no configuration");
-  StudyTrial trial{number, Config(*config.as<Value::Dict>()), static_cast<StudyTrial::State>(state), {}, json.at(2).get<std::uint64_t>()};
+  StudyTrial trial{number, Config(*config.as<Value::Dict>()), static_cast<StudyTrial::State>(state), {}, whole_number(json.at(2))};
   for (const Json& metric : json.at(3)) {
     const Value number_told = json_value(metric.at(1));
     trial.metrics.set(metric.at(0).get<std::string>(), value_as<double>(number_told, "metric"));
@@ -192,11 +191,11 @@ void Study::restore(std::string_view state) {
     const Json json = parse_json(state);
     if (const auto of = json.at("study").get<std::string>(); of != describe())
       throw InvalidArgument("it is of a study with other options: " + of);
-    const auto seed = json.at("seed").get<std::uint64_t>();
+    const auto seed = whole_number(json.at("seed"));
     auto searcher = make_searcher(seed);
     searcher->restore(json.at("searcher").get<std::string>());
     std::vector<StudyTrial> trials;
-    for (const Json& trial : json.at("trials")) trials.push_back(trial_of(trial, static_cast<TrialIndex>(trials.size())));
+    for (const Json& trial : json.at("trials")) trials.push_back(study_trial_of(trial, static_cast<TrialIndex>(trials.size())));
     check_objectives(trials, options_.objectives);
     searcher->check_restored(trials.size(), static_cast<std::uint64_t>(std::count_if(trials.begin(), trials.end(), [](const StudyTrial& trial) {
                                return trial.state == StudyTrial::State::kRunning;

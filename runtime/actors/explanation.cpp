@@ -29,7 +29,7 @@ std::string machine_in_words(const Resources& needs, const std::string& needed, 
   for (const auto& [name, amount] : needs) {
     if (amount <= Amount(0)) continue;
     fits &= amount <= scene.total[name];
-    const auto add = [&](std::string& text, const Resources& from) {
+    const auto add = [&name = name](std::string& text, const Resources& from) {
       text += (text.empty() ? "" : ", ") + name + ": " + from[name].to_string();
     };
     add(free, scene.free), add(total, scene.total);

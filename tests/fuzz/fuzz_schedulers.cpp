@@ -47,7 +47,7 @@ std::unique_ptr<Stopper> stopper() {
   return any_of({trial_plateau(), all_of({experiment_plateau({.top = 2}), trial_plateau({.num_results = 2})})}).make({.metric = "loss"});
 }
 
-/// Two trials that it may know, and one that is new.
+/// Two trials that it may know, and one that is new. It may find that it cannot go on.
 void go_on(Scheduler& scheduler) {
   (void)scheduler.debug_text();
   const Metrics metrics{{"loss", 0.5}, {"size", 2}};
@@ -75,7 +75,10 @@ void check(const Make& make, std::string_view state) {
   const std::string saved = restored->save();
   again->restore(saved);
   MANTA_CHECK(again->save() == saved);
-  go_on(*restored);
+  try {
+    go_on(*restored);
+  } catch (const manta::Error&) {
+  }
   again->restore(restored->save());
 }
 

@@ -13,7 +13,12 @@ void draw(const Space& space) {
   std::vector<Config> made;
   for (TrialIndex trial = 0; trial < 2; ++trial) made.push_back(searcher->suggest(trial).config);
   const ParameterEncoding encoding(space);  // of a space without grids
-  for (const Config& config : made) (void)encoding.decode(encoding.encode(config));
+  Random random(7);
+  for (const Config& config : made) {
+    std::vector<double> point = encoding.encode(config);  // of an option that is none NaN
+    encoding.complete(point, random);
+    (void)encoding.decode(point);
+  }
   for (const Dimension& dimension : encoding.dimensions())
     for (const double unit : {0.0, 0.5, 1.0}) (void)dimension.cell_of(dimension.snapped(unit));
 }

@@ -184,7 +184,8 @@ TEST_SUITE("tune/searchers") {
     options.space = {{"x", uniform(0, 1)}, {"budget", choice({2, 3.5, "all"})}};
     CHECK(has(refused(stop_at_budget()), "nothing stops it"));
     options.space = {{"x", uniform(0, 1)}, {"budget", choice({2, 3.5})}};
-    for (const TrialResult& trial : simulate(options, endless).grid.trials()) CHECK((trial.iterations == 2 || trial.iterations == 4));
+    const Simulation done = simulate(options, endless);
+    for (const TrialResult& trial : done.grid.trials()) CHECK((trial.iterations == 2 || trial.iterations == 4));
   }
 
   TEST_CASE("what a function draws and is forbidden changes neither the budgets nor whose result is told") {

@@ -78,6 +78,10 @@ TEST_SUITE("tune/schedulers/mo_asha") {
     CHECK(has(first->debug_text(), "Using MO-ASHA: num_stopped="));
     CHECK(has(first->debug_text(), "on the front of"));
     CHECK_THROWS_AS(second->restore("nonsense"), StorageCorruption);
+    // Behaviour: a point of fewer objectives was read beyond its end.
+    const auto one_rung = mo_asha({.max_t = 1}).make(kContext);
+    CHECK_NOTHROW(one_rung->restore("0 0 1 2 0 0"));
+    CHECK_THROWS_AS(one_rung->restore("0 0 1 1 0"), StorageCorruption);
   }
 
   TEST_CASE("one objective and the promotion type are refused with what to do") {

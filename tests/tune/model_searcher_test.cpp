@@ -11,9 +11,7 @@
 #include "support.hpp"
 #include "tune/schedulers/asha.hpp"
 #include "tune/schedulers/hyperband.hpp"
-#include "tune/searchers/random.hpp"
-#include "tune/searchers/sobol.hpp"
-#include "tune/searchers/tpe.hpp"
+#include "tune/searchers.hpp"
 #include "tune/simulation.hpp"
 
 using namespace manta;
@@ -378,6 +376,34 @@ TEST_SUITE("tune/searchers") {
                                "[[[0.5], [0.5], 1, 1.0, true]]", "[[[0.5], [], 0, 0.0, true]]", "[[[0.5], [0.5], 2, 1.0, 7]]"}) {
       CAPTURE(trials);
       CHECK(has(restore(trials, tpe()), "cannot be restored"));
+    }
+  }
+
+  TEST_CASE("a saved model that goes with no such search is refused") {
+    // Behaviour: what it said was taken as it was; the next suggestion read beyond the end of something, or took all memory.
+    const auto restore = [](const SearcherSpec& spec, const std::string& trials, const std::string& model) {
+      const std::string name = spec.name == "bohb_search" ? "bohb" : spec.name;
+      const std::string state = R"({"searcher": ")" + name + R"(", "trials": )" + trials + R"(, "paused": [], "model": ")" + model + "\"}";
+      return error_of([&] { spec.make(context_of({{"x", uniform(0, 1)}}))->restore(state); });
+    };
+    const std::string ended = "[[[0.5], [0.5], 1, 1.0]]", running = "[[[0.5], [], 0, 0.0]]", nan = "7ff8000000000000", one = "3ff0000000000000";
+    const std::string start = " 0 0 0 " + one + " 1 0 1 " + one + " 1 0 1 0 0 0";  // of CMA-ES in one dimension, but for its population
+    const SearcherSpec plain = cmaes({.surrogate = false});
+    struct Case {
+      SearcherSpec spec;
+      std::string good, bad, trials;
+    };
+    for (const Case& each : {Case{evolution({.population = 2, .sample = 2}), "1 0", "1 0", running},
+                             Case{nsga2({.population = 2}), "1 0 0", "1 0 0", running},
+                             Case{gp(), "1 " + one + " " + one + " " + one + " 0", "1 " + nan + " " + one + " " + one + " 0", ended},
+                             Case{gp(), "0 " + one + " " + one + " 1", "0 " + one + " " + one + " 2", ended},
+                             Case{bohb_search(), "0 1 0 1 0 " + one + " 0", "0 1 0 1 0 " + nan + " 0", ended},
+                             Case{plain, "4" + start, "1099511627776" + start, ended},
+                             Case{plain, "4" + start, "0" + start, ended}}) {
+      CAPTURE(each.spec.name);
+      CAPTURE(each.bad);
+      CHECK(restore(each.spec, ended, each.good).empty());
+      CHECK(has(restore(each.spec, each.trials, each.bad), "cannot be restored"));
     }
   }
 }

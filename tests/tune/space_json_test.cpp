@@ -82,10 +82,10 @@ TEST_SUITE("tune/space_json") {
     const auto error = [](const char* text) { return error_of([&] { space_from_json(text); }); };
     CHECK(has(error(R"({"x": {"grid_search": [{"lr": {"uniform": [0, 1]}}, 3]}})"), "condition"));
     CHECK(has(error(R"({"x": {"choice": [{"lr": {"grid_search": [0, 1]}}, 3]}})"), "Make it a grid_search too"));
-    std::string crossed, beside;  // Behaviour: a text of a few hundred bytes took all memory.
-    for (int i = 0; i < 40; ++i) crossed += std::string(i ? "," : "") + R"({"grid_search": [1, 2]})", beside += std::string(i ? "," : "") + "[" + crossed + "]";
-    CHECK(has(error((R"({"x": {"grid_search": [[)" + crossed + "]]}}").c_str()), "more than 10000 combinations"));
-    CHECK(has(error((R"({"x": {"grid_search": [)" + beside + "]}}").c_str()), "more than 10000 combinations"));
+    std::string crossed;  // Behaviour: a text of a few hundred bytes took all memory.
+    for (int i = 0; i < 40; ++i) crossed += R"({"grid_search": [1, 2]}, )";
+    CHECK(has(error((R"({"x": {"grid_search": [[)" + crossed + "0]]}}").c_str()), "more than 10000 combinations"));
+    CHECK(has(error((R"({"x": {"grid_search": [[)" + crossed + R"({"grid_search": []}]]}})").c_str()), "more than 10000 combinations"));
   }
 
   TEST_CASE("a function cannot be written, and says whose it is") {

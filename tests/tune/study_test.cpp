@@ -235,7 +235,8 @@ TEST_SUITE("tune/study") {
     const std::size_t trials = saved.find("\"trials\"");
     REQUIRE(trials != std::string::npos);
     CHECK(has(error_of([&] { study.restore(saved.substr(0, trials) + "\"trials\":[[" + deep + close + ",0,0,[]]]}"); }), "nested"));
-    CHECK(has(error_of([&] { repeat(tpe(), 2).make({.space = square(), .objectives = {{"loss", Mode::kMin}}})->restore(R"({"inner": "", "groups": )" + deep + close + "}"); }), "nested"));
+    const auto repeater = repeat(tpe(), 2).make({.space = square(), .objectives = {{"loss", Mode::kMin}}});
+    CHECK(has(error_of([&] { repeater->restore(R"({"inner": "", "groups": )" + deep + close + "}"); }), "nested"));
     CHECK(study.save() == saved);
   }
 

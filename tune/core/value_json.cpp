@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 
 #include "runtime/errors.hpp"
 
@@ -50,6 +51,25 @@ Json parse_json(std::string_view text) {
   } catch (const Json::exception& error) {
     throw InvalidArgument(std::string("it is no JSON: ") + error.what());
   }
+}
+
+std::uint64_t whole_number(const Json& json, std::uint64_t most) {
+  constexpr double kBeyond = 0x1.0p63;
+  std::optional<std::uint64_t> number;
+  if (json.is_number_unsigned()) number = json.get<std::uint64_t>();
+  if (json.is_number_float())
+    if (const double value = json.get<double>(); value >= 0 && value < kBeyond && value == std::floor(value)) number = static_cast<std::uint64_t>(value);
+  if (!number || *number > most) throw InvalidArgument("JSON: it holds something else where a whole number from 0 to " + std::to_string(most) + " is due.");
+  return *number;
+}
+
+TrialIndex trial_of(const Json& json) { return static_cast<TrialIndex>(whole_number(json, std::numeric_limits<TrialIndex>::max())); }
+
+std::set<TrialIndex> trials_of(const Json& json) {
+  if (!json.is_array()) throw InvalidArgument("JSON: it holds something else where a list of trials is due.");
+  std::set<TrialIndex> trials;
+  for (const Json& one : json) trials.insert(trial_of(one));
+  return trials;
 }
 
 Json value_json(const Value& value) {

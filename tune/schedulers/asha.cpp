@@ -84,7 +84,7 @@ AshaScheduler::AshaScheduler(AshaOptions options, const SchedulerContext& contex
 }
 
 std::unique_ptr<AshaRung> AshaScheduler::make_rung() const {
-  if (objectives_.size() > 1) return std::make_unique<ParetoRung>(options_.reduction_factor);
+  if (objectives_.size() > 1) return std::make_unique<ParetoRung>(options_.reduction_factor, objectives_.size());
   return std::make_unique<QuantileRung>(options_.reduction_factor, objectives_.front().mode == Mode::kMax ? 1 : -1);
 }
 

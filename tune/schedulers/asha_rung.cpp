@@ -62,7 +62,7 @@ void ParetoRung::save(StateWriter& out) const {
 
 void ParetoRung::restore(StateReader& in) {
   points_.clear();
-  for (std::uint64_t left = in.count(); left > 0; --left) points_.push_back(in.numbers());
+  for (std::uint64_t left = in.count(); left > 0; --left) points_.push_back(in.numbers(objectives_));
 }
 
 }  // namespace manta::tune

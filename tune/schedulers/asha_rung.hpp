@@ -43,7 +43,7 @@ class ParetoRung final : public AshaRung {
  public:
   static constexpr std::size_t kMost = 512;  ///< so that a result costs the same however many trials there were
 
-  explicit ParetoRung(double reduction_factor) : factor_(reduction_factor) {}
+  ParetoRung(double reduction_factor, std::size_t objectives) : factor_(reduction_factor), objectives_(objectives) {}
   bool judge(const std::vector<double>& values) override;
   std::string text() const override;
   void save(StateWriter& out) const override;
@@ -53,6 +53,7 @@ class ParetoRung final : public AshaRung {
   std::size_t better_than_newest() const;
 
   double factor_;
+  std::size_t objectives_;
   std::deque<Losses> points_;  ///< the newest last
 };
 

@@ -315,9 +315,9 @@ void HyperBandScheduler::restore(std::string_view state) {
     bracket.progress = in.number();
     for (std::uint64_t trials = in.count(); trials > 0; --trials) {
       const auto trial = in.index();
-      const double time = in.number();
-      bracket.live[trial] = {time, in.number()};
-      bracket_of_[trial] = brackets_.size();
+      const double time = in.comparable();
+      bracket.live[trial] = {time, in.comparable()};
+      if (!bracket_of_.emplace(trial, brackets_.size()).second) in.fail();
     }
     count_behind(bracket);
     brackets_.push_back(std::move(bracket));

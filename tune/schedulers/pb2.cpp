@@ -168,18 +168,19 @@ void Pb2Scheduler::restore(std::string_view state) {
   StateReader in(state, "pb2");
   PbtScheduler::restore(in.text());
   before_.clear(), gains_.clear(), being_tried_.clear();
+  const std::size_t parameters = options().hyperparam_mutations.parameters().size();
   for (std::size_t left = in.count(); left > 0; --left) {
     Before& before = before_[in.index()];
     before.time = in.number();
     before.score = in.number();
-    before.parameters = in.numbers();
+    before.parameters = in.numbers(parameters);
   }
   for (std::size_t left = in.count(); left > 0; --left) {
-    Gain gain{.trial = in.index(), .time = in.number(), .score_before = in.number(), .parameters = in.numbers()};
-    gain.gain = in.number();
+    Gain gain{.trial = in.index(), .time = in.comparable(), .score_before = in.comparable(), .parameters = in.numbers(parameters)};
+    gain.gain = in.comparable();
     gains_.push_back(std::move(gain));
   }
-  for (std::size_t left = in.count(); left > 0; --left) being_tried_.push_back(in.numbers());
+  for (std::size_t left = in.count(); left > 0; --left) being_tried_.push_back(in.numbers(parameters));
   in.end();
 }
 

@@ -365,7 +365,7 @@ void PbtScheduler::restore(std::string_view saved) {
     State& state = states_[in.index()];
     state.config = in.config();
     state.scored = in.flag();
-    state.score = in.number();
+    state.score = in.comparable();
     state.train_time = in.number();
     state.perturbation_time = in.number();
     state.checkpoint = in.flag();

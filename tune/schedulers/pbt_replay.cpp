@@ -32,7 +32,7 @@ std::vector<Line> read_lines(const std::filesystem::path& file) {
   for (std::string text; std::getline(in, text);) {
     try {
       const Json json = parse_json(text);
-      lines.push_back({json.at(0).get<std::string>(), json.at(1).get<std::string>(), json.at(3).get<std::uint64_t>(), config_from(json.at(4)), config_from(json.at(5))});
+      lines.push_back({json.at(0).get<std::string>(), json.at(1).get<std::string>(), whole_number(json.at(3)), config_from(json.at(4)), config_from(json.at(5))});
     } catch (const std::exception& error) {
       throw InvalidArgument("pbt_replay: line " + std::to_string(lines.size() + 1) + " of '" + file.string() + "' is no policy: " + error.what() + ".");
     }

@@ -91,12 +91,12 @@ void PercentileStoppingScheduler::restore(std::string_view state) {
   for (std::size_t left = in.count(); left > 0; --left) {
     Curve& curve = running_[in.index()];
     for (std::size_t points = in.count(); points > 0; --points) {
-      const double time = in.number();
+      const double time = in.comparable();
       curve[time] = in.number();
     }
   }
   for (std::size_t left = in.count(); left > 0; --left) {
-    RunningQuantile& values = at_time_.try_emplace(in.number(), options_.percentile).first->second;
+    RunningQuantile& values = at_time_.try_emplace(in.comparable(), options_.percentile).first->second;
     for (const double value : in.numbers()) values.add(value);
   }
   in.end();

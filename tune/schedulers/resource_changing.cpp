@@ -85,7 +85,8 @@ std::int64_t fair_share(const DistributeOptions& options, const AllocationReques
   std::vector<std::pair<std::int64_t, TrialIndex>> order;
   for (const auto& [trial, held] : request.live) {
     take(free, request.bases.at(trial).all());
-    order.emplace_back(-held.all()["CPU"].raw() - held.all()["GPU"].raw(), trial);
+    const Resources all = held.all();
+    order.emplace_back((Amount(0) - all["CPU"] - all["GPU"]).raw(), trial);
   }
   std::sort(order.begin(), order.end());
   const std::int64_t steps = steps_in(free, step_of(options, request.base));
@@ -180,11 +181,13 @@ void put(StateWriter& out, const Resources& resources) {
   for (const auto& [name, amount] : resources) out.put(std::string_view(name)).put(static_cast<std::uint64_t>(amount.raw()));
 }
 
+Amount read_amount(StateReader& in) { return Amount::from_raw(static_cast<std::int64_t>(in.integer())); }
+
 Resources read_resources(StateReader& in) {
   Resources resources;
   for (std::size_t left = in.count(); left > 0; --left) {
     const std::string name = in.text();
-    resources.set(name, Amount::from_raw(static_cast<std::int64_t>(in.integer())));
+    resources.set(name, read_amount(in));
   }
   return resources;
 }
@@ -203,8 +206,8 @@ void put(StateWriter& out, const TrialResources& held) {
 
 TrialResources read_trial_resources(StateReader& in) {
   TrialResources held;
-  held.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-  held.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+  held.num_cpus = read_amount(in);
+  held.num_gpus = read_amount(in);
   held.custom = read_resources(in);
   held.workers = read_resources(in);
   const std::uint64_t strategy = in.integer();
@@ -212,8 +215,8 @@ TrialResources read_trial_resources(StateReader& in) {
   held.strategy = static_cast<PlacementStrategy>(strategy);
   held.bundles.resize(in.count());
   for (Bundle& bundle : held.bundles) {
-    bundle.num_cpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
-    bundle.num_gpus = Amount::from_raw(static_cast<std::int64_t>(in.integer()));
+    bundle.num_cpus = read_amount(in);
+    bundle.num_gpus = read_amount(in);
     bundle.memory_bytes = in.integer();
     bundle.resources = read_resources(in);
   }

@@ -142,7 +142,7 @@ void WilcoxonStoppingScheduler::restore(std::string_view state) {
   const auto read = [&] {
     Values values;
     for (std::size_t left = in.count(); left > 0; --left) {
-      const double step = in.number();
+      const double step = in.comparable();
       values[step] = in.number();
     }
     return values;

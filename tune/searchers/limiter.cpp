@@ -27,7 +27,7 @@ Json ending_json(const Ending& ending) {
 
 Ending ending_of(const Json& json) {
   const auto number = [](const Json& one) { return value_as<double>(json_value(one), "number"); };
-  Ending ending{json.at(0).get<bool>(), json.at(1).get<std::uint64_t>(), number(json.at(2)), {}, number(json.at(4))};
+  Ending ending{json.at(0).get<bool>(), whole_number(json.at(1)), number(json.at(2)), {}, number(json.at(4))};
   for (const Json& metric : json.at(3)) ending.metrics.set(metric.at(0).get<std::string>(), number(metric.at(1)));
   return ending;
 }
@@ -92,10 +92,10 @@ class ConcurrencyLimiter final : public Searcher {
     try {
       const Json json = parse_json(state);
       inner_->restore(json.at("inner").get<std::string>());
-      live_ = json.at("live").get<std::set<TrialIndex>>();
-      made_ = json.at("made").get<std::uint64_t>();
+      live_ = trials_of(json.at("live"));
+      made_ = whole_number(json.at("made"));
       ended_.clear();
-      for (const Json& one : json.at("ended")) ended_.emplace(one.at(0).get<TrialIndex>(), ending_of(one.at(1)));
+      for (const Json& one : json.at("ended")) ended_.emplace(trial_of(one.at(0)), ending_of(one.at(1)));
     } catch (const std::exception& error) {
       throw InvalidArgument(std::string("the saved state of a concurrency limiter cannot be restored: ") + error.what());
     }

@@ -37,8 +37,7 @@ std::vector<double> numbers_of(const Json& array) {
 }
 
 Observation observation_of(const Json& json) {
-  const int kind = json.at(2).get<int>();
-  if (kind < 0 || kind > static_cast<int>(Observation::State::kFailed)) throw InvalidArgument("a trial's state is unknown");
+  const std::uint64_t kind = whole_number(json.at(2), static_cast<std::uint64_t>(Observation::State::kFailed));
   return {numbers_of(json.at(0)), numbers_of(json.at(1)), static_cast<Observation::State>(kind),
           value_as<double>(json_value(json.at(3)), "step"), json.size() > 4 && json.at(4).get<bool>()};
 }
@@ -277,7 +276,7 @@ void ModelSearcher::restore(std::string_view state) {
     }
     if (history.size() < options_.evaluated.size()) throw InvalidArgument("it lacks what was evaluated beforehand");
     history_ = std::move(history);
-    paused_ = json.value("paused", std::set<TrialIndex>());
+    paused_ = json.contains("paused") ? trials_of(json.at("paused")) : std::set<TrialIndex>();
     at_rung_.reset();
     restore_model(json.at("model").get<std::string>());
   } catch (const std::exception& error) {

@@ -94,7 +94,7 @@ class Repeater final : public Searcher {
       inner_->restore(json.at("inner").get<std::string>());
       groups_.clear();
       for (const Json& one : json.at("groups")) {
-        const Group& group = groups_.emplace(one.at(0).get<TrialIndex>(), group_of(one)).first->second;
+        const Group& group = groups_.emplace(trial_of(one.at(0)), group_of(one)).first->second;
         if (group.sums.size() != objectives_.size() || group.counts.size() != objectives_.size())
           throw InvalidArgument("a configuration has sums of other metrics");
       }
@@ -154,11 +154,11 @@ class Repeater final : public Searcher {
 
   static Group group_of(const Json& json) {
     return {{Suggestion::Kind::kConfig, value_as<Config>(json_value(json.at(1)), "configuration"), json.at(2).get<std::string>()},
-            json.at(3).get<std::uint64_t>(),
+            whole_number(json.at(3)),
             value_as<std::vector<double>>(json_value(json.at(4)), "sums"),
             value_as<std::vector<double>>(json_value(json.at(5)), "counts"),
-            json.at(6).get<std::uint64_t>(),
-            json.at(7).get<std::set<TrialIndex>>()};
+            whole_number(json.at(6)),
+            trials_of(json.at(7))};
   }
 
   std::unique_ptr<Searcher> inner_;

@@ -56,10 +56,11 @@ TEST_SUITE("runtime/actors/worker_host") {
     const auto good = decoded({0, 1}, 2);
     CHECK(&good->refs[0]->ops() == &type_ops<std::string>());
     CHECK(&good->refs[1]->ops() == &type_ops<int>());
-    for (const auto& [places, objects] : {std::pair(std::vector<std::int32_t>{0, 0}, 1), {{0, 0}, 2}, {{1, 0}, 2}, {{0, 1}, 3}, {{0, 1}, 1}, {{0, -2}, 1}}) {
+    using Places = std::vector<std::int32_t>;
+    for (const auto& [places, objects] : std::vector<std::pair<Places, std::size_t>>{{{0, 0}, 1}, {{0, 0}, 2}, {{1, 0}, 2}, {{0, 1}, 3}, {{0, 1}, 1}, {{0, -2}, 1}}) {
       CAPTURE(places[1]);
       CAPTURE(objects);
-      CHECK_THROWS_AS(decoded(places, static_cast<std::size_t>(objects)), ProtocolError);
+      CHECK_THROWS_AS(decoded(places, objects), ProtocolError);
     }
   }
 
