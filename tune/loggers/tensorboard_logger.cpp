@@ -129,7 +129,7 @@ std::string session_end(double time_s, bool failed) {
 double wall_time(std::string_view data) {
   try {
     for (protozero::pbf_reader reader(data.data(), data.size()); reader.next();) {
-      if (reader.tag() == event::kWallTime) return reader.get_double();
+      if (reader.tag_and_type() == protozero::tag_and_type(event::kWallTime, protozero::pbf_wire_type::fixed64)) return reader.get_double();
       reader.skip();
     }
   } catch (const protozero::exception&) {  // not written by us
