@@ -26,12 +26,12 @@ void put(schema::Value::Builder out, const Value& value) {
   for (unsigned i = 0; i < refs.size(); ++i) {
     refs[i].setId(list[i].id);
     refs[i].setKind(list[i].kind);
-    if (!list[i].name.empty()) refs[i].setName(list[i].name);
+    if (!list[i].name.empty()) refs[i].setName(as_text(list[i].name));
     if (list[i].max_pending_calls) refs[i].setMaxPendingCalls(list[i].max_pending_calls);
     if (list[i].serial) refs[i].setSerial(true);
     if (list[i].groups.empty()) continue;
     auto groups = refs[i].initGroups(static_cast<unsigned>(list[i].groups.size()));
-    for (unsigned g = 0; g < groups.size(); ++g) groups.set(g, list[i].groups[g]);
+    for (unsigned g = 0; g < groups.size(); ++g) groups.set(g, as_text(list[i].groups[g]));
   }
 }
 
@@ -111,9 +111,9 @@ class Reader {
 
 void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
   out.setCode(static_cast<std::uint16_t>(error.code));
-  out.setMessage(error.message);
-  out.setWhere(error.where);
-  out.setRemoteType(error.remote_type);
+  out.setMessage(as_text(error.message));
+  out.setWhere(as_text(error.where));
+  out.setRemoteType(as_text(error.remote_type));
   out.setLeftOut(error.left_out);
   const auto cause = depth == 0 ? as_cause(error.cause) : error.cause;
   if (cause && depth < kMaxCauses) put(out.initCause(), *cause, depth + 1);
@@ -123,9 +123,9 @@ void put(schema::Task::Builder out, const Task& task) {
   out.setId(task.id.value);
   out.setModule(task.module);
   out.setOffset(task.offset);
-  out.setName(task.name);
+  out.setName(as_text(task.name));
   out.setAttempt(task.attempt);
-  if (!task.group.empty()) out.setGroup(task.group);
+  if (!task.group.empty()) out.setGroup(as_text(task.group));
   put(out.initArguments(), task.arguments);
   auto refs = out.initRefs(static_cast<unsigned>(task.refs.size()));
   for (unsigned i = 0; i < refs.size(); ++i) put(refs[i], task.refs[i]);
@@ -171,7 +171,7 @@ void put_all(List list, const Items& items) {
 }
 
 void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group) {
-  out.setName(group.name);
+  out.setName(as_text(group.name));
   out.setLimit(group.limit);
   put_all(out.initMethods(static_cast<unsigned>(group.methods.size())), group.methods);
 }
@@ -202,10 +202,11 @@ struct Encoder {
     o.setPurpose(m.purpose), o.setCount(m.count), o.setCpus(m.shape.cpus.raw()), o.setGpus(m.shape.gpus.raw());
     put(o.initCustom(count(m.shape.custom)), m.shape.custom);
     o.setGroup(m.shape.group.value), o.setBundle(m.shape.bundle);
-    o.setOwnProcess(m.own_process), o.setRetriable(m.retriable), o.setName(m.options.name), o.setLogFile(m.options.log_file), o.setEcho(m.options.echo);
+    o.setOwnProcess(m.own_process), o.setRetriable(m.retriable), o.setEcho(m.options.echo);
+    o.setName(as_text(m.options.name)), o.setLogFile(as_text(m.options.log_file));
     auto environment = o.initEnvironment(size_of(m.options.environment));
     unsigned i = 0;
-    for (const auto& [name, value] : m.options.environment) environment[i].setName(name), environment[i++].setValue(value);
+    for (const auto& [name, value] : m.options.environment) environment[i].setName(as_text(name)), environment[i++].setValue(as_text(value));
   }
   void operator()(const LeaseGranted& m) {
     auto o = out.initLeaseGranted();
@@ -243,7 +244,7 @@ struct Encoder {
   }
   void operator()(const CreateActor& m) {
     auto o = out.initCreateActor();
-    o.setOwner(m.owner), o.setActor(m.actor.value), o.setName(m.name);
+    o.setOwner(m.owner), o.setActor(m.actor.value), o.setName(as_text(m.name));
     put(o.initLease(), m.lease);
     put(o.initConstructor(), m.constructor);
     o.setMaxConcurrency(m.concurrency.limit), o.setMaxCoroutines(m.concurrency.coroutines);
@@ -307,7 +308,7 @@ struct Encoder {
   void operator()(const DurableRequest& m) {
     auto o = out.initDurableRequest();
     o.setRequest(m.request), o.setOperation(static_cast<std::uint8_t>(m.operation));
-    o.setName(m.name), o.setTypeTag(m.type_tag), o.setAfter(m.after);
+    o.setName(as_text(m.name)), o.setTypeTag(as_text(m.type_tag)), o.setAfter(as_text(m.after));
     put(o.initValue(), m.value);
   }
   void operator()(const DurableReply& m) {
@@ -315,7 +316,7 @@ struct Encoder {
     o.setRequest(m.request), o.setMore(m.more);
     put(o.initValue(), m.value);
     auto names = o.initNames(size_of(m.names));
-    for (unsigned i = 0; i < names.size(); ++i) names.set(i, m.names[i]);
+    for (unsigned i = 0; i < names.size(); ++i) names.set(i, as_text(m.names[i]));
     if (m.error) put(o.initError(), *m.error);
   }
   void operator()(const ActorRequest& m) {
@@ -335,7 +336,7 @@ struct Encoder {
   }
   void operator()(const ActorWaiting& m) {
     auto o = out.initActorWaiting();
-    o.setWaiter(m.waiter.value), o.setTarget(m.target.value), o.setWhat(m.what);
+    o.setWaiter(m.waiter.value), o.setTarget(m.target.value), o.setWhat(as_text(m.what));
   }
   void operator()(const DeadlockFound& m) {
     auto o = out.initDeadlockFound();
@@ -344,9 +345,9 @@ struct Encoder {
   }
   void operator()(const NameRequest& m) {
     auto o = out.initNameRequest();
-    o.setRequest(m.request), o.setOperation(static_cast<std::uint8_t>(m.operation)), o.setName(m.name), o.setActor(m.actor.value);
+    o.setRequest(m.request), o.setOperation(static_cast<std::uint8_t>(m.operation)), o.setName(as_text(m.name)), o.setActor(m.actor.value);
     put(o.initType(), Concurrency::Method{m.type.module, m.type.offset});
-    o.setTypeName(m.type.name);
+    o.setTypeName(as_text(m.type.name));
   }
   void operator()(const NameReply& m) {
     auto o = out.initNameReply();
@@ -377,7 +378,7 @@ struct Encoder {
   }
   void operator()(const FindGroups& m) {
     auto o = out.initFindGroups();
-    o.setRequest(m.request), o.setName(m.name);
+    o.setRequest(m.request), o.setName(as_text(m.name));
   }
   void operator()(const Groups& m) {
     auto o = out.initGroups();
@@ -390,7 +391,7 @@ struct Encoder {
   }
   void operator()(const ExplainReply& m) {
     auto o = out.initExplainReply();
-    o.setRequest(m.request), o.setText(m.text);
+    o.setRequest(m.request), o.setText(as_text(m.text));
   }
 };
 

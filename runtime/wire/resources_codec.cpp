@@ -7,7 +7,7 @@ unsigned count(const Resources& resources) { return static_cast<unsigned>(std::d
 void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
   unsigned i = 0;
   for (const auto& [name, amount] : resources) {
-    out[i].setName(name);
+    out[i].setName(as_text(name));
     out[i++].setRaw(amount.raw());
   }
 }
@@ -20,7 +20,7 @@ Resources resources(capnp::List<schema::Amount>::Reader in) {
 
 void put(schema::Group::Builder out, const GroupInfo& group) {
   out.setId(group.spec.id.value);
-  out.setName(group.spec.name);
+  out.setName(as_text(group.spec.name));
   out.setStrategy(static_cast<std::uint8_t>(group.spec.strategy));
   out.setPlaced(group.placed);
   auto bundles = out.initBundles(static_cast<unsigned>(group.spec.bundles.size()));

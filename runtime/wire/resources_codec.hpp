@@ -6,6 +6,8 @@
 namespace manta::wire {
 
 inline std::string text(capnp::Text::Reader reader) { return {reader.begin(), reader.size()}; }
+/// Whole: a string that is passed as it is ends at its first NUL.
+inline capnp::Text::Reader as_text(const std::string& text) { return {text.data(), text.size()}; }
 
 unsigned count(const Resources& resources);
 void put(capnp::List<schema::Amount>::Builder out, const Resources& resources);

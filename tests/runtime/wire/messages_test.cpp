@@ -176,6 +176,30 @@ TEST_SUITE("runtime/wire/messages") {
     CHECK(leases.retriable);
   }
 
+  // Behaviour: a text ended at its first NUL, so that the message of an error was cut, and two resources became one.
+  TEST_CASE("texts may hold NULs") {
+    const std::string text("a\0b\0", 4);
+    const auto round = [](const Message& message) { return decode(encode(message)).value(); };
+    const ErrorInfo error{.code = ErrorCode::kTaskError, .message = text, .where = text, .remote_type = text};
+    const auto refused = std::get<LeaseRefused>(round(LeaseRefused{1, error}));
+    CHECK(refused.error.message == text);
+    CHECK(refused.error.where == text);
+    CHECK(refused.error.remote_type == text);
+    WantLeases wanted{.options = {.name = text, .environment = {{text, text}}, .log_file = text}};
+    wanted.shape.custom.set(text, 1);
+    wanted.shape.custom.set("a", 2);
+    const auto want = std::get<WantLeases>(round(wanted));
+    CHECK(want.options.name == text);
+    CHECK(want.options.environment == wanted.options.environment);
+    CHECK(want.options.log_file == text);
+    CHECK(want.shape.custom[text] == Amount(1));
+    CHECK(want.shape.custom["a"] == Amount(2));
+    CHECK(std::get<FindGroups>(round(FindGroups{1, text})).name == text);
+    CHECK(std::get<NameRequest>(round(NameRequest{.name = text, .type = {.name = text}})).type.name == text);
+    CHECK(std::get<ExplainReply>(round(ExplainReply{1, text})).text == text);
+    CHECK(std::get<DurableReply>(round(DurableReply{.names = {text}})).names.front() == text);
+  }
+
   TEST_CASE("a chain of causes travels; an endless one is cut") {
     auto back = decode(encode(LeaseLost{{1}, chain(4)}));
     const auto& error = std::get<LeaseLost>(*back).error;
