@@ -84,15 +84,6 @@ struct EventLine {
   }
 };
 
-std::optional<TrialIndex> trial_of(const EventBody& body) {
-  return std::visit(
-      [](const auto& event) -> std::optional<TrialIndex> {
-        if constexpr (requires { event.trial; }) return event.trial;
-        return std::nullopt;
-      },
-      body);
-}
-
 std::vector<std::string> lines_of(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
   constexpr std::size_t kMostEnded = 20;
   const EventLine line{machine, effects};

@@ -186,11 +186,7 @@ void Owner::isolate(OwnedTask& task) {
 }
 
 void Owner::arm_retry(const OwnedTask& task) {
-  constexpr Backoff kForMemory{.initial = std::chrono::seconds(1)};  // others need time to end
-  const auto& backoff = task.backs_off ? task.options->backoff : kForMemory;
-  const double retries = std::max(0, task.crashes + task.failures - 1);
-  const double time = static_cast<double>(backoff.initial.count()) * std::pow(backoff.factor, retries);
-  const std::chrono::duration<double, std::nano> wait(std::min(time, static_cast<double>(backoff.max.count())));
+  const auto wait = time_before(task.crashes + task.failures, task.backs_off ? task.options->backoff : kMemoryBackoff);
   if (const auto due = deadline_in(wait))  // else beyond the clock's time: it waits until it is cancelled
     timer_.at(*due, [this, id = task.id] { actor_->tell(RetryDue{id}); });
 }

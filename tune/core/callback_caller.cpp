@@ -6,20 +6,6 @@
 
 namespace manta::tune {
 
-namespace {
-
-/// The trial that an event is about, if it is about one.
-std::optional<TrialIndex> trial_of(const EventBody& body) {
-  return std::visit(
-      [](const auto& event) -> std::optional<TrialIndex> {
-        if constexpr (requires { event.trial; }) return event.trial;
-        return std::nullopt;
-      },
-      body);
-}
-
-}  // namespace
-
 void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
   if (callbacks_.empty()) return;
   Noted noted{.event = event, .others_ended = effects.others_ended, .exploits = effects.exploits};

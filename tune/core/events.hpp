@@ -127,6 +127,16 @@ using EventBody = std::variant<ExperimentCreated, SessionStarted, TrialCreated, 
                                TrialCheckpointed, TrialFinished, TrialFailed, SchedulerIdle, TrialTimedOut, ExperimentStopped,
                                ExperimentSnapshot, TrialSnapshot, TrialDecided, TrialBegun>;
 
+/// The trial that an event is about, if it is about one.
+inline std::optional<TrialIndex> trial_of(const EventBody& body) {
+  return std::visit(
+      [](const auto& event) -> std::optional<TrialIndex> {
+        if constexpr (requires { event.trial; }) return event.trial;
+        return std::nullopt;
+      },
+      body);
+}
+
 struct Event {
   std::int64_t time_ms{0};  ///< since 1970, UTC
   EventBody body{};

@@ -30,6 +30,15 @@ std::ptrdiff_t attempts(const std::string& log) {
   return std::count(text.begin(), text.end(), ';');
 }
 
+/// Six that run, until the gate opens, in the shared processes that others will end.
+std::vector<ObjectRef<int>> run_near(Runtime& rt, const Folder& folder, const Gate& gate) {
+  std::vector<ObjectRef<int>> near;
+  const auto log = (folder / "near").string();
+  for (int i = 0; i < 6; ++i) near.push_back(rt.task<note_and_pass>({.num_cpus = 0, .max_retries = 1}).remote(log, gate.path(), i));
+  CHECK(eventually([&] { return attempts(log) == 6; }));
+  return near;
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/faults") {
@@ -86,10 +95,7 @@ TEST_SUITE("runtime/faults") {
     auto& rt = machine.rt;
     Folder folder;
     Gate gate;
-    std::vector<ObjectRef<int>> near;
-    for (int i = 0; i < 6; ++i)
-      near.push_back(rt.task<note_and_pass>({.num_cpus = 0, .max_retries = 1}).remote((folder / "near").string(), gate.path(), i));
-    CHECK(eventually([&] { return attempts((folder / "near").string()) == 6; }));
+    const auto near = run_near(rt, folder, gate);
     const auto log = (folder / "bad").string();
     auto stream = rt.task<end_in_it>({.num_cpus = 0, .max_retries = 9}).remote(log, std::string("segv"));
     CHECK_THROWS_AS(while (auto item = stream.next(60s)) rt.get(*item), TaskPoisoned);
@@ -115,10 +121,7 @@ TEST_SUITE("runtime/faults") {
     auto& rt = machine.rt;
     Folder folder;
     Gate gate;
-    std::vector<ObjectRef<int>> near;
-    auto options = TaskOptions{.num_cpus = 0, .max_retries = 1};
-    for (int i = 0; i < 6; ++i) near.push_back(rt.task<note_and_pass>(options).remote((folder / "near").string(), gate.path(), i));
-    CHECK(eventually([&] { return attempts((folder / "near").string()) == 6; }));
+    const auto near = run_near(rt, folder, gate);
     std::vector<ObjectRef<int>> bad;
     for (int i = 0; i < 2; ++i)
       bad.push_back(rt.task<end_by>({.num_cpus = 0, .max_retries = 5}).remote((folder / ("bad" + std::to_string(i))).string(), std::string("segv")));
