@@ -88,7 +88,8 @@ struct ActorOptions {
   Resources resources{};
   bool wait_if_infeasible{false};
   Placement placement{};      ///< as for tasks
-  int max_restarts{0};        ///< constructed again this often when its process died; -1: without end
+  int max_restarts{0};        ///< constructed again this often when its process died; -1: without end. Where its process dies
+                              ///< in the constructor twice in a row, a pause comes before the next: 1 s, doubled each time, at most 60 s
   int max_task_retries{0};    ///< calls that were in flight then run again this often; 0: at most once
   bool cpus_while_idle{true}; ///< false: its CPUs go to others while no call runs. The next call takes them back without waiting
                               ///< for them, so for a while more may run than there are CPUs

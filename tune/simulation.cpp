@@ -53,7 +53,7 @@ class Timeline final : public Reporter {
 
 /// What so many trials hold; at least a CPU for each.
 Resources resources_of(const SimulatedCluster& cluster, const TrialResources& trial) {
-  const auto times = [&](Amount each) { return Amount::from_raw(each.raw() * static_cast<std::int64_t>(cluster.workers)); };
+  const auto times = [&](Amount each) { return each.times(static_cast<std::int64_t>(cluster.workers)); };
   Resources total{{"GPU", 0}};
   for (const auto& [name, amount] : trial.all()) total.set(name, times(amount));
   if (!(total["CPU"] > Amount(0))) total.set("CPU", times(Amount(1)));

@@ -24,7 +24,8 @@ core::ResourceRequest request_of(const Options& options) {
   return request;
 }
 
-/// Of work whose process was ended for memory, where it says nothing itself: others need time to end.
+/// Of work that says nothing itself: when its process was ended for memory, as others need time to end, and of constructors that end
+/// theirs again and again.
 inline constexpr Backoff kMemoryBackoff{.initial = std::chrono::seconds(1)};
 
 /// Before the retry of that number, counted from 1.

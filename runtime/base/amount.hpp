@@ -35,8 +35,20 @@ class Amount {
   std::string to_string() const;  ///< "2", "0.5"
 
   constexpr auto operator<=>(const Amount&) const = default;
-  constexpr Amount& operator+=(Amount other) { return raw_ += other.raw_, *this; }
-  constexpr Amount& operator-=(Amount other) { return raw_ -= other.raw_, *this; }
+  /// Sums and differences beyond the largest or smallest amount become that, so that too much never looks like little.
+  constexpr Amount& operator+=(Amount other) {
+    if (__builtin_add_overflow(raw_, other.raw_, &raw_)) raw_ = other.raw_ > 0 ? INT64_MAX : INT64_MIN;
+    return *this;
+  }
+  constexpr Amount& operator-=(Amount other) {
+    if (__builtin_sub_overflow(raw_, other.raw_, &raw_)) raw_ = other.raw_ < 0 ? INT64_MAX : INT64_MIN;
+    return *this;
+  }
+  constexpr Amount times(std::int64_t count) const {  ///< `count` of these, likewise bounded
+    Amount product;
+    if (__builtin_mul_overflow(raw_, count, &product.raw_)) product.raw_ = (raw_ < 0) == (count < 0) ? INT64_MAX : INT64_MIN;
+    return product;
+  }
   friend constexpr Amount operator+(Amount a, Amount b) { return a += b; }
   friend constexpr Amount operator-(Amount a, Amount b) { return a -= b; }
 

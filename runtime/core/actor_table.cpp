@@ -147,6 +147,7 @@ void ActorTable::created(ActorId actor, LeaseId lease, ActorEffects& effects) {
   auto* entry = find(actor);
   if (!entry || entry->lease != lease || entry->state != ActorState::kStarting) return;
   entry->state = ActorState::kAlive;
+  entry->deaths_while_starting = 0;
   effects.moved.push_back(actor);
   flush(actor, *entry, effects);
   destroy_if_done(actor, *entry, effects);
@@ -218,7 +219,8 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss lo
     forget_if_done(actor, effects);
     return;
   }
-  const bool unused = loss.unused && entry.state == ActorState::kStarting;
+  const bool starting = entry.state == ActorState::kStarting;
+  const bool unused = loss.unused && starting;
   const bool in_company = !unused && loss.shared && may_be_isolated(entry.limits);
   const bool charged = !unused && !in_company;
   if (charged && loss.own_doing && entry.limits.of_task) ++entry.own_deaths;
@@ -229,14 +231,16 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss lo
     forget_if_done(actor, effects);
     return;
   }
+  if (charged) entry.deaths_while_starting = starting ? entry.deaths_while_starting + 1 : 0;
   restart(actor, entry, charged, effects);
   if (in_company) {
     entry.limits.own_process = true;
     effects.isolate.push_back(actor);
   }
-  entry.backing_off = entry.limits.of_task && !unused && (loss.for_memory || (charged && entry.limits.backs_off));
+  const bool of_task = entry.limits.of_task;
+  entry.backing_off = of_task ? !unused && (loss.for_memory || (charged && entry.limits.backs_off)) : entry.deaths_while_starting > 1;
   if (entry.backing_off)
-    effects.back_off.push_back({actor, entry.restarts});
+    effects.back_off.push_back({actor, of_task ? entry.restarts : entry.deaths_while_starting - 1});
   else
     effects.want.push_back(actor);
 }
@@ -353,6 +357,11 @@ void ActorTable::regained(ActorId actor) {
 bool ActorTable::failed_in_constructor(ActorId actor) const {
   auto it = actors_.find(actor);
   return it != actors_.end() && it->second.creation_failed;
+}
+
+int ActorTable::deaths_while_starting(ActorId actor) const {
+  const auto it = actors_.find(actor);
+  return it == actors_.end() ? 0 : it->second.deaths_while_starting;
 }
 
 bool ActorTable::may_restart(ActorId actor) const {

@@ -105,7 +105,7 @@ class ActorTable {
   /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
   bool again(CallNode& call, ActorEffects& effects);
   /// Its process died. One of a task ends as poisoned with the third process that it ended by its own doing; one that died in company
-  /// is not charged but isolated.
+  /// is not charged but isolated. An actor whose constructor ended its process twice in a row and more is restarted after a time.
   void lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss loss = {});
   /// The time before its restart is over.
   void restart_due(ActorId actor, ActorEffects& effects);
@@ -139,6 +139,7 @@ class ActorTable {
   /// Whether so many calls or more are in flight, and of the first that many none is a coroutine.
   bool has_calls_in_a_row(ActorId actor, std::size_t count) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
+  int deaths_while_starting(ActorId actor) const;  ///< how often in a row its process ended before its constructor had
 
  private:
   struct Entry {
@@ -152,6 +153,7 @@ class ActorTable {
     bool emptying = false;  // of `lease`, where it was not constructed
     bool backing_off = false;  // asks for no lease until restart_due
     std::uint8_t own_deaths = 0;
+    int deaths_while_starting = 0;  // of its process, in a row
     LeaseId lease{};
     const CallNode* holding = nullptr;  // in flight, and nothing is sent behind it
     Fifo<CallNode*> waiting{};

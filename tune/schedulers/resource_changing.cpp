@@ -42,7 +42,7 @@ TrialResources grown_bundles(const DistributeOptions& options, TrialResources mo
   const std::size_t first = more.bundles.size();
   if (options.add_bundles) more.bundles.resize(first + static_cast<std::size_t>(steps));
   for (const auto& [name, amount] : step) {
-    if (!options.add_bundles) add(more.bundles.front(), name, Amount::from_raw(amount.raw() * steps));
+    if (!options.add_bundles) add(more.bundles.front(), name, amount.times(steps));
     for (std::size_t i = first; i < more.bundles.size(); ++i) add(more.bundles[i], name, amount);
   }
   return more;
@@ -53,7 +53,7 @@ TrialResources grown(const DistributeOptions& options, const TrialResources& bas
   if (steps == 0) return more;
   if (!base.bundles.empty()) return grown_bundles(options, base, steps);
   for (const auto& [name, amount] : step_of(options, base)) {
-    const Amount added = Amount::from_raw(amount.raw() * steps);
+    const Amount added = amount.times(steps);
     if (options.add_bundles)
       more.workers.set(name, more.workers[name] + added);
     else if (name == "CPU")

@@ -31,6 +31,12 @@ class Waiter {
   int pid() { return ::getpid(); }
 };
 
+class EndsInConstructor {
+ public:
+  EndsInConstructor() { ::raise(SIGKILL); }
+  int one() { return 1; }
+};
+
 class Clerk {
  public:
   int wait_at(const std::string& gate) { return pass(gate, 1); }
@@ -266,6 +272,16 @@ TEST_SUITE("runtime/api/explain") {
     gate.open();
     CHECK(rt.get(call, 30s) != pid);
     CHECK(rt.get(next, 30s) == 1);
+  }
+
+  TEST_CASE("an actor whose constructor ends its process again and again is restarted with pauses, and says so") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto never = rt.actor<EndsInConstructor>({.max_restarts = -1, .isolation = own_process}).spawn();
+    auto call = never.call<&EndsInConstructor::one>();
+    comes_to_say(rt, call, "restarting after a pause: its process ended 2 times in a row before its constructor had");
+    never.kill();
+    CHECK_THROWS_AS(rt.get(call, 30s), ActorDied);
   }
 
   TEST_CASE("of a borrowed ref its owner is asked, who says it up the chain") {

@@ -63,6 +63,19 @@ TEST_SUITE("runtime/core/ledger") {
     ledger.release(all);
   }
 
+  TEST_CASE("amounts beyond the largest or smallest become that, in sums, differences and products") {
+    const Amount most = Amount::from_raw(INT64_MAX), least = Amount::from_raw(INT64_MIN);
+    CHECK(most + Amount(1) == most);
+    CHECK(least + Amount(-1) == least);
+    CHECK(most - Amount(-1) == most);
+    CHECK(least - Amount(1) == least);
+    CHECK(most - most == Amount(0));
+    CHECK(most.times(2) == most);
+    CHECK(most.times(-2) == least);
+    CHECK(Amount(-4e14).times(3) == least);
+    CHECK(Amount(0.5).times(3) == Amount(1.5));
+  }
+
   TEST_CASE("lent CPUs serve others; taken back they may leave less than none, and all ends full") {
     ResourceLedger ledger(Amount(1), {}, {});
     auto first = *ledger.acquire({.cpus = 1});
