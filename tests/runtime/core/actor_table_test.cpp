@@ -452,11 +452,13 @@ TEST_SUITE("runtime/core/actor_table") {
       std::set<CallNode*> ended;
       std::uint64_t lease = 0, next_lease = 0;
       int wanted = 0;
+      bool pausing = false;  // before a restart
       bool starting = false, destroying = false, emptying = false, forgotten = false;
       std::size_t last_sent = 0;
       auto take = [&] {
         auto effects = table.take();
         wanted += static_cast<int>(effects.want.size()) - static_cast<int>(effects.withdraw.size());
+        pausing |= !effects.back_off.empty();
         for (const auto& failure : effects.failures) {
           REQUIRE(ended.insert(failure.call).second);
           std::erase(in_flight, failure.call);
@@ -505,15 +507,16 @@ TEST_SUITE("runtime/core/actor_table") {
           } break;
           case 6: if (random() % 20 == 0) table.actors.kill(kActor, table.effects); break;
           case 7: if ((destroying || emptying) && lease) destroying = emptying = false, table.actors.destroyed(kActor, table.effects); break;
+          case 9: if (std::exchange(pausing, false)) table.actors.restart_due(kActor, table.effects); break;
           case 8: if (late_arguments > 0) --late_arguments, table.actors.constructor_argument_ready(kActor, table.effects); break;
         }
         take();
       };
-      for (int i = 0; i < 200; ++i) step(random() % 9);
+      for (int i = 0; i < 200; ++i) step(random() % 10);
       table.actors.dropped(kActor, table.effects);
       take();
       for (int i = 0; i < 20000 && !forgotten; ++i) {
-        const auto what = random() % 9;
+        const auto what = random() % 10;
         if (what != 0 && what != 4 && what != 6) step(what);
       }
       REQUIRE(forgotten);
