@@ -112,7 +112,10 @@ std::shared_ptr<StoredObject> Lineage::keep(OwnedWork& work, std::size_t output,
   if (work.kind == OwnedWork::Kind::kTask && !work.encoded) return bytes;
   if (const auto* why = why_without_recipe(work))
     return std::make_shared<IrrecoverableObject>(std::move(bytes), "the result of " + *work.name(), why);
-  auto recipe = remember(static_cast<OwnedTask&>(work));
+  return keep(remember(static_cast<OwnedTask&>(work)), output, std::move(bytes));
+}
+
+std::shared_ptr<StoredObject> Lineage::keep(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::shared_ptr<StoredObject> bytes) {
   auto object = std::make_shared<RecoverableObject>(std::move(bytes), recipe, output);
   std::lock_guard lock(mutex_);
   if (auto& holder = recipe->outputs.at(output).holder; holder.expired()) holder = object;

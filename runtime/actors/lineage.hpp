@@ -110,6 +110,7 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
   std::shared_ptr<Recipe> remember(OwnedTask& task);
   /// A result of finished work, the first one or a further one, as its owner keeps it: it comes back when it is lost, or says why not.
   std::shared_ptr<StoredObject> keep(OwnedWork& work, std::size_t output, std::shared_ptr<StoredObject> bytes);
+  std::shared_ptr<StoredObject> keep(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::shared_ptr<StoredObject> bytes);
   Result<std::shared_ptr<Cell>> rebuild(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost);
   bool wait(Cell& cell, Deadline deadline) const { return hooks_.wait(cell, deadline); }
   void forget(Recipe& recipe);

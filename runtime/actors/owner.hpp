@@ -119,6 +119,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   };
   class ArgumentWaiter;
   class RebuildWaiter;
+  class Remade;
 
   // On the calling thread.
   template <class WorkOptions>
@@ -189,6 +190,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool recover(const std::shared_ptr<OwnedCall>& call, wire::Outcome& outcome);
   bool recover(const std::shared_ptr<OwnedConstructor>& constructor, LeaseId lease, wire::Outcome& outcome);
   void place_arguments_again(const std::shared_ptr<OwnedWork>& work);
+  void divert_results(OwnedTask& task);
+  void hand_on(const std::shared_ptr<Recipe>& recipe, std::size_t output, Cell& made, Cell& result);
   void take_placed(const ArgumentSettled& event);
   void empty_place(ActorId actor, LeaseId lease);
   /// `run_again`: once the lost argument is there, or at once; false when it cannot.

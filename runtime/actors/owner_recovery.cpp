@@ -27,7 +27,57 @@ class Owner::RebuildWaiter final : public Cell::Waiter {
   std::weak_ptr<Cell> made_;
 };
 
+/// What a task that makes lost objects again gives, on its way to who waits for it.
+class Owner::Remade final : public Cell::Waiter {
+ public:
+  Remade(std::weak_ptr<Owner> owner, std::shared_ptr<Recipe> recipe, std::size_t output, std::weak_ptr<Cell> made, std::shared_ptr<Cell> result)
+      : owner_(std::move(owner)), recipe_(std::move(recipe)), output_(output), made_(std::move(made)), result_(std::move(result)) {}
+  void settled() override {
+    const auto owner = owner_.lock();
+    auto made = made_.lock();
+    if (made && made->failed()) result_->set_error(made->error());
+    if (!owner || !made || made->failed()) return;
+    if (!made->needs_encoding(owner->options_.inline_bytes, &owner->store_)) return owner->hand_on(recipe_, output_, *made, *result_);
+    owner->lane_.post([owner, recipe = recipe_, output = output_, made = std::move(made), result = result_] {
+      owner->hand_on(recipe, output, *made, *result);
+    });
+  }
+
+ private:
+  std::weak_ptr<Owner> owner_;
+  std::shared_ptr<Recipe> recipe_;
+  std::size_t output_;
+  std::weak_ptr<Cell> made_;
+  std::shared_ptr<Cell> result_;
+};
+
+/// Where this process itself runs the task, its results are there as they are: they go through the store like those of other processes,
+/// as what was lost lay there. So the task has cells of its own.
+void Owner::divert_results(OwnedTask& task) {
+  auto divert = [this, &task](std::shared_ptr<Cell>& cell, std::size_t output) {
+    auto made = std::make_shared<Cell>(cell->ops());
+    made->on_settled(std::make_shared<Remade>(weak_from_this(), task.encoded->recipe, output, made, std::exchange(cell, made)));
+  };
+  divert(task.record->result, 0);
+  if (!task.record->more) return;  // of several, what fails the first one fails the others where they go
+  for (std::size_t i = 0; i < task.record->more->size(); ++i) divert((*task.record->more)[i], i + 1);
+}
+
+/// May block where `made` needs encoding.
+void Owner::hand_on(const std::shared_ptr<Recipe>& recipe, std::size_t output, Cell& made, Cell& result) {
+  auto value = encode_cell(made);
+  if (!value)
+    result.set_error(std::make_shared<const ErrorInfo>(value.error()));
+  else if (!value->stored)
+    result.set_bytes(std::move(value->bytes), std::move(value->references));
+  else if (std::dynamic_pointer_cast<RecoverableObject>(value->stored))
+    result.set_stored(std::move(value->stored), std::move(value->references));
+  else
+    result.set_stored(lineage_.keep(recipe, output, std::move(value->stored)), std::move(value->references));
+}
+
 void Owner::resubmit(std::shared_ptr<OwnedTask> task) {
+  divert_results(*task);
   task->portable = true;
   task->nested = true;  // somebody waits for it
   task->id = ids_.next<TaskId>();

@@ -76,6 +76,18 @@ struct Submitter {
     return made;
   }
 };
+/// Owns what it hands out. Keeps its CPU until all has been made, so that other processes make it.
+std::vector<ObjectRef<Buffer>> made_elsewhere(Context& ctx, const std::string& runs, int count) {
+  std::vector<ObjectRef<Buffer>> made;
+  for (int i = 0; i < count; ++i) made.push_back(ctx.remote<first>(runs, 10 + i));
+  eventually([&] { return content(runs).size() >= static_cast<std::size_t>(count); });
+  return made;
+}
+std::vector<ObjectRef<Buffer>> both_made_elsewhere(Context& ctx, const std::string& runs) {
+  auto [left, right] = ctx.remote<both>(runs, 20);
+  eventually([&] { return !content(runs).empty(); });
+  return {left, right};
+}
 struct Built {
   int value = 0;
   explicit Built(const Buffer& from) : value(value_of(from)) {}
@@ -304,6 +316,37 @@ TEST_SUITE("runtime/api/lineage") {
     CHECK(rt.get(reader.call<&Reader::read>(refs[2]), 60s) == 112);
     CHECK(value_of(rt.get(made_of_it, 60s)) == 14);
     CHECK(place.runs() == 10);
+  }
+
+  // The worker that owned them made them again itself, had them as they are and not in the store, and took that for another value.
+  TEST_CASE("what a worker owns and has lost is made again, also when the worker itself makes it, for the driver and for other workers") {
+    if (!in_processes()) return;
+    Place place;
+    auto& rt = place.machine.rt;
+    auto refs = rt.get(rt.remote<made_elsewhere>(place.file, 6), 60s);
+    rt.wait(refs, {.count = refs.size()});
+    place.lose_all();
+    for (int i = 0; i < 3; ++i) CHECK(value_of(rt.get(refs[static_cast<std::size_t>(i)], 60s)) == 10 + i);
+    const TaskOptions alone{.isolation = own_process};
+    CHECK(rt.get(rt.task<read_all>(alone).remote(refs), 60s) == std::vector{10, 11, 12, 13, 14, 15});
+    CHECK(place.runs() == 12);
+    CHECK(eventually([&] { return rt.stats().stored_objects == refs.size(); }));  // the lost ones have gone
+    place.lose_all();
+    CHECK(rt.get(rt.remote<read_all>(refs), 60s) == std::vector{10, 11, 12, 13, 14, 15});
+    CHECK(rt.get(rt.task<value_of>(alone).remote(refs[5]), 60s) == 15);
+    CHECK(place.runs() == 18);
+  }
+
+  TEST_CASE("the results of a tuple that a worker owns are made again together") {
+    if (!in_processes()) return;
+    Place place;
+    auto& rt = place.machine.rt;
+    auto refs = rt.get(rt.remote<both_made_elsewhere>(place.file), 60s);
+    rt.wait(refs, {.count = refs.size()});
+    place.lose_all();
+    CHECK(value_of(rt.get(refs[1], 60s)) == 21);
+    CHECK(value_of(rt.get(refs[0], 60s)) == 20);
+    CHECK(place.runs() == 2);
   }
 
   TEST_CASE("a lost argument of a constructor or a stream is made again, also at a restart, and that is no restart") {
