@@ -149,7 +149,7 @@ struct Place {
     for (const auto& each : fs::recursive_directory_iterator(folder / "spill")) {
       std::error_code gone;
       const auto size = static_cast<std::streamoff>(fs::file_size(each.path(), gone));
-      const auto name = each.path().filename().string();  // "load-…": being written, and checked by an assertion of RocksDB's
+      const auto name = each.path().filename().string();  // "load-…": being written; damaged it might not be taken
       if (gone || each.path().extension() != ".sst" || name.starts_with("load-") || !seen.insert(each.path()).second) continue;
       any = true;
       std::fstream damaged(each.path(), std::ios::in | std::ios::out | std::ios::binary);

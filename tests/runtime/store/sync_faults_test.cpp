@@ -20,6 +20,7 @@ namespace {
 std::atomic<bool> logs_fail{false};
 std::atomic<bool> tables_wait{false};
 std::atomic<int> waiting{0};
+std::atomic<std::int64_t> damage_at{-1};  // in the next table that is synced
 
 std::mutex entries_mutex;
 std::vector<std::string> synced_entries;         // directories
@@ -54,8 +55,11 @@ extern "C" int mkdir(const char* path, mode_t mode) {
 /// Instead of the C library's, for RocksDB too.
 extern "C" int fdatasync(int fd) {
   std::error_code ignored;
-  const auto name = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored).filename().string();
+  const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored);
+  const auto name = path.filename().string();
   if (logs_fail && name.ends_with(".log")) return errno = ENOSPC, -1;
+  if (name.starts_with("load-"))
+    if (const auto at = damage_at.exchange(-1); at >= 0) std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(at).write("damage", 6);
   if (tables_wait && name.starts_with("load-")) {
     ++waiting;
     tables_wait.wait(true);
@@ -89,6 +93,30 @@ TEST_SUITE("runtime/store") {
       CHECK_FALSE(store->get("d").value());
       store->put("e", bytes("5"), Sync::kYes).value();
     }
+  }
+
+  // RocksDB's assertion ended the program when it took such a table in.
+  TEST_CASE("a table that is damaged before it is taken in is an error and loads nothing; between its first and last record, reading says so") {
+    TemporaryDirectory directory;
+    const auto store = open_rocksdb(directory / "d").value();
+    const auto value = pattern(1, 100'000);
+    const std::vector<KeyValueStore::Record> records{{"1", value}, {"2", value}, {"3", value}};
+    for (const std::int64_t at : {1'000, 250'000}) {
+      CAPTURE(at);
+      damage_at = at;
+      const auto loaded = store->bulk_load(records);
+      CHECK(damage_at == -1);
+      REQUIRE_FALSE(loaded);
+      CHECK(loaded.error().code == ErrorCode::kIoError);
+      CHECK_MESSAGE(loaded.error().message.find("just been written") != std::string::npos, loaded.error().message);
+      CHECK_FALSE(store->get("1").value());
+    }
+    CHECK(files_ending(directory / "d", ".sst").empty());
+    damage_at = 150'000;
+    store->bulk_load(records).value();
+    CHECK(equal(store->get("1").value().value(), value));
+    CHECK(store->get("2").error().code == ErrorCode::kStorageCorruption);
+    CHECK(equal(store->get("3").value().value(), value));
   }
 
   TEST_CASE("while a large put waits for the disk, others put and remove") {
