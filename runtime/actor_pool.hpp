@@ -119,7 +119,7 @@ class ActorPool {
   /// The actor of a call that is done is free again, or gone.
   void give_back(Job& job) {
     if (!job.actor || !job.ref.ready()) return;
-    if (job.ref.failed()) {
+    if (job.ref.cell()->failed()) {
       const auto code = client_->try_get(job.ref).error().code;
       if (code == ErrorCode::kActorDied || code == ErrorCode::kActorCreationFailed) job.actor = {};
     }

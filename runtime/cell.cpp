@@ -376,10 +376,27 @@ std::shared_ptr<const void> Cell::value(Deadline deadline) {
   if ((decoded = rare().decoded.lock())) return decoded;
   const auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
-  decoded = decode_value(ops(), stored->open(deadline).value(), std::move(references));
+  auto opened = stored->open(deadline);
+  note_loss(*stored, opened ? nullptr : &opened.error());
+  decoded = decode_value(ops(), opened.value(), std::move(references));
   lock.lock();
   rare().decoded = decoded;
   return decoded;
+}
+
+/// `error`: of reading it; null when there was none.
+void Cell::note_loss(const StoredObject& stored, const ErrorInfo* error) {
+  auto loss = error && error->code == ErrorCode::kObjectLost ? std::make_shared<const ErrorInfo>(*error) : nullptr;
+  std::lock_guard lock(mutex_);
+  rare().lost_id = loss ? stored.id() : 0;
+  rare().error.swap(loss);
+}
+
+std::shared_ptr<const ErrorInfo> Cell::lost() const noexcept {
+  if (state_.load(std::memory_order_acquire) != kReady) return nullptr;
+  std::lock_guard lock(mutex_);
+  if (!rare_ || !rare_->error || !rare_->stored || rare_->stored->id() != rare_->lost_id) return nullptr;
+  return rare_->error;
 }
 
 void Cell::leave_to_store() {

@@ -148,6 +148,8 @@ class Cell {
   const std::shared_ptr<const ErrorInfo>& error() const noexcept;  ///< null unless failed()
   /// The value as a shared T. Throws the error, ProtocolError for damaged bytes, or Timeout when it is lost and not made again in time.
   std::shared_ptr<const void> value(Deadline deadline = {});
+  /// Why value() did not find it in the store any more, the last time; null when it did, or when it has been made again since.
+  std::shared_ptr<const ErrorInfo> lost() const noexcept;
   /// The value where it stays as long as the cell does; null when it may move, or has to be made of bytes.
   const void* kept_value() const noexcept { return state_.load(std::memory_order_acquire) == kKept ? value_.get() : nullptr; }
   /// The value for another process: bytes of up to `inline_limit`, else put into the store by `store`. Throws what the value's own
@@ -186,6 +188,7 @@ class Cell {
   bool announce(std::uint32_t bit) noexcept;
   void end_failed() noexcept;
   void let_go() noexcept;
+  void note_loss(const StoredObject& stored, const ErrorInfo* error);
   std::shared_ptr<StoredObject> stored_in(const StoreAccess* home) const;  // with mutex_ held
   class FailureGroup;
   void fetch();
@@ -226,7 +229,8 @@ class Cell {
     bool has_bytes = false;
     std::shared_ptr<StoredObject> stored{};
     SharedReferences references{};  // in bytes or stored; kept alive with them
-    std::shared_ptr<const ErrorInfo> error{};
+    std::shared_ptr<const ErrorInfo> error{};  // of one that is ready: why what was `stored` as `lost_id` is lost
+    std::uint64_t lost_id = 0;
     std::shared_ptr<LateTaker> late{};
     std::shared_ptr<FailureGroup> together{};  // of those that failed by one error
   };

@@ -171,9 +171,10 @@ class Client {
     engine_->cancel(*need(ref), options);
   }
 
-  /// What the ref waits for, in words: "ready", "failed: …", or where its task or call is and why, up the chain of arguments, in
-  /// lines. Of what another process owns that one is asked, which may take up to 2 s; of another Runtime's ref only that it is one. A
-  /// wait of more than 30 s (MANTA_EXPLAIN_AFTER_MS in the environment) logs it once. For people: the text may change.
+  /// What the ref waits for, in words: "ready", "failed: …" (also of a value that a get found lost), or where its task or call is and why,
+  /// up the chain of arguments, in lines. Of what another process owns that one is asked, which may take up to 2 s; of another Runtime's
+  /// ref only that it is one. A wait of more than 30 s (MANTA_EXPLAIN_AFTER_MS in the environment) logs it once. For people: the text may
+  /// change.
   template <class T>
   std::string explain(const ObjectRef<T>& ref) {
     return engine_->explain(*need(ref));

@@ -32,8 +32,9 @@ class ObjectRef {
     cell_->demand();
     return false;
   }
-  /// True when ready and `get` would throw.
-  bool failed() const noexcept { return cell_ && cell_->failed(); }
+  /// True when ready and `get` would throw. That a value has been lost since it was there only a `get` in this process finds out: from
+  /// then on this is true, unless it is made again after all.
+  bool failed() const noexcept { return cell_ && (cell_->failed() || cell_->lost()); }
   /// The same object?
   bool operator==(const ObjectRef& other) const noexcept { return cell_ == other.cell_; }
 

@@ -152,7 +152,7 @@ class RefStream {
     ask_for_more(0);
     if (!engine_->wait(*unread_.front().cell(), deadline))
       throw Timeout("the stream's next item was not there in time; ask again, or give it more time");
-    const bool last = unread_.front().failed();
+    const bool last = unread_.front().cell()->failed();
     if (!last) ask_for_more(1);  // while the item is in line: if that throws, it is there the next time
     auto item = std::move(unread_.front());
     unread_.pop_front();

@@ -86,7 +86,10 @@ std::string ProcessEngine::explain_borrowed(core::ReferenceId id, const Explaini
 }
 
 std::string ProcessEngine::explain(Cell& cell, int depth, Explaining& explaining) {
-  const auto settled = [&cell] { return cell.failed() ? "failed: " + cell.error()->to_string() : std::string("ready"); };
+  const auto settled = [&cell] {
+    const auto error = cell.failed() ? cell.error() : cell.lost();
+    return error ? "failed: " + error->to_string() : std::string("ready");
+  };
   if (cell.settled()) return settled();
   if (depth >= kDepth || explaining.left-- <= 0) return "not ready; explain that ref by itself";
   if (!owner_) return "not ready, and the runtime has been shut down";

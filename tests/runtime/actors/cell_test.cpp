@@ -32,10 +32,11 @@ std::shared_ptr<const ErrorInfo> cancelled() {
 /// A place in the store: its size is all that is known of it.
 struct Placed final : StoredObject {
   explicit Placed(std::uint64_t bytes) : bytes(bytes) {}
-  std::uint64_t id() const noexcept override { return 17; }
+  std::uint64_t id() const noexcept override { return number; }
   std::uint64_t size() const noexcept override { return bytes; }
   Result<Buffer> open(Deadline) override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
   const std::uint64_t bytes;
+  std::uint64_t number = 17;
 };
 Result<std::shared_ptr<StoredObject>> place(std::uint64_t size) { return std::shared_ptr<StoredObject>(std::make_shared<Placed>(size)); }
 
@@ -218,6 +219,19 @@ TEST_SUITE("runtime/cell") {
   }
 
   // There are very many of them.
+  TEST_CASE("that its value is lost a cell knows once that has been found out, until another copy takes the place") {
+    Cell cell(type_ops<int>());
+    const auto placed = std::make_shared<Placed>(8);
+    cell.set_stored(placed);
+    CHECK_FALSE(cell.lost());
+    CHECK_THROWS_AS(cell.value(), ObjectLost);
+    REQUIRE(cell.lost());
+    CHECK(cell.lost()->code == ErrorCode::kObjectLost);
+    CHECK_FALSE(cell.failed());
+    placed->number = 18;
+    CHECK_FALSE(cell.lost());
+  }
+
   TEST_CASE("a cell is no larger than it has to be") { CHECK(sizeof(Cell) <= 56); }
 
   TEST_CASE("of a value and a cancel at the same moment, the value is in the cell or comes late") {

@@ -251,9 +251,13 @@ TEST_SUITE("runtime/api/lineage") {
       place.lose_all();
       if (remembered) {
         CHECK(contains(error_of<ObjectLost>([&] { rt.get(once); }).message, "max_retries"));
+        CHECK(once.failed());
+        CHECK_MESSAGE(contains(rt.explain(once), "max_retries"), rt.explain(once));
         const auto lost = rt.task<value_of>({.isolation = own_process}).remote(once);
         CHECK(contains(error_of<ObjectLost>([&] { rt.get(lost); }).message, "max_retries"));
         CHECK(value_of(rt.get(often)) == 1);
+        CHECK_FALSE(often.failed());
+        CHECK(rt.explain(often) == "ready");
       } else {
         CHECK(contains(error_of<ObjectLost>([&] { rt.get(often); }).message, "lineage_bytes"));
       }
@@ -273,7 +277,10 @@ TEST_SUITE("runtime/api/lineage") {
     CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(put)) == 3);
     place.lose_all();
     if (in_processes()) {  // where workers are processes, what was put lies in the store alone
+      CHECK_FALSE(put.failed());  // nobody has looked
       CHECK(contains(error_of<ObjectLost>([&] { rt.get(put); }).message, "corrupt"));
+      CHECK(put.failed());
+      CHECK_MESSAGE(contains(rt.explain(put), "failed: ObjectLost"), rt.explain(put));
       return;
     }
     CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(put)) == 3);
