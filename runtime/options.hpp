@@ -70,7 +70,8 @@ struct TaskOptions {
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
   std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   Isolation isolation{Isolation::kShared};
-  std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process
+  std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
+                                             ///< which says which GPUs it got
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
   bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
                                              ///< elsewhere prints where that process does, whatever this says

@@ -109,6 +109,7 @@ class Node {
   void on(const wire::WatchGroup& message, ProcessId from);
   void on(const wire::FindGroups& message, ProcessId from);
   void remove_group(GroupId group, std::optional<ErrorInfo> why = {});
+  ErrorInfo gone(GroupId group, const std::string& name) const;
   void tell_watchers(GroupId group, const std::optional<ErrorInfo>& error);
   void tell(const core::LeaseEffects& effects);
   void perform();

@@ -141,7 +141,7 @@ void check_options(const RuntimeOptions& options) {
     if (name.empty()) throw InvalidArgument("a resource has no name: give it one");
     if (name == "CPU" || name == "GPU" || name == "memory")
       throw InvalidArgument("the resource " + name + " is said by num_cpus, num_gpus, memory_bytes");
-    if (amount < Amount(0)) throw InvalidArgument("the resource " + name + " is negative");
+    if (amount < Amount(0)) throw InvalidArgument("the resource " + name + " is negative or not a number: give 0 or more");
   }
 }
 

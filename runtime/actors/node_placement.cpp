@@ -8,17 +8,21 @@ namespace manta::detail {
 
 namespace {
 
-ErrorInfo gone(GroupId group, const std::string& name) {
-  return {.code = ErrorCode::kCancelled,
-          .message = describe_group(group, name) + " has been removed, and what was placed in it has ended with it: make another group",
-          .where = describe_group(group, name)};
-}
-
 ErrorInfo vanished(const std::string& why) {
   return {.code = ErrorCode::kInfeasibleResources, .message = "a GPU of this machine has vanished: " + why};
 }
 
 }  // namespace
+
+ErrorInfo Node::gone(GroupId group, const std::string& name) const {
+  const auto maker = maker_of(group.value);
+  const auto process = processes_.find(maker);
+  const bool orphan = maker != kNodeProcess && (process == processes_.end() || process->second.ended);
+  return {.code = ErrorCode::kCancelled,
+          .message = describe_group(group, name) + (orphan ? " has been removed, as the process that made it has ended," : " has been removed,") +
+                     " and what was placed in it has ended with it: make another group" + (orphan ? " where it is to last, say in the driver" : ""),
+          .where = describe_group(group, name)};
+}
 
 void Node::on(const wire::PlaceGroup& message, ProcessId from) {
   auto spec = message.group.spec;

@@ -110,7 +110,7 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
   const auto request = request_of(options);
   auto refuse = [&](ErrorCode code, const std::string& why) { throw_error({.code = code, .message = why, .where = what}); };
   auto check_one = [&](const std::string& name, Amount amount) {
-    if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "a negative amount of " + name + ": give 0 or more");
+    if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "an amount of " + name + " that is negative or not a number: give 0 or more");
     if (amount > options_.total[name] && !options.wait_if_infeasible && !options.placement.group)
       refuse(ErrorCode::kInfeasibleResources,
              "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
@@ -118,14 +118,14 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
   };
   for (const auto& [name, amount] : options.resources)
     if (name.empty()) refuse(ErrorCode::kInvalidArgument, "a custom resource has no name: give it one");
+  if (request.gpus > Amount(1) && !request.gpus.is_whole())
+    refuse(ErrorCode::kInvalidArgument, request.gpus.to_string() + " GPUs: more than one must be a whole number");
   check_one("CPU", request.cpus);
   check_one("GPU", request.gpus);
   for (const auto& [name, amount] : request.custom) check_one(name, amount);
   for (const char* name : {"CPU", "GPU", "memory"})
     if (options.resources[name] != Amount(0))
       refuse(ErrorCode::kInvalidArgument, std::string(name) + " is no custom resource: say it by num_cpus, num_gpus, memory_bytes");
-  if (request.gpus > Amount(1) && !request.gpus.is_whole())
-    refuse(ErrorCode::kInvalidArgument, request.gpus.to_string() + " GPUs: more than one must be a whole number");
   if (const auto& placement = options.placement; placement.group) {
     const auto why = placement_problem(placement, request);
     if (!why.empty()) refuse(ErrorCode::kInvalidArgument, why);
@@ -133,6 +133,8 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
   if (options.isolation != Isolation::kOwnProcess && !(options.env.empty() && options.log_file.empty()))
     refuse(ErrorCode::kInvalidArgument, std::string(options.env.empty() ? "a log_file" : "an environment") +
                                             " of its own needs .isolation = manta::own_process");
+  if (request.gpus > Amount(0) && options.env.contains("CUDA_VISIBLE_DEVICES"))
+    refuse(ErrorCode::kInvalidArgument, "its env has CUDA_VISIBLE_DEVICES, which num_gpus sets to the GPUs that it gets: leave out one of the two");
   if (!options.env.empty())
     if (const auto fits = check_request({.env = {options.env.begin(), options.env.end()}}); !fits)
       refuse(fits.error().code, fits.error().message);

@@ -57,7 +57,7 @@ void PlacementClient::check(const PlacementGroupOptions& options, const core::Pl
     bool something = false;
     for (const auto& [name, amount] : spec.bundles[i].all()) {
       if (name.empty()) refuse(ErrorCode::kInvalidArgument, which + "a custom resource has no name: give it one");
-      if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, which + "a negative amount of " + name + ": give 0 or more");
+      if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, which + "an amount of " + name + " that is negative or not a number: give 0 or more");
       something |= amount > Amount(0);
     }
     if (!something) refuse(ErrorCode::kInvalidArgument, which + "it holds nothing: give it num_cpus, num_gpus, memory_bytes or resources");

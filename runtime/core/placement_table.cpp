@@ -32,6 +32,17 @@ bool PlacementTable::needs_more_machines(PlacementStrategy strategy, const std::
   return strategy == PlacementStrategy::kStrictSpread && bundles.size() > 1;
 }
 
+namespace {
+/// Of bundles that do not fit: by their sums they would.
+bool gpus_are_split(const ResourceLedger& machine, const std::vector<ResourceRequest>& bundles) {
+  Amount gpus;
+  auto others = bundles;
+  for (auto& each : others) gpus += std::exchange(each.gpus, Amount(0));
+  auto rest = machine;
+  return gpus <= machine.total()["GPU"] && PlacementTable::acquire_all(rest, others);
+}
+}  // namespace
+
 std::string PlacementTable::why_infeasible(ResourceLedger machine, PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles) {
   if (needs_more_machines(strategy, bundles))
     return std::to_string(bundles.size()) + " bundles, each on a machine of its own, and there is one machine: use kSpread or kPack";
@@ -39,7 +50,8 @@ std::string PlacementTable::why_infeasible(ResourceLedger machine, PlacementStra
     if (auto why = machine.why_infeasible(bundles[i]); !why.empty()) return "bundle " + std::to_string(i) + ": " + why;
   if (acquire_all(machine, bundles)) return {};
   return "its " + std::to_string(bundles.size()) + " bundles do not fit on this machine together, which has " + machine.total().to_string() +
-         " in all: ask for less, or start the runtime with more";
+         " in all" + (gpus_are_split(machine, bundles) ? ", as a fraction of a GPU must lie on one GPU" : "") +
+         ": ask for less, or start the runtime with more";
 }
 
 bool PlacementTable::add(const PlacementSpec& spec) {

@@ -54,6 +54,15 @@ struct Diary {
   std::string file_;
 };
 
+/// Methods for an object that has a name, which an actor's has.
+struct Qualified {
+  int value = 0;
+  int set(int x) & { return value = x; }
+  int get() const& { return value; }
+  int add(Context&, int x) & noexcept { return value += x; }
+  int twice() const& noexcept { return 2 * value; }
+};
+
 /// A value that another call brings, and a call that waits for it without one.
 struct Door {
   Async<int> pass() {
@@ -115,6 +124,15 @@ TEST_SUITE("runtime/api/natural_uses") {
     auto object = rt.put(boxes(2));
     CHECK(rt.get_shared(object)->size() == 2);
     CHECK(error_of<TaskError>([&] { rt.get(rt.remote<sum_of>(object)); }).remote_type == "manta::InvalidArgument");
+  }
+
+  TEST_CASE("a method may be qualified by & and const &") {
+    Machine machine;
+    auto actor = machine.rt.actor<Qualified>().spawn();
+    CHECK(machine.rt.get(actor.call<&Qualified::set>(3)) == 3);
+    CHECK(machine.rt.get(actor.call<&Qualified::add>(2)) == 5);
+    CHECK(machine.rt.get(actor.call<&Qualified::get>()) == 5);
+    CHECK(machine.rt.get(actor.call<&Qualified::twice>()) == 10);
   }
 
   TEST_CASE("a constructor takes what cannot be copied") {

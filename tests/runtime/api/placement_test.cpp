@@ -16,6 +16,7 @@ std::string make_and_leave(Context& ctx, const std::string& name) {
   ctx.get(ctx.ready(group));
   return group.description();
 }
+PlacementGroup hand_out_and_leave(Context& ctx) { return ctx.placement_group({.bundles = {{.num_cpus = 1}}}); }
 int remove_it(Context& ctx, const PlacementGroup& group) {
   ctx.remove(group);
   try {
@@ -92,6 +93,10 @@ TEST_SUITE("runtime/api/placement") {
     refused({.bundles = {{.num_cpus = 5}}});
     refused({.bundles = {{.num_cpus = 3}, {.num_cpus = 2}}});
     refused({.bundles = {{.num_gpus = 0.7}, {.num_gpus = 0.7}, {.num_gpus = 0.7}}});
+    const auto split = error_of<InfeasibleResources>([&] { rt.placement_group({.bundles = {{.num_gpus = 0.6}, {.num_gpus = 0.6}, {.num_gpus = 0.6}}}); });
+    CHECK_MESSAGE(contains(split.message, "must lie on one GPU"), split.message);
+    const auto sum = error_of<InfeasibleResources>([&] { rt.placement_group({.bundles = {{.num_gpus = 0.7}, {.num_gpus = 0.7}, {.num_gpus = 0.7}}}); });
+    CHECK_MESSAGE(!contains(sum.message, "must lie"), sum.message);
     refused({.bundles = {{.num_cpus = 1}, {.num_cpus = 1}}, .strategy = PlacementStrategy::kStrictSpread});
     CHECK_THROWS_AS(rt.placement_group({}), InvalidArgument);
     CHECK_THROWS_AS(rt.placement_group({.bundles = {{}}}), InvalidArgument);
@@ -246,6 +251,10 @@ TEST_SUITE("runtime/api/placement") {
     auto& rt = machine.rt;
     CHECK(contains(rt.get(rt.task<make_and_leave>({.isolation = own_process}).remote("left"), 20s), "left"));
     CHECK(eventually([&] { return rt.placement_groups().empty(); }, 20s));
+    const auto group = rt.get(rt.task<hand_out_and_leave>({.isolation = own_process}).remote(), 20s);
+    CHECK(eventually([&] { return rt.placement_groups().empty(); }, 20s));
+    const auto error = error_of<Cancelled>([&] { rt.wait(group, 20s); });
+    CHECK_MESSAGE(contains(error.message, "the process that made it has ended"), error.message);
     CHECK(eventually([&] { return free_of(rt) == Amount(2); }));
   }
 

@@ -88,6 +88,8 @@ TEST_SUITE("runtime/api/resources") {
     CHECK(rt.get(rt.task<visible_devices>({.num_gpus = 3, .isolation = own_process}).remote()) == "0,1,2");
     CHECK(rt.get(rt.task<visible_devices>({.isolation = own_process}).remote()).empty());
     CHECK(rt.get(rt.task<visible_devices>({.isolation = own_process, .env = {{"CUDA_VISIBLE_DEVICES", "7"}}}).remote()) == "7");
+    const TaskOptions both{.num_gpus = 1, .isolation = own_process, .env = {{"CUDA_VISIBLE_DEVICES", "7"}}};
+    CHECK(contains(error_of<InvalidArgument>([&] { rt.task<visible_devices>(both).remote(); }).message, "CUDA_VISIBLE_DEVICES"));
   }
 
   TEST_CASE("a task without CPUs runs on a full machine") {
@@ -143,7 +145,7 @@ TEST_SUITE("runtime/api/resources") {
     CHECK_THROWS_AS(rt.task<one>({.resources = {{"disk", 3}}}).remote(), InfeasibleResources);
     CHECK_THROWS_AS(rt.task<one>({.resources = {{"no-such", 1}}}).remote(), InfeasibleResources);
     CHECK_THROWS_AS(rt.task<one>({.num_cpus = -1}).remote(), InvalidArgument);
-    CHECK_THROWS_AS(rt.task<one>({.num_cpus = std::nan("")}).remote(), InvalidArgument);
+    CHECK(contains(error_of<InvalidArgument>([&] { rt.task<one>({.num_cpus = std::nan("")}).remote(); }).message, "not a number"));
     CHECK_THROWS_AS(rt.task<one>({.env = {{"A", "1"}}}).remote(), InvalidArgument);
     CHECK(rt.get(rt.task<one>({.num_cpus = 2, .num_gpus = 1, .resources = {{"disk", 2}}}).remote()) == 1);
   }
@@ -226,8 +228,10 @@ TEST_SUITE("runtime/api/resources") {
   }
 
   TEST_CASE("one and a half GPUs are no amount") {
-    Machine machine(small_machine(2, 2));
-    CHECK_THROWS_AS(machine.rt.task<one>({.num_gpus = 1.5}).remote(), InvalidArgument);
+    for (const int gpus : {0, 2}) {
+      Machine machine(small_machine(2, gpus));
+      CHECK_THROWS_AS(machine.rt.task<one>({.num_gpus = 1.5}).remote(), InvalidArgument);
+    }
   }
 }
 
