@@ -386,7 +386,8 @@ std::shared_ptr<const void> Cell::value(Deadline deadline) {
 
 /// `error`: of reading it; null when there was none.
 void Cell::note_loss(const StoredObject& stored, const ErrorInfo* error) {
-  auto loss = error && error->code == ErrorCode::kObjectLost ? std::make_shared<const ErrorInfo>(*error) : nullptr;
+  const bool gone = error && (error->code == ErrorCode::kObjectLost || error->code == ErrorCode::kOwnerDied);
+  auto loss = gone ? std::make_shared<const ErrorInfo>(*error) : nullptr;
   std::lock_guard lock(mutex_);
   rare().lost_id = loss ? stored.id() : 0;
   rare().error.swap(loss);
