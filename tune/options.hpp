@@ -40,7 +40,8 @@ struct CheckpointOptions {
   std::string score_attribute{};      ///< what "best" goes by: a metric that is reported; default: the experiment's
   std::optional<Mode> score_mode{};   ///< whether a small or a large score is good; default: the experiment's mode
   std::uint64_t budget_bytes{0};      ///< of all trials' checkpoints together; beyond it the oldest go first, but never what
-                                      ///< a trial that is not over goes on from; the best one goes last. 0: no limit
+                                      ///< a trial that is not over goes on from (that goes once it is over), nor the
+                                      ///< best one of all. 0: no limit
   std::uint64_t frequency{1};    ///< class trainables: save after every so many steps; 0: never
   bool at_end{false};            ///< a trial that is stopped saves itself once more, if it can (save_when_leaving)
 };

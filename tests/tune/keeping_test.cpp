@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "scripted_host.hpp"
+#include "tune/schedulers/asha.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -99,6 +100,59 @@ TEST_SUITE("tune/core") {
     ExperimentMachine machine = machine_of({.keep_checkpoints = 1, .checkpoint_budget_bytes = 50}, 3);
     for (TrialIndex trial = 0; trial < 3; ++trial) CHECK(report(machine, trial, 1, Metrics{{"loss", 1.0 + trial}}).empty());
     for (TrialIndex trial = 0; trial < 3; ++trial) CHECK(machine.trial(trial).checkpoints.size() == 1);
+  }
+
+  TEST_CASE("a trial that ends gives its checkpoint back to the budget, however it ends") {
+    const auto gone_by = [](const EventBody& end) {
+      ExperimentMachine machine = machine_of({.keep_checkpoints = 1, .checkpoint_budget_bytes = 250}, 4);
+      for (TrialIndex trial = 0; trial < 4; ++trial) CHECK(report(machine, trial, 1, Metrics{{"loss", 1.0 + trial}}).empty());
+      std::vector<TrialIndex> gone;
+      for (const auto& [index, checkpoint] : machine.step({0, end}).superseded) gone.push_back(index);
+      return gone;
+    };
+    using Trials = std::vector<TrialIndex>;
+    CHECK(gone_by(TrialFinished{1}) == Trials{1});
+    CHECK(gone_by(TrialFailed{2, "it fell", true}) == Trials{2});
+    CHECK(gone_by(TrialTimedOut{3, "killed"}) == Trials{3});
+    CHECK(gone_by(TrialFinished{0}).empty());  // the best
+    CHECK(gone_by(ExperimentStopped{"enough"}) == Trials{1, 2});  // the oldest but for the best, until 250 bytes hold the rest
+  }
+
+  TEST_CASE("paused trials that nobody releases give their checkpoints back to the budget, also after a resume from a snapshot") {
+    const auto fresh = [] {
+      MachineOptions options{.metric = "loss", .trial_prefix = "abcde", .trainable = "f", .keep_checkpoints = 1, .checkpoint_budget_bytes = 350};
+      return ExperimentMachine(options, std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, 9, 1),
+                               asha({.type = AshaType::kPromotion, .max_t = 100, .grace_period = 1, .reduction_factor = 10}).make({"loss", Mode::kMin, 1}));
+    };
+    ExperimentMachine machine = fresh();
+    machine.step({0, ExperimentCreated{.name = "exp"}});
+    while (auto created = machine.propose(9)) machine.step({0, *created});
+    for (TrialIndex trial = 0; trial < 9; ++trial) {
+      machine.step({0, TrialStarted{trial, 0}});
+      CHECK(report(machine, trial, 1, Metrics{{"loss", 1.0 + trial}}).empty());
+    }
+    REQUIRE(machine.count(TrialState::kPaused) == 9);
+    ExperimentMachine resumed = fresh();
+    machine.snapshot([&](const Event& event) { CHECK(resumed.step(event).superseded.empty()); });
+    for (ExperimentMachine* each : {&machine, &resumed}) {
+      const Effects effects = each->step({0, SchedulerIdle{}});
+      CHECK(each->count(TrialState::kTerminated) == 9);
+      CHECK(effects.superseded.size() == 6);
+      for (const TrialIndex kept : {TrialIndex{0}, TrialIndex{7}, TrialIndex{8}}) CHECK(each->trial(kept).checkpoints.size() == 1);  // the best, the newest
+    }
+  }
+
+  TEST_CASE("an experiment that had more checkpoints than its budget when it ended has no more once it is resumed") {
+    ExperimentMachine written = machine_of({.keep_checkpoints = 1}, 3);  // without a budget: more than it stay
+    written.step({0, ExperimentCreated{.name = "exp"}});
+    for (TrialIndex trial = 0; trial < 3; ++trial) report(written, trial, 1, Metrics{{"loss", 3.0 - trial}});
+    for (TrialIndex trial = 0; trial < 3; ++trial) written.step({0, TrialFinished{trial}});
+    MachineOptions options = written.options();
+    options.checkpoint_budget_bytes = 100;
+    ExperimentMachine resumed(options, std::make_unique<VariantSearcher>(Space{{"x", uniform(0, 1)}}, 3, 1), fifo().make({"loss", Mode::kMin, 1}));
+    written.snapshot([&](const Event& event) { CHECK(resumed.step(event).superseded.empty()); });
+    CHECK(resumed.step({0, SessionStarted{1}}).superseded.size() == 2);
+    CHECK(resumed.trial(2).checkpoints.size() == 1);  // the best
   }
 
   TEST_CASE("a trial that saves itself when it is paused goes on from there") {

@@ -346,5 +346,9 @@ TEST_SUITE("tune/core") {
     CHECK(outcome.trials[0].state == TrialState::kTerminated);
     CHECK(good->lines == bad->lines);
     CHECK(good->lines.size() == 7);
+    REQUIRE_FALSE(outcome.warnings.empty());
+    CHECK(has(outcome.warnings.front(), "a callback's on_trial_start of trial " + outcome.trials[0].name + " failed: "));
+    CHECK(std::any_of(outcome.warnings.begin(), outcome.warnings.end(),
+                      [&](auto& text) { return has(text, "a callback's on_trial_result of trial " + outcome.trials[0].name + " failed: "); }));
   }
 }

@@ -13,8 +13,13 @@ void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& eve
     noted.state = machine.trial(*index).state;
     noted.time_total_s = machine.trial(*index).time_total_s;
   }
-  if (const auto* saved = std::get_if<TrialCheckpointed>(&event))
-    for (const auto& [trial, checkpoint] : effects.superseded) noted.checkpoint_dropped |= trial == saved->trial && checkpoint.name == saved->checkpoint;
+  const auto drops = [&](const auto& saved) {
+    return std::any_of(effects.superseded.begin(), effects.superseded.end(), [&](const Superseded& gone) {
+      return gone.trial == saved.trial && gone.checkpoint.name == saved.checkpoint;
+    });
+  };
+  if (const auto* saved = std::get_if<TrialCheckpointed>(&event)) noted.checkpoint_dropped = drops(*saved);
+  if (const auto* report = std::get_if<TrialReported>(&event)) noted.checkpoint_dropped = drops(*report);
   noted.time_since_start_s = machine.time_since_start_s();
   noted_.push_back(std::move(noted));
 }
@@ -29,7 +34,7 @@ void CallbackCaller::tell_begin(const Experiment& experiment) {
   if (callbacks_.empty() || std::exchange(begun_, true)) return;
   const auto made = std::count_if(noted_.begin(), noted_.end(), [](const Noted& noted) { return std::holds_alternative<TrialCreated>(noted.event); });
   const std::size_t earlier = experiment.machine().trials().size() - static_cast<std::size_t>(made);
-  each([&](Callback& callback) { callback.on_experiment_begin(experiment.dir(), earlier); });
+  each("on_experiment_begin", nullptr, [&](Callback& callback) { callback.on_experiment_begin(experiment.dir(), earlier); });
 }
 
 void CallbackCaller::tell(const Experiment& experiment, const Noted& noted) {
@@ -37,7 +42,7 @@ void CallbackCaller::tell(const Experiment& experiment, const Noted& noted) {
   tell_event(experiment, noted);
   for (const Exploited& copied : noted.exploits) {
     const Trial &trial = experiment.machine().trial(copied.trial), &donor = experiment.machine().trial(copied.donor);
-    each([&](Callback& callback) { callback.on_exploit(trial, donor); });
+    each("on_exploit", &trial, [&](Callback& callback) { callback.on_exploit(trial, donor); });
   }
 }
 
@@ -45,14 +50,16 @@ void CallbackCaller::tell_event(const Experiment& experiment, const Noted& noted
   const auto index = trial_of(noted.event);
   if (!index) return;
   const Trial& trial = experiment.machine().trial(*index);
-  if (std::holds_alternative<TrialCreated>(noted.event)) return each([&](Callback& callback) { callback.on_trial_create(trial); });
-  if (std::holds_alternative<TrialStarted>(noted.event)) return each([&](Callback& callback) { callback.on_trial_start(trial); });
+  if (std::holds_alternative<TrialCreated>(noted.event))
+    return each("on_trial_create", &trial, [&](Callback& callback) { callback.on_trial_create(trial); });
+  if (std::holds_alternative<TrialStarted>(noted.event))
+    return each("on_trial_start", &trial, [&](Callback& callback) { callback.on_trial_start(trial); });
   if (const auto* report = std::get_if<TrialReported>(&noted.event)) return tell_result(experiment, noted, *report);
   if (noted.checkpoint_dropped) return;
   if (const auto* saved = std::get_if<TrialCheckpointed>(&noted.event))
-    return each([&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / saved->checkpoint); });
+    return each("on_checkpoint", &trial, [&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / saved->checkpoint); });
   if (std::holds_alternative<TrialFailed>(noted.event) && noted.state == TrialState::kPending)
-    return each([&](Callback& callback) { callback.on_trial_retry(trial); });
+    return each("on_trial_retry", &trial, [&](Callback& callback) { callback.on_trial_retry(trial); });
   tell_state(trial, noted.state);
 }
 
@@ -60,30 +67,33 @@ void CallbackCaller::tell_result(const Experiment& experiment, const Noted& note
   const Trial& trial = experiment.machine().trial(report.trial);
   const bool saved = !report.checkpoint.empty();
   const ResultView result{report.iteration, noted.time_total_s, report.metrics, noted.time_since_start_s, saved};
-  each([&](Callback& callback) { callback.on_trial_result(trial, result); });
-  if (saved) each([&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / report.checkpoint); });
+  each("on_trial_result", &trial, [&](Callback& callback) { callback.on_trial_result(trial, result); });
+  if (saved && !noted.checkpoint_dropped)
+    each("on_checkpoint", &trial, [&](Callback& callback) { callback.on_checkpoint(trial, experiment.trial_dir(trial) / report.checkpoint); });
   // Pending: it was paused and may go on already, with what it took over.
   tell_state(trial, noted.state == TrialState::kPending ? TrialState::kPaused : noted.state);
 }
 
 void CallbackCaller::tell_state(const Trial& trial, TrialState state) {
-  if (state == TrialState::kPaused) each([&](Callback& callback) { callback.on_trial_pause(trial); });
-  if (state == TrialState::kTerminated) each([&](Callback& callback) { callback.on_trial_complete(trial); });
-  if (state == TrialState::kError) each([&](Callback& callback) { callback.on_trial_error(trial); });
+  if (state == TrialState::kPaused) each("on_trial_pause", &trial, [&](Callback& callback) { callback.on_trial_pause(trial); });
+  if (state == TrialState::kTerminated) each("on_trial_complete", &trial, [&](Callback& callback) { callback.on_trial_complete(trial); });
+  if (state == TrialState::kError) each("on_trial_error", &trial, [&](Callback& callback) { callback.on_trial_error(trial); });
 }
 
 void CallbackCaller::tell_end(const Experiment& experiment) {
   tell_begin(experiment);
-  each([&](Callback& callback) { callback.on_experiment_end(experiment.machine().trials()); });
+  each("on_experiment_end", nullptr, [&](Callback& callback) { callback.on_experiment_end(experiment.machine().trials()); });
 }
 
-void CallbackCaller::each(const Call& call) {
+void CallbackCaller::each(const char* name, const Trial* trial, const Call& call) {
   for (const auto& callback : callbacks_) {
     try {
       call(*callback);
     } catch (...) {
       constexpr std::size_t kMostAtOnce = 10;
-      if (warnings_.size() < kMostAtOnce) warnings_.push_back("a callback failed: " + current_exception_info().to_string());
+      if (warnings_.size() == kMostAtOnce) continue;
+      warnings_.push_back("a callback's " + std::string(name) + (trial ? " of trial " + trial->name : "") + " failed: " +
+                          current_exception_info().to_string());
     }
   }
 }

@@ -42,7 +42,8 @@ class CallbackCaller {
   void tell_event(const Experiment& experiment, const Noted& noted);
   void tell_result(const Experiment& experiment, const Noted& noted, const TrialReported& report);
   void tell_state(const Trial& trial, TrialState state);
-  void each(const Call& call);
+  /// `name`: of the function that is called; `trial`: that it is about, or null.
+  void each(const char* name, const Trial* trial, const Call& call);
 
   Callbacks callbacks_;
   bool begun_{false};  // on_experiment_begin was told

@@ -23,6 +23,8 @@ Effects ExperimentMachine::step(const Event& event) {
   if (last_ms_ && !new_session) worked_ms_ += std::max<std::int64_t>(0, event.time_ms - *last_ms_);
   if (!new_session) last_ms_ = event.time_ms;
   std::visit([&](const auto& body) { on(body, effects); }, event.body);
+  // A trial that ended needs its newest checkpoint no more. While a snapshot's trials come in, the best one is not known.
+  if (!std::holds_alternative<TrialSnapshot>(event.body)) shrink_to_budget(effects);
   last_ms_ = event.time_ms;
   return effects;
 }
@@ -100,7 +102,10 @@ void ExperimentMachine::set_state(Trial& trial, TrialState state) {
   --counts_[static_cast<std::size_t>(trial.state)];
   ++counts_[static_cast<std::size_t>(state)];
   trial.state = state;
-  if (was_open && trial.ended()) --unfinished_;
+  if (was_open && trial.ended()) {
+    --unfinished_;
+    if (options_.checkpoint_budget_bytes != 0 && !trial.checkpoints.empty()) spare_checkpoints_.emplace(trial.checkpoints.back().order, trial.index);
+  }
   if (state == TrialState::kPending)
     ready_.insert(trial.index);
   else

@@ -154,7 +154,6 @@ class ExperimentMachine {
   void drop_checkpoint(Trial& trial, std::size_t position, Effects& effects);
   void keep_some(Trial& trial, Effects& effects);
   void shrink_to_budget(Effects& effects);
-  bool needed(const Trial& trial, std::uint64_t order) const;
   std::optional<double> score_of(const CheckpointRef& checkpoint) const;
   std::optional<double> score_of(const Trial& trial) const;
   bool better(double a, double b) const noexcept { return options_.mode == Mode::kMin ? a < b : a > b; }
@@ -177,10 +176,10 @@ class ExperimentMachine {
   std::map<TrialIndex, std::int64_t> running_since_ms_;
   std::string stopped_by_;
 
-  // What the checkpoints' budget needs; the maps are empty without one.
+  // What the checkpoints' budget needs; map and set are empty without one.
   std::uint64_t checkpoints_made_{0};
   std::uint64_t checkpoint_bytes_{0};
-  std::map<std::uint64_t, TrialIndex> checkpoints_by_age_;
+  std::map<std::uint64_t, TrialIndex> spare_checkpoints_;  // by age: those that no trial that is not over would go on from
   std::set<std::pair<double, std::uint64_t>> checkpoints_by_score_;  // the best first
 };
 

@@ -1,6 +1,6 @@
 // Which checkpoints stay. Of each trial the newest ones and, where that is wanted, the best ones; and of all trials together
 // no more bytes than the budget, the oldest going first. What a trial that is not over would go on from always stays, so
-// that neither a pause nor PBT finds its checkpoint gone, and the best one goes last.
+// that neither a pause nor PBT finds its checkpoint gone, and so does the best one.
 #include <algorithm>
 #include <cmath>
 
@@ -29,7 +29,8 @@ void ExperimentMachine::add_checkpoint(Trial& trial, CheckpointRef checkpoint, E
   checkpoint.order = ++checkpoints_made_;
   if (options_.checkpoint_budget_bytes != 0) {
     checkpoint_bytes_ += checkpoint.bytes;
-    checkpoints_by_age_.emplace(checkpoint.order, trial.index);
+    if (!trial.checkpoints.empty()) spare_checkpoints_.emplace(trial.checkpoints.back().order, trial.index);
+    if (trial.ended()) spare_checkpoints_.emplace(checkpoint.order, trial.index);
     if (const auto score = score_of(checkpoint)) checkpoints_by_score_.emplace(*score, checkpoint.order);
   }
   trial.checkpoints.push_back(std::move(checkpoint));
@@ -43,7 +44,7 @@ void ExperimentMachine::drop_checkpoint(Trial& trial, std::size_t position, Effe
   CheckpointRef& victim = trial.checkpoints[position];
   if (options_.checkpoint_budget_bytes != 0) {
     checkpoint_bytes_ -= victim.bytes;
-    checkpoints_by_age_.erase(victim.order);
+    spare_checkpoints_.erase(victim.order);
     if (const auto score = score_of(victim)) checkpoints_by_score_.erase({*score, victim.order});
   }
   effects.superseded.push_back({trial.index, std::move(victim)});
@@ -65,18 +66,13 @@ void ExperimentMachine::keep_some(Trial& trial, Effects& effects) {
   }
 }
 
-bool ExperimentMachine::needed(const Trial& trial, std::uint64_t order) const {
-  if (!trial.ended() && trial.checkpoints.back().order == order) return true;
-  return !checkpoints_by_score_.empty() && checkpoints_by_score_.begin()->second == order;
-}
-
+/// Passes over one at most, the best: so it costs what it drops.
 void ExperimentMachine::shrink_to_budget(Effects& effects) {
-  if (options_.checkpoint_budget_bytes == 0) return;
-  for (auto it = checkpoints_by_age_.begin(); it != checkpoints_by_age_.end();) {
+  for (auto it = spare_checkpoints_.begin(); it != spare_checkpoints_.end();) {
     if (checkpoint_bytes_ <= options_.checkpoint_budget_bytes) return;
     const auto [order, index] = *it++;
+    if (!checkpoints_by_score_.empty() && checkpoints_by_score_.begin()->second == order) continue;
     Trial& trial = trials_[index];
-    if (needed(trial, order)) continue;
     const auto found = std::find_if(trial.checkpoints.begin(), trial.checkpoints.end(),
                                     [&, wanted = order](const CheckpointRef& checkpoint) { return checkpoint.order == wanted; });
     drop_checkpoint(trial, static_cast<std::size_t>(found - trial.checkpoints.begin()), effects);

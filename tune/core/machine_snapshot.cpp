@@ -45,7 +45,7 @@ void ExperimentMachine::on(const TrialSnapshot& event, Effects&) {
   if (options_.checkpoint_budget_bytes == 0) return;
   for (const CheckpointRef& checkpoint : trial.checkpoints) {
     checkpoint_bytes_ += checkpoint.bytes;
-    checkpoints_by_age_.emplace(checkpoint.order, trial.index);
+    if (trial.ended() || &checkpoint != &trial.checkpoints.back()) spare_checkpoints_.emplace(checkpoint.order, trial.index);
     if (const auto score = score_of(checkpoint)) checkpoints_by_score_.emplace(*score, checkpoint.order);
   }
 }
