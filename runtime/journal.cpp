@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <optional>
 
 #include "runtime/base/error.hpp"
 #include "runtime/store/records.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "runtime/store/store_directory.hpp"
 
 namespace manta {
 
@@ -36,15 +38,20 @@ struct Journal::State {
   std::uint64_t last{};
 
   void load_header(const std::string& path) {
-    Result<JournalHeader> read = ErrorInfo{.code = ErrorCode::kInvalidArgument,
-                                           .message = path + " holds another kind of store, not a journal"};
-    const bool found = store->read(kHeaderKey, [&](ByteView bytes) { read = decode_journal_header(bytes); }).value();
-    if (!found && read_only && !store->last_key().value())
-      fail(ErrorCode::kNotFound, path + " is a journal that is only just being made; try again");
-    header = std::move(read).value();
+    std::optional<Result<JournalHeader>> read;
+    store->read(kHeaderKey, [&](ByteView bytes) { read = decode_journal_header(bytes); }).value();
+    if (!read) fail_without_header(path);
+    header = std::move(*read).value();
     if (header.version != kVersion)
       fail(ErrorCode::kVersionMismatch,
            fmt::format("{} is a journal of format {}, this program reads format {}", path, header.version, kVersion));
+  }
+
+  [[noreturn]] void fail_without_header(const std::string& path) const {
+    const auto key = store->last_key().value();
+    if (!key) fail(ErrorCode::kNotFound, path + " is a journal that is only just being made; try again");
+    if (key->size() == record_key(0).size() && key->starts_with(kRecordPrefix)) throw_error(damaged_store(path, "the journal's header is missing"));
+    fail(ErrorCode::kInvalidArgument, path + " holds another kind of store, not a journal");
   }
 
   void load_last() {

@@ -185,16 +185,17 @@ std::string ExperimentHistory::about(std::string_view key) const {
 
 namespace {
 
-/// The journal's directory is there a moment before the journal is, and the journal before its first record.
-NotFound not_begun(const fs::path& dir) {
-  return NotFound("'" + dir.string() + "' holds an experiment that has not begun yet; try again.");
+/// The journal's directory is there a moment before the journal is, and the journal before its first record; all else comes later.
+[[noreturn]] void refuse_without_record(const fs::path& dir, bool holds_more) {
+  if (holds_more) throw lost_journal(dir);
+  throw NotFound("'" + dir.string() + "' holds an experiment that has not begun yet; try again.");
 }
 
-std::unique_ptr<EventLog> open_log(const fs::path& dir) {
+std::unique_ptr<EventLog> open_log(const fs::path& dir, bool holds_more) {
   try {
     return open_event_log_read_only(dir / kJournal);
   } catch (const NotFound&) {
-    throw not_begun(dir);
+    refuse_without_record(dir, holds_more);
   }
 }
 
@@ -202,9 +203,10 @@ ExperimentHistory read(const fs::path& dir, bool rows) {
   ExperimentHistory history{.dir = find_experiment(dir)};
   const std::string path = (history.dir / kJournal).string();
   history.running = Journal::in_use(path);
+  const bool holds_more = holds_more_than_journal(history.dir);  // before the journal is looked at, which may begin any moment
   HistoryFold fold(history, rows);
-  open_log(history.dir)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
-  if (history.sessions == 0 && history.name.empty()) throw not_begun(history.dir);
+  open_log(history.dir, holds_more)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
+  if (history.sessions == 0 && history.name.empty()) refuse_without_record(history.dir, holds_more);
   return history;
 }
 

@@ -51,7 +51,7 @@ struct ExperimentHistory {
 };
 
 /// Reads the experiment in `dir`, or in dir's one subfolder that holds one. NotFound when there is none, naming what there
-/// is; StorageCorruption when the journal is damaged.
+/// is; StorageCorruption when the journal is damaged, or has no record of what lies beside it.
 ExperimentHistory read_history(const std::filesystem::path& dir);
 
 /// The grid that `tune::run` gave, or would give now.

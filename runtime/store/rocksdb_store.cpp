@@ -71,7 +71,7 @@ ErrorInfo translate(const Status& status, const std::string& path) {
     return {.code = ErrorCode::kOutOfDisk,
             .message = fmt::format("no space left on the file system of {}; free some and try again ({})", path, text)};
   }
-  if (status.IsCorruption()) return damaged_store(path, text);
+  if (status.IsCorruption() || (status.IsIOError() && lacks_manifest(path))) return damaged_store(path, text);
   return {.code = ErrorCode::kIoError, .message = fmt::format("{}: {}", path, text)};
 }
 

@@ -49,6 +49,13 @@ std::error_code make_directory(const fs::path& path, mode_t mode, Sync sync) {
   return errno == EEXIST ? std::error_code{} : std::error_code{errno, std::generic_category()};
 }
 
+/// The name of the manifest; empty where the file CURRENT does not tell.
+std::string manifest_name(const std::string& path) {
+  std::string name;
+  std::getline(std::ifstream(path + "/CURRENT"), name);
+  return name;
+}
+
 }  // namespace
 
 ErrorInfo damaged_store(const std::string& path, const std::string& detail) {
@@ -113,10 +120,15 @@ std::uint64_t log_bytes(const std::string& path) {
   return sum;
 }
 
-std::uint64_t manifest_bytes(const std::string& path) {
-  std::string name;
+bool lacks_manifest(const std::string& path) {
   std::error_code error;
-  std::getline(std::ifstream(path + "/CURRENT"), name);
+  const auto name = manifest_name(path);
+  return !name.empty() && fs::status(path + "/" + name, error).type() == fs::file_type::not_found;
+}
+
+std::uint64_t manifest_bytes(const std::string& path) {
+  std::error_code error;
+  const auto name = manifest_name(path);
   const auto size = fs::file_size(path + "/" + name, error);
   return error || name.empty() ? 0 : size;
 }

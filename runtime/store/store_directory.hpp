@@ -29,6 +29,8 @@ void remove_left_tables(const std::string& path);
 void remove_left_object_files(const std::string& path);
 /// The size of the logs: what is not in tables yet.
 std::uint64_t log_bytes(const std::string& path);
+/// Whether the file CURRENT names a manifest that is not there. Of a store that another process writes, that may be for a moment.
+bool lacks_manifest(const std::string& path);
 /// The size of the manifest, the list of the tables; opening writes it anew.
 std::uint64_t manifest_bytes(const std::string& path);
 /// Makes what has been written to the file durable.

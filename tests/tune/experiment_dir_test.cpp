@@ -5,6 +5,7 @@
 #include "runtime/errors.hpp"
 #include "support.hpp"
 #include "tune/core/journal_codec.hpp"
+#include "tune/history.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -17,6 +18,27 @@ const ExperimentCreated kHeader{"exp", 7, {{"metric", "loss"}, {"space", "{lr}"}
 void make_experiment(const fs::path& results) {
   auto dir = open_experiment_dir(results, "exp", false);
   dir.log->append(encode_event({0, kHeader}));
+}
+
+std::vector<fs::path> logs_of(const fs::path& journal) {
+  std::vector<fs::path> logs;
+  for (const auto& entry : fs::directory_iterator(journal))
+    if (entry.path().extension() == ".log") logs.push_back(entry.path());
+  REQUIRE_FALSE(logs.empty());
+  return logs;
+}
+
+void remove_logs(const fs::path& journal) {
+  for (const fs::path& log : logs_of(journal)) fs::remove(log);
+}
+
+void cut_logs(const fs::path& journal) {
+  for (const fs::path& log : logs_of(journal)) fs::resize_file(log, 0);
+}
+
+void empty_journal(const fs::path& journal) {
+  fs::remove_all(journal);
+  fs::create_directory(journal);
 }
 }  // namespace
 
@@ -43,6 +65,21 @@ TEST_SUITE("tune/core") {
     CHECK_FALSE(open_experiment_dir(tmp.path(), "probed", true).header);
     fs::create_directories(tmp.path() / "empty");
     CHECK_FALSE(open_experiment_dir(tmp.path(), "empty", true).header);
+  }
+
+  TEST_CASE("an experiment whose journal lost its record is refused, with or without resume, and left as it is") {
+    for (const auto damage : {remove_logs, cut_logs, empty_journal}) {
+      TempDir tmp;
+      make_experiment(tmp.path());
+      fs::create_directories(tmp.path() / "exp/f_00000");
+      damage(tmp.path() / "exp/journal");
+      for (const bool resume : {true, false}) {
+        CHECK_THROWS_AS(read_history(tmp.path() / "exp"), StorageCorruption);
+        CHECK_THROWS_AS(open_experiment_dir(tmp.path(), "exp", resume), StorageCorruption);
+        CHECK(has(error_of([&] { open_experiment_dir(tmp.path(), "exp", resume); }), "Restore the journal from a copy"));
+      }
+      CHECK(fs::exists(tmp.path() / "exp/f_00000"));
+    }
   }
 
   TEST_CASE("an experiment that another driver has open is refused") {

@@ -43,25 +43,34 @@ void make_writable(const fs::path& dir) {
   fs::remove(probe, error);
 }
 
-/// Anything but what a driver that was killed at its first step leaves.
-bool holds_anything(const fs::path& dir) {
+}  // namespace
+
+bool holds_more_than_journal(const fs::path& dir) {
   std::error_code error;
   const fs::directory_iterator entries(dir, error);
-  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) { return entry.path().filename() != kProbe; });
+  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
+    return entry.path().filename() != kProbe && entry.path().filename() != kJournal;
+  });
 }
 
-}  // namespace
+StorageCorruption lost_journal(const fs::path& dir) {
+  return StorageCorruption("'" + dir.string() + "' holds what an experiment left, but its journal, '" + (dir / kJournal).string() +
+                           "', has no record of it: files in there were removed or cut. Restore the journal from a copy to go on; to begin anew, "
+                           "choose another name or results directory, or move this one away. The trials' own folders are as they were.");
+}
 
 ExperimentDir open_experiment_dir(const fs::path& results_dir, const std::string& name, bool resume) {
   check_name(name);
   if (results_dir.empty()) throw InvalidArgument("the results directory has no name. Choose one with TuneOptions::results_dir; '.' is this one.");
   const fs::path dir = fs::absolute(results_dir) / name;
   make_writable(dir);
-  if (!fs::exists(dir / kJournal) && holds_anything(dir))
+  const bool holds_more = holds_more_than_journal(dir);
+  if (!fs::exists(dir / kJournal) && holds_more)
     throw InvalidArgument("'" + dir.string() + "' is not empty and holds no experiment. Choose another name or results "
                           "directory, or empty it.");
   ExperimentDir opened{dir, open_event_log(dir / kJournal), {}};
   opened.header = read_header(*opened.log);
+  if (!opened.header && holds_more) throw lost_journal(dir);  // a driver that was killed at its first step has left nothing
   if (opened.header && !resume)
     throw InvalidArgument("'" + dir.string() + "' holds the experiment '" + opened.header->name +
                           "' already. Set TuneOptions::resume (--resume) to go on with it, or choose another name or "

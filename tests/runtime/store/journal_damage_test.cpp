@@ -88,6 +88,41 @@ TEST_SUITE("runtime/journal") {
     CHECK(refused > 100 / static_cast<int>(kStep));
   }
 
+  TEST_CASE("a manifest that was cut, which hides the journal's header, is damage and not another kind of store") {
+    TemporaryDirectory directory(TemporaryDirectory::Where::kMemory);
+    const auto snapshot = killed_journal(directory / "j");
+    std::string manifest;
+    for (const auto& file : files_ending(directory / "j", ""))
+      if (file.find("MANIFEST-") != std::string::npos) manifest = file;
+    const auto content = read_file(manifest);
+    int headless = 0;
+    for (std::size_t size = 0; size <= content.size(); size += kStep) {
+      CAPTURE(size);
+      snapshot.restore();
+      write_file(manifest, content.substr(0, size));
+      Entries entries;
+      const auto error = error_of([&] { entries = read_all(Journal::open(directory / "j", {.create = false})); });
+      if (error.message == "no error") REQUIRE(entries == expected(1, 30));
+      REQUIRE(error.code != ErrorCode::kInvalidArgument);
+      if (error.message.find("header is missing") == std::string::npos) continue;
+      ++headless;
+      REQUIRE(error.code == ErrorCode::kStorageCorruption);
+      REQUIRE(error.message.find("Restore the directory from a copy") != std::string::npos);
+    }
+    CHECK(headless > 0);
+  }
+
+  TEST_CASE("a manifest that is gone is damage, and the message says what can be done") {
+    TemporaryDirectory directory;
+    killed_journal(directory / "j");
+    for (const auto& file : files_ending(directory / "j", ""))
+      if (file.find("MANIFEST-") != std::string::npos) std::filesystem::remove(file);
+    for (const auto& error : {error_of([&] { Journal::open(directory / "j"); }), error_of([&] { Journal::open_read_only(directory / "j"); })}) {
+      CHECK(error.code == ErrorCode::kStorageCorruption);
+      CHECK(error.message.find("Restore the directory from a copy") != std::string::npos);
+    }
+  }
+
   TEST_CASE("a missing table is an error, never a shorter journal") {
     TemporaryDirectory directory;
     killed_journal(directory / "j");
