@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <boost/math/distributions/normal.hpp>
+#include <cctype>
 #include <cmath>
+#include <iterator>
+#include <string_view>
 
 #include "runtime/errors.hpp"
 #include "tune/search_space.hpp"
@@ -17,18 +20,39 @@ std::string text(double number) { return number_text(number, 17); }
 
 double multiple(double x, double q) { return q > 0 ? std::round(x / q) * q + 0.0 : x; }  // + 0.0: no minus zero
 
-/// A value such that two that differ, or differ in type, have different texts.
-std::string exact_text(const Value& value) {
-  if (const auto* words = value.as<std::string>()) return '"' + *words + '"';
+std::string quoted(const std::string& words) {
+  std::string text = "\"";
+  for (const char c : words) text += (c == '"' || c == '\\' ? "\\" : "") + std::string(1, c);
+  return text + '"';
+}
+
+/// A word that is no number, and no other value's text.
+bool is_plain(const std::string& word) {
+  static constexpr std::string_view kValues[] = {"true", "false", "none", "nan", "inf"};
+  const auto fits = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
+  return !word.empty() && std::isalpha(static_cast<unsigned char>(word.front())) && std::all_of(word.begin(), word.end(), fits) &&
+         std::find(std::begin(kValues), std::end(kValues), word) == std::end(kValues);
+}
+
+/// A value such that two that differ, or differ in type, have different texts. It is compared on a resume: where quotes can be done
+/// without inside a table, there are none, as experiments that are there already have it.
+std::string exact_text(const Value& value, bool in_table = false) {
+  if (const auto* words = value.as<std::string>()) return in_table && is_plain(*words) ? *words : quoted(*words);
   if (const auto* number = value.as<double>()) {
     const std::string digits = text(*number);
     return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
   }
-  const auto* list = value.as<Value::List>();
-  if (!list) return value.to_text(17);
   std::string joined;
-  for (const Value& item : *list) joined += (joined.empty() ? "" : ",") + exact_text(item);
-  return "[" + joined + "]";
+  const auto add = [&](const std::string& item) { joined += (joined.empty() ? "" : ",") + item; };
+  if (const auto* list = value.as<Value::List>()) {
+    for (const Value& item : *list) add(exact_text(item, in_table));
+    return "[" + joined + "]";
+  }
+  if (const auto* table = value.as<Value::Dict>()) {
+    for (const auto& [name, item] : *table) add((name.find_first_of("\"\\,=[]{}") == std::string::npos ? name : quoted(name)) + "=" + exact_text(item, true));
+    return "{" + joined + "}";
+  }
+  return value.to_text(17);
 }
 
 /// The scale on which a numeric domain's draws are uniform: from `low` at 0 to `high` at 1.

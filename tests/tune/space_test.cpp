@@ -106,8 +106,22 @@ TEST_SUITE("tune/space") {
     CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", choice({"1"})}}.describe());
     CHECK(Space{{"a", choice({1})}}.describe() != Space{{"a", choice({1.0})}}.describe());
     CHECK(Space{{"a", choice({"x,y"})}}.describe() != Space{{"a", choice({"x", "y"})}}.describe());
+    CHECK(Space{{"a", choice({"x", "y"})}}.describe() != Space{{"a", choice({"x\",\"y"})}}.describe());
+    CHECK(Space{{"a", choice({"x\\", "y"})}}.describe() != Space{{"a", choice({"x\\\",\"y"})}}.describe());
+    const auto in_table = [](Value value) { return Space{{"a", choice({Value(Value::Dict{{"b", std::move(value)}})})}}.describe(); };
+    CHECK(in_table(1) != in_table(1.0));
+    CHECK(in_table(1) != in_table("1"));
+    CHECK(in_table(true) != in_table("true"));
+    CHECK(in_table("x,c=y") != Space{{"a", choice({Value(Value::Dict{{"b", "x"}, {"c", "y"}})})}}.describe());
+    CHECK(in_table(Value::List{"x,y"}) != in_table(Value::List{"x", "y"}));
     CHECK(Space{{"a", quniform(0, 1, 0.5)}}.describe() == "{a: quniform(0, 1, 0.5)}");
     CHECK(Space{{"a", true}}.describe() != Space{{"a", "true"}}.describe());
+  }
+
+  TEST_CASE("the description of an ordinary space stays as it is: an experiment is resumed by it") {
+    CHECK(Space{{"a", choice({"x,y", "it's"})}}.describe() == "{a: choice([\"x,y\",\"it's\"])}");
+    const Value table(Value::Dict{{"kind", "adam-w"}, {"lr", 0.1}, {"sizes", Value::List{1, 2}}, {"parts", Value::List{"x", "y"}}});
+    CHECK(Space{{"a", choice({table, 1.0})}}.describe() == "{a: choice([{kind=adam-w,lr=0.10000000000000001,sizes=[1,2],parts=[x,y]},1.0])}");
   }
 
   TEST_CASE("a range so wide that no double is its width is refused") {
