@@ -1,7 +1,7 @@
 // ASHA of the promotion type on the CNN of tune_fashion_mnist: a trial trains to its rung and pauses there with a checkpoint; when
 // a worker is free, the best third of a rung goes on to the next one, perhaps in another process. Nobody is stopped early.
 //
-//   tune_asha [SAMPLES] [IMAGES AN EPOCH]        for example: tune_asha 20 6000
+//   tune_asha [SAMPLES] [IMAGES AN EPOCH] [--name=NAME] [--resume]        for example: tune_asha 20 6000
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -15,11 +15,16 @@ int main(int argc, char** argv) {
   try {
     Runtime rt = Runtime::start(argc, argv);
     std::int64_t samples = 12, images = 6000;
+    std::string name;
+    bool resume = false;
     CLI::App app{"ASHA of the paper's type on the CNN of tune_fashion_mnist."};
     app.add_option("samples", samples, "configurations to try")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("images", images, "images of an epoch")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--name", name, "the experiment's folder in manta_results (default: train_cifar and the time)");
+    app.add_flag("--resume", resume, "go on with the experiment --name");
     CLI11_PARSE(app, argc, argv);
     const tune::TuneOptions options{
+        .name = name,
         .metric = "loss",
         .num_samples = samples,
         .space = {{"l1", tune::choice({16, 32, 64, 128, 256})},
@@ -29,7 +34,8 @@ int main(int argc, char** argv) {
                   {"epoch_images", images},
                   {"max_epochs", 9}},
         .scheduler = tune::asha({.type = tune::AshaType::kPromotion, .max_t = 9, .reduction_factor = 3}),
-        .seed = 1};
+        .seed = 1,
+        .resume = resume};
     const tune::ResultGrid grid = tune::run<train_cifar>(options, std::string("/usr/share/datasets/fashion-mnist"));
     if (grid.interrupted()) return 128 + grid.signal();
     std::size_t at[10] = {};

@@ -1,6 +1,6 @@
 // Parameters that exist only beside certain values of others, and combinations that are never tried: which optimizer, with
 // which settings of its own, gets lowest in a narrow curved valley (Rosenbrock's) within 200 steps.
-//   tune_conditional [--num-samples=N] [--results-dir=DIR] [--seed=N] [--space=FILE] and the runtime's own flags
+//   tune_conditional [--num-samples=N] [--results-dir=DIR] [--seed=N] [--resume] [--space=FILE] and the runtime's own flags
 // --space reads the search space from JSON instead (examples/tune_conditional/space.json is the one below).
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -92,6 +92,7 @@ int main(int argc, char** argv) {
   app.add_option("--num-samples", options.num_samples, "trials");
   app.add_option("--results-dir", options.results_dir, "where the experiment's directory goes");
   app.add_option("--seed", *options.seed, "of the search");
+  app.add_flag("--resume", options.resume, "go on with the experiment that is there");
   app.add_option("--space", space_file, "a search space in JSON");
   app.footer(Runtime::flags_help());
   CLI11_PARSE(app, argc, argv);

@@ -1,6 +1,6 @@
 // Accuracy against time: which small networks tell two interleaved spirals apart well for the CPU time that training them
 // takes. There is no single best one; NSGA-II looks for all that no other beats in both.
-//   tune_multi_objective [--num-samples=N] [--results-dir=DIR] [--seed=N] and the runtime's own flags
+//   tune_multi_objective [--num-samples=N] [--results-dir=DIR] [--seed=N] [--resume] and the runtime's own flags
 #include <time.h>
 
 #include <CLI/CLI.hpp>
@@ -109,6 +109,7 @@ int main(int argc, char** argv) {
   app.add_option("--num-samples", options.num_samples, "trials");
   app.add_option("--results-dir", options.results_dir, "where the experiment's directory goes");
   app.add_option("--seed", *options.seed, "of the search");
+  app.add_flag("--resume", options.resume, "go on with the experiment that is there");
   app.footer(Runtime::flags_help());
   CLI11_PARSE(app, argc, argv);
   try {

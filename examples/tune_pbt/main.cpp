@@ -1,7 +1,7 @@
 // Population based training on the CNN of tune_fashion_mnist: four trials train side by side; every two epochs the worst one
 // becomes a copy of the best, with another learning rate or batch size. What is found is a schedule, which is printed.
 //
-//   tune_pbt [EPOCHS] [IMAGES AN EPOCH]        for example: tune_pbt 16 6000
+//   tune_pbt [EPOCHS] [IMAGES AN EPOCH] [--name=NAME] [--resume]        for example: tune_pbt 16 6000
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -16,11 +16,16 @@ int main(int argc, char** argv) {
   try {
     Runtime rt = Runtime::start(argc, argv);
     std::int64_t epochs = 12, images = 6000;
+    std::string name;
+    bool resume = false;
     CLI::App app{"Population based training on the CNN of tune_fashion_mnist."};
     app.add_option("epochs", epochs, "epochs of each of the four trials")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("images", images, "images of an epoch")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--name", name, "the experiment's folder in manta_results (default: train_cifar and the time)");
+    app.add_flag("--resume", resume, "go on with the experiment --name");
     CLI11_PARSE(app, argc, argv);
     const tune::TuneOptions options{
+        .name = name,
         .metric = "loss",
         .num_samples = 4,
         .space = {{"l1", 64}, {"l2", 64}, {"lr", tune::loguniform(1e-4, 1e-1)}, {"batch_size", tune::choice({16, 32, 64, 128})},
@@ -29,7 +34,8 @@ int main(int argc, char** argv) {
                                 .perturbation_interval = 2,
                                 .hyperparam_mutations = {{"lr", tune::loguniform(1e-4, 1e-1)}, {"batch_size", tune::choice({16, 32, 64, 128})}},
                                 .synch = true}),
-        .seed = 1};
+        .seed = 1,
+        .resume = resume};
     const tune::ResultGrid grid = tune::run<train_cifar>(options, std::string("/usr/share/datasets/fashion-mnist"));
     if (grid.interrupted()) return 128 + grid.signal();
     const tune::TrialResult& best = grid.best();

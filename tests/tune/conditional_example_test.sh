@@ -7,6 +7,8 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 "$program" --results-dir="$dir/a" --num-samples=20 --num-cpus=1 > "$dir/out"
 grep -q '^Best: optimizer = ' "$dir/out"
+"$program" --results-dir="$dir/a" --num-samples=20 --num-cpus=1 --resume > "$dir/again"
+if grep -q ' started' "$dir/again"; then exit 1; fi
 for params in "$dir"/a/conditional/*/params.json; do
   if grep -q '"sgd": {' "$params" && grep -q '"adam": {' "$params"; then exit 1; fi
 done
