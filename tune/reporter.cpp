@@ -51,7 +51,7 @@ struct EventLine {
     const Trial& trial = machine.trial(event.trial);
     const std::string from = event.from_iteration ? " from checkpoint " + std::to_string(event.from_iteration) : "";
     const std::string attempt = trial.attempts > 1 ? " (attempt " + std::to_string(trial.attempts) + ")" : "";
-    return name(event.trial) + " started" + from + attempt + ": " + Value(trial.config.entries()).to_text();
+    return name(event.trial) + " started" + from + attempt + ": " + one_line(Value(trial.config.entries()).to_text());
   }
   std::string operator()(const TrialReported& event) const {
     const Trial& trial = machine.trial(event.trial);
@@ -148,7 +148,7 @@ void TableReporter::draw(const ExperimentMachine& machine, bool whole) {
   view.sort_by_metric = options_.sort_by_metric;
   view.max_rows = whole ? machine.trials().size() : std::min(options_.max_rows, fitting);
   view.width = columns;
-  view.cut_lines = narrow;
+  view.cut_lines = narrow && !whole;  // the last drawing stays: nothing has to be erased by counting its lines
   std::string text = status_text(view);
   erase();
   if (!whole) {  // what scrolled off the top could not be erased

@@ -106,6 +106,10 @@ void ResultGrid::require_metric(const char* call) const {
     throw InvalidArgument("ResultGrid::" + std::string(call) + ": the experiment has no metric. Call " + call + "(metric, mode).");
 }
 
+const TrialResult& ResultGrid::fail_beyond(std::size_t index) const {
+  throw NotFound("ResultGrid: there is no trial " + std::to_string(index) + " in it: it has " + std::to_string(trials_.size()) + " trials, counted from 0.");
+}
+
 const TrialResult& ResultGrid::best(Scope scope) const {
   require_metric("best");
   return best(summary_.metric, summary_.mode, scope);
@@ -166,6 +170,9 @@ double ResultGrid::hypervolume(const std::vector<double>& reference, const std::
   if (reference.size() != objectives.size())
     throw InvalidArgument("ResultGrid::hypervolume: the reference has " + std::to_string(reference.size()) + " values; there are " +
                           std::to_string(objectives.size()) + " objectives.");
+  for (std::size_t k = 0; k < reference.size(); ++k)
+    if (std::isnan(reference[k]))
+      throw InvalidArgument("ResultGrid::hypervolume: the reference's value of '" + objectives[k].metric + "' is NaN. Give a number that is worse than what counts.");
   Losses corner = reference;
   for (std::size_t k = 0; k < corner.size(); ++k)
     if (objectives[k].mode == Mode::kMax) corner[k] = -corner[k];
@@ -219,7 +226,7 @@ struct Columns {
     std::vector<std::string> row{trial.name, std::string(to_string(trial.state))};
     for (const std::string& path : parameters) {
       const Value* value = trial.config.find(path);
-      row.push_back(value ? value->to_text(17) : "");
+      row.push_back(value ? csv_value(*value) : "");
     }
     for (const std::string& name : metrics) {
       const auto value = trial.metrics.get(name);

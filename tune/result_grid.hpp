@@ -30,13 +30,13 @@ struct TrialResult {
   std::uint64_t iterations{0};   ///< results reported
   double time_total_s{0};
   std::uint32_t failures{0};
-  std::string error{};           ///< of the last failure, or that it was killed at its time limit; empty: none
+  std::string error{};           ///< of the last failure, or that it was ended at its time limit; empty: none
   std::vector<MetricRange> ranges{};  ///< smallest and largest of every metric over all results
   std::filesystem::path dir{};
   std::filesystem::path log_file{};   ///< the trial's output; there only for trials in processes of their own
   std::optional<std::filesystem::path> checkpoint_dir{};       ///< the newest one on disk
   std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best score
-  bool timed_out{false};         ///< killed at its time limit
+  bool timed_out{false};         ///< ended at its time limit
 
   /// Of the last result: "training_iteration", "time_total_s", or a reported metric.
   std::optional<double> value(std::string_view name) const { return ResultView{iterations, time_total_s, metrics}.get(name); }
@@ -77,7 +77,10 @@ class ResultGrid {
 
   const std::vector<TrialResult>& trials() const noexcept { return trials_; }
   std::size_t size() const noexcept { return trials_.size(); }
-  const TrialResult& operator[](std::size_t index) const { return trials_.at(index); }
+  /// NotFound, with how many there are, beyond the last.
+  const TrialResult& operator[](std::size_t index) const { return index < trials_.size() ? trials_[index] : fail_beyond(index); }
+  auto begin() const noexcept { return trials_.begin(); }
+  auto end() const noexcept { return trials_.end(); }
 
   /// The best trial by the experiment's metric and mode, or those given. NaN and infinities are never the best; of
   /// equals the first. NotFound, with the first failure's text, when no trial has a finite value.
@@ -96,7 +99,7 @@ class ResultGrid {
   std::vector<const TrialResult*> pareto_front(const std::vector<Objective>& objectives) const;
   /// What the last results cover beyond `reference`, a value of each objective, in their order and as they are reported: the
   /// product of the differences for one trial; grows as the front gets better (tune::hypervolume). InvalidArgument when there
-  /// are more or fewer values than objectives, which are as above.
+  /// are more or fewer values than objectives, which are as above, or one is NaN.
   double hypervolume(const std::vector<double>& reference) const { return hypervolume(reference, objectives("hypervolume")); }
   double hypervolume(const std::vector<double>& reference, const std::vector<Objective>& objectives) const;
   /// Every result of a trial, in order, from the journal or the simulation. NotFound when there is none.
@@ -124,6 +127,7 @@ class ResultGrid {
   /// What each trial is compared by; nothing where there is no finite number.
   std::vector<std::optional<double>> values(std::string_view metric, Mode mode, Scope scope) const;
   void require_metric(const char* call) const;
+  [[noreturn]] const TrialResult& fail_beyond(std::size_t index) const;
   std::vector<Objective> objectives(const char* call) const;
   std::shared_ptr<const Rows> rows() const;
 

@@ -30,7 +30,7 @@ std::string header_text(const StatusView& view) {
   std::string text = "== Status ==\nCurrent time: " + view.time_text + " (running for " + duration_text(view.elapsed_s) + ")\n";
   text += (view.scheduler_text.empty() ? "Using FIFO scheduling" : view.scheduler_text) + "\n";
   if (!view.resources_text.empty()) text += "Logical resource usage: " + view.resources_text + "\n";
-  return text + "Result logdir: " + view.dir + "\n";
+  return text + "Result logdir: " + one_line(view.dir) + "\n";
 }
 
 std::string footer_text(const StatusView& view, const std::vector<const Trial*>& shown) {
@@ -51,14 +51,14 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 std::string error_text(const StatusView& view) {
   Table table({{.title = "Trial name", .keep_end = true}, {"# failures", true}, {"state"}, {"error (whole in error.txt of the trial's directory)"}});
   std::size_t failed = 0;
-  bool killed = false;
+  bool late = false;
   for (const Trial& trial : view.trials) {
     if (trial.failures == 0 && !trial.timed_out) continue;
-    killed |= trial.timed_out;
+    late |= trial.timed_out;
     if (++failed > kMaxErrorRows) continue;
     table.add({trial.name, std::to_string(trial.failures), std::string(to_string(trial.state)), first_line(trial.error)});
   }
-  const std::string what = killed ? "failures or killed at their time limit: " : "failures: ";
+  const std::string what = late ? "failures or ended at their time limit: " : "failures: ";
   return failed == 0 ? "" : "Number of trials with " + what + std::to_string(failed) + "\n" + table.render(view.width);
 }
 
@@ -117,7 +117,7 @@ std::string duration_text(double seconds) {
 
 std::string metrics_text(const Metrics& metrics) {
   std::string text;
-  for (const auto& [name, value] : metrics) text += (text.empty() ? "" : ", ") + name + "=" + number_text(value, 6);
+  for (const auto& [name, value] : metrics) text += (text.empty() ? "" : ", ") + one_line(name) + "=" + number_text(value, 6);
   return text;
 }
 
@@ -132,10 +132,12 @@ StatusView status_view(const ExperimentMachine& machine) {
 std::vector<std::string> inferred_metrics(const StatusView& view) {
   constexpr std::size_t kMaxInferred = 3;
   static constexpr std::string_view kWellKnown[] = {"mean_accuracy", "mean_loss", "timesteps_total", "episode_reward_mean"};
+  static constexpr std::string_view kOwn[] = {"training_iteration", "time_total_s"};  // the table's last columns
   std::vector<std::string> names, known, others;
-  if (!view.metric.empty()) names.push_back(view.metric);
+  const auto is_own = [](const std::string& name) { return std::find(std::begin(kOwn), std::end(kOwn), name) != std::end(kOwn); };
+  if (!view.metric.empty() && !is_own(view.metric)) names.push_back(view.metric);
   const auto add_new = [&](std::vector<std::string>& list, const std::string& name) {
-    if (name != view.metric && std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
+    if (name != view.metric && !is_own(name) && std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
   };
   for (const Trial& trial : view.trials)
     for (const MetricRange& range : trial.ranges) {
@@ -198,9 +200,9 @@ std::string best_text(const StatusView& view) {
   const Trial* best = nullptr;
   for (const Trial& trial : view.trials)
     if (finite(trial, view.metric) && (!best || ranks_before(view, trial, *best))) best = &trial;
-  if (!best) return "Current best trial: none yet has a finite '" + view.metric + "'";
-  return "Current best trial: " + best->name + " with " + view.metric + "=" + number_text(*best->value(view.metric), 6) +
-         " and parameters=" + Value(best->config_of_result().entries()).to_text();
+  if (!best) return "Current best trial: none yet has a finite '" + one_line(view.metric) + "'";
+  return one_line("Current best trial: " + best->name + " with " + view.metric + "=" + number_text(*best->value(view.metric), 6) +
+                  " and parameters=" + Value(best->config_of_result().entries()).to_text());
 }
 
 std::string trials_text(const StatusView& view) {

@@ -45,7 +45,7 @@ Table trial_table(const StatusView& view, const std::vector<const Trial*>& trial
 /// Which trials to show: at most `max_rows`, shared fairly between states in the order RUNNING, PAUSED, PENDING, TERMINATED, ERROR.
 std::vector<const Trial*> fair_rows(const StatusView& view);
 /// The metrics worth a column: the experiment's first, then well-known ones that were reported (mean_accuracy, mean_loss,
-/// timesteps_total, episode_reward_mean), then up to three others.
+/// timesteps_total, episode_reward_mean), then up to three others. Without training_iteration and time_total_s, which the table has.
 std::vector<std::string> inferred_metrics(const StatusView& view);
 /// "loss=0.31, accuracy=0.9".
 std::string metrics_text(const Metrics& metrics);

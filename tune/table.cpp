@@ -32,6 +32,11 @@ void shrink(std::vector<std::size_t>& widths, const std::vector<std::size_t>& fl
 
 }  // namespace
 
+std::string one_line(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, ' ');
+  return text;
+}
+
 std::size_t display_width(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
 }
@@ -55,10 +60,13 @@ std::string cut_front(const std::string& text, std::size_t width) {
   return "…" + text.substr(begin);
 }
 
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (Column& column : columns_) column.title = one_line(std::move(column.title));
+}
+
 void Table::add(std::vector<std::string> cells) {
   MANTA_CHECK(cells.size() == columns_.size());
-  for (std::string& cell : cells)
-    std::replace_if(cell.begin(), cell.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, ' ');
+  for (std::string& cell : cells) cell = one_line(std::move(cell));
   rows_.push_back(std::move(cells));
 }
 

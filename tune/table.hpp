@@ -14,7 +14,8 @@ class Table {
     bool right{false};
     bool keep_end{false};  ///< a name whose end tells it from others: cut at its beginning, and before other columns
   };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  /// Control characters of the titles become spaces, as in cells.
+  explicit Table(std::vector<Column> columns);
 
   /// As many cells as there are columns; control characters become spaces.
   void add(std::vector<std::string> cells);
@@ -31,6 +32,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+/// The text with its control characters as spaces.
+std::string one_line(std::string text);
 /// How many terminal columns a UTF-8 text takes, one for each code point.
 std::size_t display_width(const std::string& text);
 /// The text, or its beginning and "…" when it is wider than `width`.

@@ -64,8 +64,8 @@ struct Trial {
   std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until the trial starts again
   std::uint32_t exploits{0};                 ///< how often it went on as a copy of another trial
   std::optional<TrialResources> resources{};  ///< when the scheduler has changed them
-  std::string error{};                       ///< of the last failure, or that the trial was killed at its time limit
-  bool timed_out{false};                     ///< killed at its time limit
+  std::string error{};                       ///< of the last failure, or that the trial was ended at its time limit
+  bool timed_out{false};                     ///< ended at its time limit
   double time_running_s{0};                  ///< wall clock in its actors, up to its last start
   std::int64_t pid{0};                       ///< the process that reported last
 

@@ -22,6 +22,7 @@
 #include "tune/core/runtime_host.hpp"
 #include "tune/core/signals.hpp"
 #include "tune/core/trial_result.hpp"
+#include "tune/table.hpp"
 
 namespace manta::tune {
 
@@ -92,6 +93,16 @@ void check_limits(const TuneOptions& options) {
   if (options.buffer_results < 1) refuse("buffer_results is 0; 1 means that each result is told at once.");
 }
 
+/// What a process cannot be started with would be told by every trial.
+void check_env(const TuneOptions& options) {
+  if (!options.env.empty() && options.isolation != own_process)
+    refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
+  for (const auto& [name, value] : options.env)
+    if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
+      refuse("env has the variable '" + name + "', which no process can have: its name must not be empty nor have a '=', and neither name nor "
+             "value a zero byte.");
+}
+
 }  // namespace
 
 namespace {
@@ -132,8 +143,7 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   check_limits(options);
   if (options.checkpoints.num_to_keep < 1) refuse("checkpoints.num_to_keep is 0; a trial goes on from its newest checkpoint, so keep 1 or more.");
   if (!options.scheduler.make) refuse("there is no scheduler; tune::fifo() and tune::asha() make one.");
-  if (!options.env.empty() && options.isolation != own_process)
-    refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
+  check_env(options);
   if (!options.searcher.make) refuse("there is no searcher; tune::random_search() makes one.");
   if (options.scheduler.changes_configs && options.searcher.learns)
     refuse("the scheduler " + options.scheduler.name + " changes configurations while trials run, and the searcher '" + options.searcher.name +
@@ -192,6 +202,7 @@ RunnerOptions runner_options(const TuneOptions& options, std::uint64_t seed, con
           .buffer_results = options.buffer_results,
           .time_budget_s = options.time_budget_s,
           .trial_time_limit_s = options.trial_time_limit_s,
+          .kills_trials = options.isolation == own_process,
           .fail_fast = options.fail_fast != FailFast::kOff,
           .resources_of = resources_by_trial(options),
           .room = ResourceLedger(total),
@@ -291,8 +302,9 @@ std::string shared_out(Resources total) {
 void raise_first_error(const ResultGrid& grid) {
   const auto failed = grid.errors();
   if (failed.empty()) return;
-  throw TaskError("tune: fail_fast: trial " + failed.front()->name + " failed: " + failed.front()->error + " The others were ended; '" +
-                  grid.dir().string() + "' holds what they reported.");
+  const std::string& error = failed.front()->error;
+  throw TaskError("tune: fail_fast: trial " + failed.front()->name + " failed: " + error + (error.ends_with('.') ? "" : ".") +
+                  " The others were ended; '" + grid.dir().string() + "' holds what they reported.");
 }
 
 }  // namespace
@@ -316,7 +328,7 @@ ResultGrid run_experiment(Client& client, const TuneOptions& options, const Trai
   experiment.begin(header, ::getpid());
   ReporterEnvironment environment{.resources_text = [&] { return usage_text(client.total_resources(), client.available_resources()); },
                                   .dir = experiment.dir().string()};
-  environment.resume_hint = "To go on, run the same again with resume (--resume) and the name '" + name + "'.";
+  environment.resume_hint = "To go on, run the same again with resume (--resume) and the name '" + one_line(name) + "'.";
   const auto reporter = make_reporter(options.reporter, std::move(environment));
   RuntimeTrialHost host(client, trainable, options);
   std::atomic<bool> given_up{false};

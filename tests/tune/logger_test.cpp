@@ -442,7 +442,7 @@ TEST_SUITE("tune/loggers") {
     logger->on_failure(trial, dir.path(), 0);
     const std::string text = text_of(dir.path() / "error.txt");
     CHECK(has(text, "UTC, failure 1 of trial abcde_00000 after iteration 3\nboom"));
-    CHECK(has(text, "UTC, killed at its time limit: trial abcde_00000 after iteration 3\n"));
+    CHECK(has(text, "UTC, ended at its time limit: trial abcde_00000 after iteration 3\n"));
     CHECK(text.find("failure") == text.rfind("failure"));
     trial.timed_out = false;  // as it was at the snapshot
     CHECK(logger->on_restored(trial, dir.path()));

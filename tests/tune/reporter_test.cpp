@@ -243,7 +243,7 @@ TEST_SUITE("tune/reporter") {
     StatusView view = status_view(machine);
     view.width = 200;
     const std::string text = status_text(view);
-    CHECK(has(text, "Number of trials with failures or killed at their time limit: 2\n"));
+    CHECK(has(text, "Number of trials with failures or ended at their time limit: 2\n"));
     CHECK(has(text, "| fit_abcde_00000 |          0 | TERMINATED | killed at its time limit of 5 s"));
   }
 
@@ -274,6 +274,48 @@ TEST_SUITE("tune/reporter") {
     CHECK(out == first);
     reporter.finish(machine, false);
     CHECK(has(out.substr(first.size()), "\x1b[" + std::to_string(lines) + "F\x1b[J"));
+  }
+
+  TEST_CASE("the last drawing on a narrow terminal has the best trial's parameters whole") {
+    const ExperimentMachine machine = four_trials();
+    std::string out;
+    TableReporter reporter({}, {.write = [&](const std::string& text) { out += text; },
+                                .terminal = true,
+                                .size = [] { return std::pair<std::size_t, std::size_t>(40, 50); }});
+    reporter.tick(machine);
+    CHECK_FALSE(has(out, "parameters={lr=0.5,name=adam}"));
+    CHECK(widest(out) <= 40);
+    const auto lines = std::count(out.begin(), out.end(), '\n');
+    out.clear();
+    reporter.finish(machine, false);
+    CHECK(out.starts_with("\x1b[" + std::to_string(lines) + "F\x1b[J"));
+    CHECK(has(out, "parameters={lr=0.5,name=adam}\n"));
+    const std::size_t end = out.size();
+    reporter.warning("late");
+    CHECK(out.substr(end) == "warning: late\n");  // nothing of it is erased
+  }
+
+  TEST_CASE("the tuner's own numbers have one column, also where a trial reports others of their names") {
+    std::vector<Trial> trials{{.index = 0, .iteration = 3}};
+    for (const char* name : {"training_iteration", "time_total_s", "loss"}) {
+      trials[0].last.set(name, 7);
+      trials[0].ranges.push_back({.name = name, .last = 7, .min = 7, .max = 7});
+    }
+    for (const char* metric : {"", "loss", "training_iteration"})
+      CHECK(inferred_metrics({.trials = trials, .metric = metric}) == std::vector<std::string>{"loss"});
+  }
+
+  TEST_CASE("names with line breaks stay on their line") {
+    ExperimentMachine machine = make_machine(1);
+    std::string out;
+    TableReporter reporter({}, {.write = [&](const std::string& text) { out += text; }});
+    while (auto created = machine.propose()) step(machine, *created);
+    step(machine, TrialStarted{0, 0});
+    const TrialReported event{0, 1, Metrics{{"loss", 1}, {"a\nb", 2}}, 1, "", 1};
+    reporter.on_event(machine, event, step(machine, event));
+    CHECK(has(out, "iteration 1: loss=1, a b=2\n"));
+    reporter.finish(machine, false);
+    CHECK(has(out, " a b |"));
   }
 
   TEST_CASE("text is cut by characters, not by bytes") {

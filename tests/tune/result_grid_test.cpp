@@ -156,6 +156,29 @@ TEST_SUITE("tune/result_grid") {
     CHECK(nlohmann::json::parse(grid.filter([](auto&) { return false; }).to_json()).empty());
   }
 
+  TEST_CASE("lists in the CSV show where one item ends and the next begins") {
+    TrialResult trial{.name = "f_abcde_00000"};
+    trial.config.set("mixed", Value::List{0.8, "a,b", Value::List{1, true}});
+    CHECK(ResultGrid({}, {trial}).table()[1][2] == R"([0.8,"a,b",[1,true]])");
+    CHECK(has(ResultGrid({}, {trial}).to_csv(), R"("[0.8,""a,b"",[1,true]]")"));
+  }
+
+  TEST_CASE("a grid can be walked through, and says how many trials it has where there is none of that number") {
+    const ResultGrid grid({.experiment = "exp"}, {{.index = 0}, {.index = 1}});
+    std::vector<TrialIndex> seen;
+    for (const TrialResult& trial : grid) seen.push_back(trial.index);
+    CHECK(seen == std::vector<TrialIndex>{0, 1});
+    CHECK(&grid[1] == &grid.trials()[1]);
+    CHECK_THROWS_AS((void)grid[2], NotFound);
+    CHECK(has(error_of([&] { (void)grid[100]; }), "it has 2 trials"));
+  }
+
+  TEST_CASE("a hypervolume beyond a reference that is no number is refused") {
+    const ResultGrid grid({.metric = "loss"}, {{.metrics = {{"loss", 1}}, .iterations = 1}});
+    CHECK(grid.hypervolume({3}) == 2);
+    CHECK(has(error_of([&] { (void)grid.hypervolume({NAN}); }), "the reference's value of 'loss' is NaN"));
+  }
+
   TEST_CASE("no two columns of the table have one name, whatever a trial reports") {
     TrialResult trial{.name = "f_abcde_00000"};
     for (const char* name : {"error", "time_total_s", "state", "pid"}) {

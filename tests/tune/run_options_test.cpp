@@ -231,6 +231,17 @@ TEST_SUITE("tune/run") {
     CHECK(has(error_of([&] { (void)run<train_curve>(fixture.rt, options); }), "num_samples is -1"));
   }
 
+  TEST_CASE("an environment that no process can have is refused before the experiment begins") {
+    Fixture fixture;
+    TuneOptions options = fixture.options(own_process);
+    const std::map<std::string, std::string> bad[] = {{{"A=B", "b"}}, {{"", "b"}}, {{std::string("A\0B", 3), "b"}}, {{"A", std::string("b\0", 2)}}};
+    for (const auto& env : bad) {
+      options.env = env;
+      CHECK(has(error_of([&] { (void)run<train_curve>(fixture.rt, options); }), "no process can have"));
+    }
+    CHECK_FALSE(std::filesystem::exists(options.results_dir / options.name));
+  }
+
   TEST_CASE("fail_fast ends the others; asked to raise, it throws the trial's error") {
     for (const FailFast how : {FailFast::kOn, FailFast::kRaise}) {
       Fixture fixture;
@@ -241,7 +252,9 @@ TEST_SUITE("tune/run") {
       options.fail_fast = how;
       const std::string marks = fixture.dir.path().string();
       if (how == FailFast::kRaise) {
-        CHECK(has(error_of([&] { (void)run<train_faulty>(fixture.rt, options, marks); }), "the data is bad"));
+        const std::string text = error_of([&] { (void)run<train_faulty>(fixture.rt, options, marks); });
+        CHECK(has(text, "the data is bad"));
+        CHECK(has(text, ". The others were ended"));
         continue;
       }
       const ResultGrid grid = run<train_faulty>(fixture.rt, options, marks);

@@ -93,6 +93,7 @@ TEST_SUITE("tune/run") {
     options.callbacks = {std::make_shared<Waiter>(fixture.dir.path() / "exp" / "released")};
     const ResultGrid grid = run<train_first_hangs>(fixture.rt, options);
     CHECK(grid[0].timed_out);
+    CHECK(has(grid[0].error, "told to stop at its time limit of "));
     for (const std::size_t other : {1u, 2u}) {
       CHECK(grid[other].state == TrialState::kTerminated);
       CHECK(grid[other].iterations == 1);

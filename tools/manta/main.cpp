@@ -82,7 +82,8 @@ int main(int argc, char** argv) {
 
   CLI::App& show_app = *tune_app.add_subcommand("show", "print an experiment that has ended or still runs");
   show_app.add_option("DIR", arguments.dir, about_dir)->required();
-  show_app.add_option("--rows", arguments.show.max_rows, "trials in the table, the best of each state first")->capture_default_str();
+  show_app.add_option("--rows", arguments.show.max_rows, "trials in the table, the best of each state first")
+      ->check(CLI::NonNegativeNumber)->capture_default_str();
   show_app.add_option("--metric", arguments.show.metric_columns, "a metric to show; may be repeated");
   show_app.add_option("--parameter", arguments.show.parameter_columns, "a parameter to show; may be repeated");
   auto* csv = show_app.add_flag("--csv", arguments.csv, "all trials as CSV");

@@ -28,6 +28,7 @@ struct RunnerOptions {
   std::uint32_t buffer_results{1};
   double time_budget_s{0};       ///< of the experiment, over all its sessions; 0: none
   double trial_time_limit_s{0};  ///< of each trial's wall clock, over all its runs; 0: none
+  bool kills_trials{true};       ///< false: one that its limit ends is only told to stop, and no longer heard
   bool fail_fast{false};
   std::function<TrialResources(const Trial&)> resources_of{};  ///< none: what the scheduler gave it, else nothing
   std::optional<ResourceLedger> room{};                        ///< none: only `concurrency` limits

@@ -27,11 +27,12 @@ void Runner::check_trial_limits() {
   std::vector<TrialIndex> late;
   for (const auto& [trial, active] : active_)
     if (!active.kill_at && experiment_.machine().running_s(trial, now_ms) > options_.trial_time_limit_s) late.push_back(trial);
+  const std::string limit = "at its time limit of " + number_text(options_.trial_time_limit_s, 6) + " s";
   for (const TrialIndex trial : late) {
     if (active_.at(trial).kill_at) continue;  // the one before it ended this one too
     forget(trial);
     kills_.push_back(trial);
-    apply(TrialTimedOut{trial, "killed at its time limit of " + number_text(options_.trial_time_limit_s, 6) + " s"});
+    apply(TrialTimedOut{trial, options_.kills_trials ? "killed " + limit : "told to stop " + limit + " and is no longer heard"});
   }
 }
 

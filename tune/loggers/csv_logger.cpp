@@ -76,7 +76,7 @@ class CsvLogger final : public Logger {
     row.emplace_back("timestamp_ms", std::to_string(time_ms));
     row.emplace_back("pid", std::to_string(result.pid));
     row.emplace_back("checkpoint", result.checkpoint);
-    for (const auto& [path, value] : trial.config_of_result().flat()) row.emplace_back("config/" + path, value.to_text(17));
+    for (const auto& [path, value] : trial.config_of_result().flat()) row.emplace_back("config/" + path, csv_value(value));
     return row;
   }
 

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "tune/loggers/json_text.hpp"
+
 namespace manta::tune {
 
 namespace {
@@ -21,6 +23,10 @@ std::string csv_number(double value) {
   char text[64];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
   return {text, end};
+}
+
+std::string csv_value(const Value& value) {
+  return value.as<Value::List>() || value.as<Value::Dict>() ? value_text(value) : value.to_text(17);
 }
 
 std::size_t csv_lines_end(std::string_view text, std::uint64_t lines) {

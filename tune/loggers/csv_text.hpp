@@ -5,10 +5,14 @@
 #include <string_view>
 #include <vector>
 
+#include "tune/value.hpp"
+
 namespace manta::tune {
 
 /// The shortest text that reads back as the same double; nan, inf, -inf.
 std::string csv_number(double value);
+/// A parameter: a list or a table as JSON, all else as its text, numbers exact.
+std::string csv_value(const Value& value);
 /// One line; cells with a comma, quote or line break are quoted.
 std::string csv_line(const std::vector<std::string>& cells);
 /// Where the first so many lines end, line breaks in quotes not counted; npos when there are not so many.

@@ -93,12 +93,14 @@ class JsonLogger final : public Logger {
   }
 
   /// No failure of the trial's own where it has reported.
-  static std::string limit_title(const Trial& trial) { return " UTC, killed at its time limit: trial " + trial.id; }
+  static std::string limit_title(const Trial& trial) { return " UTC, ended at its time limit: trial " + trial.id; }
 
   AppendFiles files_{kFile};
 };
 
 }  // namespace
+
+std::string value_text(const Value& value) { return dump(to_json(value), -1); }
 
 std::string config_json(const Config& config, int indent) {
   Json object = to_json(Value(config.entries()));

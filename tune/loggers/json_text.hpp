@@ -7,6 +7,8 @@
 
 namespace manta::tune {
 
+/// Any value, on one line.
+std::string value_text(const Value& value);
 /// One object; `indent` spaces a level, or -1 for one line.
 std::string config_json(const Config& config, int indent);
 /// One object; NaN and infinities are the texts "NaN", "Infinity" and "-Infinity".

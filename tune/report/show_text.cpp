@@ -1,7 +1,9 @@
 #include "tune/report/show_text.hpp"
 
+#include <algorithm>
 #include <map>
 
+#include "runtime/errors.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/status_text.hpp"
 
@@ -31,6 +33,15 @@ std::string objectives_text(const ExperimentHistory& history) {
   return all + "\n";
 }
 
+/// A name that nothing has would be an empty column.
+void check_metrics(const ExperimentHistory& history, const std::vector<std::string>& names) {
+  const auto first = std::find_if(history.trials.begin(), history.trials.end(), [](const Trial& trial) { return trial.iteration > 0; });
+  if (first == history.trials.end()) return;
+  for (const std::string& name : names)
+    if (std::none_of(first, history.trials.end(), [&](const Trial& trial) { return trial.value(name).has_value(); }))
+      throw InvalidArgument("no trial's last result has a metric '" + name + "'. The first trial's has: " + first->last.names() + ".");
+}
+
 }  // namespace
 
 std::string rungs_text(const ExperimentHistory& history) {
@@ -45,6 +56,7 @@ std::string rungs_text(const ExperimentHistory& history) {
 }
 
 std::string show_text(const ExperimentHistory& history, const ShowOptions& options) {
+  check_metrics(history, options.metric_columns);
   std::string text = "Experiment " + history.name + " in " + history.dir.string() + "\n" + state_text(history) + "\n";
   if (!history.stopped_by.empty()) text += "Ended early: " + history.stopped_by + "\n";
   text += objectives_text(history);

@@ -15,6 +15,7 @@ struct ShowOptions {
   std::vector<std::string> parameter_columns{};  ///< empty: all
 };
 
+/// InvalidArgument for a metric that is asked for and that no trial has reported, where there are results.
 std::string show_text(const ExperimentHistory& history, const ShowOptions& options = {});
 /// "1: 16 results, 2: 8 results": how many results filled each rung; empty when none did.
 std::string rungs_text(const ExperimentHistory& history);
