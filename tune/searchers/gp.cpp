@@ -54,14 +54,15 @@ class GpSearcher final : public ModelSearcher {
 
  protected:
   std::vector<double> propose(TrialIndex, Random& random) override {
-    const std::vector<std::size_t> told = chosen_results();
-    if (told.size() < 2 || (is_restarted() && told.size() < options().startup_trials)) return encoding().sample(random);
-    Eigen::VectorXd values = gains(told);
+    const std::vector<std::size_t> known = chosen_results();
+    if (known.size() < 2 || (is_restarted() && known.size() < options().startup_trials)) return encoding().sample(random);
+    Eigen::VectorXd values = gains(known);
     Eigen::Index best = 0;
     const double threshold = values.maxCoeff(&best);
-    const Eigen::MatrixXd points = matrix(told);
-    const GaussianProcess process = GaussianProcess::fit(points, std::move(values), domain_.categorical, start_);
-    start_ = process.parameters();
+    const Eigen::MatrixXd points = matrix(known);
+    const GaussianProcess fitted = GaussianProcess::fit(points, std::move(values), domain_.categorical, start_);
+    start_ = fitted.parameters();
+    const GaussianProcess process = with_failed(fitted, threshold);
     const Eigen::MatrixXd pending = matrix(running());
     const ExpectedImprovement improvement(process, threshold, pending, random);
     const auto found = maximise(improvement, domain_, points.row(best), random,
@@ -126,10 +127,33 @@ class GpSearcher final : public ModelSearcher {
     return places;
   }
 
+  /// The newest, and half as many as there may be results.
+  std::vector<std::size_t> failed() const {
+    std::vector<std::size_t> places;
+    for (std::size_t i = history().size(); i-- > since_ && places.size() < options_.max_results / 2;)
+      if (history()[i].state == Observation::State::kFailed) places.push_back(i);
+    return places;
+  }
+
+  /// Where a trial failed, the process expects what it expected without it, but no more than the best result: so there is nothing to be
+  /// gained. A bad value instead would be a hole in the function wherever a trial fails by chance, and beside the optimum
+  /// is one that the fit takes for noise and short lengths.
+  GaussianProcess with_failed(const GaussianProcess& fitted, double best) const {
+    const Eigen::MatrixXd points = matrix(failed());
+    if (points.rows() == 0) return fitted;
+    Eigen::MatrixXd all(fitted.points().rows() + points.rows(), points.cols());
+    all << fitted.points(), points;
+    Eigen::VectorXd values(all.rows());
+    values.head(fitted.values().size()) = fitted.values();
+    for (Eigen::Index i = 0; i < points.rows(); ++i)
+      values[fitted.values().size() + i] = std::min(fitted.posterior(points.row(i)).mean, best);
+    return {std::move(all), std::move(values), fitted.categorical(), fitted.parameters()};
+  }
+
   std::vector<std::size_t> chosen_results() const {
     std::vector<std::size_t> places;
     for (std::size_t i = since_; i < history().size(); ++i)
-      if (history()[i].told()) places.push_back(i);
+      if (history()[i].has_result()) places.push_back(i);
     if (places.size() <= options_.max_results) return places;
     const auto half = static_cast<std::ptrdiff_t>(options_.max_results / 2);
     std::stable_sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) { return history()[a].loss() < history()[b].loss(); });
@@ -141,14 +165,8 @@ class GpSearcher final : public ModelSearcher {
 
   /// What the process is fitted to: larger is better, mean 0, deviation 1 where the values differ.
   Eigen::VectorXd gains(const std::vector<std::size_t>& places) const {
-    double least = std::numeric_limits<double>::infinity(), most = -least;
-    for (std::size_t i : places) {
-      const double loss = history()[i].loss();
-      if (std::isfinite(loss)) least = std::min(least, loss), most = std::max(most, loss);
-    }
-    if (least > most) least = most = 0;  // no finite one
     std::vector<double> losses;
-    for (std::size_t i : places) losses.push_back(std::clamp(history()[i].loss(), least, most));
+    for (std::size_t i : places) losses.push_back(history()[i].loss());
     losses = options_.warp_losses ? warped(std::move(losses)) : standardised(std::move(losses));
     return -Eigen::Map<const Eigen::VectorXd>(losses.data(), static_cast<Eigen::Index>(losses.size()));
   }

@@ -12,8 +12,11 @@
 // corners of the space for the rest of the trials. Not where results have noise: there a best one may only have been lucky.
 //
 // Every kind of parameter is modelled: categorical ones by equal or not; one that a condition switches off stands in the
-// middle of its range, and its parent tells the two apart. A trial that failed or gave NaN counts as the worst result
-// seen, infinities as the worst and the best finite one. One metric only.
+// middle of its range, and its parent tells the two apart. One metric only.
+//
+// The process is not fitted to trials that failed or gave NaN or an infinity: such a one says of its own place alone that nothing is
+// to be gained there. So trials that fail here and there by chance cost little, and where all do the search turns away after
+// some. A trial that its scheduler stopped or paused counts with its last result.
 #include <cstdint>
 
 #include "tune/searchers/search_options.hpp"
@@ -25,7 +28,8 @@ struct GpOptions {
   SearchOptions common{};
   std::uint32_t preliminary_samples{2048};  ///< quasi-random points at which the expected improvement is looked at
   std::uint32_t local_searches{10};         ///< that climb from the best of them; at least 2
-  /// Fitting costs the cube of the number of results: beyond so many, the better half of these and the newest are used.
+  /// Fitting costs the cube of the number of results: beyond so many, the better half of these and the newest are used;
+  /// and of the failed trials the newest, half as many.
   std::uint32_t max_results{400};
   /// Losses with a long tail of bad ones are drawn together before the fit (output_warp.hpp); Optuna does not do this.
   bool warp_losses{true};
