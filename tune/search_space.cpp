@@ -67,6 +67,10 @@ void check_parameters(const std::string& prefix, const Space& space) {
     seen.push_back(parameter.name);
     check_domain(path, parameter.domain);
   }
+  for (const Forbidden& forbidden : space.forbidden())
+    if (forbidden.clauses.empty())
+      throw InvalidArgument("search space: a forbid" + (prefix.empty() ? "" : " in '" + prefix.substr(0, prefix.size() - 1) + "'") +
+                            " without a clause forbids everything. Say what must not be together, or take it out.");
 }
 
 void check_domain(const std::string& path, const Domain& domain) {
@@ -93,10 +97,10 @@ void check_domain(const std::string& path, const Domain& domain) {
 
 Space::Space(std::initializer_list<Item> items) {
   for (const Item& item : items) {
-    if (item.forbidden.clauses.empty())
-      parameters_.push_back(item.parameter);
+    if (item.forbidden)
+      forbidden_.push_back(*item.forbidden);
     else
-      forbidden_.push_back(item.forbidden);
+      parameters_.push_back(item.parameter);
   }
 }
 

@@ -11,6 +11,7 @@
 // A plain value. It is checked when a search starts (`Space::check`), with the parameter's name in the message. As JSON:
 // tune/space_json.hpp.
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,7 @@ class Space {
     Item(Parameter made) : parameter(std::move(made)) {}
     Item(Forbidden made) : parameter{"", Value(), {}}, forbidden(std::move(made)) {}
     Parameter parameter;
-    Forbidden forbidden{};
+    std::optional<Forbidden> forbidden{};  ///< else `parameter`
   };
 
   Space() = default;
@@ -51,7 +52,8 @@ class Space {
 
   /// InvalidArgument naming the parameter: an empty choice, low >= high, a bound that is no number or, for a logarithmic
   /// domain, not above 0, a bound of a quantised float that is no multiple of q, a name that is empty, holds a '/' or
-  /// stands there twice; a condition on a name that is not there, that never holds, or that depends on itself.
+  /// stands there twice; a condition on a name that is not there, that never holds, or that depends on itself; a forbidden
+  /// combination without a clause, which would forbid everything.
   void check() const;
   /// One line that tells two spaces apart (functions excepted).
   std::string describe() const;

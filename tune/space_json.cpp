@@ -17,6 +17,7 @@ using Kind = Domain::Kind;
 
 constexpr const char* kWhen = "when";
 constexpr const char* kForbid = "forbid";
+constexpr const char* kFunction = "sample_from";
 constexpr std::array kWords = {"uniform",  "loguniform",  "quniform", "qloguniform", "randint", "lograndint",  "qrandint", "qlograndint",
                                "randn",    "qrandn",      "choice",   "ordinal",     "grid_search", "list", "space",    "constant"};
 
@@ -24,15 +25,24 @@ constexpr std::array kWords = {"uniform",  "loguniform",  "quniform", "qlogunifo
   throw InvalidArgument("search space in JSON: the parameter '" + path + "' " + why);
 }
 
+bool is_word(const std::string& key) { return std::find(kWords.begin(), kWords.end(), key) != kWords.end(); }
+
 /// The word by which an object is a domain and no table.
 std::optional<std::string> word_of(const Json& object) {
   std::optional<std::string> word;
   for (const auto& [key, value] : object.items()) {
     if (key == kWhen) continue;
-    if (word || std::find(kWords.begin(), kWords.end(), key) == kWords.end()) return std::nullopt;
+    if (word || !is_word(key)) return std::nullopt;
     word = key;
   }
   return word;
+}
+
+/// A name for which an object that is no domain may be a slip of the pen: a table that really has it is written within "space".
+std::optional<std::string> doubtful_name(const Json& object) {
+  for (const auto& [key, value] : object.items())
+    if (is_word(key) || key == kWhen || key == kFunction) return key;
+  return std::nullopt;
 }
 
 bool holds_object(const Json& json) {
@@ -94,7 +104,7 @@ Json domain_json(const Domain& domain, const std::string& path) {
     }
     case Kind::kNested: {
       Json table = space_json(domain.nested(), path + "/");
-      return word_of(table) ? Json{{"space", std::move(table)}} : table;
+      return doubtful_name(table) ? Json{{"space", std::move(table)}} : table;
     }
     case Kind::kList: break;
   }
@@ -107,9 +117,10 @@ Json domain_json(const Domain& domain, const std::string& path) {
 Json parameter_json(const Parameter& parameter, const std::string& path) {
   Json json = domain_json(parameter.domain, path);
   const bool conditional = !parameter.condition.clauses.empty();
-  // A parameter called "forbid" that is no object would be read as combinations.
-  if ((conditional || parameter.name == kForbid) && !json.is_object()) json = Json{{"constant", json}};
-  if (conditional && !word_of(json)) json = Json{{"space", json}};
+  // A parameter called "forbid" that is no domain would be read as combinations.
+  const bool needs_word = conditional || parameter.name == kForbid;
+  if (needs_word && !json.is_object()) json = Json{{"constant", json}};
+  if (needs_word && !word_of(json)) json = Json{{"space", json}};
   if (conditional) json[kWhen] = clauses_json(parameter.condition.clauses);
   return json;
 }
@@ -173,7 +184,12 @@ Domain read_numeric(const std::string& word, const Json& arguments, const std::s
 
 Domain read_list(const Json& items, const std::string& path) {
   std::vector<Domain> elements;
-  for (std::size_t i = 0; i < items.size(); ++i) elements.push_back(read_domain(items[i], path + "/" + std::to_string(i)));
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::string item = path + "/" + std::to_string(i);
+    if (items[i].is_object() && word_of(items[i]) && items[i].contains(kWhen))
+      refuse(item, "is an item of a list, which has no condition (\"when\") of its own. Make it a parameter.");
+    elements.push_back(read_domain(items[i], item));
+  }
   return list(std::move(elements));
 }
 
@@ -245,11 +261,21 @@ Domain read_word(const std::string& word, const Json& arguments, const std::stri
   return read_options(word, arguments, path);
 }
 
+/// A table as it is written, without "space" around it.
+Domain read_table(const Json& json, const std::string& path) {
+  const auto name = doubtful_name(json);
+  if (!name) return read_space(json, path + "/");
+  const std::string why = *name == kFunction ? "is a function, and those are of the program alone. A table with that name is {\"space\": {...}}."
+                          : *name == kWhen   ? "is a condition, and this is no domain. A table with one is {\"space\": {...}, \"when\": {...}}."
+                                             : "is a domain's and stands beside other names. A table with that name is {\"space\": {...}}.";
+  refuse(path, "is " + json.dump() + ", of which \"" + *name + "\" " + why);
+}
+
 Domain read_domain(const Json& json, const std::string& path) {
   if (json.is_array() && holds_object(json)) return read_list(json, path);
   if (!json.is_object()) return json_value(json);
   const auto word = word_of(json);
-  return word ? read_word(*word, json.at(*word), path) : Domain(read_space(json, path + "/"));
+  return word ? read_word(*word, json.at(*word), path) : read_table(json, path);
 }
 
 Space read_space(const Json& json, const std::string& prefix) {
@@ -265,6 +291,9 @@ Space read_space(const Json& json, const std::string& prefix) {
       }
       continue;
     }
+    if (name == kForbid && !(item.is_object() && word_of(item)))
+      refuse(path, "is " + item.dump() + ", but the name is kept for a list of what must not be together: [{...}, {...}]. A parameter of that name is "
+             "a domain, a {\"space\": {...}} or a {\"constant\": ...}.");
     Condition condition;
     if (item.is_object() && word_of(item) && item.contains(kWhen)) read_clauses(item.at(kWhen), path, condition.clauses);
     space.add(name, read_domain(item, path), std::move(condition));

@@ -10,8 +10,9 @@
 //    "forbid": [{"optimizer": "adam", "layers": 3}]}
 //
 // An object with one of the words of tune/domain.hpp as its only key, "when" apart, is that domain with its arguments; any
-// other object is a nested table, any other value a constant. Where a table could be taken for a domain it is
-// {"space": {…}}, a constant {"constant": …}. Ray's {"grid_search": […]} reads as it is, also with grids inside its options:
+// other object is a nested table, any other value a constant. A table that has one of those words, "when" or "sample_from" among its
+// names, or a condition, is {"space": {…}}, and a constant that could be taken for a domain {"constant": …}: without, it is refused as a slip
+// of the pen. "forbid" is a list. Ray's {"grid_search": […]} reads as it is, also with grids inside its options:
 // {"grid_search": [{"layers": {"grid_search": [1, 2]}}, "none"]} has three. Functions; thread-safe.
 #include <string>
 #include <string_view>
@@ -23,8 +24,8 @@ namespace manta::tune {
 /// `indent` spaces a level, or -1 for one line. InvalidArgument naming the parameter for a sample_from function, which no
 /// text can hold; and for a text that is not UTF-8.
 std::string space_to_json(const Space& space, int indent = 2);
-/// A checked space. InvalidArgument for what is no JSON, arguments that a domain does not take, or a space that `check`
-/// refuses.
+/// A checked space. InvalidArgument for what is no JSON, arguments that a domain does not take, near misses of a domain or
+/// a condition, or a space that `check` refuses.
 Space space_from_json(std::string_view text);
 
 }  // namespace manta::tune

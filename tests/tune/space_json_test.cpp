@@ -36,6 +36,10 @@ TEST_SUITE("tune/space_json") {
                 {"table", Value(Value::Dict{{"uniform", 1}})},
                 {"nested", Space{{"uniform", 3}}},
                 {"empty", Space{}},
+                {"near", Space{{"uniform", 3}, {"x", 1}}},
+                {"beside", Space{{"x", 1}, {"when", 2}}},
+                {"drawn", Space{{"sample_from", "x"}}},
+                {"items", list({Space{{"when", 1}}, Space{{"choice", 1}, {"forbid", Space{{"optimizer", "adam"}}}}})},
                 {"deep", Space{{"k", choice({1, 3})}, {"l", list({1, randint(0, 3), Space{{"m", uniform(0, 1)}}})}, forbid({{"k", 3}})},
                  when("optimizer", "sgd")},
                 {"list", std::vector<int>{1, 2}},
@@ -107,10 +111,24 @@ TEST_SUITE("tune/space_json") {
     CHECK(has(error(R"({"x": 18446744073709551615})"), "64 bits"));
     CHECK(has(error(R"({"x": {"randint": [-5, 18446744073709551615]}})"), "'x' is {\"randint\": [-5,18446744073709551615]}, of which 18446744073709551615 does not fit"));
     CHECK(has(error(R"({"m": {"x": 1, "x": 2}})"), "the name 'x' twice"));
+    CHECK(has(error(R"({"a": 1, "forbid": [{}]})"), "without a clause"));
     std::string deep;
     for (int i = 0; i < 50'000; ++i) deep += R"({"m": )";
     deep += "1" + std::string(50'000, '}');
     CHECK(has(error(deep.c_str()), "nested more than 100 deep"));
+  }
+
+  TEST_CASE("what nearly is a domain, a condition or a list of forbidden combinations is refused, and told how to be a table") {
+    const auto error = [](const char* text) { return error_of([&] { space_from_json(text); }); };
+    CHECK(has(error(R"({"b": 1, "a": {"x": 1, "when": {"b": 1}}})"), R"('a' is {"x":1,"when":{"b":1}}, of which "when" is a condition)"));
+    CHECK(has(error(R"({"m": {"a": {"uniform": [0, 1], "x": 1}}})"), R"(parameter 'm/a' is {"uniform":[0,1],"x":1}, of which "uniform")"));
+    CHECK(has(error(R"({"a": {"uniform": [0, 1], "randint": [0, 1]}})"), "A table with that name is {\"space\": {...}}"));
+    CHECK(has(error(R"({"a": {"sample_from": "x"}})"), "is a function"));
+    CHECK(has(error(R"({"a": [{"sample_from": "x"}]})"), "'a/0'"));
+    CHECK(has(error(R"({"b": 1, "a": [{"uniform": [0, 1], "when": {"b": 1}}]})"), "'a/0' is an item of a list"));
+    for (const char* forbid : {R"({"a": 1, "forbid": {"a": 1}})", R"({"a": 1, "forbid": true})", R"({"m": {"a": 1, "forbid": {"a": 1}}})"})
+      CHECK(has(error(forbid), "kept for a list"));
+    CHECK(space_from_json(R"({"a": {"unifrom": [0, 1]}, "m": {"space": {"when": 1, "uniform": 2}}, "forbid": {"uniform": [0, 1]}})").parameters().size() == 3);
   }
 
   TEST_CASE("a text that is not UTF-8 is refused") {

@@ -57,6 +57,14 @@ TEST_SUITE("tune/space") {
     CHECK(error({{"m", 1, when("t/o", 2)}, {"t", Space{{"o", choice({1, 2})}, {"p", 1, when("m", 1) && when("o", 2.0)}}}}).empty());
   }
 
+  TEST_CASE("a forbidden combination without a clause, which would forbid everything, is refused") {
+    Space added{{"a", choice({1, 2})}};
+    added.add(forbid({}));
+    for (const Space& space : {added, Space{{"a", choice({1, 2})}, forbid({})}})
+      CHECK(has(error_of([&] { space.check(); }), "a forbid without a clause forbids everything"));
+    CHECK(has(error_of([] { Space{{"m", Space{{"a", 1}, forbid({})}}}.check(); }), "a forbid in 'm' without a clause"));
+  }
+
   TEST_CASE("names that cannot be paths are refused") {
     CHECK(has(error_of([] { Space{{"a", 1}, {"a", 2}}.check(); }), "'a' is there twice"));
     CHECK(has(error_of([] { Space{{"a/b", 1}}.check(); }), "'a/b' has a '/'"));
