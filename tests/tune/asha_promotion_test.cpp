@@ -39,6 +39,10 @@ TEST_SUITE("tune/schedulers") {
     CHECK(rungs(100, 4, 8) == std::vector<double>{64});
   }
 
+  TEST_CASE("trials that go on beyond the last rung are of the stopping type alone") {
+    CHECK(has(error_of([] { asha({.type = AshaType::kPromotion, .stop_last_trials = false}).make({"loss", Mode::kMin, 0}); }), "stop_last_trials is false"));
+  }
+
   TEST_CASE("each trial pauses at its rung; the best third goes on when a worker is free, else a new one begins") {
     Driven driven(promotion());
     driven.launch(2);

@@ -92,6 +92,20 @@ TEST_SUITE("tune/core") {
     CHECK(has(machine.trial(0).error, "acc, f1"));
   }
 
+  TEST_CASE("a first result without the scheduler's time fails the trial for good; a later one does not") {
+    for (const std::uint64_t lacking : {1u, 2u}) {
+      ExperimentMachine machine = make({.metric = "loss", .max_failures = 5}, 1, asha({.time_attr = "epoch", .max_t = 9}));
+      create_all(machine);
+      step(machine, TrialStarted{0, 0});
+      for (std::uint64_t i = 1; i <= lacking; ++i) {
+        const Metrics metrics = i == lacking ? Metrics{{"loss", 1}} : Metrics{{"loss", 1}, {"epoch", 1}};
+        step(machine, TrialReported{0, i, metrics, 0, "", 1});
+      }
+      CHECK(machine.trial(0).state == (lacking == 1 ? TrialState::kError : TrialState::kRunning));
+      CHECK(has(machine.trial(0).error, "'epoch'") == (lacking == 1));
+    }
+  }
+
   TEST_CASE("a trial that ends without one result is an error; without a metric it is not") {
     for (const std::string metric : {"loss", ""}) {
       ExperimentMachine machine = make({.metric = metric}, 1);

@@ -116,6 +116,13 @@ TEST_SUITE("tune/schedulers") {
     const auto make = [](Space bounds) { return [=] { pb2({.hyperparam_bounds = bounds}).make({"loss", Mode::kMin, 0}); }; };
     CHECK(has(error_of(make({{"lr", loguniform(1e-4, 1)}})), "bounds of 'lr'"));
     CHECK(has(error_of(make({{"name", choice({1, 2})}})), "bounds of 'name'"));
-    CHECK(has(error_of(make({})), "hyperparam"));
+    CHECK(has(error_of(make({})), "pb2: hyperparam_bounds is empty"));
+    CHECK(has(error_of(make({{"model", Space{{"lr", uniform(0, 1)}}}})), "pb2: the bounds of 'model'"));
+    CHECK(has(error_of(make({{"kind", randint(0, 2)}, {"lr", uniform(0, 1), when("kind", 1)}})), "pb2: the bounds of 'lr' have a condition"));
+    const Space bounds{{"lr", uniform(0, 1)}};
+    CHECK(has(error_of([&] { pb2({.perturbation_interval = 0, .hyperparam_bounds = bounds}).make({"loss", Mode::kMin, 0}); }), "pb2: perturbation_interval is 0"));
+    SchedulerContext context{"loss", Mode::kMin, 0};
+    context.space = {{"lr", choice({"low", "high"})}};
+    CHECK(has(error_of([&] { pb2({.hyperparam_bounds = bounds}).make(context); }), "pb2: the bounds of 'lr' are uniform(0, 1), but the search space has choice"));
   }
 }

@@ -202,6 +202,9 @@ TEST_SUITE("tune/schedulers") {
     CHECK(completed(percentile_stopping({.n_warmup_steps = 2}), five, Mode::kMin).report(5, 1, 9) == C);
     CHECK(completed(percentile_stopping({.n_min_trials = 6}), five, Mode::kMin).report(5, 1, 9) == C);
     CHECK(completed(percentile_stopping(), five, Mode::kMin).report(5, 1, NAN) == S);
+    CHECK(completed(percentile_stopping({.n_min_trials = 6}), five, Mode::kMin).report(5, 1, NAN) == S);  // as in Optuna: compared to nobody
+    CHECK(completed(percentile_stopping(), five, Mode::kMin).report(5, 2, NAN) == S);
+    CHECK(completed(percentile_stopping(), {1, 1, 1, 1}, Mode::kMin).report(4, 1, NAN) == C);
     Driven driven = completed(percentile_stopping({.interval_steps = 4}), five, Mode::kMin);
     driven.report(5, 0, 9);
     CHECK(driven.report(5, 1, 9) == C);

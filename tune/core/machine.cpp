@@ -237,6 +237,10 @@ std::string ExperimentMachine::missing_metric(const Trial& trial) const {
   if (!options_.metric.empty() && !trial.value(options_.metric)) return report(options_.metric, "metric");
   for (const std::string& metric : options_.further_metrics)
     if (!trial.value(metric)) return report(metric, "further_objectives");
+  const std::string time = scheduler_->time_attr();
+  if (!time.empty() && !trial.value(time))
+    return "the trial's first result has no metric '" + time + "', by which the scheduler tells time. It reported: " + trial.last.names() + ". Report '" + time +
+           "' with each result, or give the scheduler another time_attr (step_attr): \"training_iteration\", \"time_total_s\", or a name that is reported.";
   return {};
 }
 

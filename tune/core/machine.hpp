@@ -3,7 +3,7 @@
 // driver's loop journals an event and steps the machine with it; a resume steps it with the journal's events; a test
 // with events of its own. The same events give the same state and decisions, always.
 //
-// A result passes, in this order: the strict check that the metric is there, max_iterations, the stopper, the scheduler,
+// A result passes, in this order: the strict check that the metric and the scheduler's time are there, max_iterations, the stopper, the scheduler,
 // and the searcher, as in Ray's tune_controller. A verdict of the scheduler is carried out in machine_verdict.cpp.
 #include <array>
 #include <cstdint>

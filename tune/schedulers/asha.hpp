@@ -47,7 +47,7 @@ struct AshaOptions {
   Number grace_period{1};       ///< the first rung of bracket 0
   Number reduction_factor{4};   ///< about one of so many goes on past a rung; above 1, and for no more than 200 rungs
   std::int64_t brackets{1};     ///< at most 200; a trial's bracket is drawn by the softmax of the brackets' rung counts
-  bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on; the stopping type alone
+  bool stop_last_trials{true};  ///< false: beyond max_t a trial just goes on; the promotion type refuses it
 };
 
 /// The scheduler for TuneOptions. InvalidArgument, when the experiment starts, names an option that makes no sense.
@@ -65,6 +65,7 @@ class AshaScheduler final : public Scheduler {
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
   Verdict on_error(TrialIndex trial) override { return places_.erase(trial), Verdict{}; }
   bool stops_every_trial() const override { return options_.stop_last_trials; }
+  std::string time_attr() const override { return options_.time_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

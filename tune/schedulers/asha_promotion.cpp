@@ -28,6 +28,8 @@ AshaPromotionScheduler::AshaPromotionScheduler(AshaOptions options, const Schedu
       sign_(context.mode == Mode::kMax ? 1.0 : -1.0),
       seed_(context.seed) {
   check_asha(options_, metric_);
+  if (!options_.stop_last_trials)
+    throw InvalidArgument("asha: stop_last_trials is false, but the promotion type trains no trial beyond its last rung. Leave it at true, or take the stopping type.");
   for (std::int64_t s = 0; s < options_.brackets; ++s) brackets_.push_back(make_rungs(options_, s));
 }
 

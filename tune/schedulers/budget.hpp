@@ -31,6 +31,7 @@ class BudgetScheduler final : public Scheduler {
   Verdict on_error(TrialIndex trial) override;
   /// What a searcher has added to one configuration, it adds to all.
   bool stops_every_trial() const override { return source_ == Source::kAlways; }
+  std::string time_attr() const override { return options_.time_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

@@ -62,6 +62,7 @@ class HyperBandScheduler final : public Scheduler {
   Verdict on_idle() override;
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
   bool stops_every_trial() const override { return options_.stop_last_trials; }
+  std::string time_attr() const override { return options_.time_attr; }
   bool may_pause() const override { return true; }
   std::string debug_text() const override;
   std::string save() const override;

@@ -24,7 +24,7 @@ namespace manta::tune {
 
 struct MedianStoppingOptions {
   std::string time_attr{"time_total_s"};  ///< or "training_iteration", or a metric that grows
-  Number grace_period{60};                ///< no trial stops earlier; results before are not looked at
+  Number grace_period{60};                ///< no trial stops earlier; results before count in no mean, but in a trial's best
   std::uint64_t min_samples_required{3};  ///< other trials that have come as far
   Number min_time_slice{0};  ///< with fewer, a trial makes way for those that wait, after running for more than so long
   bool hard_stop{true};      ///< false: it pauses instead, goes on when nothing else is to be run, and is not judged again
@@ -45,6 +45,7 @@ class MedianStoppingScheduler final : public Scheduler {
   /// The ready ones, then those that paused, the longest first.
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
   bool may_pause() const override { return true; }
+  std::string time_attr() const override { return options_.time_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

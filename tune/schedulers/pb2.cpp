@@ -28,7 +28,18 @@ Bounds bounds_of(const Parameter& parameter) {
   return {domain.low(), domain.high(), false};
 }
 
+/// What PBT would refuse by other names.
+void check_bounds(const Space& bounds) {
+  if (bounds.parameters().empty()) throw InvalidArgument("pb2: hyperparam_bounds is empty: a copy would try nothing new.");
+  for (const Parameter& parameter : bounds.parameters()) {
+    bounds_of(parameter);
+    if (!parameter.condition.clauses.empty())
+      throw InvalidArgument("pb2: the bounds of '" + parameter.name + "' have a condition. Conditions stand in TuneOptions::space: give the bounds without one.");
+  }
+}
+
 PbtOptions as_pbt(const Pb2Options& options) {
+  check_bounds(options.hyperparam_bounds);
   return {.time_attr = options.time_attr, .perturbation_interval = options.perturbation_interval, .burn_in_period = options.burn_in_period,
           .hyperparam_mutations = options.hyperparam_bounds, .quantile_fraction = options.quantile_fraction, .resample_probability = 0,
           .custom_explore = options.custom_explore, .synch = options.synch};
@@ -52,14 +63,11 @@ SchedulerSpec pb2(Pb2Options options) {
           false, true};
 }
 
-Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context) {
-  if (options.hyperparam_bounds.parameters().empty()) throw InvalidArgument("pb2: hyperparam_bounds is empty: a copy would try nothing new.");
-  for (const Parameter& parameter : options.hyperparam_bounds.parameters()) {
-    bounds_of(parameter);
+Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context, "pb2") {
+  for (const Parameter& parameter : options.hyperparam_bounds.parameters())
     if (keeper().is_conditional(parameter.name))
       throw InvalidArgument("pb2: '" + parameter.name + "' has a condition in the search space, and the model needs its value in every trial. Take it out of "
                             "hyperparam_bounds; a copy keeps its donor's, and draws it where it becomes active.");
-  }
 }
 
 std::vector<double> Pb2Scheduler::parameters_of(const Config& config) const {

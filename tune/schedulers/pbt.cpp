@@ -84,8 +84,8 @@ Value changed(const Mutation& mutation, const Value& old, const Config& config, 
   return fresh;
 }
 
-void check(const PbtOptions& options, const std::string& metric) {
-  const auto refuse = [](const std::string& what) { throw InvalidArgument("pbt: " + what); };
+void check(const PbtOptions& options, const std::string& metric, const std::string& who) {
+  const auto refuse = [&](const std::string& what) { throw InvalidArgument(who + ": " + what); };
   if (metric.empty()) refuse("there is no metric to compare trials by. Set TuneOptions::metric.");
   if (options.time_attr.empty()) refuse("time_attr is empty; \"training_iteration\" is a usual one.");
   if (!(options.perturbation_interval > 0)) refuse("perturbation_interval is " + number_text(options.perturbation_interval, 6) + ", but it must be above 0.");
@@ -121,13 +121,14 @@ const Domain* domain_at(const Space& space, std::string_view path) {
 }
 
 /// What would be found out at the first exploit.
-void check_against(const Space& space, const PbtOptions& options) {
+void check_against(const Space& space, const PbtOptions& options, const std::string& who) {
   for (const auto& [path, domain] : mutations_of(options.hyperparam_mutations)) {
     const Domain* there = domain_at(space, path);
     const bool multiplies = !has_values(*domain) && options.resample_probability < 1;
     if (!there || !multiplies || is_numeric(*there)) continue;
-    throw InvalidArgument("pbt: the mutation of '" + path + "' is " + domain->describe() + ", but the search space has " + there->describe() +
-                          " there, which cannot be multiplied. Give its mutation as a choice of its values.");
+    const std::string both = domain->describe() + ", but the search space has " + there->describe() + " there, which ";
+    throw InvalidArgument(who == "pbt" ? "pbt: the mutation of '" + path + "' is " + both + "cannot be multiplied. Give its mutation as a choice of its values."
+                                       : who + ": the bounds of '" + path + "' are " + both + "are no numbers. Take it out of hyperparam_bounds.");
   }
 }
 
@@ -179,7 +180,7 @@ SchedulerSpec pbt(PbtOptions options) {
           [options](const SchedulerContext& context) { return std::make_unique<PbtScheduler>(options, context); }, false, true};
 }
 
-PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
+PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context, const std::string& who)
     : options_(std::move(options)),
       keeper_(context.space),
       metric_(context.metric),
@@ -187,8 +188,8 @@ PbtScheduler::PbtScheduler(PbtOptions options, const SchedulerContext& context)
       seed_(context.seed),
       saves_itself_(context.saves_itself),
       next_synch_(std::max(options_.perturbation_interval, options_.burn_in_period)) {
-  check(options_, metric_);
-  check_against(context.space, options_);
+  check(options_, metric_, who);
+  check_against(context.space, options_, who);
 }
 
 void PbtScheduler::fill_config(TrialIndex trial, Config& config) const {

@@ -53,7 +53,8 @@ Config explore(const Config& config, const PbtOptions& options, Random& random, 
 
 class PbtScheduler : public Scheduler {
  public:
-  PbtScheduler(PbtOptions options, const SchedulerContext& context);
+  /// `who`: by whose name it refuses options.
+  PbtScheduler(PbtOptions options, const SchedulerContext& context, const std::string& who = "pbt");
 
   void fill_config(TrialIndex trial, Config& config) const override;
   void on_trial_add(TrialIndex trial, const Config& config) override;
@@ -67,6 +68,7 @@ class PbtScheduler : public Scheduler {
   /// always bad would run again and again, ahead of those that they copy.
   std::optional<TrialIndex> choose_trial_to_run(const Candidates& candidates) const override;
   bool may_pause() const override { return true; }
+  std::string time_attr() const override { return options_.time_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

@@ -46,11 +46,11 @@ Verdict PercentileStoppingScheduler::on_result(TrialIndex trial, const ResultVie
   curve[*time] = sign_ * *value;
   if (completed_ == 0 || completed_ < options_.n_startup_trials) return {};
   if (*time < options_.n_warmup_steps || !first_in_interval(curve, *time)) return {};
-  const auto others = at_time_.find(*time);
-  if (others == at_time_.end() || others->second.size() < options_.n_min_trials) return {};
   double best = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [at, own] : curve) best = std::fmin(best, own);
-  if (!std::isnan(best) && !(best > others->second.value())) return {};
+  const auto others = at_time_.find(*time);
+  const bool compared = others != at_time_.end() && others->second.size() >= options_.n_min_trials;
+  if (!std::isnan(best) && !(compared && best > others->second.value())) return {};
   ++stopped_;
   running_.erase(trial);
   return Decision::kStop;

@@ -4,7 +4,9 @@
 //
 //   .scheduler = tune::percentile_stopping({.percentile = 25})     // the best quarter goes on
 //
-// A trial that has reported nothing but NaN stops as soon as others are compared at all; NaN of others is passed over.
+// A trial that has reported nothing but NaN stops once start-up trials and warm-up steps are over, whether there is anybody to compare it to or
+// not. Unlike there, NaN of others does not count among n_min_trials; and where the percentile falls just upon an infinite value
+// of others or half way to it, a trial may stop in one mode that goes on in the other.
 #include <cstdint>
 #include <map>
 #include <string>
@@ -20,7 +22,7 @@ struct PercentileStoppingOptions {
   std::uint64_t n_startup_trials{5};  ///< nobody stops before so many ran to their end
   Number n_warmup_steps{0};           ///< nor before that time
   Number interval_steps{1};           ///< looked at once in so much time
-  std::uint64_t n_min_trials{1};      ///< that reported at this step
+  std::uint64_t n_min_trials{1};      ///< that reported a number, not NaN, at this step
 };
 
 /// The scheduler for TuneOptions.
@@ -33,6 +35,7 @@ class PercentileStoppingScheduler final : public Scheduler {
   Verdict on_result(TrialIndex trial, const ResultView& result) override;
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
   Verdict on_error(TrialIndex trial) override { return running_.erase(trial), Verdict{}; }
+  std::string time_attr() const override { return options_.time_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;

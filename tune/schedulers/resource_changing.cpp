@@ -144,6 +144,7 @@ class ResourceChangingScheduler final : public Scheduler {
     return inner_->choose_trial_to_run(candidates);
   }
   bool stops_every_trial() const override { return inner_->stops_every_trial(); }
+  std::string time_attr() const override { return inner_->time_attr(); }
   bool may_pause() const override { return true; }
   std::string debug_text() const override { return inner_->debug_text(); }
   std::string save() const override;

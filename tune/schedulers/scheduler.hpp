@@ -75,6 +75,8 @@ class Scheduler {
 
   /// True when every trial that reports is stopped at some time, so that a trainable without an end is safe.
   virtual bool stops_every_trial() const { return false; }
+  /// What it tells time by, "training_iteration" or a metric: a trial whose first result has no such is an ERROR. Empty: by nothing.
+  virtual std::string time_attr() const { return {}; }
   /// True when a trial may be paused. It has to stop at the very result that it is paused at, so none may be held back.
   virtual bool may_pause() const { return false; }
   /// Lines for the reporter's header: rungs and their cutoffs.

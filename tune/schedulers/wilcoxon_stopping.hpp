@@ -35,6 +35,7 @@ class WilcoxonStoppingScheduler final : public Scheduler {
   Verdict on_result(TrialIndex trial, const ResultView& result) override;
   Verdict on_complete(TrialIndex trial, const ResultView* last) override;
   Verdict on_error(TrialIndex trial) override { return running_.erase(trial), Verdict{}; }
+  std::string time_attr() const override { return options_.step_attr; }
   std::string debug_text() const override;
   std::string save() const override;
   void restore(std::string_view state) override;
