@@ -104,7 +104,8 @@ T value_as(const Value& value, std::string_view path) {
                   "Config::get<T>: T is bool, an integer, a floating-point type, std::string, std::vector, Value or Config");
     if (!value.as<Value::List>()) throw_wrong_type(path, value, "list");
     T list;
-    for (const Value& item : *value.as<Value::List>()) list.push_back(value_as<typename T::value_type>(item, path));
+    for (const Value& item : *value.as<Value::List>())
+      list.push_back(value_as<typename T::value_type>(item, std::string(path) + "/" + std::to_string(list.size())));
     return list;
   }
 }

@@ -19,6 +19,7 @@
 #include "tune/callback.hpp"
 #include "tune/resources.hpp"
 #include "tune/schedulers/asha.hpp"
+#include "tune/schedulers/budget.hpp"
 #include "tune/schedulers/hyperband.hpp"
 #include "tune/schedulers/median_stopping.hpp"
 #include "tune/schedulers/pb2.hpp"

@@ -84,12 +84,13 @@ SimulatedTrainable learning_curves(std::string metric, std::vector<std::vector<d
   for (const auto& row : curves) trainable.iterations = std::max<std::uint64_t>(trainable.iterations, row.size());
   trainable.step = [metric = std::move(metric), curves = std::move(curves),
                     seconds_per_iteration](SimulatedStep& step) -> std::optional<SimulatedResult> {
-    const auto row = step.config.get<std::uint64_t>("row");
-    if (row >= curves.size())
+    const auto row = step.config.get<std::int64_t>("row");
+    if (row < 0 || std::cmp_greater_equal(row, curves.size()))
       throw InvalidArgument("learning_curves: the configuration asks for row " + std::to_string(row) + " of a table of " +
                             std::to_string(curves.size()) + " rows.");
-    if (step.iteration > curves[row].size()) return std::nullopt;
-    return SimulatedResult{{{metric, curves[row][step.iteration - 1]}}, seconds_per_iteration};
+    const std::vector<double>& curve = curves[static_cast<std::size_t>(row)];
+    if (step.iteration > curve.size()) return std::nullopt;
+    return SimulatedResult{{{metric, curve[step.iteration - 1]}}, seconds_per_iteration};
   };
   return trainable;
 }

@@ -36,7 +36,7 @@ struct SimulatedStep {
 
 struct SimulatedResult {
   Metrics metrics{};
-  double seconds{1};      ///< that the iteration takes when nothing is in its way
+  double seconds{1};      ///< that the iteration takes when nothing is in its way: 0 or more, else the trial fails
   bool checkpoint{true};  ///< a checkpoint comes with it
 };
 

@@ -153,9 +153,12 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
                      (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
   const auto searcher = options.searcher.make(searcher_context(options, 0, 1));
   const Suggestion first = searcher->suggest(0);  // what a sample_from function throws, it throws now
-  if (!trainable.ends_by_itself && options.max_iterations == 0 && !stops && !stops_trials_like(first.config, *scheduler))
-    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and nothing stops it. Set max_iterations, a stopper, "
-           "or a scheduler with a max_t; or stop_at_budget, with a number in every configuration.");
+  const bool limited = options.max_iterations != 0 || options.time_budget_s > 0 || options.trial_time_limit_s > 0;
+  if (!trainable.ends_by_itself && !limited && !stops && !stops_trials_like(first.config, *scheduler))
+    refuse("the class trainable " + trainable.name + " is stepped until it is stopped, and " +
+           (options.stop.make ? "its stopper " + options.stop.name + " may never stop a trial" : "nothing stops it") +
+           ". Set max_iterations, time_budget_s or trial_time_limit_s, the stopper timeout, or a scheduler with a max_t; or stop_at_budget, with a "
+           "number in every configuration.");
 }
 
 ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trainable, const ExperimentCreated& header,

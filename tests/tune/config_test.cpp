@@ -32,6 +32,10 @@ TEST_SUITE("tune/config") {
     CHECK(has(error_of([&] { (void)config.get<bool>("n"); }), "int (3), not bool"));
     CHECK(has(error_of([&] { (void)config.get<std::vector<int>>("n"); }), "not list"));
     CHECK(config.get<double>("n") == 3.0);
+    config.set("layers", Value::List{Value("a"), Value(1)});
+    config.set("grid", Value::List{Value(Value::List{Value("a")}), Value(Value::List{Value(1)})});
+    CHECK(has(error_of([&] { (void)config.get<std::vector<std::string>>("layers"); }), "'layers/1' is of type int (1), not string"));
+    CHECK(has(error_of([&] { (void)config.get<std::vector<std::vector<std::string>>>("grid"); }), "'grid/1/0' is of type int (1)"));
   }
 
   TEST_CASE("an integer that does not fit is refused, not cut") {

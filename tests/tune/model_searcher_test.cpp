@@ -361,7 +361,8 @@ TEST_SUITE("tune/searchers") {
     CHECK(has(error("model", 5), "'model' is 5 (int)"));
     CHECK(has(error("k", "hello"), "'k' is hello (string) in a configuration, which is not of int 7"));
     CHECK(has(error("one", "other"), "'one' is other"));
-    CHECK(has(error("deep", Value::List{Value(Value::Dict{{"z", 0.5}, {"typo", 7}})}), "'deep/0/typo'"));
+    CHECK(has(error("deep", Value::List{Value(Value::Dict{{"z", 0.5}, {"typo", 7}})}), "'deep/0/typo', which the search space does not have. It has: z in 'deep/0'"));
+    CHECK(has(error("layer", 5), "'layer', which the search space does not have. It has: layers, model, k, one, on, deep."));
   }
 
   TEST_CASE("a saved state that is damaged is refused, whatever is wrong in it") {

@@ -169,6 +169,8 @@ TEST_SUITE("tune/simulation") {
     const Simulation done = simulate(tuned, learning_curves("acc", {{1, 2}}));
     CHECK(done.grid[0].state == TrialState::kTerminated);
     CHECK(has(done.grid[1].error, "row 5 of a table of 1 rows"));
+    tuned.space = {{"row", -1}};
+    CHECK(has(simulate(tuned, learning_curves("acc", {{1, 2}})).grid[0].error, "row -1 of a table of 1 rows"));
   }
 
   TEST_CASE("limits of time hold on the virtual clock: of a trial, and of the experiment") {
@@ -207,6 +209,56 @@ TEST_SUITE("tune/simulation") {
     CHECK(has(error_of([] { simulate(options(1), {}); }), "step is empty"));
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.drop_probability = 1}); }), "drop_probability"));
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.workers = 0}); }), "workers"));
+  }
+
+  TEST_CASE("a limit of time ends a trainable that has no end of its own; a stopper that may never act does not count as one") {
+    TuneOptions budget = options(2), limit = options(2), plateau = options(1);
+    budget.time_budget_s = 20;
+    CHECK(simulate(budget, decaying(0)).timeline.size() >= 19);
+    limit.trial_time_limit_s = 20;
+    const Simulation limited = simulate(limit, decaying(0));
+    for (const TrialResult& trial : limited.grid.trials()) CHECK(trial.timed_out);
+    plateau.stop = trial_plateau();
+    const std::string text = error_of([&] { simulate(plateau, decaying(0)); });
+    CHECK(has(text, "its stopper trial_plateau may never stop a trial"));
+    CHECK(has(text, "max_iterations, time_budget_s or trial_time_limit_s, the stopper timeout"));
+    plateau.max_iterations = 50;
+    CHECK(simulate(plateau, decaying(0)).grid[0].iterations < 50);
+  }
+
+  TEST_CASE("a trial whose first result lacks what its scheduler tells time by fails and names both") {
+    // Behaviour: a mistyped time_attr was silent, and an endless trainable ran on for ever.
+    const std::vector<SchedulerSpec> schedulers{asha({.time_attr = "nope"}),
+                                                asha({.type = AshaType::kPromotion, .time_attr = "nope"}),
+                                                hyperband({.time_attr = "nope"}),
+                                                median_stopping({.time_attr = "nope"}),
+                                                percentile_stopping({.time_attr = "nope"}),
+                                                pbt({.time_attr = "nope", .hyperparam_mutations = {{"x", uniform(0, 1)}}}),
+                                                pb2({.time_attr = "nope", .hyperparam_bounds = {{"x", uniform(0, 1)}}}),
+                                                wilcoxon_stopping({.step_attr = "nope"}),
+                                                stop_at_budget({.time_attr = "nope"}),
+                                                resource_changing({.scheduler = asha({.time_attr = "nope"})})};
+    TuneOptions tuned = options(1);
+    for (const SchedulerSpec& scheduler : schedulers) {
+      CAPTURE(scheduler.description);
+      tuned.scheduler = scheduler;
+      const Simulation done = simulate(tuned, decaying(3));
+      CHECK(done.grid[0].state == TrialState::kError);
+      CHECK(done.grid[0].iterations == 1);
+      CHECK(has(done.grid[0].error, "no metric 'nope', by which the scheduler tells time. It reported: loss."));
+    }
+    for (const std::string time : {"training_iteration", "time_total_s", "loss"}) {
+      tuned.scheduler = asha({.time_attr = time});
+      CHECK(simulate(tuned, decaying(3)).grid[0].state == TrialState::kTerminated);
+    }
+  }
+
+  TEST_CASE("an iteration that would take less than no time fails its trial") {
+    for (const double seconds : {-1.0, double(NAN)}) {
+      const Simulation done = simulate(options(1), decaying(3, seconds));
+      CHECK(has(done.grid[0].error, "SimulatedResult::seconds is " + number_text(seconds, 6) + "; an iteration takes 0 or more"));
+    }
+    CHECK(simulate(options(1), decaying(3, 0)).seconds == 0);
   }
 
   TEST_CASE("the files of a simulation are whole when it ends, and what could not be written is told") {

@@ -151,6 +151,8 @@ TEST_SUITE("tune/stoppers") {
     CHECK(has(error_of([] { make(all_of({StopperSpec{}})); }), "is empty"));
     CHECK(has(error_of([] { trial_plateau().make({}); }), "no metric"));
     CHECK(has(error_of([] { make(experiment_plateau({.top = 0})); }), "top is 0"));
+    for (const double never : {-1.0, 0.0, double(NAN)}) CHECK(has(error_of([&] { make(trial_plateau({.std = never})); }), "std is " + number_text(never, 6)));
+    CHECK(has(error_of([] { make(experiment_plateau({.std = -1})); }), "std is -1"));
   }
 
   TEST_CASE("within all_of what ends the experiment agrees that a trial ends, so that both come together") {

@@ -66,11 +66,13 @@ void SimulatedHost::go_on(TrialIndex trial, double delay_s) {
   std::optional<SimulatedResult> result;
   try {
     result = trainable_.step(step);
+    if (result && !(result->seconds >= 0))
+      throw InvalidArgument("simulate: SimulatedResult::seconds is " + number_text(result->seconds, 6) + "; an iteration takes 0 or more.");
   } catch (const std::exception& error) {
     return say(trial, delay_s, {.kind = TrialReply::kFailed, .error = error.what()});
   }
   if (!result) return say(trial, delay_s, {.kind = TrialReply::kFinished});
-  const double seconds = std::max(0.0, result->seconds) * run.slowness;
+  const double seconds = result->seconds * run.slowness;
   if (run.drop_s < seconds)
     return say(trial, delay_s + run.drop_s, {.kind = TrialReply::kFailed, .error = "dropped by the simulation"}, true);
   run.drop_s -= seconds;

@@ -30,14 +30,21 @@ Dimension::Kind kind_of(const Domain& domain) {
 
 void check_value(const std::string& path, const Value& value, const Domain& domain);
 
+std::string names_of(const Space& space) {
+  std::string names;
+  for (const Parameter& parameter : space.parameters()) names += (names.empty() ? "" : ", ") + parameter.name;
+  return names.empty() ? "nothing" : names;
+}
+
 /// That the table has nothing but what the space has: a wrong name would pass unseen.
 void check_table(const std::string& prefix, const Value::Dict& table, const Space& space) {
   for (const Entry& entry : table) {
     const auto& parameters = space.parameters();
     const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == entry.name; });
     if (found == parameters.end())
-      throw InvalidArgument("a configuration has the parameter '" + prefix + entry.name + "', which the search space does not have. " +
-                            "Spell it as the space does, or take it out.");
+      throw InvalidArgument("a configuration has the parameter '" + prefix + entry.name + "', which the search space does not have. It has: " +
+                            names_of(space) + (prefix.empty() ? "" : " in '" + prefix.substr(0, prefix.size() - 1) + "'") +
+                            ". Spell it as the space does, or take it out.");
     check_value(prefix + entry.name, entry.value, found->domain);
   }
 }

@@ -43,6 +43,8 @@ class TrialPlateau final : public Stopper {
   TrialPlateau(TrialPlateauOptions options, const StopperContext& context)
       : options_(std::move(options)), metric_(metric_of(options_.metric, context, "trial_plateau")), mode_(context.mode) {
     if (options_.num_results < 1) throw InvalidArgument("trial_plateau: num_results is 0; it must be 1 or more.");
+    if (!(options_.std > 0))
+      throw InvalidArgument("trial_plateau: std is " + number_text(options_.std, 6) + ", but it must be above 0: a trial ends when its results spread less than that.");
   }
 
   bool on_result(TrialIndex trial, const ResultView& result) override {
@@ -102,6 +104,7 @@ class ExperimentPlateau final : public Stopper {
         metric_(metric_of(options_.metric, context, "experiment_plateau")),
         sign_(context.mode == Mode::kMin ? 1.0 : -1.0) {
     if (options_.top < 1) throw InvalidArgument("experiment_plateau: top is 0; it must be 1 or more.");
+    if (!(options_.std >= 0)) throw InvalidArgument("experiment_plateau: std is " + number_text(options_.std, 6) + ", but it must be 0 or more.");
   }
 
   bool on_result(TrialIndex, const ResultView& result) override {

@@ -20,7 +20,7 @@ StopperSpec max_iterations(std::uint64_t iterations);
 
 struct TrialPlateauOptions {
   std::string metric{};
-  Number std{0.01};               ///< the trial ends when its last results spread less than that
+  Number std{0.01};               ///< the trial ends when its last results spread less than that; above 0
   std::uint64_t num_results{4};   ///< how many are looked at
   std::uint64_t grace_period{4};  ///< no trial ends before so many results
   std::optional<Number> metric_threshold{};  ///< only when its last result is no worse than that
