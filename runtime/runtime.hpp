@@ -31,7 +31,8 @@ class Runtime : public Client {
   /// The help text of the runtime's own flags.
   static std::string flags_help();
 
-  /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes. Callbacks of on_ready
+  /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes; on whichever thread, not
+  /// only the one that started it. Callbacks of on_ready
   /// that are due get the rest of that time, a second at least. In a fork of the process that started it, it does nothing: a child
   /// that fork() has made may return from main, but has no runtime.
   ///

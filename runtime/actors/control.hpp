@@ -15,6 +15,16 @@ namespace manta::detail {
 
 using WakeAtom = caf::atom_constant<caf::atom("wake")>;
 
+/// Around what makes a system or an actor in one. CAF leaves a reference to the system's logger on the thread that does so, and the system's
+/// destructor waits until all of these have gone: on another thread it would for ever, as long as this one lives. (What another system
+/// has left there goes too, as at the end of any; CAF gives no way to put it back, and nothing is logged by it.)
+class NoLoggerLeft {
+ public:
+  NoLoggerLeft() = default;
+  ~NoLoggerLeft() { caf::logger::set_current_actor_system(nullptr); }
+  NoLoggerLeft(const NoLoggerLeft&) = delete;
+};
+
 /// Owner of an actor that handles events of one type in groups, never blocking. tell() is thread-safe and may run the
 /// handler on the calling thread (see ElasticScheduler): call it without locks held.
 template <class Event>
@@ -28,6 +38,7 @@ class ControlActor {
     auto body = [](caf::event_based_actor*, const std::shared_ptr<State>& state) -> caf::behavior {
       return {[state](WakeAtom) { state->drain(); }};
     };
+    const NoLoggerLeft guard;
     actor_ = system.spawn(body, state_);
   }
   ~ControlActor() { stop(); }

@@ -72,7 +72,10 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   store_ = std::move(store);
   environment_.store = store_.get();
   environment_.engine = weak_from_this();
-  system_ = std::make_unique<System>();
+  {
+    const NoLoggerLeft guard;
+    system_ = std::make_unique<System>();
+  }
   ElasticScheduler::of(system()).set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);

@@ -1,4 +1,6 @@
 // Several Runtimes in one program, one after the other or at once: what a ref and a handle of one are to another.
+#include <future>
+
 #include "support.hpp"
 
 namespace manta_test {
@@ -57,7 +59,94 @@ std::vector<ObjectRef<Buffer>> make_some(Runtime& rt, int first) {
   return made;
 }
 
+void works(Runtime& rt) {
+  CHECK(rt.get(rt.remote<twice>(4)) == 8);
+  CHECK(rt.get(apart<twice>(rt, 5)) == 10);
+  auto counter = rt.actor<Counter>().spawn();
+  CHECK(rt.get(counter.call<&Counter::add>()) == 1);
+}
+std::unique_ptr<Runtime> started() { return std::make_unique<Runtime>(Runtime::start(small_machine())); }
+
+/// Starts a Runtime on a thread that lives as long as this.
+class StartedElsewhere {
+ public:
+  StartedElsewhere()
+      : thread_([this] {
+          made_.set_value(started());
+          over_.get_future().wait();
+        }),
+        rt(made_.get_future().get()) {}
+  ~StartedElsewhere() {
+    over_.set_value();
+    thread_.join();
+  }
+
+ private:
+  std::promise<std::unique_ptr<Runtime>> made_;
+  std::promise<void> over_;
+  std::thread thread_;
+
+ public:
+  std::unique_ptr<Runtime> rt;
+};
+
+std::unique_ptr<Runtime> g_started_inside;
+void start_inside() { g_started_inside = started(); }
+struct Landlord {
+  Runtime inner = Runtime::start(small_machine());
+  int ask(int x) { return inner.get(inner.remote<twice>(x)); }
+};
+
 }  // namespace
+
+// The story: the end waited for ever for what CAF had left on the thread of the start.
+TEST_SUITE("runtime/api/runtimes of several threads") {
+  TEST_CASE("a Runtime ends on another thread than the one that started it") {
+    const Clean clean;
+    auto destroyed = started(), shut_down = started();
+    works(*destroyed);
+    works(*shut_down);
+    std::thread([&] { destroyed.reset(); }).join();
+    std::thread([&] { shut_down->shutdown(); }).join();
+    CHECK_THROWS_AS(shut_down->remote<twice>(1), RuntimeStopped);
+  }
+
+  TEST_CASE("a Runtime that was started on a thread that lives on ends on this one") {
+    const Clean clean;
+    StartedElsewhere other;
+    works(*other.rt);
+    other.rt.reset();
+    StartedElsewhere again;
+    works(*again.rt);
+    again.rt->shutdown();
+  }
+
+  TEST_CASE("two Runtimes that were started on two threads end on one, in either order") {
+    for (const bool own_first : {true, false}) {
+      const Clean clean;
+      auto own = started();
+      StartedElsewhere other;
+      works(*own);
+      works(*other.rt);
+      std::thread([&] {
+        (own_first ? own : other.rt).reset();
+        works(*(own_first ? other.rt : own));
+        (own_first ? other.rt : own).reset();
+      }).join();
+    }
+  }
+
+  TEST_CASE("a Runtime that a task has started ends outside, and an actor may have one as a member") {
+    if (in_processes()) return;
+    Machine machine;
+    auto& rt = machine.rt;
+    rt.get(rt.remote<start_inside>());
+    works(*g_started_inside);
+    g_started_inside.reset();
+    auto landlord = rt.actor<Landlord>().spawn();
+    CHECK(rt.get(landlord.call<&Landlord::ask>(21)) == 42);
+  }
+}
 
 TEST_SUITE("runtime/api/runtimes") {
   TEST_CASE("a ref of a Runtime that has ended has its value in the next one, as an argument and inside a value too") {
