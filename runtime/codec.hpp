@@ -2,7 +2,8 @@
 // How values become bytes: cereal over two archives of Manta's own. Bit-exact for every float; native byte order (all
 // processes of a run execute the same program). A Buffer inside a value is laid out aligned and read back in place.
 //
-// A type can travel when it can be default-constructed and has a cereal `serialize`/`save`+`load`, which of the standard library have:
+// A type can travel when it can be default-constructed and has a cereal `serialize`/`save`+`load` (a struct without members needs none,
+// if it has no constructor of its own and is no lambda), which of the standard library have:
 // numbers, strings, the containers, queue, priority_queue, stack, pair, tuple, optional, variant, bitset, complex, the times of chrono,
 // smart pointers and filesystem::path. Not what refers to what it does not hold (string_view, span), and no valarray: take a vector.
 // An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
@@ -10,6 +11,7 @@
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
 // Not thread-safe: one archive, one thread.
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
@@ -208,6 +210,54 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::bitset<N>& bits) {
     if (byte != 0) throw ProtocolError("a serialised value is damaged: a bitset has bits too many");
   }
 }
+// An array of none not by cereal: that copies a byte to or from a null pointer.
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive&, const std::array<T, 0>&) {}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive&, std::array<T, 0>&) {}
+
+namespace detail {
+/// Equal keys in the order in which they were written, which cereal's own load turns round.
+template <class Container>
+void load_with_equal_keys(InputArchive& archive, Container& container) {
+  constexpr bool kOrdered = requires { typename Container::key_compare; };
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  container.clear();
+  auto place = container.end();  // of an ordered one it stays there; else behind the last one, which may be an equal one
+  for (cereal::size_type i = 0; i < size; ++i) {
+    auto made = container.end();
+    if constexpr (requires { typename Container::mapped_type; }) {
+      typename Container::key_type key{};
+      typename Container::mapped_type value{};
+      archive(cereal::make_map_item(key, value));
+      made = container.emplace_hint(place, std::move(key), std::move(value));
+    } else {
+      typename Container::key_type key{};
+      archive(key);
+      made = container.emplace_hint(place, std::move(key));
+    }
+    if constexpr (!kOrdered) place = made;
+  }
+}
+}  // namespace detail
+template <class K, class T, class Compare, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multimap<K, T, Compare, Allocator>& map) {
+  detail::load_with_equal_keys(archive, map);
+}
+template <class K, class Compare, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multiset<K, Compare, Allocator>& set) {
+  detail::load_with_equal_keys(archive, set);
+}
+template <class K, class T, class Hash, class Equal, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multimap<K, T, Hash, Equal, Allocator>& map) {
+  detail::load_with_equal_keys(archive, map);
+}
+template <class K, class Hash, class Equal, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multiset<K, Hash, Equal, Allocator>& set) {
+  detail::load_with_equal_keys(archive, set);
+}
+
 // Templates, as all kinds of things convert to a path.
 template <class T>
   requires std::is_same_v<T, std::filesystem::path>
@@ -234,10 +284,17 @@ inline void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, Buffer& buffer) {
   buffer = archive.read_in_place(size);
 }
 
+namespace detail {
+/// Has nothing that could travel: a struct without members is its type. A lambda, which is no aggregate, is code.
+template <class T>
+inline constexpr bool kIsNothingButItsType = std::is_empty_v<T> && std::is_aggregate_v<T>;
+}  // namespace detail
+
 /// True when values of T can cross a process border.
 template <class T>
-concept Serialisable = std::is_default_constructible_v<T> && cereal::traits::is_output_serializable<T, OutputArchive>::value &&
-                       cereal::traits::is_input_serializable<T, InputArchive>::value;
+concept Serialisable = std::is_default_constructible_v<T> && (detail::kIsNothingButItsType<T> ||
+                                                              (cereal::traits::is_output_serializable<T, OutputArchive>::value &&
+                                                               cereal::traits::is_input_serializable<T, InputArchive>::value));
 
 /// Writes the value; what its own code throws comes out as an Error.
 template <class T>

@@ -24,6 +24,46 @@ struct Nested {
   }
 };
 
+/// Of which equal keys differ.
+struct Entry {
+  int key = 0, number = 0;
+  bool operator<(const Entry& other) const { return key < other.key; }
+  bool operator==(const Entry& other) const { return key == other.key; }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(key, number);
+  }
+};
+struct HashOfKey {
+  std::size_t operator()(const Entry& entry) const { return std::hash<int>()(entry.key); }
+};
+int number_of(const Entry& entry) { return entry.number; }
+int number_of(const std::pair<const int, int>& item) { return item.second; }
+
+template <class Container>
+std::vector<int> numbers_of(const Container& container, const typename Container::key_type& key) {
+  std::vector<int> numbers;
+  for (auto [each, end] = container.equal_range(key); each != end; ++each) numbers.push_back(number_of(*each));
+  return numbers;
+}
+template <class Container>
+void keeps_the_order_of_equal_keys(const Container& before) {
+  const auto after = round_trip(before);
+  CHECK(after.size() == before.size());
+  for (const auto& each : before) {
+    if constexpr (requires { each.first; })
+      CHECK(numbers_of(after, each.first) == numbers_of(before, each.first));
+    else
+      CHECK(numbers_of(after, each) == numbers_of(before, each));
+  }
+}
+
+struct Nothing {};
+struct NothingMore : Nothing {};
+struct Closed {
+  Closed() {}
+};
+
 Buffer copy_of(const Buffer& buffer, std::size_t size) {
   std::vector<std::byte> bytes(buffer.bytes().begin(), buffer.bytes().end());
   bytes.resize(size);
@@ -85,6 +125,46 @@ TEST_SUITE("runtime/codec") {
     CHECK(encode(std::bitset<11>()).size() == 2);
     CHECK_THROWS_AS(decode<std::bitset<11>>(encode(std::uint16_t{1 << 11})), ProtocolError);  // a bit that it has not
     static_assert(!Serialisable<std::string_view> && !Serialisable<std::span<const int>>);
+  }
+
+  // Writing it read from a null pointer, which ended the program.
+  TEST_CASE("an array of none takes no bytes, and comes back") {
+    CHECK(encode(std::array<double, 0>()).size() == 0);
+    CHECK(encode(std::array<std::string, 0>()).size() == 0);
+    CHECK(round_trip(std::array<double, 0>()).empty());
+    CHECK(round_trip(std::array<std::string, 0>()).empty());
+    CHECK(round_trip(std::pair{std::array<int, 0>(), 7}).second == 7);
+    CHECK(round_trip(std::array<int, 2>{1, 2}) == std::array<int, 2>{1, 2});
+  }
+
+  // They came back in reverse.
+  TEST_CASE("equal keys keep their order") {
+    std::multimap<int, int> map;
+    std::unordered_multimap<int, int> hashed;
+    std::multiset<Entry> set;
+    std::unordered_multiset<Entry, HashOfKey> hashed_set;
+    keeps_the_order_of_equal_keys(map);
+    for (int i = 0; i < 300; ++i) {
+      const int key = i * 7 % 11;
+      map.emplace(key, i);
+      hashed.emplace(key, i);
+      set.insert({key, i});
+      hashed_set.insert({key, i});
+    }
+    keeps_the_order_of_equal_keys(map);
+    keeps_the_order_of_equal_keys(hashed);
+    keeps_the_order_of_equal_keys(set);
+    keeps_the_order_of_equal_keys(hashed_set);
+  }
+
+  TEST_CASE("a struct without members needs no serialize; a lambda, and what has a constructor of its own, do not travel so") {
+    static_assert(Serialisable<Nothing> && Serialisable<NothingMore> && Serialisable<std::vector<Nothing>>);
+    static_assert(!Serialisable<Closed> && !Serialisable<decltype([] {})>);
+    CHECK(encode(Nothing()).size() == 0);
+    round_trip(NothingMore());
+    CHECK(round_trip(std::vector<Nothing>(5)).size() == 5);
+    CHECK(round_trip(std::pair<Nothing, int>({}, 4)).second == 4);
+    CHECK(round_trip(std::map<int, Nothing>{{1, {}}, {2, {}}}).size() == 2);
   }
 
   TEST_CASE("a buffer is read where it lies, aligned to 64") {
