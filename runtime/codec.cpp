@@ -11,7 +11,8 @@ void rethrow_from_save(const std::type_info& type) try {
   throw_error({.code = ErrorCode::kTaskError,
                .message = "a value of the type " + demangle(type.name()) + " was to be turned into bytes for another process or the disk, and its save or "
                           "serialize threw " + thrown.remote_type + ": " + thrown.message + ". Mend that, or do not let such a value leave its process",
-               .remote_type = thrown.remote_type});
+               .remote_type = thrown.remote_type,
+               .cause = thrown.cause});
 }
 
 void throw_changed_size(std::size_t counted) {

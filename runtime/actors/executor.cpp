@@ -24,7 +24,8 @@ ErrorInfo task_error(const Work& work) {
   ErrorInfo outer{.code = ErrorCode::kTaskError,
                   .message = inner.message,
                   .where = label_of(work),
-                  .remote_type = inner.remote_type};
+                  .remote_type = inner.remote_type,
+                  .cause = as_cause(inner.cause)};
   if (inner.code != ErrorCode::kTaskError || inner.remote_type.empty()) {
     // The function let an error of Manta's pass, say of a task that it waited for: that one is the cause.
     outer.remote_type = "manta::" + std::string(to_string(inner.code));
@@ -36,10 +37,21 @@ ErrorInfo task_error(const Work& work) {
 }
 
 std::shared_ptr<TaskRecord> decode_arguments(const FunctionEntry& function, InputArchive& archive, std::vector<std::shared_ptr<Cell>> refs) {
+  const auto not_its = [&](const std::string& why) { return InvalidArgument("the arguments that came are not those of " + function.name() + ": " + why); };
   try {
     return function.decode(archive, std::move(refs));
+  } catch (const ProtocolError& e) {
+    throw not_its(e.info().message);
+  } catch (const cereal::Exception& e) {
+    throw not_its(e.what());
+  } catch (const Error&) {
+    throw;
   } catch (...) {
-    throw InvalidArgument("the arguments that came are not those of " + function.name() + ": " + current_exception_info().message);
+    auto thrown = std::make_shared<const ErrorInfo>(current_exception_info());
+    throw_error({.code = ErrorCode::kTaskError,
+                 .message = "the load or serialize of an argument of " + function.name() + " threw when it was read",
+                 .remote_type = thrown->remote_type,
+                 .cause = thrown});
   }
 }
 

@@ -86,20 +86,58 @@ void throw_error(ErrorInfo info) {
                 std::make_integer_sequence<std::uint16_t, static_cast<std::uint16_t>(ErrorCode::kRuntimeStopped)>{});
 }
 
-ErrorInfo current_exception_info() noexcept {
+namespace {
+
+/// Of what std::throw_with_nested has thrown the type that it was given.
+std::string thrown_type(const std::type_info& type) {
+  constexpr std::string_view kBefore = "std::_Nested_exception<";
+  const auto name = demangle(type.name());
+  if (!name.starts_with(kBefore) || !name.ends_with('>')) return name;
+  const auto end = name.find_last_not_of(' ', name.size() - 2);  // it writes `> >`
+  return name.substr(kBefore.size(), end + 1 - kBefore.size());
+}
+
+ErrorInfo info_without_nested() noexcept {
   try {
     throw;
   } catch (const Error& e) {
     return e.info();
   } catch (const std::exception& e) {
-    return {.code = ErrorCode::kTaskError, .message = e.what(), .remote_type = demangle(typeid(e).name())};
+    const char* text = e.what();
+    return {.code = ErrorCode::kTaskError, .message = text ? text : "its what() is a null pointer", .remote_type = thrown_type(typeid(e))};
   } catch (...) {
     const std::type_info* type = abi::__cxa_current_exception_type();
     return {.code = ErrorCode::kTaskError,
             .message = "an exception that is not a std::exception",
-            .remote_type = type ? demangle(type->name()) : "unknown"};
+            .remote_type = type ? thrown_type(*type) : "unknown"};
   }
 }
+
+/// What the exception that is being handled was thrown with by std::throw_with_nested; null when it was not.
+std::exception_ptr nested_exception() noexcept try {
+  throw;
+} catch (const std::nested_exception& e) {
+  return e.nested_ptr();
+} catch (...) {
+  return nullptr;
+}
+
+ErrorInfo info_with_nested(std::size_t links) noexcept {
+  auto info = info_without_nested();
+  if (info.cause || links <= 1) return info;
+  const auto nested = nested_exception();
+  if (!nested) return info;
+  try {
+    std::rethrow_exception(nested);
+  } catch (...) {
+    info.cause = std::make_shared<const ErrorInfo>(info_with_nested(links - 1));
+  }
+  return info;
+}
+
+}  // namespace
+
+ErrorInfo current_exception_info() noexcept { return info_with_nested(kMaxErrorLinks); }
 
 std::string demangle(const char* mangled) {
   int status = 0;

@@ -122,7 +122,8 @@ using RuntimeStopped = ErrorOf<ErrorCode::kRuntimeStopped>;
 [[noreturn]] void throw_error(ErrorInfo info);
 
 /// The exception that is being handled, as an ErrorInfo with code kTaskError: the error of the family as it is, any
-/// other std::exception with its type and text, anything else (`throw 1`) by its type. Call inside a catch block.
+/// other std::exception with its type and text, anything else (`throw 1`) by its type. What std::throw_with_nested has put into it
+/// is its cause, and so on, up to kMaxErrorLinks in all. Call inside a catch block.
 ErrorInfo current_exception_info() noexcept;
 
 /// The name of a C++ type for messages, demangled.

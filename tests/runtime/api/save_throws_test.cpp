@@ -1,4 +1,4 @@
-// Values whose own save throws, or does not write the same twice, wherever the runtime turns values into bytes. The story: the exception
+// Values whose own save or load throws, or which do not write the same twice, wherever the runtime turns values into bytes. The story: the exception
 // of the user's came out of put and remote bare, and of a tuple's results those that were placed already stayed in the arena for ever.
 #include <stdexcept>
 
@@ -6,6 +6,24 @@
 
 namespace manta_test {
 namespace {
+
+/// Its load throws when it is told to.
+struct Sealed {
+  bool closed = false;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(closed);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(closed);
+    if (closed) throw std::runtime_error("the seal holds");
+  }
+};
+int open_seal(const Sealed&) { return 1; }
+struct Post {
+  int open(Sealed) { return 2; }
+};
 
 enum class How { kFine, kThrows, kThrowsAnInt, kThrowsLate, kGrows, kShrinks };
 
@@ -127,6 +145,28 @@ TEST_SUITE("runtime/api") {
     }
     CHECK(rt.stats().unfinished == 0);
     CHECK(rt.get(counting.remote(brittle(How::kFine, kLarge))) == static_cast<int>(kLarge));
+  }
+
+  // The story: by value it was InvalidArgument, as if another function's arguments had come.
+  TEST_CASE("an argument whose load throws fails the task with what it threw, by value as by ref") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto opening = rt.task<open_seal>(kAlone);
+    auto post = rt.actor<Post>({.isolation = own_process}).spawn();
+    const auto says = [](const ErrorInfo& error) {
+      const auto text = error.to_string();
+      CHECK_MESSAGE(contains(text, "load or serialize"), text);
+      CHECK_MESSAGE(contains(text, "TaskError(std::runtime_error): the seal holds"), text);
+    };
+    const auto by_value = error_of<TaskError>([&] { rt.get(opening.remote(Sealed{true}), 60s); });
+    says(by_value);
+    CHECK(by_value.remote_type == "std::runtime_error");
+    CHECK_MESSAGE(contains(by_value.message, "open_seal"), by_value.message);
+    says(error_of<TaskError>([&] { rt.get(post.call<&Post::open>(Sealed{true}), 60s); }));
+    const auto kept = rt.put(Sealed{false});
+    CHECK(rt.get(opening.remote(Sealed{false}), 60s) == 1);
+    CHECK(rt.get(opening.remote(kept), 60s) == 1);
+    CHECK(rt.get(post.call<&Post::open>(Sealed{false}), 60s) == 2);
   }
 
   TEST_CASE("an object whose save throws fails what needs it in another process, at the submit or when it is there") {

@@ -13,6 +13,14 @@ int square(int x) { return x * x; }
 int add(int a, int b) { return a + b; }
 int fail(const std::string& text) { throw std::runtime_error(text); }
 int throw_int(int x) { throw x; }
+int fail_nested(const std::string& text) {
+  try {
+    fail(text);
+  } catch (...) {
+    std::throw_with_nested(std::logic_error("outer"));
+  }
+  return 0;
+}
 void nothing(int) {}
 std::map<std::string, std::vector<double>> echo_map(const std::map<std::string, std::vector<double>>& m) { return m; }
 std::uint64_t bits(double x) {
@@ -93,6 +101,12 @@ TEST_SUITE("runtime/api/tasks") {
     error = error_of<TaskError>([&] { rt.get(rt.remote<throw_int>(1)); });
     CHECK(error.remote_type == "int");
     CHECK_FALSE(error.message.empty());
+    error = error_of<TaskError>([&] { rt.get(rt.remote<fail_nested>("inner")); });
+    CHECK(error.remote_type == "std::logic_error");
+    CHECK(error.message == "outer");
+    REQUIRE(error.cause);
+    CHECK(error.cause->remote_type == "std::runtime_error");
+    CHECK(error.cause->message == "inner");
   }
 
   TEST_CASE("a task whose argument failed does not run and names the cause") {

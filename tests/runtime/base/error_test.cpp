@@ -3,8 +3,44 @@
 
 #include <doctest/doctest.h>
 
+#include <stdexcept>
+
 namespace manta {
 namespace {
+
+struct Wordless : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+struct Plain {
+  int number;
+};
+template <class T>
+struct Holding : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class F>
+ErrorInfo info_of(F&& throws) {
+  try {
+    throws();
+  } catch (...) {
+    return current_exception_info();
+  }
+  return {};
+}
+/// Throws what `inner` throws inside `outer`.
+template <class F, class E>
+void nest(F&& inner, E&& outer) {
+  try {
+    inner();
+  } catch (...) {
+    std::throw_with_nested(std::forward<E>(outer));
+  }
+}
+void nest_deep(int depth) {
+  if (depth == 0) throw std::logic_error("root");
+  nest([&] { nest_deep(depth - 1); }, std::runtime_error("level " + std::to_string(depth)));
+}
 
 ErrorInfo link(std::string message, std::shared_ptr<const ErrorInfo> cause = nullptr) {
   return {.code = ErrorCode::kTaskError, .message = std::move(message), .where = "f", .cause = std::move(cause)};
@@ -62,6 +98,47 @@ TEST_SUITE("runtime/base/error") {
     CHECK(stands_for(*cause) == 1'000);
     CHECK(as_cause(cause) == cause);
     CHECK(as_cause(nullptr) == nullptr);
+  }
+
+  // It ended the program.
+  TEST_CASE("an exception whose what() is null has a text all the same") {
+    const auto info = info_of([] { throw Wordless(); });
+    CHECK(info.code == ErrorCode::kTaskError);
+    CHECK(info.remote_type.ends_with("Wordless"));
+    CHECK_FALSE(info.message.empty());
+  }
+
+  TEST_CASE("what was thrown with a nested exception has that as its cause, and the type that it was given") {
+    auto info = info_of([] { nest([] { nest([] { throw Plain{3}; }, std::invalid_argument("middle")); }, std::runtime_error("outer")); });
+    CHECK(info.remote_type == "std::runtime_error");
+    CHECK(info.message == "outer");
+    REQUIRE(info.cause);
+    CHECK(info.cause->remote_type == "std::invalid_argument");
+    CHECK(info.cause->message == "middle");
+    REQUIRE(info.cause->cause);
+    CHECK(info.cause->cause->remote_type.ends_with("Plain"));
+    CHECK(info.cause->cause->cause == nullptr);
+
+    info = info_of([] { nest([] { throw std::logic_error("x"); }, Plain{1}); });
+    CHECK(info.remote_type.ends_with("Plain"));
+    REQUIRE(info.cause);
+    CHECK(info.cause->message == "x");
+    info = info_of([] { nest([] { throw std::logic_error("x"); }, Holding<int>("of a template")); });
+    CHECK(info.remote_type.ends_with("Holding<int>"));
+
+    info = info_of([] { nest([] { throw std::logic_error("x"); }, Timeout("too late")); });
+    CHECK(info.code == ErrorCode::kTimeout);
+    CHECK(info.message == "too late");
+    REQUIRE(info.cause);
+    CHECK(info.cause->remote_type == "std::logic_error");
+    CHECK(info_of([] { std::throw_with_nested(std::runtime_error("of nothing")); }).cause == nullptr);
+  }
+
+  TEST_CASE("of exceptions that are nested without end the newest are told") {
+    const auto info = info_of([] { nest_deep(1'000); });
+    CHECK(info.message == "level 1000");
+    CHECK(length(info) == kMaxErrorLinks);
+    CHECK(length(info_of([] { nest_deep(3); })) == 4);
   }
 }
 
