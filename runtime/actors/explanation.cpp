@@ -58,15 +58,18 @@ std::string resources_in_words(const WorkReport& report, const ReportScene& scen
   return machine_in_words(needs, report.request.to_string(), scene);
 }
 
+std::string name_of(const WorkReport& report) { return report.name.empty() ? "its work" : report.name; }
+
+/// A line for each, from the second on with the name of the work: below it there may be long chains of the one before.
 std::string arguments_in_words(const WorkReport& report, const std::string& of, const std::function<std::string(Cell&)>& deeper) {
   if (report.arguments.empty()) return "its arguments are there and on their way";
   constexpr std::size_t kShown = 3;
   std::string text;
   for (std::size_t i = 0; i < std::min(report.arguments.size(), kShown); ++i) {
     const auto& [index, cell] = report.arguments[i];
-    text += (i ? "\n" : "") + std::string("waits for its ") + of + " " + std::to_string(index + 1) + ": " + deeper(*cell);
+    text += (i ? "\n" + name_of(report) + ": " : "") + "waits for its " + of + " " + std::to_string(index + 1) + ": " + deeper(*cell);
   }
-  if (report.arguments.size() > kShown) text += "\nand for " + std::to_string(report.arguments.size() - kShown) + " more";
+  if (report.arguments.size() > kShown) text += "\n" + name_of(report) + ": waits for " + std::to_string(report.arguments.size() - kShown) + " more";
   return text;
 }
 
@@ -145,7 +148,7 @@ std::string in_words(const WorkReport& report, const ReportScene& scene, const s
     for (const char c : deeper(cell)) indented += c == '\n' ? std::string("\n  ") : std::string(1, c);
     return indented;
   });
-  return (report.name.empty() ? "its work" : report.name) + ": " + state;
+  return name_of(report) + ": " + state;
 }
 
 }  // namespace manta::detail

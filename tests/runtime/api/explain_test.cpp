@@ -13,6 +13,8 @@ namespace manta_test {
 namespace {
 
 int twice(int x) { return 2 * x; }
+int sum_of(int a, int b) { return a + b; }
+int sum_of_five(int a, int b, int c, int d, int e) { return a + b + c + d + e; }
 int refuse(int) { throw std::runtime_error("no such number"); }
 std::string explain_inside(Context& ctx, const std::string& gate) {
   auto slow = ctx.task<pass>({.name = "inner"}).remote(gate, 1);
@@ -157,6 +159,29 @@ TEST_SUITE("runtime/api/explain") {
                   said);
     gate.open();
     CHECK(rt.get(last, 20s) == 12);
+  }
+
+  TEST_CASE("of several arguments that are waited for each is said in a line that names the task") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto left = rt.task<pass>({.name = "left"}).remote(gate.path(), 3);
+    auto right = rt.task<pass>({.name = "right"}).remote(gate.path(), 4);
+    auto sum = rt.task<sum_of>({.name = "sum"}).remote(left, right);
+    auto last = rt.task<twice>({.name = "last"}).remote(sum);
+    auto five = rt.task<sum_of_five>({.name = "five"}).remote(left, left, left, left, right);
+    comes_to_say(rt, left, "runs since ");
+    comes_to_say(rt, right, "runs since ");
+    auto said = rt.explain(sum);
+    CHECK_MESSAGE(contains(said, "task sum: waits for its argument 1: \n  task left: runs since "), said);
+    CHECK_MESSAGE(contains(said, "\ntask sum: waits for its argument 2: \n  task right: runs since "), said);
+    said = rt.explain(last);
+    CHECK_MESSAGE(contains(said, "\n  task sum: waits for its argument 2: \n    task right: runs since "), said);
+    said = rt.explain(five);
+    CHECK_MESSAGE(contains(said, "\ntask five: waits for 2 more"), said);
+    gate.open();
+    CHECK(rt.get(last, 20s) == 14);
+    CHECK(rt.get(five, 20s) == 16);
   }
 
   TEST_CASE("a call behind another names the actor, how many go first and what the first of them does") {
