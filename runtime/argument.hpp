@@ -33,11 +33,12 @@ struct Copyable<std::optional<T>> : Copyable<T> {};
 template <class T>
 class ArgumentSlot {
  public:
-  ArgumentSlot() = default;
   template <class U>
     requires(std::is_convertible_v<U &&, T> || (std::is_same_v<T, std::string> && std::is_convertible_v<U &&, std::string_view>))
-  ArgumentSlot(U&& value, std::vector<std::shared_ptr<Cell>>&) : value_(std::in_place, std::forward<U>(value)) {}
-  ArgumentSlot(const ObjectRef<T>& ref, std::vector<std::shared_ptr<Cell>>& refs) {
+  void fill(U&& value, std::vector<std::shared_ptr<Cell>>&) {
+    value_.emplace(std::forward<U>(value));
+  }
+  void fill(const ObjectRef<T>& ref, std::vector<std::shared_ptr<Cell>>& refs) {
     if (!ref) throw InvalidArgument("an empty ObjectRef was passed as an argument: give it a value first");
     ref_ = static_cast<std::int32_t>(refs.size());
     refs.push_back(ref.cell());
@@ -89,7 +90,9 @@ class ArgumentSlot {
 /// Names both types where an argument does not fit its parameter.
 template <class Parameter, class Argument>
 struct CheckArgument {
-  static constexpr bool value = std::is_constructible_v<ArgumentSlot<Parameter>, Argument, std::vector<std::shared_ptr<Cell>>&>;
+  static constexpr bool value = requires(ArgumentSlot<Parameter>& slot, std::vector<std::shared_ptr<Cell>>& refs) {
+    slot.fill(std::declval<Argument>(), refs);
+  };
   static_assert(value, "manta: an argument does not fit its parameter (CheckArgument<parameter, argument> in the compiler's notes). Give a value "
                        "that converts to the parameter's type, by std::move when it cannot be copied, or an ObjectRef of exactly that type.");
 };

@@ -6,8 +6,9 @@
 //     co_return 2 * co_await row;                      // other calls of this actor run meanwhile
 //   }
 //
-// A caller sees an ObjectRef<T>, as if the function returned T. `co_await ref` gives the value, or throws the ref's error
-// there; an Async of another function can be awaited too. The coroutine goes on where it began: in its actor, never beside
+// A caller sees an ObjectRef<T>, as if the function returned T. `co_await ref` gives a copy of the value, `co_await manta::shared(ref)` the
+// value itself as a std::shared_ptr<const T>, as get_shared does, which also what cannot be copied allows; or they throw the ref's error
+// there. An Async of another function can be awaited too. The coroutine goes on where it began: in its actor, never beside
 // another call of an actor that runs one at a time; what a method reads before a co_await may differ after it. Parameters,
 // also `const T&` and Context&, live until its end. When it is cancelled, or its caller's process has died, a
 // co_await of what is not there throws Cancelled. At kill its frame is destroyed where it waits.
@@ -17,12 +18,33 @@
 #include <exception>
 #include <optional>
 
-#include "runtime/object_ref.hpp"
+#include "runtime/argument.hpp"
 
 namespace manta {
 
 template <class T>
 class Async;
+
+namespace detail {
+/// Refers to the ref, so that nothing is destroyed with it.
+template <class T>
+struct SharedRef {
+  const ObjectRef<T>& ref;
+};
+}  // namespace detail
+
+/// In a coroutine: `auto value = co_await manta::shared(ref);` gives a std::shared_ptr<const T> and copies nothing.
+template <class T>
+detail::SharedRef<T> shared(const ObjectRef<T>& ref) noexcept {
+  static_assert(!std::is_void_v<T>, "manta: an ObjectRef<void> has no value to share: co_await ref.");
+  return {ref};
+}
+template <class T>
+detail::SharedRef<T> shared(ObjectRef<T>&& ref) noexcept {
+  static_assert(sizeof(T*) == 0, "manta: co_await of a temporary ref is destroyed twice by g++ 12. Name it first: "
+                                 "auto r = …; co_await manta::shared(r);");
+  return {ref};
+}
 
 namespace detail {
 
@@ -41,11 +63,20 @@ struct RefAwaiter {
   void await_suspend(std::coroutine_handle<> coroutine) const {
     resumer->resume_when_settled(std::shared_ptr<Cell>(cell), coroutine);  // a copy: this frame may go on before it returns
   }
-  T await_resume() const {
+  std::shared_ptr<const void> value() const {
     if (!cell->settled()) throw Cancelled("the coroutine that waits here has been cancelled, or its deadline has passed: let this exception pass");
-    auto value = cell->value();
-    if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(value.get());
+    return cell->value();
   }
+  T await_resume() const {
+    static_assert(kCopyable<StoredType<T>>, "manta: co_await of a ref copies; for a move-only type write co_await manta::shared(ref), which gives a "
+                                            "std::shared_ptr<const T>.");
+    const auto found = value();
+    if constexpr (!std::is_void_v<T>) return *static_cast<const T*>(found.get());
+  }
+};
+template <class T>
+struct SharedAwaiter : RefAwaiter<T> {
+  std::shared_ptr<const T> await_resume() const { return std::static_pointer_cast<const T>(this->value()); }
 };
 
 class AsyncPromiseBase {
@@ -68,6 +99,10 @@ class AsyncPromiseBase {
     return {ref.cell(), resumer_};
   }
   template <class T>
+  SharedAwaiter<T> await_transform(SharedRef<T> shared) const {
+    return {await_transform(shared.ref)};
+  }
+  template <class T>
   RefAwaiter<T> await_transform(ObjectRef<T>&& ref) const {
     static_assert(sizeof(T*) == 0, "manta: co_await of a temporary ref is destroyed twice by g++ 12. Name it first: "
                                    "auto r = …; co_await r;");
@@ -86,7 +121,7 @@ template <class T>
 class AsyncPromise : public AsyncPromiseBase {
  public:
   Async<T> get_return_object();
-  template <class U>
+  template <class U = T>  // of `co_return {a, b};` too
     requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
     value_.emplace(std::forward<U>(value));

@@ -4,10 +4,10 @@
 #include <string_view>
 
 #include "runtime/actor.hpp"
-#include "runtime/array.hpp"
 #include "runtime/as_completed.hpp"
 #include "runtime/placement_group.hpp"
 #include "runtime/task.hpp"
+#include "runtime/type_tag.hpp"
 
 namespace manta {
 
@@ -21,21 +21,10 @@ namespace detail {
 /// Of several refs to T.
 template <class T>
 using ValuesOf = std::conditional_t<std::is_void_v<T>, void, std::vector<T>>;
-/// Of long and long long the one that int64_t is not.
-using OtherInt64 = std::conditional_t<std::is_same_v<std::int64_t, long>, long long, long>;
-using OtherUint64 = std::make_unsigned_t<OtherInt64>;
 /// What is kept of a T that is put: of a literal a string.
 template <class T>
 using PutType = std::conditional_t<std::is_same_v<std::decay_t<T>, const char*>, std::string, std::decay_t<T>>;
 }  // namespace detail
-
-/// The standard name of a type for durable objects: fixed for numbers (bool, characters and bytes too), strings, vectors of these,
-/// Arrays of numbers, and Buffer. Integers of one size have one name: what was put as a long long is found as an int64_t.
-/// A type of your own gets one by `template <> struct manta::TypeTag<T> { static constexpr std::string_view value = "…"; }`.
-template <class T>
-struct TypeTag {
-  static constexpr std::string_view value{};
-};
 
 class Client {
  public:
@@ -45,11 +34,12 @@ class Client {
   auto remote(Args&&... args) {
     return detail::submit_task<F>(engine_, nullptr, std::forward<Args>(args)...);
   }
-  /// Refuses a closure with a message.
+  /// Refuses a closure, and a function or method as an argument, with a message.
   template <class Closure, class... Args>
-    requires std::is_class_v<std::decay_t<Closure>>
+    requires std::is_class_v<std::decay_t<Closure>> || std::is_function_v<std::remove_pointer_t<std::decay_t<Closure>>> ||
+             std::is_member_pointer_v<std::decay_t<Closure>>
   void remote(Closure&&, Args&&...) {
-    static_assert(sizeof(Closure) == 0, "manta: name the function as a template argument, remote<f>(args…); what a closure captures, "
+    static_assert(sizeof(std::decay_t<Closure>) == 0, "manta: name the function as a template argument, remote<f>(args…); what a closure captures, "
                                         "pass as arguments.");
   }
   template <auto F>
@@ -78,6 +68,9 @@ class Client {
   ObjectRef<detail::PutType<T>> put(T&& value, const PutOptions& options) {
     using Value = detail::PutType<T>;
     static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
+    static_assert(std::is_constructible_v<Value, T&&> && (detail::kCopyable<Value> || !std::is_lvalue_reference_v<T>),
+                  "manta: put copies the value, or takes it from what std::move gives: this type cannot be copied, so std::move it; where it cannot be "
+                  "moved either, give it a move constructor, or put a std::unique_ptr to it.");
     if (options.durable_name.empty() && !options.type_tag.empty()) throw InvalidArgument("a type_tag without a durable_name: give the name too");
     auto cell = make_pooled<detail::Cell>(detail::type_ops<Value>());
     cell->set_value(make_pooled<const Value>(std::forward<T>(value)));
@@ -155,10 +148,12 @@ class Client {
   }
   /// Calls `callback(ref)` once, when the value or the error is there: callback(const ObjectRef<T>&), which may get it. All
   /// callbacks of a process run on one thread of the runtime, one after another in the order in which refs finish, also
-  /// when the ref has finished before; so a callback that blocks delays the others. An exception of it is logged.
+  /// when the ref has finished before; so a callback that blocks delays the others. An exception of it is logged. After shutdown(), of a
+  /// ref that is ready, it is called at once, by this thread.
   template <class T, class F>
   void on_ready(const ObjectRef<T>& ref, F callback) {
-    notify(need(ref), [ref, callback = std::move(callback)]() mutable { callback(std::as_const(ref)); });
+    auto kept = std::make_shared<F>(std::move(callback));  // one that cannot be copied too
+    notify(need(ref), [ref, kept = std::move(kept)] { (*kept)(std::as_const(ref)); });
   }
 
   /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as
@@ -258,44 +253,6 @@ class Client {
   void await_pending(const std::shared_ptr<detail::Cell>& cell, Deadline deadline);
   void await_all(const std::vector<detail::Cell*>& cells, Deadline deadline, const std::function<std::shared_ptr<detail::Cell>(std::size_t)>& shared);
   void notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback);
-};
-
-#define MANTA_TYPE_TAG(type, tag)                      \
-  template <>                                          \
-  struct TypeTag<type> {                               \
-    static constexpr std::string_view value{tag};      \
-  };                                                   \
-  template <>                                          \
-  struct TypeTag<std::vector<type>> {                  \
-    static constexpr std::string_view value{tag "[]"}; \
-  };
-#define MANTA_NUMBER_TAG(type, tag)                          \
-  MANTA_TYPE_TAG(type, tag)                                  \
-  template <>                                                \
-  struct TypeTag<Array<type>> {                              \
-    static constexpr std::string_view value{"array of " tag}; \
-  };
-MANTA_TYPE_TAG(bool, "bool")
-MANTA_TYPE_TAG(std::byte, "byte")
-MANTA_TYPE_TAG(std::string, "string")
-MANTA_NUMBER_TAG(char, "char")
-MANTA_NUMBER_TAG(std::int8_t, "i8")
-MANTA_NUMBER_TAG(std::uint8_t, "u8")
-MANTA_NUMBER_TAG(std::int16_t, "i16")
-MANTA_NUMBER_TAG(std::uint16_t, "u16")
-MANTA_NUMBER_TAG(std::int32_t, "i32")
-MANTA_NUMBER_TAG(std::uint32_t, "u32")
-MANTA_NUMBER_TAG(std::int64_t, "i64")
-MANTA_NUMBER_TAG(std::uint64_t, "u64")
-MANTA_NUMBER_TAG(detail::OtherInt64, "i64")
-MANTA_NUMBER_TAG(detail::OtherUint64, "u64")
-MANTA_NUMBER_TAG(float, "f32")
-MANTA_NUMBER_TAG(double, "f64")
-#undef MANTA_NUMBER_TAG
-#undef MANTA_TYPE_TAG
-template <>
-struct TypeTag<Buffer> {
-  static constexpr std::string_view value{"bytes"};
 };
 
 }  // namespace manta

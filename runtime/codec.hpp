@@ -38,116 +38,16 @@
 #include <type_traits>
 #include <typeinfo>
 
-#include "runtime/base/copy.hpp"
+#include "runtime/archives.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/buffer.hpp"
 
 namespace manta {
 
 namespace detail {
-/// What a value refers to: it travels beside the value's bytes, is counted, and stays a reference. The target is the Cell
-/// of an object or the ActorLink of an actor.
-enum class ReferenceKind : std::uint8_t { kObject = 0, kActor = 1 };
-struct Reference {
-  ReferenceKind kind{ReferenceKind::kObject};
-  std::shared_ptr<void> target{};
-};
-using References = std::vector<Reference>;
-using SharedReferences = std::shared_ptr<const References>;  ///< null: none
 /// In a handler of what a user's save or serialize threw, as it turned a value of the type into bytes: makes a TaskError of it that
 /// says so. An Error of the family goes on as it is.
 [[noreturn]] void rethrow_from_save(const std::type_info& type);
-/// A value was counted with so many bytes and then wrote more, or fewer.
-[[noreturn]] void throw_changed_size(std::size_t counted);
 }  // namespace detail
-
-/// Writes into a given block, or only counts when there is none: first count, then write straight to the final place. A value that
-/// is not of the same size both times throws InvalidArgument.
-class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision> {
- public:
-  OutputArchive() : cereal::OutputArchive<OutputArchive, cereal::AllowEmptyClassElision>(this) {}
-  /// A value that holds a reference throws InvalidArgument when there is no list to put it in.
-  explicit OutputArchive(std::span<std::byte> target, detail::References* references = nullptr) : OutputArchive() {
-    target_ = target, references_ = references, counting_ = false;
-  }
-
-  void write(const void* data, std::size_t size) {
-    if (!counting_) {
-      if (size > target_.size() - position_) detail::throw_changed_size(target_.size());
-      copy_bytes(target_.data() + position_, data, size);
-    }
-    position_ += size;
-  }
-  /// Pads with zeros to a multiple of `alignment`.
-  void align(std::size_t alignment) {
-    static constexpr std::byte zeros[64]{};
-    write(zeros, (alignment - position_ % alignment) % alignment);
-  }
-  std::size_t size() const noexcept { return position_; }
-  /// After the last write into a block: it must be full.
-  void finish() const {
-    if (position_ != target_.size()) detail::throw_changed_size(target_.size());
-  }
-  /// Writes the place of a reference (null: an empty one) and lists it.
-  void reference(detail::ReferenceKind kind, std::shared_ptr<void> target) {
-    std::uint32_t place = 0;
-    if (target && !counting_) {
-      if (!references_)
-        throw InvalidArgument("a value with an ObjectRef or ActorHandle inside cannot be kept beyond this run: get what it "
-                              "refers to, and keep that");
-      references_->push_back({kind, std::move(target)});
-      place = static_cast<std::uint32_t>(references_->size());
-    }
-    write(&place, sizeof place);
-  }
-
- private:
-  std::span<std::byte> target_{};
-  std::size_t position_ = 0;
-  detail::References* references_ = nullptr;
-  bool counting_ = true;
-};
-
-/// Reads from a Buffer, which stays alive as long as anything that was read in place from it.
-class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision> {
- public:
-  explicit InputArchive(Buffer source, detail::SharedReferences references = nullptr)
-      : cereal::InputArchive<InputArchive, cereal::AllowEmptyClassElision>(this),
-        source_(std::move(source)), references_(std::move(references)) {}
-
-  void read(void* data, std::size_t size) {
-    need(size);
-    copy_bytes(data, source_.data() + position_, size);
-    position_ += size;
-  }
-  Buffer read_in_place(std::size_t size) {
-    need(size);
-    position_ += size;
-    return source_.slice(position_ - size, size);
-  }
-  void align(std::size_t alignment) { skip((alignment - position_ % alignment) % alignment); }
-  void skip(std::size_t size) { need(size), position_ += size; }
-  std::size_t left() const noexcept { return source_.size() - position_; }
-  void need(std::size_t size) const {
-    if (size > left())
-      throw ProtocolError("a serialised value ends " + std::to_string(size - left()) +
-                          " bytes early: it was written by another program or is damaged");
-  }
-  /// What OutputArchive::reference wrote: null for an empty one.
-  std::shared_ptr<void> reference(detail::ReferenceKind kind) {
-    std::uint32_t place = 0;
-    read(&place, sizeof place);
-    if (place == 0) return nullptr;
-    if (!references_ || place > references_->size() || (*references_)[place - 1].kind != kind || !(*references_)[place - 1].target)
-      throw ProtocolError("a serialised value holds a reference that did not come with it");
-    return (*references_)[place - 1].target;
-  }
-
- private:
-  Buffer source_;
-  detail::SharedReferences references_;
-  std::size_t position_ = 0;
-};
 
 template <class T>
   requires std::is_arithmetic_v<T>
@@ -335,5 +235,3 @@ T decode(const Buffer& bytes, detail::SharedReferences references = nullptr) {
 }
 
 }  // namespace manta
-
-CEREAL_SETUP_ARCHIVE_TRAITS(manta::InputArchive, manta::OutputArchive)

@@ -69,7 +69,7 @@ class RecordBase : public TaskRecord {
   }
   template <class T, class Arg>
   void fill_one(ArgumentSlot<T>& slot, Arg&& argument) {
-    if constexpr (CheckArgument<T, Arg>::value) slot = ArgumentSlot<T>(std::forward<Arg>(argument), refs);
+    if constexpr (CheckArgument<T, Arg>::value) slot.fill(std::forward<Arg>(argument), refs);
   }
   template <std::size_t... I, class F>
   decltype(auto) with_arguments_at(std::index_sequence<I...>, F&& f, std::vector<std::shared_ptr<const void>>* keep) {

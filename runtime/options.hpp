@@ -71,7 +71,8 @@ struct TaskOptions {
   std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
-                                             ///< which says which GPUs it got
+                                             ///< which says which GPUs it got. Beside it a worker process has what the driver had at
+                                             ///< Runtime::start: a later setenv there is seen by none
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
   bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
                                              ///< elsewhere prints where that process does, whatever this says

@@ -24,6 +24,8 @@ constexpr bool check_value_parameter() {
   static_assert(Serialisable<std::decay_t<T>>,
                 "manta: this parameter's type cannot be serialised. Give it a default constructor and a cereal function: "
                 "template <class Archive> void serialize(Archive& a) { a(member, …); }");
+  static_assert(std::is_move_constructible_v<std::decay_t<T>>, "manta: a value of this parameter's type can be neither copied nor moved to where the "
+                                                               "function runs: give it a move constructor, or take a `const std::unique_ptr<T>&`.");
   return true;
 }
 template <class T>
@@ -41,6 +43,8 @@ constexpr bool check_result() {
   static_assert(Serialisable<StoredType<R>>,
                 "manta: this result type cannot be serialised. Give it a default constructor and a cereal function: "
                 "template <class Archive> void serialize(Archive& a) { a(member, …); }");
+  static_assert(std::is_move_constructible_v<StoredType<R>>, "manta: a value of this result type can be neither copied nor moved to where it is kept: "
+                                                             "give it a move constructor, or return a std::unique_ptr to it.");
   return true;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // A task with options: `rt.task<f>({.num_cpus = 2}).remote(args…)`. Keep it to submit many tasks with the same options.
 //
-// f is a function, or a captureless lambda; it may take `manta::Context&` first. Thread-safe.
+// f is a function, or a captureless lambda; it may take `manta::Context&` first. One of several overloads is named by its type:
+// `rt.remote<static_cast<int (*)(int)>(f)>(3)`. Thread-safe.
 #include "runtime/engine.hpp"
 #include "runtime/generator.hpp"
 #include "runtime/retry.hpp"

@@ -38,6 +38,29 @@ Async<int> nesting(Context& ctx, const std::vector<int>& ns) {
   co_return sum;
 }
 
+Async<std::pair<int, std::string>> in_braces(Context& ctx) {
+  auto part = ctx.remote<fib>(6);
+  const int value = co_await part;
+  co_return {value, "eight"};
+}
+std::unique_ptr<int> boxed(int x) { return std::make_unique<int>(x); }
+/// The value of a box that is made, and of one that is put, which is one object; of what has failed -1.
+Async<int> sharing(Context& ctx) {
+  auto made = ctx.task<boxed>({.isolation = own_process}).remote(30);
+  auto put = ctx.put(std::make_unique<int>(4));
+  auto broken = ctx.remote<fail_with>("gone");
+  const std::shared_ptr<const std::unique_ptr<int>> box = co_await shared(made);
+  const auto once = co_await shared(put);
+  const auto again = co_await shared(put);
+  int sum = **box + **once + (once == again ? 0 : 100);
+  try {
+    co_await shared(broken);
+  } catch (const TaskError&) {
+    sum -= 1;
+  }
+  co_return sum;
+}
+
 /// Says on a file when it goes.
 struct Mark {
   std::string file, text;
@@ -110,6 +133,15 @@ TEST_SUITE("runtime/api/async") {
       auto error = error_of<TaskError>([&] { rt.get(rt.task<letting_pass>({.isolation = where}).remote("far")); });
       CHECK(contains(error.to_string(), "std::out_of_range"));
       CHECK(contains(error.to_string(), "letting_pass"));
+    }
+  }
+
+  TEST_CASE("a coroutine shares what it awaits, also what cannot be copied, and returns what stands in braces") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      CHECK(rt.get(rt.task<sharing>({.isolation = where}).remote(), 60s) == 33);
+      CHECK(rt.get(rt.task<in_braces>({.isolation = where}).remote(), 60s) == std::pair(8, std::string("eight")));
     }
   }
 

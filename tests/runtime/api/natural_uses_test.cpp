@@ -23,6 +23,27 @@ int named_sum(std::map<std::string, std::unique_ptr<int>> named) {
 }
 std::size_t length(std::string text) { return text.size(); }
 
+/// Can be copied, and not assigned.
+struct Fixed {
+  explicit Fixed(int value = 0) : value_(value) {}
+  Fixed(const Fixed&) = default;
+  Fixed& operator=(const Fixed&) = delete;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(value_);
+  }
+  int value_;
+};
+Fixed next_to(Fixed fixed) { return Fixed(fixed.value_ + 1); }
+struct Tag {};
+struct OtherTag {};
+Tag tagged(Tag, const std::vector<OtherTag>& more) {
+  if (more.size() != 3) throw std::length_error("not three");
+  return {};
+}
+double sum_of_array(const std::array<double, 0>& none, std::array<int, 2> two) { return two[0] + two[1] + static_cast<double>(none.size()); }
+std::array<double, 0> no_array() { return {}; }
+
 struct Keeper {
   Keeper(std::unique_ptr<int> box, Boxes more) : box_(std::move(box)), more_(std::move(more)) {}
   int sum() const { return *box_ + sum_of_all(); }
@@ -133,6 +154,31 @@ TEST_SUITE("runtime/api/natural_uses") {
     CHECK(machine.rt.get(actor.call<&Qualified::add>(2)) == 5);
     CHECK(machine.rt.get(actor.call<&Qualified::get>()) == 5);
     CHECK(machine.rt.get(actor.call<&Qualified::twice>()) == 10);
+  }
+
+  TEST_CASE("an argument, a result and an object that cannot be assigned travel") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : {Isolation::kShared, own_process}) {
+      CHECK(rt.get(rt.task<next_to>({.isolation = where}).remote(Fixed(4))).value_ == 5);
+      const Fixed kept(6);
+      CHECK(rt.get(rt.task<next_to>({.isolation = where}).remote(rt.task<next_to>({.isolation = where}).remote(kept))).value_ == 8);
+      CHECK(rt.get(rt.task<next_to>({.isolation = where}).remote(rt.put(kept))).value_ == 7);
+    }
+  }
+
+  TEST_CASE("structs without members and arrays of none are arguments, results and objects") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : {Isolation::kShared, own_process}) {
+      rt.get(rt.task<tagged>({.isolation = where}).remote(Tag(), std::vector<OtherTag>(3)));
+      rt.get(rt.task<tagged>({.isolation = where}).remote(rt.put(Tag()), rt.put(std::vector<OtherTag>(3))));
+      CHECK(rt.get(rt.task<sum_of_array>({.isolation = where}).remote(std::array<double, 0>(), std::array<int, 2>{1, 2})) == 3);
+      auto none = rt.task<no_array>({.isolation = where}).remote();
+      CHECK(rt.get(none).empty());
+      CHECK(rt.get(rt.task<sum_of_array>({.isolation = where}).remote(none, std::array<int, 2>{2, 2})) == 4);
+      CHECK(rt.get(rt.task<sum_of_array>({.isolation = where}).remote(rt.put(std::array<double, 0>()), std::array<int, 2>{3, 2})) == 5);
+    }
   }
 
   TEST_CASE("a constructor takes what cannot be copied") {

@@ -1,6 +1,7 @@
 // Waiting for several refs: as they finish, by callback, with timeouts.
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -117,6 +118,27 @@ TEST_SUITE("runtime/api/waiting") {
     CHECK(values == std::vector{8, 5});
     CHECK(threads.size() == 1);
     CHECK_FALSE(threads.contains(std::this_thread::get_id()));
+  }
+
+  TEST_CASE("a callback of on_ready may hold what cannot be copied") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::promise<int> seen;
+    auto sum = seen.get_future();
+    rt.on_ready(rt.remote<twice>(4), [&rt, box = std::make_unique<int>(5), seen = std::move(seen)](const ObjectRef<int>& ref) mutable {
+      seen.set_value(rt.get(ref) + *box);
+    });
+    CHECK(sum.get() == 13);
+  }
+
+  TEST_CASE("a callback of a ref that is ready is called at once after the end of the runtime") {
+    auto rt = Runtime::start(small_machine());
+    const auto ref = rt.remote<twice>(4);
+    rt.get(ref);
+    rt.shutdown();
+    std::thread::id thread;
+    rt.on_ready(ref, [&](const auto&) { thread = std::this_thread::get_id(); });
+    CHECK(thread == std::this_thread::get_id());
   }
 
   TEST_CASE("a callback that throws harms nobody, one that is due at the end of the runtime is called") {
