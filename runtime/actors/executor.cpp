@@ -19,8 +19,7 @@ std::string label_of(const Work& work) {
 
 ErrorInfo task_error(const Work& work) {
   ErrorInfo inner = current_exception_info();
-  constexpr std::size_t kMaxMessage = 64 * 1024;
-  if (inner.message.size() > kMaxMessage) inner.message = inner.message.substr(0, kMaxMessage) + "… (cut)";
+  inner.message = as_message(std::move(inner.message));
   ErrorInfo outer{.code = ErrorCode::kTaskError,
                   .message = inner.message,
                   .where = label_of(work),

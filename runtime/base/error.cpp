@@ -74,6 +74,11 @@ std::shared_ptr<const ErrorInfo> as_cause(std::shared_ptr<const ErrorInfo> error
   return shorter;
 }
 
+std::string as_message(std::string text) {
+  constexpr std::size_t kMaxMessage = 64 * 1024;
+  return text.size() > kMaxMessage ? text.substr(0, kMaxMessage) + "… (cut)" : text;
+}
+
 Error::Error(ErrorInfo info) {
   auto state = std::make_shared<State>();
   state->text = info.to_string();
@@ -130,7 +135,9 @@ ErrorInfo info_with_nested(std::size_t links) noexcept {
   try {
     std::rethrow_exception(nested);
   } catch (...) {
-    info.cause = std::make_shared<const ErrorInfo>(info_with_nested(links - 1));
+    auto cause = info_with_nested(links - 1);
+    cause.message = as_message(std::move(cause.message));
+    info.cause = std::make_shared<const ErrorInfo>(std::move(cause));
   }
   return info;
 }

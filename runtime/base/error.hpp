@@ -67,6 +67,9 @@ inline constexpr std::size_t kMaxErrorLinks = 16;
 /// failure that goes through a hundred thousand tasks, each an argument of the next, has the text of sixteen.
 std::shared_ptr<const ErrorInfo> as_cause(std::shared_ptr<const ErrorInfo> error);
 
+/// A text that the user's code gave, as a message: of one of more than 64 KiB the beginning.
+std::string as_message(std::string text);
+
 /// Base of every exception that Manta throws.
 class Error : public std::exception {
  public:

@@ -132,6 +132,9 @@ TEST_SUITE("runtime/base/error") {
     REQUIRE(info.cause);
     CHECK(info.cause->remote_type == "std::logic_error");
     CHECK(info_of([] { std::throw_with_nested(std::runtime_error("of nothing")); }).cause == nullptr);
+    info = info_of([] { nest([] { throw std::logic_error(std::string(1 << 20, 'x')); }, std::runtime_error("long")); });
+    REQUIRE(info.cause);
+    CHECK(info.cause->message.size() < 70'000);
   }
 
   TEST_CASE("of exceptions that are nested without end the newest are told") {
