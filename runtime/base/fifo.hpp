@@ -51,6 +51,13 @@ class Fifo {
     else
       items_.insert(items_.begin(), std::move(item));
   }
+  /// Takes time in proportion to what is behind it.
+  void insert(iterator before, T item) {
+    if (before == begin())
+      push_front(std::move(item));
+    else
+      items_.insert(before, std::move(item));
+  }
   /// Requires an item.
   T pop_front() {
     T item = std::move(items_[first_]);

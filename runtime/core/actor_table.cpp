@@ -1,6 +1,7 @@
 #include "runtime/core/actor_table.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 #include "runtime/core/task_table.hpp"
@@ -110,7 +111,7 @@ bool ActorTable::cancel(CallNode& call, ActorEffects& effects) {
 }
 
 void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
-  if (entry.state != ActorState::kAlive || entry.destroying) return;
+  if (entry.state != ActorState::kAlive || entry.destroying || awaits_returns(entry)) return;
   while (!entry.holding && !entry.waiting.empty() && entry.waiting.front()->unresolved == 0) {
     auto* call = entry.waiting.front();
     entry.waiting.pop_front();
@@ -126,6 +127,8 @@ void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
 
 void ActorTable::send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects) {
   entry.in_flight.push_back(&call);
+  call.sent = ++entry.sends;
+  call.losses = entry.losses;
   if (call.holds_back && !entry.limits.unordered) entry.holding = &call;
   effects.sends.push_back({actor, entry.lease, &call});
 }
@@ -138,6 +141,8 @@ void ActorTable::lease_granted(ActorId actor, LeaseId lease, ActorEffects& effec
     return;
   }
   entry->lease = lease;
+  entry->losses = 0;
+  entry->returned = 0;
   by_lease_[lease] = actor;
   entry->state = ActorState::kStarting;
   effects.create.push_back({actor, lease});
@@ -181,25 +186,51 @@ void ActorTable::emptied(ActorId actor, Entry& entry, ActorEffects& effects) {
   constructor_argument_ready(actor, effects);
 }
 
+/// False when it was not in flight.
+bool ActorTable::take_out(Entry& entry, const CallNode& call) {
+  auto& calls = entry.in_flight;
+  if (calls.empty() || calls.front() != &call) return calls.erase_if([&call](const CallNode* each) { return each == &call; }) > 0;
+  calls.pop_front();
+  return true;
+}
+
+/// Those that wait are always in this order: what was sent as it was sent, then what was not.
+void ActorTable::put_back(Entry& entry, CallNode& call) {
+  auto& waiting = entry.waiting;
+  const auto sent_before = [&call](const CallNode* each) { return each->sent != 0 && each->sent < call.sent; };
+  waiting.insert(std::partition_point(waiting.begin(), waiting.end(), sent_before), &call);
+}
+
+/// What is in flight is in the order in which it was sent.
+bool ActorTable::awaits_returns(Entry& entry) {
+  if (!entry.returned) return false;
+  const auto& sent = entry.in_flight;
+  if (!sent.empty() && (*std::prev(sent.end()))->sent > entry.returned) return true;
+  entry.returned = 0;
+  return false;
+}
+
+void ActorTable::came_back(const CallNode& call, std::uint32_t losses) {
+  auto* entry = find(call.actor);
+  if (!entry || std::find(entry->in_flight.begin(), entry->in_flight.end(), &call) == entry->in_flight.end()) return;
+  entry->losses = losses;
+  if (!entry->returned && !entry->limits.unordered) entry->returned = call.sent;
+}
+
 void ActorTable::finished(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  auto& calls = entry->in_flight;
-  if (!calls.empty() && calls.front() == &call)
-    calls.pop_front();
-  else
-    calls.erase(&call);
-  if (entry->holding == &call) {
-    entry->holding = nullptr;
-    flush(call.actor, *entry, effects);
-  }
+  take_out(*entry, call);
+  const bool held = entry->holding == &call;
+  if (held) entry->holding = nullptr;
+  if (held || entry->returned) flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }
 
 bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
-  if (!entry || call.unwanted || entry->state == ActorState::kDead || !entry->in_flight.erase(&call)) return false;
-  entry->waiting.push_front(&call);
+  if (!entry || call.unwanted || entry->state == ActorState::kDead || !take_out(*entry, call)) return false;
+  put_back(*entry, call);
   if (entry->holding == &call) entry->holding = nullptr;
   flush(call.actor, *entry, effects);
   return true;
@@ -253,16 +284,15 @@ void ActorTable::restart(ActorId actor, Entry& entry, bool charged, ActorEffects
   auto lost = std::move(entry.in_flight);
   entry.in_flight.clear();
   entry.holding = nullptr;
-  for (auto call = std::make_reverse_iterator(lost.end()); call != std::make_reverse_iterator(lost.begin()); ++call) {
-    const bool again = !charged || entry.limits.max_task_retries < 0 || (*call)->crashes < entry.limits.max_task_retries;
-    if (again && !(*call)->unwanted) {
-      if (charged) ++(*call)->crashes;
-      entry.waiting.push_front(*call);
+  for (auto* call : lost) {
+    const bool again = !charged || entry.limits.max_task_retries < 0 || call->crashes < entry.limits.max_task_retries;
+    if (again && !call->unwanted) {
+      if (charged) ++call->crashes;
+      put_back(entry, *call);
     } else {
-      effects.failures.push_back({*call, CallFailure::kUnavailable});
+      effects.failures.push_back({call, CallFailure::kUnavailable});
     }
   }
-  std::reverse(effects.failures.begin(), effects.failures.end());
 }
 
 void ActorTable::restart_due(ActorId actor, ActorEffects& effects) {

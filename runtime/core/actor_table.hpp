@@ -6,7 +6,8 @@
 // Calls of this owner reach an actor in the order in which they were made: one whose arguments are late holds back those
 // behind it. In-flight calls are lost with the actor's process; each goes again, in order, as long as it has task
 // retries and the actor restarts left. A call that may run again for an error of its own keeps those behind it until it is done,
-// or they would overtake it.
+// or they would overtake it. A place that runs one call at a time gives back one whose argument is lost, and those that it had been sent
+// behind it (docs/design/0010-lineage.md).
 #include <map>
 #include <vector>
 
@@ -21,8 +22,10 @@ enum class ActorState : std::uint8_t { kWaitingForArguments, kPending, kStarting
 struct CallNode {
   TaskId id{};
   ActorId actor{};
+  std::uint64_t sent = 0;  ///< which of the sends to its actor was its last one, from 1 on; 0: it has not been sent
   std::uint32_t unresolved = 0;
   int crashes = 0;
+  std::uint32_t losses = 0;  ///< of calls there, as far as was known when it was sent: see came_back
   bool unwanted = false;  ///< its ref is settled without it: never runs again
   bool interleaves = false;  ///< a coroutine: while it waits, others run
   bool holds_back = false;   ///< may run again, in an actor that runs one call at a time: later ones are sent when it is done
@@ -102,8 +105,13 @@ class ActorTable {
   /// lease_lost tell, and with `waits` constructor_argument_ready was called. No restart. False when it has ended or moved meanwhile.
   bool construct_again(ActorId actor, LeaseId lease, bool waits, ActorEffects& effects);
   void finished(CallNode& call, ActorEffects& effects);
-  /// It ran and is to run once more, ahead of those that wait; false when its actor has ended.
+  /// It is to run once more, or has not begun: it waits in the order in which they were sent, ahead of those that were not. False when it
+  /// is not in flight, nobody wants it, or its actor has ended.
   bool again(CallNode& call, ActorEffects& effects);
+  /// Its place, which runs one call at a time, has not begun it and gives back all that it was sent after it: none is sent before they
+  /// are here, or it would overtake them. `losses`: those that the place has counted, to be told it with the next ones. `again` or
+  /// `finished` follows.
+  void came_back(const CallNode& call, std::uint32_t losses);
   /// Its process died. One of a task ends as poisoned with the third process that it ended by its own doing; one that died in company
   /// is not charged but isolated. An actor whose constructor ended its process twice in a row and more is restarted after a time.
   void lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss loss = {});
@@ -154,6 +162,9 @@ class ActorTable {
     bool backing_off = false;  // asks for no lease until restart_due
     std::uint8_t own_deaths = 0;
     int deaths_while_starting = 0;  // of its process, in a row
+    std::uint32_t losses = 0;       // as its place has told
+    std::uint64_t sends = 0;
+    std::uint64_t returned = 0;     // CallNode::sent of one that came back: what was sent after it does so too; 0: none
     LeaseId lease{};
     const CallNode* holding = nullptr;  // in flight, and nothing is sent behind it
     Fifo<CallNode*> waiting{};
@@ -164,6 +175,9 @@ class ActorTable {
   static bool may_be_isolated(const Limits& limits) { return limits.of_task && !limits.own_process && limits.max_restarts != 0; }
   void restart(ActorId actor, Entry& entry, bool charged, ActorEffects& effects);
   void emptied(ActorId actor, Entry& entry, ActorEffects& effects);
+  static bool take_out(Entry& entry, const CallNode& call);
+  static void put_back(Entry& entry, CallNode& call);
+  static bool awaits_returns(Entry& entry);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);
   void send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects);
   void end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects);

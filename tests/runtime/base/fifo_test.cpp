@@ -14,7 +14,7 @@ TEST_SUITE("runtime/base/fifo") {
     Fifo<int> queue;
     std::deque<int> model;
     for (int step = 0; step < 20'000; ++step) {
-      const auto what = random() % 8;
+      const auto what = random() % 9;
       if (what == 0) {
         std::vector<int> many(random() % 40, step);
         model.insert(model.end(), many.begin(), many.end());
@@ -23,6 +23,9 @@ TEST_SUITE("runtime/base/fifo") {
         queue.push_front(step), model.push_front(step);
       } else if (what == 2) {
         queue.push_back(step), model.push_back(step);
+      } else if (what == 3) {
+        const auto place = static_cast<std::ptrdiff_t>(random() % (model.size() + 1));
+        queue.insert(queue.begin() + place, step), model.insert(model.begin() + place, step);
       } else if (!model.empty()) {
         REQUIRE(queue.pop_front() == model.front());
         model.pop_front();

@@ -1,7 +1,13 @@
-// An actor is placed once more: one whose constructor could not begin, and one that is a generator task, by the rules for tasks.
+// An actor is placed once more: one whose constructor could not begin, and one that is a generator task, by the rules for tasks. And its
+// calls are sent once more: those that come back as an argument was lost.
+#include "runtime/core/actor_table.hpp"
+
 #include <doctest/doctest.h>
 
-#include "runtime/core/actor_table.hpp"
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <random>
 
 namespace manta::core {
 namespace {
@@ -25,6 +31,158 @@ struct Table {
   }
   ActorTable actors{};
   ActorEffects effects{};
+};
+
+/// Alive, with calls that were sent.
+struct Sent : Table {
+  explicit Sent(std::size_t count, ActorTable::Limits limits = {.max_restarts = 1, .max_task_retries = 1}) : Table(limits) {
+    for (std::size_t i = 0; i < count; ++i) call();
+    live(1);
+  }
+  CallNode& call() {
+    nodes.push_back(std::make_unique<CallNode>(CallNode{.id = {nodes.size() + 1}, .actor = kActor}));
+    actors.call(*nodes.back(), effects);
+    return *nodes.back();
+  }
+  std::vector<std::uint64_t> live(std::uint64_t lease) {
+    actors.lease_granted(kActor, {lease}, effects);
+    actors.created(kActor, {lease}, effects);
+    return sent();
+  }
+  CallNode& at(std::size_t number) { return *nodes.at(number - 1); }
+  /// Its argument is lost, and is being made again.
+  void lose(std::size_t number, std::uint32_t losses) {
+    actors.came_back(at(number), losses);
+    at(number).unresolved = 1;
+    CHECK(actors.again(at(number), effects));
+  }
+  void come_back(std::size_t number, std::uint32_t losses) {
+    actors.came_back(at(number), losses);
+    CHECK(actors.again(at(number), effects));
+  }
+  /// The numbers of what is sent.
+  std::vector<std::uint64_t> sent() {
+    std::vector<std::uint64_t> numbers;
+    for (const auto& send : take().sends) numbers.push_back(send.call->id.value);
+    return numbers;
+  }
+  std::vector<std::unique_ptr<CallNode>> nodes{};
+};
+using Numbers = std::vector<std::uint64_t>;
+
+/// A place that runs one call at a time and does with a lost argument what HostedActor does, and the caller; what they tell each other
+/// takes its time.
+class Course {
+ public:
+  explicit Course(unsigned seed) : random_(seed) { live(); }
+  void run() {
+    for (int i = 0; i < 300; ++i) step(random_() % 7);
+    for (int i = 0; i < 100'000 && ended_ < calls_.size(); ++i) step(1 + random_() % 4);
+    REQUIRE(ended_ == calls_.size());
+  }
+
+ private:
+  struct Call : CallNode {
+    unsigned to_lose = 0;
+    bool ended = false;
+  };
+  enum class How : std::uint8_t { kEnded, kLost, kUnstarted };
+  struct Way {
+    Call* call;
+    std::uint32_t losses;
+    How how = How::kEnded;
+  };
+
+  void step(unsigned what) {
+    switch (what) {
+      case 0: make(); break;
+      case 1: if (!going_.empty()) queue_.push_back(going_.front()), going_.pop_front(); break;
+      case 2: if (!queue_.empty()) begin_next(); break;
+      case 3: if (!coming_.empty()) hear(); break;
+      case 4: settle_argument(); break;
+      case 5: if (random_() % 8 == 0 && !calls_.empty()) cancel(*calls_[random_() % calls_.size()]); break;
+      case 6: if (random_() % 30 == 0) die(); break;
+    }
+    perform();
+  }
+  void make() {
+    auto call = std::make_unique<Call>();
+    call->id = {calls_.size() + 1};
+    call->actor = kActor;
+    call->unresolved = random_() % 6 == 0;
+    call->to_lose = random_() % 5 == 0 ? 1 + random_() % 2 : 0;
+    calls_.push_back(std::move(call));
+    table_.actors.call(*calls_.back(), table_.effects);
+  }
+  void begin_next() {
+    const auto next = queue_.front();
+    queue_.pop_front();
+    auto* call = next.call;
+    if (next.losses != losses_) return coming_.push_back({call, losses_, How::kUnstarted});
+    if (call->to_lose == 0) {
+      REQUIRE(call->id.value > last_);
+      last_ = call->id.value;
+      return coming_.push_back({call, 0});
+    }
+    --call->to_lose;
+    coming_.push_back({call, ++losses_, How::kLost});
+    for (const auto& each : queue_) coming_.push_back({each.call, losses_, How::kUnstarted});
+    queue_.clear();
+  }
+  void hear() {
+    const auto heard = coming_.front();
+    coming_.pop_front();
+    auto& call = *heard.call;
+    if (heard.how != How::kEnded) table_.actors.came_back(call, heard.losses);
+    const bool recovers = heard.how == How::kUnstarted || (heard.how == How::kLost && random_() % 4 != 0);
+    if (!recovers || call.unwanted) return finish(call);
+    call.unresolved = heard.how == How::kLost && random_() % 4 != 0;
+    REQUIRE(table_.actors.again(call, table_.effects));
+  }
+  void finish(Call& call) {
+    table_.actors.finished(call, table_.effects);
+    end(call);
+  }
+  void end(Call& call) {
+    REQUIRE_FALSE(std::exchange(call.ended, true));
+    ++ended_;
+  }
+  void settle_argument() {
+    const auto late = std::find_if(calls_.begin(), calls_.end(), [](const auto& each) { return each->unresolved && !each->ended; });
+    if (late != calls_.end()) table_.actors.argument_ready(**late, table_.effects);
+  }
+  /// One that has not begun there is told at once, ahead of those that come back.
+  void cancel(Call& call) {
+    if (call.ended || call.unwanted) return;
+    if (table_.actors.cancel(call, table_.effects)) return end(call);
+    const auto queued = std::find_if(queue_.begin(), queue_.end(), [&call](const Way& each) { return each.call == &call; });
+    if (queued == queue_.end()) return;
+    queue_.erase(queued);
+    coming_.push_front({&call, 0});
+  }
+  void die() {
+    going_.clear(), queue_.clear(), coming_.clear();
+    last_ = 0, losses_ = 0;
+    table_.actors.lease_lost({lease_}, table_.effects);
+    live();
+  }
+  void live() {
+    table_.actors.lease_granted(kActor, {++lease_}, table_.effects);
+    table_.actors.created(kActor, {lease_}, table_.effects);
+  }
+  void perform() {
+    const auto effects = table_.take();
+    for (const auto& failure : effects.failures) end(static_cast<Call&>(*failure.call));
+    for (const auto& send : effects.sends) going_.push_back({static_cast<Call*>(send.call), send.call->losses});
+  }
+
+  std::mt19937 random_;
+  Table table_{{.max_restarts = -1, .max_task_retries = -1}};
+  std::vector<std::unique_ptr<Call>> calls_{};
+  std::deque<Way> going_{}, queue_{}, coming_{};
+  std::uint64_t lease_ = 0, last_ = 0;
+  std::uint32_t losses_ = 0;
+  std::size_t ended_ = 0;
 };
 
 }  // namespace
@@ -136,6 +294,90 @@ TEST_SUITE("runtime/core/actor_again") {
     memory.actors.restart_due(kActor, memory.effects);
     CHECK(memory.take().want.size() == 1);
     CHECK(memory.lose(2, {.for_memory = true}).back_off.size() == 1);
+  }
+
+  // Those behind it ran; of two lost ones the second came back ahead of the first.
+  TEST_CASE("calls that come back are sent again in their order, ahead of newer ones, once all that were sent behind the first are back") {
+    Sent table(6);
+    table.lose(2, 1);
+    table.call();
+    CHECK(table.actors.place_of(table.at(7)).ahead > 0);
+    table.come_back(3, 1);
+    CHECK_FALSE(table.actors.cancel(table.at(4), table.effects));
+    table.actors.finished(table.at(4), table.effects);
+    table.actors.argument_ready(table.at(2), table.effects);
+    table.come_back(5, 1);
+    CHECK(table.sent().empty());  // 6 is on its way yet; 1 had begun, and holds up nothing
+    table.come_back(6, 1);
+    CHECK(table.sent() == Numbers{2, 3, 5, 6, 7});
+    CHECK(table.at(2).losses == 1);
+    table.lose(3, 2);
+    table.lose(5, 2);  // behind a lost one, where a host would give it back unread
+    table.come_back(6, 2);
+    table.come_back(7, 2);
+    table.actors.argument_ready(table.at(5), table.effects);
+    CHECK(table.sent().empty());
+    table.actors.argument_ready(table.at(3), table.effects);
+    CHECK(table.sent() == Numbers{3, 5, 6, 7});
+    CHECK(table.at(7).losses == 2);
+  }
+
+  TEST_CASE("calls behind a lost one go on when that fails or is cancelled; newer ones wait until they are back") {
+    for (const bool fails : {true, false}) {
+      Sent table(3);
+      if (fails) {
+        table.actors.came_back(table.at(1), 1);
+        table.actors.finished(table.at(1), table.effects);
+      } else {
+        table.lose(1, 1);
+        CHECK(table.actors.cancel(table.at(1), table.effects));
+      }
+      table.call();
+      table.come_back(2, 1);
+      CHECK(table.sent().empty());
+      table.come_back(3, 1);
+      CHECK(table.sent() == Numbers{2, 3, 4});
+      table.actors.dropped(kActor, table.effects);
+      for (std::size_t i = 2; i <= 4; ++i) table.actors.finished(table.at(i), table.effects);
+      CHECK(table.take().destroy.size() == 1);
+    }
+  }
+
+  TEST_CASE("calls that are back and calls in flight go again in their order when the actor restarts; the new place has counted no loss") {
+    Sent table(4);
+    table.lose(1, 1);
+    table.come_back(2, 1);
+    table.call();
+    table.actors.lease_lost({1}, table.effects);
+    CHECK(table.take().failures.empty());
+    CHECK(table.live(2).empty());
+    table.actors.argument_ready(table.at(1), table.effects);
+    CHECK(table.sent() == Numbers{1, 2, 3, 4, 5});
+    CHECK(table.at(1).losses == 0);
+    CHECK(table.at(1).crashes == 0);  // it was not there
+    CHECK(table.at(3).crashes == 1);
+    table.actors.kill(kActor, table.effects);
+    CHECK(table.take().failures.size() == 5);
+  }
+
+  TEST_CASE("calls of an unordered actor that come back go again at once; one that is not in flight does not") {
+    Sent table(3, {.unordered = true});
+    table.lose(1, 1);
+    table.come_back(2, 1);
+    CHECK(table.sent() == Numbers{2});
+    CHECK(table.at(2).losses == 1);
+    table.actors.came_back(table.at(1), 7);
+    CHECK_FALSE(table.actors.again(table.at(1), table.effects));
+    table.actors.argument_ready(table.at(1), table.effects);
+    CHECK(table.sent() == Numbers{1});
+    CHECK(table.at(1).losses == 1);
+  }
+
+  TEST_CASE("whatever arguments are lost, and however late that is known, the calls of one caller run in their order, and each ends once") {
+    for (unsigned seed = 0; seed < 500; ++seed) {
+      CAPTURE(seed);
+      Course(seed).run();
+    }
   }
 }
 
