@@ -190,11 +190,44 @@ bool HostedActor::take(Work& work) {
   return true;
 }
 
+std::uint32_t HostedActor::losses_of(ProcessId caller) const {
+  if (!losses_) return 0;
+  const auto found = losses_->find(caller);
+  return found == losses_->end() ? 0 : found->second;
+}
+
+/// Whether it was sent before its caller knew of the last loss, behind the call that was lost. Typed ones lose no argument.
+bool HostedActor::must_go_back(const Work& work) const {
+  return work.encoded && !work.coroutine && work.encoded->losses != losses_of(work.caller);
+}
+
+/// Tells the caller of the call, and that those of it which wait here behind it have not begun: run now, they would overtake it. At once
+/// and from this thread alone, as the caller relies on hearing of them in the order in which it sent them.
+void HostedActor::give_back(ProcessId caller, wire::Outcome first) {
+  wire::ActorDone done{.actor = id_};
+  done.outcomes.push_back(std::move(first));
+  Fifo<Work> returned;  // user types: destroyed without the lock
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& work : std::exchange(queue_, {}))
+      (work.caller == caller && must_go_back(work) ? returned : queue_).push_back(std::move(work));
+  }
+  for (const auto& work : returned) done.outcomes.push_back({.id = work.id, .result = wire::Unstarted{}});
+  for (auto& each : done.outcomes) each.losses = losses_of(caller);
+  environment_.router->send(caller, std::move(done));
+}
+
 void HostedActor::run(Work& work, bool behind) {
   lend_cpus(false);
   const auto caller = work.caller;
+  if (must_go_back(work)) return give_back(caller, {.id = work.id, .result = wire::Unstarted{}});
   if (behind && caller != outcomes_to_) report(), behind = false;
   auto outcome = execute(work, object_.get(), caller, lease_info_, behind);
+  if (outcome && outcome->lost) {
+    if (!losses_) losses_ = std::make_unique<std::map<ProcessId, std::uint32_t>>();
+    ++(*losses_)[caller];
+    return give_back(caller, std::move(*outcome));
+  }
   std::unique_lock lock(mutex_);
   outcomes_to_ = caller;
   if (outcome) outcomes_.add(std::move(*outcome), is_local(caller));  // of a killed actor too: whoever gets it lets go of what it holds

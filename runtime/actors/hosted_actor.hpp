@@ -1,5 +1,6 @@
 #pragma once
-// HostedActor: a user's actor where it lives. Constructs the object, runs its calls in the order of arrival, destroys it.
+// HostedActor: a user's actor where it lives. Constructs the object, runs its calls in the order of arrival, destroys it. A call whose
+// argument is lost goes back to its caller with those of that caller behind it (docs/design/0010-lineage.md).
 // An idle one is a few hundred bytes, no thread. See Executor for how it reports.
 #include "runtime/actor_streams.hpp"
 #include "runtime/actors/pool_job.hpp"
@@ -39,6 +40,9 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   void exit_wanted() override;
   bool take(Work& work);
   void run(Work& work, bool behind);
+  std::uint32_t losses_of(ProcessId caller) const;
+  bool must_go_back(const Work& work) const;
+  void give_back(ProcessId caller, wire::Outcome first);
   void run_all();
   void wake_if(bool needed);
   void drain() override;
@@ -70,6 +74,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   bool ended_ = false;
   std::unique_ptr<Coroutines> coroutines_;  // null: none has begun
   std::unique_ptr<GoneCallers> gone_;       // null: none
+  std::unique_ptr<std::map<ProcessId, std::uint32_t>> losses_;  // calls whose argument was lost, of each caller; null: none; the draining thread only
   std::int64_t reported_ = 0;             // when; the draining thread only
 };
 

@@ -376,7 +376,9 @@ Work Owner::typed_call(OwnedCall& call) {
 
 Result<wire::Task> Owner::wire_call(OwnedCall& call, ProcessId to) {
   auto task = wire_task(call, call.id, call.crashes + call.failures + 1, to);
-  if (task && call.options) task->group = call.options->concurrency_group;
+  if (!task) return task;
+  task->losses = call.losses;
+  if (call.options) task->group = call.options->concurrency_group;
   return task;
 }
 

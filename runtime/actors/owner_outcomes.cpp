@@ -89,6 +89,15 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
   auto it = calls_.find(outcome.id);
   if (it == calls_.end()) return drop_result(outcome);
   auto call = it->second;
+  const bool unstarted = std::holds_alternative<wire::Unstarted>(outcome.result);
+  if (unstarted || outcome.losses) {
+    actor_table_.came_back(*call, outcome.losses);
+    call->sent_at = {};
+  }
+  if (unstarted && !call->unwanted) {
+    actor_table_.again(*call, actor_effects_);  // of no effect when its actor has ended, which it is told
+    return;
+  }
   if (outcome.retry && retry(*call)) return;
   if (outcome.lost && recover(call, outcome)) return;
   calls_.erase(it);

@@ -76,7 +76,7 @@ class Reader {
   }
   Task task(schema::Task::Reader in) const {
     Task task{.id = {in.getId()}, .module = in.getModule(), .offset = in.getOffset(), .name = text(in.getName()),
-              .attempt = in.getAttempt(), .arguments = value(in.getArguments()), .group = text(in.getGroup())};
+              .attempt = in.getAttempt(), .arguments = value(in.getArguments()), .group = text(in.getGroup()), .losses = in.getLosses()};
     for (auto ref : checked(in.getRefs())) task.refs.push_back(value(ref));
     task.retry_module = in.getRetryModule(), task.retry_offset = in.getRetryOffset();
     return task;
@@ -88,7 +88,7 @@ class Reader {
     return list;
   }
   Outcome outcome(schema::Outcome::Reader in) const {
-    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry(), .lost = {in.getLost()}};
+    Outcome out{.id = {in.getId()}, .nanoseconds = in.getNanoseconds(), .retry = in.getRetry(), .lost = {in.getLost()}, .losses = in.getLosses()};
     for (auto each : checked(in.getMore())) out.more.push_back(value(each));
     switch (in.which()) {
       case schema::Outcome::VALUE: out.result = value(in.getValue()); break;
@@ -129,7 +129,7 @@ void put(schema::Task::Builder out, const Task& task) {
   put(out.initArguments(), task.arguments);
   auto refs = out.initRefs(static_cast<unsigned>(task.refs.size()));
   for (unsigned i = 0; i < refs.size(); ++i) put(refs[i], task.refs[i]);
-  out.setRetryModule(task.retry_module), out.setRetryOffset(task.retry_offset);
+  out.setRetryModule(task.retry_module), out.setRetryOffset(task.retry_offset), out.setLosses(task.losses);
 }
 
 void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease) {
@@ -148,7 +148,7 @@ LeaseInfo lease_info(schema::LeaseInfo::Reader in) {
 
 void put(schema::Outcome::Builder out, const Outcome& outcome) {
   out.setId(outcome.id.value);
-  out.setNanoseconds(outcome.nanoseconds), out.setRetry(outcome.retry);
+  out.setNanoseconds(outcome.nanoseconds), out.setRetry(outcome.retry), out.setLosses(outcome.losses);
   auto more = out.initMore(static_cast<unsigned>(outcome.more.size()));
   for (unsigned i = 0; i < more.size(); ++i) put(more[i], outcome.more[i]);
   if (outcome.lost) out.setLost(outcome.lost.value);

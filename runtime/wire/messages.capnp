@@ -38,6 +38,7 @@ struct Task {
   retryModule @7 :UInt64;  # the filter of exceptions after which it may run again; 0: none
   retryOffset @8 :UInt64;
   group @9 :Text;          # of a call: the concurrency group that the caller named
+  losses @10 :UInt32;      # of a call: the last that its caller has had of its actor's place (Outcome)
 }
 struct Method { module @0 :UInt64; offset @1 :UInt64; }
 struct ConcurrencyGroup { name @0 :Text; limit @1 :UInt32; methods @2 :List(Method); }
@@ -60,6 +61,7 @@ struct Outcome {
   more @6 :List(Value);    # results beyond the first
   retry @5 :Bool;          # an error of the task's own, after which it may run again
   lost @7 :UInt64;           # an error: the stored argument that could not be read
+  losses @8 :UInt32;         # of a call that comes back, lost or unstarted: how many of its caller's were lost there
 }
 
 struct Hello {

@@ -49,6 +49,7 @@ struct Task {
   std::vector<Value> refs{};
   std::uint64_t retry_module = 0, retry_offset = 0;  ///< key of its RetryOn's filter; 0: none
   std::string group{};  ///< of a call: the concurrency group that the caller named
+  std::uint32_t losses = 0;  ///< of a call: the last Outcome::losses that its caller has had of its actor's place
 };
 
 /// How many calls of an actor run at once.
@@ -84,6 +85,7 @@ struct Outcome {
   std::vector<Value> more{};  ///< results beyond the first
   bool retry = false;  ///< an error of the task's own, after which it may run again
   ObjectId lost{};  ///< with an error: the stored argument that could not be read
+  std::uint32_t losses = 0;  ///< of a call that comes back, lost or unstarted: how many of its caller's were lost there
   std::vector<std::shared_ptr<const void>> keep{};  ///< what its values refer to lives at least until it is sent; never sent
 };
 

@@ -145,6 +145,42 @@ TEST_SUITE("runtime/actors/owner") {
     CHECK_FALSE(cell->settled());
   }
 
+  TEST_CASE("calls that come back from their actor are sent again in order, behind the one that was lost, and say that this is known") {
+    Fixture f;
+    f.owner->borrow(kTheirs, "actor of theirs", std::make_shared<int>(1));
+    f.owner->deliver(kOther, wire::ActorPlace{.actor = kTheirs, .state = core::ActorState::kAlive, .lease = {4}, .worker = kWorker});
+    const std::vector cells{f.call(kTheirs), f.call(kTheirs), f.call(kTheirs)};
+    f.run();
+    const auto sent = [&f] {
+      std::vector<wire::Task> calls;
+      for (auto& message : f.router.take<wire::CallActor>(kWorker)) std::move(message.calls.begin(), message.calls.end(), std::back_inserter(calls));
+      return calls;
+    };
+    const auto first = sent();
+    REQUIRE(first.size() == 3);
+    CHECK(first[0].losses == 0);
+    const auto back = [&](std::size_t index, wire::Outcome outcome) {
+      outcome.id = first[index].id;
+      f.owner->deliver(wire::ActorDone{.actor = kTheirs, .outcomes = {std::move(outcome)}});
+      f.run();
+    };
+    back(0, {.result = ErrorInfo{.code = ErrorCode::kObjectLost, .message = "lost"}, .lost = {9}, .losses = 1});
+    CHECK(cells[0]->failed());  // nobody has what it was made of
+    const auto newer = f.call(kTheirs);
+    back(1, {.result = wire::Unstarted{}, .losses = 1});
+    CHECK(sent().empty());
+    f.owner->cancel(*cells[2], {});
+    back(2, {.result = wire::Unstarted{}, .losses = 1});
+    const auto again = sent();
+    REQUIRE(again.size() == 2);
+    CHECK(again[0].id == first[1].id);
+    CHECK(again[0].losses == 1);
+    CHECK(again[1].losses == 1);
+    CHECK(cells[2]->failed());
+    CHECK_FALSE(cells[1]->settled());
+    CHECK_FALSE(newer->settled());
+  }
+
   // What the stop had ended was forgotten while the request behind it was answered: it read what was gone.
   TEST_CASE("who asks for an actor's place behind the stop of its owner hears that it is dead") {
     Fixture f;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "runtime/retry.hpp"
 #include "tests/runtime/actors/host_fixture.hpp"
@@ -16,6 +17,10 @@ std::atomic<int> g_runs{0};
 int count_runs(int x) { return ++g_runs, x; }
 int together(const std::string& text, int x) { return static_cast<int>(text.size()) + x; }
 
+struct Clerk {
+  int same(int x) { return x; }
+};
+
 ErrorCode code_of(const wire::Outcome& outcome) {
   const auto* error = std::get_if<ErrorInfo>(&outcome.result);
   return error ? error->code : ErrorCode{};
@@ -24,6 +29,60 @@ ErrorCode code_of(const wire::Outcome& outcome) {
 }  // namespace
 
 TEST_SUITE("runtime/actors/worker_host") {
+  // The calls behind it ran, so that it came after them.
+  TEST_CASE("a call whose argument is lost goes back with its caller's calls behind it, as do those that come before the caller knows; others run") {
+    const manta_test::Clean clean;
+    HostFixture f;
+    constexpr ActorId kActor{3};
+    constexpr ProcessId kCaller = 1, kOther = 2;
+    const auto call = [](std::uint64_t id, ProcessId caller, std::uint32_t losses) {
+      using Record = MethodRecord<Clerk, &Clerk::same>;
+      auto work = HostFixture::work_of<Record>(id, HostFixture::arguments<Record>(static_cast<int>(id)));
+      work.caller = caller;
+      work.encoded->losses = losses;
+      return work;
+    };
+    const auto lost = [&call](std::uint64_t id, std::uint32_t losses) {
+      auto work = call(id, kCaller, losses);
+      work.encoded->arguments = {.stored = {9}, .stored_size = 8};
+      return work;
+    };
+    std::size_t told = 0;
+    const auto send = [&f, &told](auto... works) {
+      std::vector<Work> calls;
+      (calls.push_back(std::move(works)), ...);
+      told += calls.size();
+      f.host->call(kActor, std::move(calls));
+      REQUIRE(f.router.wait_for(told).size() == told);
+    };
+    f.host->create(1, kActor, {.id = {6}}, HostFixture::work_of<ConstructorRecord<Clerk>>(100, {}), {});
+    send(call(1, kCaller, 0), lost(2, 0), call(3, kCaller, 0), call(4, kOther, 0), call(5, kCaller, 0));
+    send(call(6, kCaller, 0), call(7, kOther, 0));
+    send(lost(2, 1), call(3, kCaller, 1));  // sent again, and lost again
+    send(call(3, kCaller, 1));
+    send(call(2, kCaller, 2), call(3, kCaller, 2));
+    f.host->destroy(kActor, false);
+    CHECK(f.router.wait_for_ends(1));
+    struct Told {
+      std::string what;
+      std::uint32_t losses;
+      bool operator==(const Told&) const = default;
+    };
+    std::map<std::uint64_t, std::vector<Told>> all;
+    for (const auto& outcome : f.router.wait_for(told)) {
+      const bool ran = std::holds_alternative<wire::Value>(outcome.result);
+      const bool unstarted = std::holds_alternative<wire::Unstarted>(outcome.result);
+      all[outcome.id.value].push_back({ran ? "ran" : unstarted ? "unstarted" : outcome.lost ? "lost" : "failed", outcome.losses});
+    }
+    CHECK(all[1] == std::vector<Told>{{"ran", 0}});
+    CHECK(all[2] == std::vector<Told>{{"lost", 1}, {"lost", 2}, {"ran", 0}});
+    CHECK(all[3] == std::vector<Told>{{"unstarted", 1}, {"unstarted", 2}, {"unstarted", 2}, {"ran", 0}});
+    CHECK(all[4] == std::vector<Told>{{"ran", 0}});
+    CHECK(all[5] == std::vector<Told>{{"unstarted", 1}});
+    CHECK(all[6] == std::vector<Told>{{"unstarted", 1}});
+    CHECK(all[7] == std::vector<Told>{{"ran", 0}});
+  }
+
   TEST_CASE("fault 29: an unknown function is FunctionNotFound, wrong arguments are InvalidArgument, neither is retried, the worker lives") {
     const manta_test::Clean clean;
     HostFixture f;

@@ -61,12 +61,13 @@ DurableReply durable_reply() {
 std::vector<Message> all_messages() {
   std::vector<Outcome> outcomes{{.id = {1}, .nanoseconds = -5, .result = Value{.bytes = bytes_of("v")}},
                                 {.id = {2}, .result = chain(3), .retry = true, .lost = {kMax64}},
-                                {.id = {3}, .result = Unstarted{}},
+                                {.id = {3}, .result = Unstarted{}, .losses = 4'000'000'000},
                                 {.id = {4}, .result = Value{.stored = {9}, .stored_size = 8},
                                  .more = {Value{.bytes = bytes_of("w")}, Value{.stored = {10}, .stored_size = 9}}},
                                 {.id = {5}, .result = with_references({.bytes = bytes_of("v")})}};
   Task grouped = task(2);
   grouped.group = "io";
+  grouped.losses = 4'000'000'000;
   return {Hello{7, kMax64, 102400, kResources, Amount(2), kMax64, 30000, 1 << 30},
           Ready{1},
           WantLeases{kMax64, 64, {.cpus = 0.5, .gpus = 2, .custom = kResources, .group = {kMax64}, .bundle = 7}, true,
