@@ -99,7 +99,8 @@ class ActorHandle {
   explicit ActorHandle(std::shared_ptr<detail::ActorLink> link) : link_(std::move(link)) {}
   explicit operator bool() const noexcept { return link_ != nullptr; }
 
-  /// Calls a method; returns at once. Arguments as for tasks; calls run in order even when arguments come late.
+  /// Calls a method; returns at once. Arguments as for tasks; calls run in order even when arguments come late, or are lost and made again
+  /// (where several run at once, one whose argument is lost begins later than those behind it).
   /// The ref fails with TaskError (the method threw), ActorCreationFailed, ActorDied, or ActorUnavailable (the process
   /// died and is restarted; the call may have run). Throws ResourceExhausted when max_pending_calls are not finished.
   /// For a method that is a Generator<T> a RefStream<T> (ref_stream.hpp), each of whose items is a call.

@@ -101,7 +101,7 @@ struct ActorOptions {
   int max_pending_calls{-1};  ///< unfinished calls through one spawn's handles; a call more throws; -1: no limit. Calls from another
                               ///< process than the one that spawned are counted there. Set it for a slow actor: nothing else
                               ///< bounds what waits for it, max_queued_bytes does not count calls
-  bool unordered{false};      ///< a call overtakes those before it that wait for their arguments
+  bool unordered{false};      ///< a call overtakes those before it that wait for their arguments, late ones or lost ones
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};
   std::filesystem::path log_file{};
