@@ -218,7 +218,6 @@ TEST_SUITE("runtime/cell") {
     CHECK(cell.value() == other);
   }
 
-  // There are very many of them.
   TEST_CASE("that its value is lost a cell knows once that has been found out, until another copy takes the place") {
     Cell cell(type_ops<int>());
     const auto placed = std::make_shared<Placed>(8);
@@ -232,6 +231,7 @@ TEST_SUITE("runtime/cell") {
     CHECK_FALSE(cell.lost());
   }
 
+  // There are very many of them.
   TEST_CASE("a cell is no larger than it has to be") { CHECK(sizeof(Cell) <= 56); }
 
   TEST_CASE("of a value and a cancel at the same moment, the value is in the cell or comes late") {

@@ -3,25 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <set>
 
-#include "support.hpp"
+#include "lossy_place.hpp"
 
 namespace manta_test {
 namespace {
 
-constexpr std::size_t kMiB = 1 << 20;
-
-Buffer filled(std::size_t size, int value) { return Buffer::copy(std::vector<std::byte>(size, static_cast<std::byte>(value))); }
-int value_of(const Buffer& buffer) {
-  const bool even = std::all_of(buffer.bytes().begin(), buffer.bytes().end(), [&](std::byte b) { return b == buffer.data()[0]; });
-  return even ? std::to_integer<int>(buffer.data()[0]) : -1;
-}
-Buffer first(const std::string& runs, int value) {
-  append(runs, ".");
-  return filled(kMiB, value);
-}
 Buffer next(const std::string& runs, const Buffer& before) {
   append(runs, ".");
   return filled(kMiB, value_of(before) + 1);
@@ -41,12 +29,6 @@ struct Reader {
 std::tuple<Buffer, Buffer> both(const std::string& runs, int value) {
   append(runs, ".");
   return {filled(kMiB, value), filled(kMiB, value + 1)};
-}
-/// The second time it waits for the gate.
-Buffer slow_again(const std::string& runs, const std::string& gate, int value) {
-  append(runs, ".");
-  if (content(runs).size() > 1) pass(gate, 0);
-  return filled(kMiB, value);
 }
 Buffer of_large(const std::vector<std::byte>& large) { return filled(kMiB, static_cast<int>(large.size() % 100)); }
 Buffer of_refs(Context& ctx, const std::vector<ObjectRef<int>>& refs) { return filled(kMiB, ctx.get(refs.at(0))); }
@@ -88,14 +70,6 @@ std::vector<ObjectRef<Buffer>> both_made_elsewhere(Context& ctx, const std::stri
   eventually([&] { return !content(runs).empty(); });
   return {left, right};
 }
-/// Notes its calls in the order in which they run.
-struct Sequence {
-  std::vector<int> seen{};
-  void small(int call) { seen.push_back(call); }
-  void large(int call, const Buffer&) { seen.push_back(call); }
-  std::vector<int> get() { return seen; }
-  int pid() { return ::getpid(); }
-};
 struct Built {
   int value = 0;
   explicit Built(const Buffer& from) : value(value_of(from)) {}
@@ -118,58 +92,6 @@ std::string why_lost(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
   const auto result = ctx.try_get(refs.at(0));
   return result.ok() ? "not lost" : result.error().to_string();
 }
-
-/// A machine with a spill folder that can be damaged, and a count of runs.
-struct Place {
-  static RuntimeOptions options(const Folder& folder, std::uint64_t lineage_bytes) {
-    auto options = small_machine();
-    options.spill_dir = folder / "spill";
-    options.lineage_bytes = lineage_bytes;
-    return options;
-  }
-  explicit Place(std::uint64_t lineage_bytes = std::uint64_t{1} << 30) : machine(options(folder, lineage_bytes)) {}
-
-  template <auto F, class... Args>
-  ObjectRef<Buffer> run(int max_retries, const Args&... args) {  // where a result must be stored
-    TaskOptions options{.max_retries = max_retries};
-    if (!in_processes()) options.isolation = own_process;
-    return machine.rt.task<F>(options).remote(args...);
-  }
-  std::size_t runs() const { return content(file).size(); }
-  /// Sends what is there to disk and damages it.
-  void lose_all() {
-    auto& rt = machine.rt;
-    const auto there = rt.stats().stored_objects;
-    {
-      std::vector<ObjectRef<Buffer>> others;
-      for (int i = 0; i < 14; ++i) others.push_back(machine.rt.task<filled>({.isolation = own_process}).remote(6 * kMiB, i));
-      rt.wait(others, {.count = others.size()});
-      CHECK(eventually([&] { return rt.stats().spilled_objects >= there; }));
-    }
-    CHECK(eventually([&] { return rt.stats().stored_objects <= there; }));  // fewer: ancestors that were just going
-    // What is left of an epoch that others left may just be written to another file: until a look finds none that is new.
-    std::set<fs::path> seen;
-    for (int quiet = 0; quiet < 5; std::this_thread::sleep_for(20ms)) quiet = damage_new(seen) ? 0 : quiet + 1;
-  }
-  /// Damages the files that are not in `seen` yet; false when there were none.
-  bool damage_new(std::set<fs::path>& seen) const {
-    bool any = false;
-    for (const auto& each : fs::recursive_directory_iterator(folder / "spill")) {
-      std::error_code gone;
-      const auto size = static_cast<std::streamoff>(fs::file_size(each.path(), gone));
-      const auto name = each.path().filename().string();  // "load-…": being written; damaged it might not be taken
-      if (gone || each.path().extension() != ".sst" || name.starts_with("load-") || !seen.insert(each.path()).second) continue;
-      any = true;
-      std::fstream damaged(each.path(), std::ios::in | std::ios::out | std::ios::binary);
-      for (std::streamoff at = 4096; at < size - 65536; at += 65536) damaged.seekp(at).write("damage", 6);
-    }
-    return any;
-  }
-
-  Folder folder{};
-  const std::string file = folder / "runs";
-  Machine machine;
-};
 
 }  // namespace
 
@@ -199,70 +121,6 @@ TEST_SUITE("runtime/api/lineage") {
     CHECK(rt.get(reader.call<&Reader::read>(one), 60s) == 107);
     CHECK(rt.get(reader.call<&Reader::read>(one), 60s) == 207);
     CHECK(place.runs() == 2);
-  }
-
-  // Those behind it ran first; of two lost ones the second then came first.
-  TEST_CASE("the calls of one caller run in their order, however many of their arguments are lost") {
-    for (const auto isolation : {Isolation::kShared, own_process}) {
-      Place place;
-      auto& rt = place.machine.rt;
-      auto actor = rt.actor<Sequence>({.isolation = isolation}).spawn();
-      auto one = place.run<first>(3, place.file, 7), two = place.run<first>(3, place.file, 8);
-      rt.wait(std::vector{one, two}, {.count = 2});
-      CHECK(rt.get(actor.call<&Sequence::get>()).empty());
-      place.lose_all();
-      actor.call<&Sequence::small>(0);
-      actor.call<&Sequence::large>(1, one);
-      actor.call<&Sequence::small>(2);
-      actor.call<&Sequence::large>(3, two);
-      actor.call<&Sequence::large>(4, one);
-      actor.call<&Sequence::small>(5);
-      CHECK(rt.get(actor.call<&Sequence::get>(), 60s) == std::vector{0, 1, 2, 3, 4, 5});
-      CHECK(place.runs() == 4);
-    }
-  }
-
-  TEST_CASE("a call whose lost argument cannot be made again fails; those behind it run in their order") {
-    Place place;
-    auto& rt = place.machine.rt;
-    auto actor = rt.actor<Sequence>({.isolation = own_process}).spawn();
-    auto once = place.run<first>(0, place.file, 7), often = place.run<first>(3, place.file, 8);
-    rt.wait(std::vector{once, often}, {.count = 2});
-    CHECK(rt.get(actor.call<&Sequence::get>()).empty());
-    place.lose_all();
-    auto broken = actor.call<&Sequence::large>(1, once);
-    actor.call<&Sequence::small>(2);
-    actor.call<&Sequence::large>(3, often);
-    actor.call<&Sequence::small>(4);
-    CHECK(rt.get(actor.call<&Sequence::get>(), 60s) == std::vector{2, 3, 4});
-    CHECK(contains(error_of<ObjectLost>([&] { rt.get(broken); }).message, "max_retries"));
-  }
-
-  TEST_CASE("while a call's argument is made again those behind it wait, also through a restart; they go on when it is cancelled") {
-    for (const bool cancelled : {true, false}) {
-      Gate gate;
-      Place place;
-      auto& rt = place.machine.rt;
-      auto actor = rt.actor<Sequence>({.max_restarts = 1, .max_task_retries = -1, .isolation = own_process}).spawn();
-      auto one = place.run<slow_again>(3, place.file, gate.path(), 7);
-      rt.wait(std::vector{one});
-      const int pid = rt.get(actor.call<&Sequence::pid>());
-      place.lose_all();
-      auto lost = actor.call<&Sequence::large>(1, one);
-      auto behind = actor.call<&Sequence::small>(2);
-      auto last = actor.call<&Sequence::get>();
-      CHECK(eventually([&] { return place.runs() == 2; }));
-      CHECK(eventually([&] { return contains(rt.explain(behind), "ahead of it"); }));
-      if (cancelled)
-        rt.cancel(lost);
-      else
-        ::kill(pid, SIGKILL);
-      if (!cancelled) gate.open();
-      CHECK(rt.get(last, 60s) == (cancelled ? std::vector{2} : std::vector{1, 2}));
-      if (cancelled) error_of<Cancelled>([&] { rt.get(lost); });
-      gate.open();
-      CHECK(eventually([&] { return rt.stats().unfinished == 0; }));
-    }
   }
 
   TEST_CASE("a ref in another process to a lost result has its owner make it again; to a lost value it says why not") {

@@ -188,6 +188,32 @@ class Course {
 }  // namespace
 
 TEST_SUITE("runtime/core/actor_again") {
+  TEST_CASE("an actor whose constructor ends its process twice in a row waits before the next, longer each time") {
+    Table table({.max_restarts = -1});
+    const auto dies_starting = [&](std::uint64_t lease) {
+      table.grant(lease);
+      table.actors.lease_lost({lease}, table.effects);
+      return table.take();
+    };
+    CHECK(dies_starting(1).want == std::vector{kActor});  // the first: at once
+    for (int death = 2; death <= 4; ++death) {
+      const auto effects = dies_starting(static_cast<std::uint64_t>(death));
+      CHECK(effects.want.empty());
+      REQUIRE(effects.back_off.size() == 1);
+      CHECK(effects.back_off[0].deaths == death - 1);
+      CHECK(table.actors.deaths_while_starting(kActor) == death);
+      table.actors.restart_due(kActor, table.effects);
+      CHECK(table.take().want == std::vector{kActor});
+    }
+    CHECK(table.lose(5, {}).want == std::vector{kActor});  // it had been constructed: at once
+    CHECK(dies_starting(6).want == std::vector{kActor});
+    CHECK(dies_starting(7).back_off.size() == 1);
+    table.actors.kill(kActor, table.effects);  // within the pause
+    table.take();
+    table.actors.restart_due(kActor, table.effects);
+    CHECK(table.take().want.empty());
+  }
+
   TEST_CASE("an actor whose constructor found its argument lost is placed again, which is no restart, once its place is empty and the argument there") {
     for (const bool argument_first : {true, false}) {
       Table table;

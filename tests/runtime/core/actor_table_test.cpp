@@ -346,35 +346,6 @@ TEST_SUITE("runtime/core/actor_table") {
     }
   }
 
-  TEST_CASE("an actor whose constructor ends its process twice in a row waits before the next, longer each time") {
-    Table table({.max_restarts = -1});
-    const auto dies_starting = [&](std::uint64_t lease) {
-      table.actors.lease_granted(kActor, {lease}, table.effects);
-      table.take();
-      table.actors.lease_lost({lease}, table.effects);
-      return table.take();
-    };
-    CHECK(dies_starting(1).want == std::vector{kActor});  // the first: at once
-    for (int death = 2; death <= 4; ++death) {
-      const auto effects = dies_starting(static_cast<std::uint64_t>(death));
-      CHECK(effects.want.empty());
-      REQUIRE(effects.back_off.size() == 1);
-      CHECK(effects.back_off[0].deaths == death - 1);
-      CHECK(table.actors.deaths_while_starting(kActor) == death);
-      table.actors.restart_due(kActor, table.effects);
-      CHECK(table.take().want == std::vector{kActor});
-    }
-    table.live(5);
-    table.actors.lease_lost({5}, table.effects);
-    CHECK(table.take().want == std::vector{kActor});  // it had been constructed: at once
-    CHECK(dies_starting(6).want == std::vector{kActor});
-    CHECK(dies_starting(7).back_off.size() == 1);
-    table.actors.kill(kActor, table.effects);  // within the pause
-    table.take();
-    table.actors.restart_due(kActor, table.effects);
-    CHECK(table.take().want.empty());
-  }
-
   TEST_CASE("dropping the last handle ends the actor after its calls") {
     Table table;
     table.live();
@@ -452,8 +423,7 @@ TEST_SUITE("runtime/core/actor_table") {
       std::set<CallNode*> ended;
       std::uint64_t lease = 0, next_lease = 0;
       int wanted = 0;
-      bool pausing = false;  // before a restart
-      bool starting = false, destroying = false, emptying = false, forgotten = false;
+      bool starting = false, destroying = false, emptying = false, pausing = false, forgotten = false;
       std::size_t last_sent = 0;
       auto take = [&] {
         auto effects = table.take();
