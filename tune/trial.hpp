@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tune/boxed.hpp"
 #include "tune/config.hpp"
 #include "tune/metrics.hpp"
 #include "tune/objective.hpp"
@@ -51,7 +52,7 @@ struct Trial {
   std::string tag{};   ///< what was drawn for it: "l1=64,lr=0.0123"
   std::string exploit_tag{};  ///< what the last exploit changed: "lr=0.02@perturbed"; empty: none
   Config config{};            ///< it runs with; when it has ended: that of its last result
-  std::optional<Config> result_config{};  ///< of the last result, while an exploit has given it another since
+  Boxed<Config> result_config{};  ///< of the last result, while an exploit has given it another since
   TrialState state{TrialState::kPending};
   std::uint32_t attempts{0};
   std::uint32_t failures{0};
@@ -61,9 +62,9 @@ struct Trial {
   Metrics last{};
   std::vector<MetricRange> ranges{};
   std::vector<CheckpointRef> checkpoints{};  ///< those that are kept, oldest first
-  std::optional<ClonedCheckpoint> cloned{};  ///< of the last exploit, until the trial starts again
+  Boxed<ClonedCheckpoint> cloned{};          ///< of the last exploit, until the trial starts again
   std::uint32_t exploits{0};                 ///< how often it went on as a copy of another trial
-  std::optional<TrialResources> resources{};  ///< when the scheduler has changed them
+  Boxed<TrialResources> resources{};         ///< when the scheduler has changed them
   std::string error{};                       ///< of the last failure, or that the trial was ended at its time limit
   bool timed_out{false};                     ///< ended at its time limit
   double time_running_s{0};                  ///< wall clock in its actors, up to its last start

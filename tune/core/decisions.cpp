@@ -19,7 +19,7 @@ TrialDecided plain(const Trial& trial, double rung) { return {.trial = trial.ind
 TrialDecided with_config(const Trial& trial, double rung) {
   return {.trial = trial.index, .state = trial.state, .rung = rung, .changed = true,
           .iteration = trial.iteration, .time_total_s = trial.time_total_s, .config = trial.config, .tag = trial.exploit_tag,
-          .exploits = trial.exploits, .cloned = trial.cloned};
+          .exploits = trial.exploits, .cloned = trial.cloned.as_optional()};
 }
 
 }  // namespace
