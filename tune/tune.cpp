@@ -99,7 +99,7 @@ void check_env(const TuneOptions& options) {
     refuse("env is for trials in processes of their own; set isolation = manta::own_process.");
   for (const auto& [name, value] : options.env)
     if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
-      refuse("env has the variable '" + name + "', which no process can have: its name must not be empty nor have a '=', and neither name nor "
+      refuse("env has the variable '" + one_line(name) + "', which no process can have: its name must not be empty nor have a '=', and neither name nor "
              "value a zero byte.");
 }
 

@@ -98,7 +98,7 @@ std::string new_table_file(const std::string& path) {
   static std::atomic<std::uint64_t> next{0};
   std::error_code ignored;
   while (true) {
-    auto file = fmt::format("{}/{}{}-{:016x}-{}.sst", path, kLoadPrefix, ::getpid(), life, next++);
+    auto file = fmt::format("{}/{}{}-{:016x}-{}.table", path, kLoadPrefix, ::getpid(), life, next++);
     if (!fs::exists(file, ignored)) return file;
   }
 }

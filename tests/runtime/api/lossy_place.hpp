@@ -64,8 +64,7 @@ struct Place {
     for (const auto& each : fs::recursive_directory_iterator(folder / "spill")) {
       std::error_code gone;
       const auto size = static_cast<std::streamoff>(fs::file_size(each.path(), gone));
-      const auto name = each.path().filename().string();  // "load-…": being written; damaged it might not be taken
-      if (gone || each.path().extension() != ".sst" || name.starts_with("load-") || !seen.insert(each.path()).second) continue;
+      if (gone || each.path().extension() != ".sst" || !seen.insert(each.path()).second) continue;
       any = true;
       std::fstream damaged(each.path(), std::ios::in | std::ios::out | std::ios::binary);
       for (std::streamoff at = 4096; at < size - 65536; at += 65536) damaged.seekp(at).write("damage", 6);
