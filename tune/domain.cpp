@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <boost/math/distributions/normal.hpp>
-#include <cctype>
 #include <cmath>
+#include <cstdlib>
 #include <iterator>
 #include <string_view>
 
@@ -28,9 +28,10 @@ std::string quoted(const std::string& words) {
 
 /// A word that is no number, and no other value's text.
 bool is_plain(const std::string& word) {
-  static constexpr std::string_view kValues[] = {"true", "false", "none", "nan", "inf"};
-  const auto fits = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
-  return !word.empty() && std::isalpha(static_cast<unsigned char>(word.front())) && std::all_of(word.begin(), word.end(), fits) &&
+  static constexpr std::string_view kValues[] = {"true", "false", "none"};
+  char* end = nullptr;
+  std::strtod(word.c_str(), &end);  // takes "nan" and "inf" too
+  return end != word.c_str() + word.size() && word.find_first_of("\"\\,=[]{}") == std::string::npos &&
          std::find(std::begin(kValues), std::end(kValues), word) == std::end(kValues);
 }
 

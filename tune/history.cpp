@@ -186,16 +186,18 @@ std::string ExperimentHistory::about(std::string_view key) const {
 namespace {
 
 /// The journal's directory is there a moment before the journal is, and the journal before its first record; all else comes later.
-[[noreturn]] void refuse_without_record(const fs::path& dir, bool holds_more) {
+/// A driver that opens it just now may be moving its records from the log to a table.
+[[noreturn]] void refuse_without_record(const fs::path& dir, bool holds_more, bool running) {
+  if (holds_more && running) throw NotFound("the journal of '" + dir.string() + "' is just being opened by its driver; try again.");
   if (holds_more) throw lost_journal(dir);
   throw NotFound("'" + dir.string() + "' holds an experiment that has not begun yet; try again.");
 }
 
-std::unique_ptr<EventLog> open_log(const fs::path& dir, bool holds_more) {
+std::unique_ptr<EventLog> open_log(const fs::path& dir, bool holds_more, bool running) {
   try {
     return open_event_log_read_only(dir / kJournal);
   } catch (const NotFound&) {
-    refuse_without_record(dir, holds_more);
+    refuse_without_record(dir, holds_more, running);
   }
 }
 
@@ -205,8 +207,8 @@ ExperimentHistory read(const fs::path& dir, bool rows) {
   history.running = Journal::in_use(path);
   const bool holds_more = holds_more_than_journal(history.dir);  // before the journal is looked at, which may begin any moment
   HistoryFold fold(history, rows);
-  open_log(history.dir, holds_more)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
-  if (history.sessions == 0 && history.name.empty()) refuse_without_record(history.dir, holds_more);
+  open_log(history.dir, holds_more, history.running)->for_each_event([&](std::span<const std::byte> record) { fold.step(decode_event(record)); });
+  if (history.sessions == 0 && history.name.empty()) refuse_without_record(history.dir, holds_more, history.running);
   return history;
 }
 

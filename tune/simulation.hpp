@@ -36,7 +36,7 @@ struct SimulatedStep {
 
 struct SimulatedResult {
   Metrics metrics{};
-  double seconds{1};      ///< that the iteration takes when nothing is in its way: 0 or more, else the trial fails
+  double seconds{1};      ///< that the iteration takes when nothing is in its way: 0 or more, else the trial fails. Of 0 s, no limit of time is ever reached
   bool checkpoint{true};  ///< a checkpoint comes with it
 };
 

@@ -21,7 +21,7 @@ grep -q '</html>' "$dir/quadratic/report.html"
 if "$2" tune show "$dir/absent" 2>"$dir/error"; then exit 1; fi
 grep -q 'cannot be read' "$dir/error"
 if "$2" tune show "$dir" --metric nope 2>"$dir/error"; then exit 1; fi
-grep -q "no trial's last result has a metric 'nope'" "$dir/error"
+grep -q "no trial has reported a metric 'nope'" "$dir/error"
 "$2" tune show "$dir" --metric x_now --metric training_iteration >"$dir/shown"
 if "$2" tune show "$dir" --rows=-1 >"$dir/shown" 2>&1; then exit 1; fi
 if "$2" tune report "$dir" --objective loss:least 2>"$dir/error"; then exit 1; fi

@@ -6,6 +6,15 @@
 
 namespace manta::tune {
 
+namespace {
+/// The name of the checkpoint that came with the event; empty: none did.
+std::string_view checkpoint_of(const EventBody& event) {
+  if (const auto* saved = std::get_if<TrialCheckpointed>(&event)) return saved->checkpoint;
+  if (const auto* report = std::get_if<TrialReported>(&event)) return report->checkpoint;
+  return {};
+}
+}  // namespace
+
 void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& event, const Effects& effects) {
   if (callbacks_.empty()) return;
   Noted noted{.event = event, .others_ended = effects.others_ended, .exploits = effects.exploits};
@@ -13,15 +22,10 @@ void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& eve
     noted.state = machine.trial(*index).state;
     noted.time_total_s = machine.trial(*index).time_total_s;
   }
-  const auto drops = [&](const auto& saved) {
-    return std::any_of(effects.superseded.begin(), effects.superseded.end(), [&](const Superseded& gone) {
-      return gone.trial == saved.trial && gone.checkpoint.name == saved.checkpoint;
-    });
-  };
-  if (const auto* saved = std::get_if<TrialCheckpointed>(&event)) noted.checkpoint_dropped = drops(*saved);
-  if (const auto* report = std::get_if<TrialReported>(&event)) noted.checkpoint_dropped = drops(*report);
   noted.time_since_start_s = machine.time_since_start_s();
   noted_.push_back(std::move(noted));
+  for (const auto& [trial, checkpoint] : effects.superseded)  // also what an earlier event of the same turn brought
+    for (Noted& each : noted_) each.checkpoint_dropped |= trial_of(each.event) == trial && checkpoint_of(each.event) == checkpoint.name;
 }
 
 void CallbackCaller::tell(const Experiment& experiment) {

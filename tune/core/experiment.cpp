@@ -67,6 +67,12 @@ void Experiment::begin(const ExperimentCreated& header, std::int64_t pid) {
 }
 
 namespace {
+/// Whether the copy of another trial's checkpoint is one of its own still: a trial that ended may have given it back to the budget.
+bool keeps_clone(const Trial& trial) {
+  return trial.cloned && std::any_of(trial.checkpoints.begin(), trial.checkpoints.end(),
+                                     [&](const CheckpointRef& checkpoint) { return checkpoint.name == trial.cloned->name; });
+}
+
 bool of_snapshot(const Event& event) {
   return std::holds_alternative<ExperimentSnapshot>(event.body) || std::holds_alternative<TrialSnapshot>(event.body);
 }
@@ -152,7 +158,8 @@ void Experiment::commit() {
   broken_ = false;
   for (const auto& record : staged_) tail_bytes_ += record.size();
   staged_.clear();
-  for (const TrialIndex trial : std::exchange(clones_, {})) clone_checkpoint(machine_.trial(trial));
+  for (const TrialIndex trial : std::exchange(clones_, {}))
+    if (keeps_clone(machine_.trial(trial))) clone_checkpoint(machine_.trial(trial));
   if (std::exchange(comes_again_, false)) remove_superseded();
 }
 
@@ -256,7 +263,8 @@ void Experiment::remove_superseded() {
 /// Of all trials: one that is over may still have been saving itself, and may have lost a checkpoint to the budget of bytes.
 void Experiment::remove_all_leftovers() {
   log_->sync();  // as for what is superseded
-  for (const Trial& trial : machine_.trials()) clone_checkpoint(trial);
+  for (const Trial& trial : machine_.trials())
+    if (keeps_clone(trial)) clone_checkpoint(trial);
   for (const Trial& trial : machine_.trials()) {
     std::vector<std::string> keep;
     for (const CheckpointRef& checkpoint : trial.checkpoints) keep.push_back(checkpoint.name);

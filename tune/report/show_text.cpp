@@ -38,8 +38,8 @@ void check_metrics(const ExperimentHistory& history, const std::vector<std::stri
   const auto first = std::find_if(history.trials.begin(), history.trials.end(), [](const Trial& trial) { return trial.iteration > 0; });
   if (first == history.trials.end()) return;
   for (const std::string& name : names)
-    if (std::none_of(first, history.trials.end(), [&](const Trial& trial) { return trial.value(name).has_value(); }))
-      throw InvalidArgument("no trial's last result has a metric '" + name + "'. The first trial's has: " + first->last.names() + ".");
+    if (std::none_of(first, history.trials.end(), [&](const Trial& trial) { return trial.value(name) || trial.range(name); }))
+      throw InvalidArgument("no trial has reported a metric '" + name + "'. The first trial's last result has: " + first->last.names() + ".");
 }
 
 }  // namespace
