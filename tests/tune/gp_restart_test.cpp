@@ -115,6 +115,25 @@ TEST_SUITE("tune/searchers") {
     CHECK(regrets[2] < 1e-3);
   }
 
+  TEST_CASE("gp: a choice and a region in which all trials fail are left behind") {
+    // A story: where a failed trial said of its own place only that nothing was to be gained, the median regret was 0.5, and is 5e-5.
+    Space space{{"kind", choice({"a", "b", "fails"})}};
+    for (int i = 0; i < 5; ++i) space.add("x" + std::to_string(i), uniform(-5, 5));
+    const auto loss = [](const Config& config) {
+      if (config.get<std::string>("kind") == "fails" || config.get<double>("x0") > 2) return double(NAN);
+      double sum = config.get<std::string>("kind") == "b" ? 1 : 0;
+      for (int i = 0; i < 5; ++i) sum += 0.1 * std::pow(config.get<double>("x" + std::to_string(i)) - 1.3 + 0.4 * i, 2);
+      return sum;
+    };
+    std::vector<double> regrets;
+    for (const std::uint64_t seed : {1u, 2u, 3u}) {
+      auto searcher = gp({.preliminary_samples = 256, .local_searches = 4}).make(context_of(space, seed));
+      regrets.push_back(search(*searcher, loss, 60));
+    }
+    std::sort(regrets.begin(), regrets.end());
+    CHECK(regrets[1] < 0.02);
+  }
+
   TEST_CASE("gp: where all trials of a region fail, the search comes to its border, and goes on from what was saved") {
     const auto loss = [](const Config& config) { return config.get<double>("x") > 0 ? double(NAN) : bowl(config); };  // the optimum is at x = 3
     const GpOptions options{.preliminary_samples = 128, .local_searches = 3};

@@ -96,11 +96,12 @@ GaussianProcess GaussianProcess::fit(Eigen::MatrixXd points, Eigen::VectorXd val
 }
 
 GaussianProcess::GaussianProcess(Eigen::MatrixXd points, Eigen::VectorXd values, std::vector<bool> categorical,
-                                 GpParameters parameters)
+                                 GpParameters parameters, const Eigen::VectorXd& more_noise)
     : points_(std::move(points)), values_(std::move(values)), categorical_(std::move(categorical)),
       parameters_(std::move(parameters)) {
   Eigen::MatrixXd observed = covariance(points_);
   observed.diagonal().array() += parameters_.noise;
+  if (more_noise.size()) observed.diagonal() += more_noise;
   factor_.compute(observed);
   weights_ = factor_.solve(values_);
 }

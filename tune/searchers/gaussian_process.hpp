@@ -41,7 +41,9 @@ class GaussianProcess {
   static GaussianProcess fit(Eigen::MatrixXd points, Eigen::VectorXd values, std::vector<bool> categorical,
                              const GpParameters& start = {});
 
-  GaussianProcess(Eigen::MatrixXd points, Eigen::VectorXd values, std::vector<bool> categorical, GpParameters parameters);
+  /// `more_noise`: variances that observations have beside the parameters' noise; empty: none.
+  GaussianProcess(Eigen::MatrixXd points, Eigen::VectorXd values, std::vector<bool> categorical, GpParameters parameters,
+                  const Eigen::VectorXd& more_noise = {});
 
   Posterior posterior(const Eigen::VectorXd& x) const;
   /// Covariances of f(x) with f at the points; one row a point, one column an x (rows of `xs`).

@@ -34,6 +34,9 @@ std::vector<double> grid_of(const Dimension& dimension) {
 /// The logarithm of an expected improvement that is none: a tenth of the least deviation that the process takes for noise.
 const double kNothingToGain = std::log(0.1 * std::sqrt(GaussianProcess::kLeastNoise));
 
+/// Of the function's variance. From 0.1 to 1 searches among trials that fail by chance and in regions end alike; at 5 regions are not seen.
+constexpr double kNoiseOfFailed = 0.3;
+
 constexpr double kNoNoise = 10 * GaussianProcess::kLeastNoise;
 
 class GpSearcher final : public ModelSearcher {
@@ -62,7 +65,7 @@ class GpSearcher final : public ModelSearcher {
     const Eigen::MatrixXd points = matrix(known);
     const GaussianProcess fitted = GaussianProcess::fit(points, std::move(values), domain_.categorical, start_);
     start_ = fitted.parameters();
-    const GaussianProcess process = with_failed(fitted, threshold);
+    const GaussianProcess process = with_failed(fitted);
     const Eigen::MatrixXd pending = matrix(running());
     const ExpectedImprovement improvement(process, threshold, pending, random);
     const auto found = maximise(improvement, domain_, points.row(best), random,
@@ -135,19 +138,19 @@ class GpSearcher final : public ModelSearcher {
     return places;
   }
 
-  /// Where a trial failed, the process expects what it expected without it, but no more than the best result: so there is nothing to be
-  /// gained. A bad value instead would be a hole in the function wherever a trial fails by chance, and beside the optimum
-  /// is one that the fit takes for noise and short lengths.
-  GaussianProcess with_failed(const GaussianProcess& fitted, double best) const {
+  /// Where a trial failed, the process sees the worst result, but with noise of its own: one that failed by chance among good ones
+  /// counts for little there, and where all fail they outweigh it together. Without the noise one beside the optimum would be a hole in
+  /// the function; fitted to as well, it is taken for noise everywhere and short lengths.
+  GaussianProcess with_failed(const GaussianProcess& fitted) const {
     const Eigen::MatrixXd points = matrix(failed());
     if (points.rows() == 0) return fitted;
-    Eigen::MatrixXd all(fitted.points().rows() + points.rows(), points.cols());
+    const Eigen::Index known = fitted.points().rows();
+    Eigen::MatrixXd all(known + points.rows(), points.cols());
     all << fitted.points(), points;
-    Eigen::VectorXd values(all.rows());
-    values.head(fitted.values().size()) = fitted.values();
-    for (Eigen::Index i = 0; i < points.rows(); ++i)
-      values[fitted.values().size() + i] = std::min(fitted.posterior(points.row(i)).mean, best);
-    return {std::move(all), std::move(values), fitted.categorical(), fitted.parameters()};
+    Eigen::VectorXd values(all.rows()), noise(all.rows());
+    values << fitted.values(), Eigen::VectorXd::Constant(points.rows(), fitted.values().minCoeff());
+    noise << Eigen::VectorXd::Zero(known), Eigen::VectorXd::Constant(points.rows(), kNoiseOfFailed * fitted.parameters().scale);
+    return {std::move(all), std::move(values), fitted.categorical(), fitted.parameters(), noise};
   }
 
   std::vector<std::size_t> chosen_results() const {

@@ -14,9 +14,8 @@
 // Every kind of parameter is modelled: categorical ones by equal or not; one that a condition switches off stands in the
 // middle of its range, and its parent tells the two apart. One metric only.
 //
-// The process is not fitted to trials that failed or gave NaN or an infinity: such a one says of its own place alone that nothing is
-// to be gained there. So trials that fail here and there by chance cost little, and where all do the search turns away after
-// some. A trial that its scheduler stopped or paused counts with its last result.
+// The process's lengths and noise are not fitted to trials that failed or gave NaN or an infinity. Each then counts as the worst result,
+// with much noise: trials that fail here and there by chance cost little, and where all do the search turns away after some. A trial that its scheduler stopped or paused counts with its last result.
 #include <cstdint>
 
 #include "tune/searchers/search_options.hpp"
