@@ -376,8 +376,9 @@ std::shared_ptr<const void> Cell::value(Deadline deadline) {
   if ((decoded = rare().decoded.lock())) return decoded;
   const auto stored = rare().stored;
   lock.unlock();  // reading back from disk may take long
+  const auto read = stored->id();
   auto opened = stored->open(deadline);
-  note_loss(*stored, opened ? nullptr : &opened.error());
+  if (opened || stored->id() == read) note_loss(*stored, opened ? nullptr : &opened.error());  // else another copy took its place meanwhile
   decoded = decode_value(ops(), opened.value(), std::move(references));
   lock.lock();
   rare().decoded = decoded;

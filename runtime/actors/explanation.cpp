@@ -86,8 +86,8 @@ std::string call_in_words(const WorkReport& report, const ReportScene& scene, co
     case core::ActorState::kPending: return actor + "waiting for a lease: " + resources_in_words(report, scene) + ahead_in_words(report, {});
     case core::ActorState::kStarting: return actor + "starting in " + where + ahead_in_words(report, {});
     case core::ActorState::kRestarting:
-      if (report.deaths_while_starting > 1)
-        return actor + "restarting after a pause: its process ended " + std::to_string(report.deaths_while_starting) +
+      if (report.pauses_after > 1)
+        return actor + "restarting after a pause: its process ended " + std::to_string(report.pauses_after) +
                " times in a row before its constructor had" + ahead_in_words(report, {});
       return actor + "restarting, and waits for a lease: " + resources_in_words(report, scene) + ahead_in_words(report, {});
     case core::ActorState::kDead: return actor + "at its end";

@@ -32,7 +32,7 @@ struct WorkReport {
   std::string group{};                  ///< the placement group that they come from; empty: the machine itself
   std::string actor{};
   core::ActorState actor_state = core::ActorState::kDead;
-  int deaths_while_starting = 0;        ///< of the actor's process, in a row
+  int pauses_after = 0;                 ///< deaths of the actor's process while it started, in a row; 0: it does not pause
   bool sent = false;                    ///< the call has left for its actor
   std::size_t at_once = 1;              ///< calls that the actor runs at once
 };

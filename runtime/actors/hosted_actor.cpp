@@ -204,6 +204,7 @@ bool HostedActor::must_go_back(const Work& work) const {
 /// Tells the caller of the call, and that those of it which wait here behind it have not begun: run now, they would overtake it. At once
 /// and from this thread alone, as the caller relies on hearing of them in the order in which it sent them.
 void HostedActor::give_back(ProcessId caller, wire::Outcome first) {
+  report();  // what ended before them: so each that comes back is the first of those under way, which the caller finds at once
   wire::ActorDone done{.actor = id_};
   done.outcomes.push_back(std::move(first));
   Fifo<Work> returned;  // user types: destroyed without the lock

@@ -82,7 +82,7 @@ void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
   report.sent = place.sent;
   if (place.first) report.first_ahead = static_cast<const OwnedCall*>(place.first)->record->result;
   report.actor_state = actor_table_.state(call.actor);
-  report.deaths_while_starting = actor_table_.deaths_while_starting(call.actor);
+  report.pauses_after = actor_table_.pauses_after(call.actor);
   if (const auto lease = leases_.find(actor_table_.lease_of(call.actor)); lease != leases_.end()) report.process = lease->second.worker;
   const auto known = actors_.find(call.actor);
   if (known == actors_.end()) return;

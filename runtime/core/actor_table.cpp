@@ -269,7 +269,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss lo
     effects.isolate.push_back(actor);
   }
   const bool of_task = entry.limits.of_task;
-  entry.backing_off = of_task ? !unused && (loss.for_memory || (charged && entry.limits.backs_off)) : entry.deaths_while_starting > 1;
+  entry.backing_off = of_task ? !unused && (loss.for_memory || (charged && entry.limits.backs_off)) : !unused && entry.deaths_while_starting > 1;
   if (entry.backing_off)
     effects.back_off.push_back({actor, of_task ? entry.restarts : entry.deaths_while_starting - 1});
   else
@@ -389,9 +389,9 @@ bool ActorTable::failed_in_constructor(ActorId actor) const {
   return it != actors_.end() && it->second.creation_failed;
 }
 
-int ActorTable::deaths_while_starting(ActorId actor) const {
+int ActorTable::pauses_after(ActorId actor) const {
   const auto it = actors_.find(actor);
-  return it == actors_.end() ? 0 : it->second.deaths_while_starting;
+  return it == actors_.end() || !it->second.backing_off ? 0 : it->second.deaths_while_starting;
 }
 
 bool ActorTable::may_restart(ActorId actor) const {

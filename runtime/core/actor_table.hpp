@@ -147,7 +147,7 @@ class ActorTable {
   /// Whether so many calls or more are in flight, and of the first that many none is a coroutine.
   bool has_calls_in_a_row(ActorId actor, std::size_t count) const;
   LeaseId lease_of(ActorId actor) const;  ///< 0 when it has no place
-  int deaths_while_starting(ActorId actor) const;  ///< how often in a row its process ended before its constructor had
+  int pauses_after(ActorId actor) const;  ///< how often in a row its process ended before its constructor had; 0 when no pause is on
 
  private:
   struct Entry {

@@ -201,8 +201,9 @@ TEST_SUITE("runtime/core/actor_again") {
       CHECK(effects.want.empty());
       REQUIRE(effects.back_off.size() == 1);
       CHECK(effects.back_off[0].deaths == death - 1);
-      CHECK(table.actors.deaths_while_starting(kActor) == death);
+      CHECK(table.actors.pauses_after(kActor) == death);
       table.actors.restart_due(kActor, table.effects);
+      CHECK(table.actors.pauses_after(kActor) == 0);
       CHECK(table.take().want == std::vector{kActor});
     }
     CHECK(table.lose(5, {}).want == std::vector{kActor});  // it had been constructed: at once
