@@ -262,7 +262,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss lo
     forget_if_done(actor, effects);
     return;
   }
-  if (charged) entry.deaths_while_starting = starting ? entry.deaths_while_starting + 1 : 0;
+  if (charged && !entry.limits.of_task) entry.deaths_while_starting = starting ? entry.deaths_while_starting + 1 : 0;
   restart(actor, entry, charged, effects);
   if (in_company) {
     entry.limits.own_process = true;

@@ -37,7 +37,6 @@ void ExperimentMachine::add_checkpoint(Trial& trial, CheckpointRef checkpoint, E
   trial.cloned.reset();
   scheduler_->on_checkpoint(trial.index);
   keep_some(trial, effects);
-  shrink_to_budget(effects);
 }
 
 void ExperimentMachine::drop_checkpoint(Trial& trial, std::size_t position, Effects& effects) {
