@@ -6,6 +6,7 @@
 // Work runs on the pool's threads, one thread at a time. Outcomes go to the owner when the queue is empty, kMaxOutcomes
 // are there, or kReportTime has passed; before the running work blocks; and when it takes long (Watchdog), so that no
 // finished result and no unstarted task waits behind it.
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -50,6 +51,17 @@ struct Work {
   std::shared_ptr<RunningCoroutine> coroutine{};  ///< not null: it has begun, and goes on
   Amount joined_cpus{};  ///< of a joined task (joined_task.hpp): what it asked for
 };
+
+/// Where the work of this id waits; the end when it does not. Ids of one caller grow, so among its own it is found at once.
+inline Fifo<Work>::iterator find_work(Fifo<Work>& queue, TaskId id) {
+  auto first = queue.begin(), last = queue.end();
+  while (first != last) {
+    const auto middle = first + (last - first) / 2;
+    if (middle->id == id) return middle;
+    middle->id < id ? first = middle + 1 : last = middle;
+  }
+  return std::find_if(queue.begin(), queue.end(), [id](const Work& work) { return work.id == id; });
+}
 
 /// What came of work that has ended and is not reported yet.
 class Outcomes {

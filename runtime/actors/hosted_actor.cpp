@@ -63,7 +63,7 @@ void HostedActor::relieve() { report(); }
 void HostedActor::cancel(TaskId id, bool recursive) {
   {
     std::unique_lock lock(mutex_);
-    const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
+    const auto queued = find_work(queue_, id);
     if (queued != queue_.end()) {
       const Work dropped = queue_.take(queued);
       lock.unlock();

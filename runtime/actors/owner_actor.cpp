@@ -103,6 +103,7 @@ void Owner::on(Submitted& event) {
   task.shape = shape_index(task);
   tasks_.emplace(task.id, std::move(event.task));
   if (task.parent) note_parent(task);
+  has_children_ |= bool(task.parent);
   if (stopped_) {
     task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
     forget_task(task);
@@ -139,6 +140,7 @@ void Owner::on(Called& event) {
     if (const auto deadline = deadline_in(call.options->deadline))
       timer_.at(*deadline, [this, id = call.id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
   calls_.emplace(call.id, std::move(event.call));
+  has_children_ |= bool(call.parent);
   actor_table_.call(call, actor_effects_);
 }
 

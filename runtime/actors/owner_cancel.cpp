@@ -77,12 +77,18 @@ void Owner::on(CancelChildren& event) { cancelled_parents_.insert(event.parents.
 /// One look at all tasks and calls for all parents of a group of events.
 void Owner::perform_child_cancels() {
   const auto parents = std::exchange(cancelled_parents_, {});
+  if (!std::exchange(has_children_, false)) return;  // a program that cancels what it has submitted itself does not pay for looking
   std::vector<std::shared_ptr<OwnedTask>> tasks;
   std::vector<std::shared_ptr<OwnedCall>> calls;
-  for (const auto& [id, task] : tasks_)
-    if (task->parent && parents.contains(task->parent)) tasks.push_back(task);
-  for (const auto& [id, call] : calls_)
-    if (call->parent && parents.contains(call->parent)) calls.push_back(call);
+  const auto look = [&](auto& all, auto& wanted) {
+    for (const auto& [id, work] : all) {
+      if (!work->parent) continue;
+      has_children_ = true;
+      if (parents.contains(work->parent)) wanted.push_back(work);
+    }
+  };
+  look(tasks_, tasks);
+  look(calls_, calls);
   auto why = [](const OwnedWork& work) {
     auto error = cancelled_error(true);
     error.message = "the task that submitted it was cancelled (#" + std::to_string(work.parent.value & 0xffffffffffull) + ")";

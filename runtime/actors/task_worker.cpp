@@ -20,7 +20,7 @@ TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
 
 std::optional<Work> TaskWorker::take_back(TaskId task) {
   std::lock_guard lock(mutex_);
-  const auto queued = std::find_if(queue_.begin(), queue_.end(), [task](const Work& work) { return work.id == task; });
+  const auto queued = find_work(queue_, task);
   if (queued == queue_.end()) return std::nullopt;
   return queue_.take(queued);
 }
@@ -90,7 +90,7 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
   std::optional<Work> dropped;  // user types: destroyed without the lock
   {
     std::lock_guard lock(mutex_);
-    const auto queued = std::find_if(queue_.begin(), queue_.end(), [id](const Work& work) { return work.id == id; });
+    const auto queued = find_work(queue_, id);
     if (queued != queue_.end()) {
       dropped = queue_.take(queued);
       outcomes_.add(cancelled_outcome(id), is_local(owner_));

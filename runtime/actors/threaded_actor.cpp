@@ -297,11 +297,10 @@ void ThreadedActor::Group::pass_on(std::uint64_t stream) {
 
 /// A call that has not begun; none when it is not here.
 std::optional<Work> ThreadedActor::Group::withdraw(TaskId id) {
-  const auto is_it = [id](const Work& work) { return work.id == id; };
-  if (const auto queued = std::find_if(queue.begin(), queue.end(), is_it); queued != queue.end()) return queue.take(queued);
+  if (const auto queued = find_work(queue, id); queued != queue.end()) return queue.take(queued);
   for (auto& [stream, waiting] : streams)
-    if (const auto found = std::find_if(waiting.begin(), waiting.end(), is_it); found != waiting.end()) return waiting.take(found);
-  const auto item = std::find_if(items.begin(), items.end(), [&](const auto& each) { return is_it(each.second); });
+    if (const auto found = find_work(waiting, id); found != waiting.end()) return waiting.take(found);
+  const auto item = std::find_if(items.begin(), items.end(), [id](const auto& each) { return each.second.id == id; });
   if (item == items.end()) return std::nullopt;
   const auto stream = item->first;
   std::optional<Work> work(std::move(item->second));

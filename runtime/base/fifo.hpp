@@ -65,8 +65,15 @@ class Fifo {
     tidy();
     return item;
   }
+  /// Takes time in proportion to what is before or behind it, whichever is less.
   void erase(iterator item) {
-    items_.erase(item);
+    if (item - begin() < end() - item) {
+      [[maybe_unused]] const T erased = std::move(*item);
+      std::move_backward(begin(), item, item + 1);
+      ++first_;
+    } else {
+      items_.erase(item);
+    }
     tidy();
   }
   /// Takes one out of the middle; it is not destroyed here.
@@ -83,8 +90,12 @@ class Fifo {
     tidy();
     return erased;
   }
-  std::size_t erase(const T& value) {
-    return erase_if([&value](const T& each) { return each == value; });
+  /// The first of them; false when there is none.
+  bool erase_first(const T& value) {
+    const auto found = std::find(begin(), end(), value);
+    if (found == end()) return false;
+    erase(found);
+    return true;
   }
   void clear() { *this = {}; }
 

@@ -8,6 +8,17 @@
 
 namespace manta::core {
 
+namespace {
+
+/// What is in flight is in the order in which it was sent.
+template <class Calls>
+auto find_sent(Calls& calls, const CallNode& call) {
+  const auto found = std::partition_point(calls.begin(), calls.end(), [&call](const CallNode* each) { return each->sent < call.sent; });
+  return found != calls.end() && *found == &call ? found : calls.end();
+}
+
+}  // namespace
+
 ActorTable::Entry* ActorTable::find(ActorId actor) {
   auto it = actors_.find(actor);
   return it == actors_.end() ? nullptr : &it->second;
@@ -37,7 +48,7 @@ ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
     ++place.ahead;
     if (!place.first) place.first = each;
   };
-  const auto found = std::find(sent.begin(), sent.end(), &call);
+  const auto found = find_sent(sent, call);
   place.sent = found != sent.end();
   for (auto each = sent.begin(); each != found; ++each)
     if (!(*each)->interleaves) count(*each);
@@ -97,7 +108,7 @@ void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  entry->waiting.erase(&call);
+  entry->waiting.erase_first(&call);
   flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }
@@ -105,7 +116,7 @@ void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
 bool ActorTable::cancel(CallNode& call, ActorEffects& effects) {
   call.unwanted = true;
   auto* entry = find(call.actor);
-  if (entry && std::find(entry->in_flight.begin(), entry->in_flight.end(), &call) != entry->in_flight.end()) return false;
+  if (entry && find_sent(entry->in_flight, call) != entry->in_flight.end()) return false;
   withdraw(call, effects);
   return true;
 }
@@ -189,8 +200,9 @@ void ActorTable::emptied(ActorId actor, Entry& entry, ActorEffects& effects) {
 /// False when it was not in flight.
 bool ActorTable::take_out(Entry& entry, const CallNode& call) {
   auto& calls = entry.in_flight;
-  if (calls.empty() || calls.front() != &call) return calls.erase_if([&call](const CallNode* each) { return each == &call; }) > 0;
-  calls.pop_front();
+  const auto found = find_sent(calls, call);
+  if (found == calls.end()) return false;
+  calls.erase(found);
   return true;
 }
 
@@ -201,7 +213,6 @@ void ActorTable::put_back(Entry& entry, CallNode& call) {
   waiting.insert(std::partition_point(waiting.begin(), waiting.end(), sent_before), &call);
 }
 
-/// What is in flight is in the order in which it was sent.
 bool ActorTable::awaits_returns(Entry& entry) {
   if (!entry.returned) return false;
   const auto& sent = entry.in_flight;
@@ -212,7 +223,7 @@ bool ActorTable::awaits_returns(Entry& entry) {
 
 void ActorTable::came_back(const CallNode& call, std::uint32_t losses) {
   auto* entry = find(call.actor);
-  if (!entry || std::find(entry->in_flight.begin(), entry->in_flight.end(), &call) == entry->in_flight.end()) return;
+  if (!entry || find_sent(entry->in_flight, call) == entry->in_flight.end()) return;
   entry->losses = losses;
   if (!entry->returned && !entry->limits.unordered) entry->returned = call.sent;
 }

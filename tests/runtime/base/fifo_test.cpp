@@ -14,7 +14,7 @@ TEST_SUITE("runtime/base/fifo") {
     Fifo<int> queue;
     std::deque<int> model;
     for (int step = 0; step < 20'000; ++step) {
-      const auto what = random() % 9;
+      const auto what = random() % 10;
       if (what == 0) {
         std::vector<int> many(random() % 40, step);
         model.insert(model.end(), many.begin(), many.end());
@@ -26,6 +26,9 @@ TEST_SUITE("runtime/base/fifo") {
       } else if (what == 3) {
         const auto place = static_cast<std::ptrdiff_t>(random() % (model.size() + 1));
         queue.insert(queue.begin() + place, step), model.insert(model.begin() + place, step);
+      } else if (what == 4 && !model.empty()) {
+        const auto place = static_cast<std::ptrdiff_t>(random() % model.size());
+        queue.erase(queue.begin() + place), model.erase(model.begin() + place);
       } else if (!model.empty()) {
         REQUIRE(queue.pop_front() == model.front());
         model.pop_front();
@@ -40,6 +43,9 @@ TEST_SUITE("runtime/base/fifo") {
     const auto item = std::make_shared<int>(1);
     queue.append({item, std::make_shared<int>(2)});
     queue.pop_front();
+    REQUIRE(item.use_count() == 1);
+    queue.append({item, std::make_shared<int>(3), std::make_shared<int>(4), std::make_shared<int>(5)});
+    queue.erase(queue.begin() + 1);
     REQUIRE(item.use_count() == 1);
   }
 }
