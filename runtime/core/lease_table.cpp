@@ -19,7 +19,10 @@ bool uses_any(const ResourceRequest& shape, const std::set<std::string>& names) 
 
 /// Resources that are kept, on the machine or in a bundle, for requests that were passed over too often.
 struct LeaseTable::Kept {
-  std::map<std::pair<GroupId, std::int32_t>, std::set<std::string>> names{};
+  using Place = std::pair<GroupId, std::int32_t>;  // of the machine: {{}, -1}
+  std::map<Place, std::set<std::string>> names{};
+  std::map<Place, ResourceLedger> later{};  // what there will be: as asked for the first time
+  bool for_groups = false;                  // what is kept for one may change with each grant
   bool concern(const ResourceRequest& shape, std::int32_t bundle) const {
     if (names.empty()) return false;
     auto it = names.find({shape.group, bundle});
@@ -28,28 +31,81 @@ struct LeaseTable::Kept {
 };
 
 void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
-  auto same = [&](const Waiting& w) { return !w.places && w.request.owner == request.owner && w.request.purpose == request.purpose; };
-  auto it = std::find_if(waiting_.begin(), waiting_.end(), same);
+  const auto known = wanted_.find({request.owner, request.purpose});
   if (request.count && request.shape.group && !groups_.find(request.shape.group)) {
     effects.refused.push_back({request.owner, request.purpose, request.shape.group});
   } else if (const auto why = request.count ? why_lost(request.shape) : std::string(); !why.empty()) {
     effects.refused.push_back({request.owner, request.purpose, {}, why});
-  } else if (it == waiting_.end()) {
-    if (request.count)
-      waiting_.insert(request.nested ? waiting_.begin() : waiting_.end(), {.request = request, .arrival = ++arrivals_});
+  } else if (known == wanted_.end()) {
+    if (request.count) return enter({.request = request, .arrival = ++arrivals_}, effects);
   } else if (request.count) {
-    it->request.count = request.count;
+    known->second->request.count = request.count;
   } else {
-    waiting_.erase(it);
+    if (starved(*known->second)) settled_ = false;  // nothing is kept for it any more
+    leave(known->second);
   }
-  grant_what_fits(effects);
+  if (!settled_) grant_what_fits(effects);
 }
 
-bool LeaseTable::wants(ProcessId owner, Purpose purpose) const {
-  return std::any_of(waiting_.begin(), waiting_.end(), [&](const Waiting& each) {
-    return !each.places && each.request.owner == owner && each.request.purpose == purpose;
-  });
+/// One that has just come gets what it can have, and waits for the rest.
+void LeaseTable::enter(Waiting entry, LeaseEffects& effects) {
+  if (!settled_ && !waiting_.empty()) {
+    insert(entry.request.nested ? waiting_.begin() : waiting_.end(), std::move(entry));
+    unsorted_ = true;  // one that is nested stands before them
+    return grant_what_fits(effects);
+  }
+  starved_first();
+  Kept kept;
+  for (const auto& each : waiting_) {
+    if (!starved(each)) break;
+    keep_for(each, kept);
+  }
+  if (grant_some(entry, kept, effects)) {
+    passes_over(entry, waiting_.end());
+    if (entry.request.for_life || kept.for_groups) unsettle(kept);
+    if (!entry.request.count) return;
+    entry.arrival = ++arrivals_;
+  }
+  auto place = waiting_.end();
+  if (entry.request.nested) place = std::find_if(waiting_.begin(), waiting_.end(), [this](const Waiting& each) { return !starved(each); });
+  insert(place, std::move(entry));
 }
+
+/// What is held for life does not come back: nothing may be kept any more for one that hoped for it, and a group may be there.
+void LeaseTable::unsettle(Kept& kept) {
+  settled_ = false;
+  kept.later.clear();
+}
+
+/// What it needs of the machine, for certain.
+Resources LeaseTable::needs_of(const Waiting& entry) const {
+  if (!entry.places) return entry.request.shape.group ? Resources() : entry.request.shape.all();
+  Resources sum;
+  for (const auto& bundle : groups_.find(entry.places)->bundles)
+    for (const auto& [name, amount] : bundle.all()) sum.set(name, sum[name] + amount);
+  return sum;
+}
+
+LeaseTable::Line::iterator LeaseTable::insert(Line::iterator before, Waiting entry) {
+  const auto place = waiting_.insert(before, std::move(entry));
+  demands_.add(needs_of(*place));
+  if (!place->places) wanted_[{place->request.owner, place->request.purpose}] = place;
+  return place;
+}
+
+LeaseTable::Line::iterator LeaseTable::leave(Line::iterator place) {
+  demands_.remove(needs_of(*place));
+  if (!place->places) wanted_.erase({place->request.owner, place->request.purpose});
+  return waiting_.erase(place);
+}
+
+template <class Predicate>
+void LeaseTable::leave_if(Predicate&& predicate) {
+  settled_ = false;
+  for (auto each = waiting_.begin(); each != waiting_.end();) each = predicate(*each) ? leave(each) : std::next(each);
+}
+
+bool LeaseTable::wants(ProcessId owner, Purpose purpose) const { return wanted_.contains({owner, purpose}); }
 
 std::string LeaseTable::why_lost(const ResourceRequest& shape) const {
   if (!lost_something_) return {};
@@ -77,7 +133,7 @@ std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
   for (const auto& each : waiting_)
     if (each.places)
       if (auto why = why_lost(*groups_.find(each.places)); !why.empty()) effects.unplaceable.push_back({each.places, std::move(why)});
-  std::erase_if(waiting_, [&](const Waiting& each) {
+  leave_if([&](const Waiting& each) {
     const auto why = each.places ? std::string() : why_lost(each.request.shape);  // a group is removed as a whole
     if (!why.empty()) effects.refused.push_back({each.request.owner, each.request.purpose, {}, why});
     return !why.empty();
@@ -91,8 +147,7 @@ std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
 
 bool LeaseTable::add_group(const PlacementSpec& spec, LeaseEffects& effects) {
   if (!groups_.add(spec)) return false;
-  waiting_.push_back({.request = {.owner = spec.owner, .count = 1, .for_life = true}, .arrival = ++arrivals_, .places = spec.id});
-  grant_what_fits(effects);
+  enter({.request = {.owner = spec.owner, .count = 1, .for_life = true}, .arrival = ++arrivals_, .places = spec.id}, effects);
   return true;
 }
 
@@ -100,7 +155,7 @@ std::vector<LeaseId> LeaseTable::remove_group(GroupId group, LeaseEffects& effec
   if (!groups_.find(group)) return {};
   for (const auto& each : waiting_)
     if (each.request.shape.group == group) effects.refused.push_back({each.request.owner, each.request.purpose, group});
-  std::erase_if(waiting_, [&](const Waiting& each) { return each.places == group || each.request.shape.group == group; });
+  leave_if([&](const Waiting& each) { return each.places == group || each.request.shape.group == group; });
   std::vector<LeaseId> held;
   for (const auto& [id, lease] : leases_)
     if (lease.grant.amounts.group == group) held.push_back(id);
@@ -125,24 +180,36 @@ ResourceLedger LeaseTable::later(GroupId group, std::int32_t bundle) const {
 
 void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
   const auto& shape = entry.request.shape;
-  auto keep = [&](const ResourceLedger& now, ResourceLedger then, std::int32_t bundle) {
-    if (then.acquire(shape)) kept.names[{shape.group, bundle}].merge(now.lacking(shape));
+  auto then = [&](GroupId group, std::int32_t bundle) {
+    const auto known = kept.later.find({group, bundle});
+    return known != kept.later.end() ? known->second : kept.later.emplace(Kept::Place(group, bundle), later(group, bundle)).first->second;
+  };
+  auto keep = [&](const ResourceLedger& now, std::int32_t bundle) {
+    if (then(shape.group, bundle).acquire(shape)) kept.names[{shape.group, bundle}].merge(now.lacking(shape));
   };
   if (entry.places) {
     const auto& spec = *groups_.find(entry.places);
     const auto& bundles = spec.bundles;
     if (PlacementTable::needs_more_machines(spec.strategy, bundles)) return;  // nothing that comes back helps it
-    auto then = later({}, -1);
-    if (!PlacementTable::acquire_all(then, bundles)) return;
+    auto free = then({}, -1);
+    if (!PlacementTable::acquire_all(free, bundles)) return;
+    kept.for_groups = true;
     auto now = ledger_;
     for (const auto& bundle : bundles)
       if (!now.acquire(bundle)) kept.names[{GroupId{}, -1}].merge(now.lacking(bundle));
   } else if (!shape.group) {
-    keep(ledger_, later({}, -1), -1);
+    keep(ledger_, -1);
   } else if (groups_.placed(shape.group)) {
     for (std::int32_t i = 0; i < static_cast<std::int32_t>(groups_.find(shape.group)->bundles.size()); ++i)
-      if (shape.bundle < 0 || shape.bundle == i) keep(groups_.bundle(shape.group, i), later(shape.group, i), i);
+      if (shape.bundle < 0 || shape.bundle == i) keep(groups_.bundle(shape.group, i), i);
   }
+}
+
+/// Nobody who waits can do without what is kept for others.
+bool LeaseTable::keeps_all(const Kept& kept) const {
+  const auto of_machine = kept.names.find({GroupId{}, -1});
+  return of_machine != kept.names.end() &&
+         std::any_of(of_machine->second.begin(), of_machine->second.end(), [this](const auto& name) { return demands_.all_need(name); });
 }
 
 std::optional<Grant> LeaseTable::acquire(const ResourceRequest& shape, const Kept& kept) {
@@ -176,31 +243,60 @@ bool LeaseTable::grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effe
   return granted;
 }
 
-void LeaseTable::requeue(std::size_t index) {
-  const auto place = waiting_.begin() + static_cast<std::ptrdiff_t>(index);
-  const auto arrival = place->arrival;
-  const auto group = place->request.shape.group;
-  for (auto& other : waiting_)  // those that could have had it
-    if (other.arrival < arrival && other.request.shape.group == group) ++other.passed_over;
-  auto rest = std::move(*place);
+/// Those before `end` that could have had what it got.
+void LeaseTable::passes_over(const Waiting& granted, Line::const_iterator end) {
+  for (auto other = waiting_.begin(); other != end; ++other)
+    if (other->arrival < granted.arrival && other->request.shape.group == granted.request.shape.group)
+      unsorted_ |= ++other->passed_over == kMaxPassedOver;
+}
+
+/// After it got something. What is to be looked at next.
+LeaseTable::Line::iterator LeaseTable::requeue(Line::iterator place) {
+  const bool was_starved = starved(*place);
+  const bool in_order = !place->request.nested && !was_starved;  // all behind it came later
+  passes_over(*place, in_order ? place : waiting_.end());
+  auto rest = *place;
   rest.passed_over = 0;
   rest.arrival = ++arrivals_;  // what it still wants counts as asked for now
-  const auto next = waiting_.erase(place);
-  if (rest.request.count) waiting_.insert(rest.request.nested ? next : waiting_.end(), std::move(rest));
+  const auto next = leave(place);
+  if (!rest.request.count) return next;
+  const bool goes_on = rest.request.nested || next == waiting_.end();
+  unsorted_ |= rest.request.nested && was_starved;
+  const auto again = insert(rest.request.nested ? next : waiting_.end(), std::move(rest));
+  return goes_on ? again : next;
+}
+
+void LeaseTable::starved_first() {
+  if (!std::exchange(unsorted_, false)) return;
+  Line first;
+  for (auto each = waiting_.begin(); each != waiting_.end();) {
+    const auto next = std::next(each);
+    if (starved(*each)) first.splice(first.end(), waiting_, each);
+    each = next;
+  }
+  waiting_.splice(waiting_.begin(), first);
 }
 
 void LeaseTable::grant_what_fits(LeaseEffects& effects) {
-  auto starved = [](const Waiting& w) { return w.passed_over >= kMaxPassedOver; };
-  std::stable_partition(waiting_.begin(), waiting_.end(), starved);
+  starved_first();
+  settled_ = true;
   Kept kept;
-  for (std::size_t i = 0; i < waiting_.size();) {
-    if (grant_some(waiting_[i], kept, effects)) {
-      requeue(i);
+  bool granted = false, nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
+  for (auto each = waiting_.begin(); each != waiting_.end() && !nothing_left;) {
+    if (grant_some(*each, kept, effects)) {
+      granted = true;
+      if (each->request.for_life) unsettle(kept);
+      each = requeue(each);
+      nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
     } else {
-      if (starved(waiting_[i])) keep_for(waiting_[i], kept);
-      ++i;
+      if (starved(*each)) {
+        keep_for(*each, kept);
+        nothing_left = keeps_all(kept);
+      }
+      ++each;
     }
   }
+  if (granted && kept.for_groups) settled_ = false;
 }
 
 void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {
@@ -220,11 +316,12 @@ void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects)
     blocked ? groups_.lend_cpus(grant) : groups_.reclaim_cpus(grant);
   else
     blocked ? ledger_.lend_cpus(grant) : ledger_.reclaim_cpus(grant);
+  settled_ = false;  // CPUs that an actor takes back do not come back
   if (blocked) grant_what_fits(effects);
 }
 
 std::vector<LeaseId> LeaseTable::drop_owner(ProcessId owner, LeaseEffects& effects) {
-  std::erase_if(waiting_, [&](const Waiting& w) { return w.request.owner == owner; });
+  leave_if([&](const Waiting& each) { return each.request.owner == owner; });
   std::vector<LeaseId> held;
   for (const auto& [id, lease] : leases_)
     if (lease.owner == owner) held.push_back(id);

@@ -8,11 +8,16 @@
 // passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
 // waits for what actors hold for life, or for a task that itself waits. A placement group waits in the same line as everybody
 // else; what is placed in a group waits for that group's bundles only. Every event may come twice: the second has no effect.
+//
+// What a pass over all that wait costs is kept off the usual ways: after a pass that granted nothing, only what has come since is looked
+// at until something is given back; and a pass ends when each of those that wait needs more than is free of something (demands.hpp).
 #include <cstdint>
-#include <deque>
+#include <list>
+#include <map>
 #include <unordered_map>
 
 #include "runtime/base/ids.hpp"
+#include "runtime/core/demands.hpp"
 #include "runtime/core/placement_table.hpp"
 
 namespace manta::core {
@@ -100,11 +105,23 @@ class LeaseTable {
     int passed_over = 0;
     GroupId places{};  ///< not a lease is wanted, but this group placed
   };
+  using Line = std::list<Waiting>;
   struct Kept;
+  void enter(Waiting entry, LeaseEffects& effects);
+  Line::iterator insert(Line::iterator before, Waiting entry);
+  Line::iterator leave(Line::iterator place);
+  template <class Predicate>
+  void leave_if(Predicate&& predicate);
+  Resources needs_of(const Waiting& entry) const;
+  bool starved(const Waiting& entry) const { return entry.passed_over >= kMaxPassedOver; }
+  void starved_first();
   void grant_what_fits(LeaseEffects& effects);
   bool grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effects);
   bool place_group(Waiting& entry, const Kept& kept, LeaseEffects& effects);
-  void requeue(std::size_t index);
+  void passes_over(const Waiting& granted, Line::const_iterator end);
+  Line::iterator requeue(Line::iterator place);
+  bool keeps_all(const Kept& kept) const;
+  void unsettle(Kept& kept);
   void keep_for(const Waiting& entry, Kept& kept) const;
   ResourceLedger later(GroupId group, std::int32_t bundle) const;
   std::optional<Grant> acquire(const ResourceRequest& shape, const Kept& kept);
@@ -116,7 +133,11 @@ class LeaseTable {
   bool lost_something_ = false;
   PlacementTable groups_{};
   IdSource* ids_;
-  std::deque<Waiting> waiting_{};
+  Line waiting_{};  ///< the starved ones; nested ones, the newest first; the others as they came
+  std::map<std::pair<ProcessId, Purpose>, Line::iterator> wanted_{};
+  Demands demands_{};
+  bool settled_ = true;       ///< none of those that wait can have anything until something is given back
+  bool unsorted_ = false;     ///< some starved one stands behind one that is not
   std::uint64_t arrivals_ = 0;
   std::unordered_map<LeaseId, Lease> leases_{};
 };

@@ -247,6 +247,57 @@ TEST_SUITE("runtime/core/lease_table") {
     CHECK(leases.why_lost(group(5, {1})).empty());
     CHECK(leases.why_lost(group(6, {1, 1, 1})).empty());
   }
+
+  TEST_CASE("nobody waits for what is free, whatever comes, waits, lends and gives back") {
+    std::mt19937 random(5);
+    for (int round = 0; round < 400; ++round) {
+      IdSource ids{0};
+      LeaseTable leases(ResourceLedger(Amount(2), {0, 1}, {{"memory", 100}}), ids);
+      std::map<Purpose, LeaseRequest> wanted;
+      std::vector<LeaseId> held;
+      int grants = 0;
+      while (grants < LeaseTable::kMaxPassedOver) {  // later some may be kept from others
+        LeaseEffects effects;
+        const auto what = random() % 3;
+        if (what == 0 || held.empty()) {
+          LeaseRequest request{.owner = 1, .purpose = random() % 30, .count = static_cast<std::uint32_t>(random() % 3)};
+          if (const auto known = wanted.find(request.purpose); known != wanted.end())
+            request.shape = known->second.shape;
+          else
+            request.shape = {.cpus = Amount(0.5 * static_cast<double>(random() % 5)), .gpus = Amount(0.5 * static_cast<double>(random() % 3)),
+                             .custom = {{"memory", static_cast<int>(random() % 2 * random() % 100)}}};
+          request.nested = random() % 4 == 0;
+          wanted[request.purpose] = request;
+          leases.want(request, effects);
+        } else if (const auto i = static_cast<std::ptrdiff_t>(random() % held.size()); what == 1) {
+          leases.release(held[static_cast<std::size_t>(i)], effects);
+          held.erase(held.begin() + i);
+        } else {
+          leases.set_blocked(held[static_cast<std::size_t>(i)], random() % 2, effects);
+        }
+        for (const auto& lease : effects.granted) held.push_back(lease.id), ++grants;
+        for (const auto& [purpose, request] : wanted) {
+          if (!leases.wants(1, purpose)) continue;
+          auto free = leases.ledger();
+          REQUIRE_FALSE(free.acquire(request.shape));
+        }
+      }
+    }
+  }
+
+  TEST_CASE("a queue of requests that all differ is served in time in proportion to it") {
+    Table table(1);
+    constexpr Purpose kMany = 20'000;
+    for (Purpose purpose = 1; purpose <= kMany; ++purpose) table.want(1, purpose, 0.5 + static_cast<double>(purpose) / 100'000, 1);
+    std::size_t served = 0;
+    while (!table.effects.granted.empty())
+      for (const auto& lease : table.granted()) {
+        ++served;
+        table.leases.release(lease.id, table.effects);
+      }
+    CHECK(served == kMany);  // looking at all of them each time takes minutes
+    CHECK(table.leases.ledger().full());
+  }
 }
 
 }  // namespace manta::core
