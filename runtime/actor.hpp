@@ -115,7 +115,8 @@ class ActorHandle {
     return CallBuilder<T>(link_, std::move(options));
   }
 
-  /// Ends the actor now: calls that have not finished fail with ActorDied; no restart; its name is free; its destructor runs. A method that runs is
+  /// Ends the actor now: calls that have not finished fail with ActorDied, one that threw meanwhile and would have been tried again with what it
+  /// threw; no restart; its name is free; its destructor runs. A method that runs is
   /// told as by cancel, with the tasks and calls that it submitted, and the destructor runs once it has returned; in a process of the
   /// actor's own it is not: that is ended at once, without the destructor, as it also is when the destructor takes longer than 2 s.
   void kill() const {

@@ -24,7 +24,8 @@ struct FunctionEntry;
 }
 
 /// Where a task or actor runs. kShared: on the runtime's workers (threads of this process, or shared worker processes).
-/// kOwnProcess: in a process of its own, so that a crash costs nobody else; ended when the task or actor ends.
+/// kOwnProcess: in a process of its own, so that a crash costs nobody else; ended when the task or actor ends. With worker processes what
+/// asks for GPUs always has one, as it sees its own GPUs only.
 enum class Isolation : std::uint8_t { kShared, kOwnProcess };
 inline constexpr Isolation own_process = Isolation::kOwnProcess;
 
