@@ -93,7 +93,7 @@ std::vector<std::string> lines_of(const ExperimentMachine& machine, const EventB
     if (copied.trial != own) lines.push_back(line.name(copied.trial) + " " + line.goes_on(copied));
   std::size_t ended = 0;
   for (const TrialIndex other : effects.others_ended)
-    if (other != own && ++ended <= kMostEnded) lines.push_back(line.ended_early(other));
+    if (++ended <= kMostEnded) lines.push_back(line.ended_early(other));
   if (ended > kMostEnded) lines.push_back("and " + std::to_string(ended - kMostEnded) + " trials more were ended");
   std::erase(lines, "");
   return lines;

@@ -3,6 +3,7 @@
 
 #include "runtime/errors.hpp"
 #include "scripted_host.hpp"
+#include "tune/stoppers/stoppers.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -315,6 +316,33 @@ TEST_SUITE("tune/core") {
     CHECK(heard->lines == std::vector<std::string>{"start 0", "result 1=1 0", "checkpoint_000001 0", "result 2=2 0", "checkpoint_000002 0",
                                                    "complete 0", "start 1", "result 1=1 1", "checkpoint_000001 1", "retry 1", "start 1",
                                                    "error 1", "end of 2"});
+  }
+
+  TEST_CASE("a trial whose own result ends the experiment ends after that result and once: callbacks, files, journal, and a resume") {
+    // Behaviour: it counted as one of the others that the result ended, so its end was told before the result, and again after it, and
+    // progress.csv had its header twice.
+    const TempDir dir;
+    Life life = life_of(3, 10);
+    life.script.checkpoint_every = 0;
+    life.script.loss = [](const Config&, std::uint64_t) { return 1.0; };
+    life.stopper = experiment_plateau({.std = 0.1, .top = 4});
+    const auto heard = std::make_shared<Heard>();
+    life.runner.callbacks = {heard};
+    MemoryEventLog records;
+    const auto outcome = life.run(over(records), dir.path());
+    CHECK(heard->lines == std::vector<std::string>{"start 0", "result 1=1 0", "result 2=1 0", "result 3=1 0", "complete 1", "complete 2",
+                                                   "result 4=1 0", "complete 0", "end of 3"});
+    for (const Trial& trial : outcome.trials) CHECK(trial.state == TrialState::kTerminated);
+    CHECK(outcome.stopped == std::set<TrialIndex>{0});
+    CHECK(events_of(records, [](const EventBody& e) { return std::holds_alternative<TrialDecided>(e); }) == 3);
+    const auto files_are_whole = [&] {
+      const auto trial_dir = dir.path() / outcome.trials[0].dir_name();
+      CHECK(lines_of(trial_dir / "progress.csv").size() == 5);
+      CHECK(lines_of(trial_dir / "result.jsonl").size() == 4);
+    };
+    files_are_whole();
+    CHECK(life.run(over(records), dir.path()).launches.empty());
+    files_are_whole();
   }
 
   TEST_CASE("callbacks hear that an experiment begins or is resumed before all else, and of each trial that is made") {

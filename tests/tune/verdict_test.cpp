@@ -4,6 +4,7 @@
 #include "runtime/errors.hpp"
 #include "scripted_host.hpp"
 #include "tune/schedulers/asha.hpp"
+#include "tune/stoppers/stoppers.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -80,6 +81,18 @@ TEST_SUITE("tune/core") {
       CHECK(trial.state == TrialState::kTerminated);
       CHECK(trial.iteration == 2);
     }
+  }
+
+  TEST_CASE("a trial that its scheduler pauses at the result that ends the experiment is stopped, not paused") {
+    const TempDir dir;
+    Life life = told(pause_at_2);
+    life.script.checkpoint_every = 0, life.script.saves_when_paused = true;
+    life.stopper = experiment_plateau({.std = 1, .top = 2});  // losses of 1 and 2
+    const auto outcome = life.run(memory(), dir.path());
+    CHECK(outcome.trials[0].state == TrialState::kTerminated);
+    CHECK(outcome.trials[0].iteration == 2);
+    CHECK(outcome.trials[0].checkpoints.empty());
+    CHECK(outcome.launches.size() == 1);
   }
 
   TEST_CASE("at an idle moment the scheduler releases one and stops another") {

@@ -202,6 +202,9 @@ void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) 
     carry_out(verdict, effects);
   }
   if (stopper_ && stopper_->stop_all(time_since_start_s())) end_all(effects);
+  if (std::erase(effects.others_ended, trial.index) == 0) return;
+  effects.ended = true;  // by its own result, as by any stopper: told after that result, and once
+  effects.decision = Decision::kStop;
 }
 
 /// A trial that came to its end by itself or by a stopper.
