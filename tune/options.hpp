@@ -44,7 +44,8 @@ struct CheckpointOptions {
                                       ///< a trial that is not over goes on from (that goes once it is over), nor the
                                       ///< best one of all. 0: no limit
   std::uint64_t frequency{1};    ///< class trainables: save after every so many steps; 0: never
-  bool at_end{false};            ///< a trial that is stopped saves itself once more, if it can (save_when_leaving)
+  bool at_end{false};            ///< a trial that is stopped saves itself once more, if it can (save_when_leaving); what it has just saved
+                                 ///< with a result that comes too late to count is that
 };
 
 /// What a trial that failed for good means for the others. kOff: nothing. kOn: they end, and the grid tells. kRaise: they
@@ -109,7 +110,7 @@ struct TuneOptions {
                              ///< process goes into the log of its first trial
   std::uint32_t buffer_results{1};  ///< above 1, a trial goes on while up to so many of its results, none older than 0.1 s,
                                     ///< wait to be told together: for reports every few microseconds. What it has
-                                    ///< reported beyond a decision to stop does not count. With a scheduler that pauses
+                                    ///< reported beyond a decision to stop does not count, and its checkpoint goes. With a scheduler that pauses
                                     ///< trials nothing waits: a trial has to pause where it was told to
   std::vector<std::shared_ptr<Callback>> callbacks{};
   Isolation isolation{own_process};  ///< kShared: on the runtime's workers; a crash then costs more than one trial

@@ -54,6 +54,14 @@ Life pausing(std::uint64_t checkpoint_every, bool saves) {
   return life;
 }
 
+/// The checkpoints in a trial's directory, hidden ones too.
+Names on_disk(const std::filesystem::path& trial_dir) {
+  Names names;
+  for (const auto& entry : std::filesystem::directory_iterator(trial_dir))
+    if (std::string name = entry.path().filename().string(); has(name, "checkpoint")) names.push_back(std::move(name));
+  return names;
+}
+
 /// How often each iteration of a trial stands in the journal.
 std::map<std::pair<TrialIndex, std::uint64_t>, int> reported(const MemoryEventLog& log) {
   std::map<std::pair<TrialIndex, std::uint64_t>, int> counts;
@@ -153,6 +161,46 @@ TEST_SUITE("tune/core") {
     written.snapshot([&](const Event& event) { CHECK(resumed.step(event).superseded.empty()); });
     CHECK(resumed.step({0, SessionStarted{1}}).superseded.size() == 2);
     CHECK(resumed.trial(2).checkpoints.size() == 1);  // the best
+  }
+
+  TEST_CASE("what was saved with results beyond a decision to stop does not stay on the disk") {
+    // Behaviour: the driver forgot those results, and the names of their checkpoints with them: they lay there until a resume.
+    for (const std::uint64_t iterations : {4u, 6u}) {  // the checkpoint is in the last result of the word, or in one before
+      CAPTURE(iterations);
+      const TempDir dir;
+      Life life;
+      life.machine = {.metric = "loss", .max_iterations = 3};
+      life.space = Space{{"x", uniform(0, 1)}};
+      life.samples = 2;
+      life.script = {.iterations = iterations, .checkpoint_every = 4, .results_per_word = 20};
+      const auto outcome = life.run(std::make_unique<MemoryEventLog>(), dir.path());
+      for (const Trial& trial : outcome.trials) {
+        CHECK(trial.iteration == 3);
+        CHECK(trial.checkpoints.empty());
+        CHECK(on_disk(dir.path() / trial.dir_name()).empty());
+      }
+    }
+  }
+
+  TEST_CASE("what a trial saves while another one ends the experiment goes, or is its last checkpoint where trials save themselves at their end") {
+    for (const bool at_end : {false, true}) {
+      CAPTURE(at_end);
+      const TempDir dir;
+      Life life;
+      life.machine = {.metric = "loss"};
+      life.space = Space{{"x", uniform(0, 1)}};
+      life.samples = 2, life.concurrency = 2;
+      life.script = {.iterations = 4, .checkpoint_every = 2};
+      life.script.crash = [](TrialIndex trial, std::uint64_t t, std::uint32_t) { return trial == 0 && t == 2; };
+      life.runner.fail_fast = true, life.runner.checkpoint_at_end = at_end;
+      const auto outcome = life.run(std::make_unique<MemoryEventLog>(), dir.path());
+      CHECK(has(outcome.stopped_by, "fail_fast"));
+      const Trial& other = outcome.trials.at(1);
+      CHECK(other.state == TrialState::kTerminated);
+      CHECK(other.iteration == 1);  // the second came too late
+      CHECK(other.checkpoints.size() == (at_end ? 1u : 0u));
+      CHECK(on_disk(dir.path() / other.dir_name()) == (at_end ? Names{"checkpoint_000002"} : Names{}));
+    }
   }
 
   TEST_CASE("a trial that saves itself when it is paused goes on from there") {

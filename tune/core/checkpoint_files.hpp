@@ -3,7 +3,7 @@
 //
 // A checkpoint is written under a hidden name, synced to disk file by file, renamed to checkpoint_000003, and the
 // directory above is synced. Deletion renames to a hidden name first. Hidden leftovers of a killed process are removed when
-// the trial starts again. Functions are safe to call from different processes for different trials.
+// the experiment is resumed. Functions are safe to call from different processes for different trials.
 #include <cstdint>
 #include <filesystem>
 #include <functional>

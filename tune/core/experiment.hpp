@@ -40,6 +40,8 @@ class Experiment {
   Effects stage(const Event& event);
   /// What a staged event means for the result files, which take it at the next `tidy` or later. Before the next event is staged.
   void write_files(const Event& event, const Effects& effects);
+  /// The checkpoint of a result that does not count: it goes with the superseded ones, unless the trial keeps one of that name.
+  void drop_checkpoint(TrialIndex trial, CheckpointRef checkpoint) { superseded_.push_back({trial, std::move(checkpoint)}); }
   /// Journals all staged events in one write, then makes the copies of checkpoints. Throws when the journal cannot be
   /// written; the experiment is of no more use then, and another `commit` does nothing.
   void commit();

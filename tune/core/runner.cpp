@@ -197,7 +197,7 @@ void Runner::handle(HostEvent event) {
   const bool leaving = found->second.kill_at.has_value();
   if (!leaving && !found->second.begun && !event.crashed) begin(event.trial, found->second);
   if (event.begun) return;
-  const Decision decision = leaving ? Decision::kStop : take_results(event.trial, event.reply);
+  const Decision decision = take_results(event.trial, event.reply);
   if (!event.gone())
     answers_.emplace_back(event.trial, decision);
   else if (event.reply.kind == TrialReply::kFinished || !interrupted_())
@@ -212,13 +212,26 @@ void Runner::begin(TrialIndex trial, Active& active) {
   apply(TrialBegun{trial});
 }
 
-/// All results of a word. After one that ends the trial's run the later ones do not count.
+/// All results of a word. After one that ends the trial's run the later ones do not count, and none of a trial that is leaving.
 Decision Runner::take_results(TrialIndex trial, TrialReply& reply) {
-  for (TrialReply& earlier : reply.earlier) {
-    const Decision decision = take_result(trial, earlier);
-    if (decision != Decision::kContinue) return decision;
-  }
-  return reply.kind == TrialReply::kReported ? take_result(trial, reply) : Decision::kContinue;
+  Decision decision = active_.at(trial).kill_at ? Decision::kStop : Decision::kContinue;
+  const auto take = [&](TrialReply& result) {
+    if (decision == Decision::kContinue)
+      decision = take_result(trial, result);
+    else if (!result.checkpoint.empty())
+      drop_checkpoint(trial, result);
+  };
+  for (TrialReply& earlier : reply.earlier) take(earlier);
+  if (reply.kind == TrialReply::kReported) take(reply);
+  return decision;
+}
+
+/// Of a result that does not count. Where trials save themselves at their end this is that checkpoint: who has just saved does not again.
+void Runner::drop_checkpoint(TrialIndex trial, const TrialReply& result) {
+  if (options_.checkpoint_at_end)
+    apply(TrialCheckpointed{trial, result.iteration, result.checkpoint, result.checkpoint_bytes});
+  else
+    experiment_.drop_checkpoint(trial, {result.iteration, result.checkpoint});
 }
 
 Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {

@@ -83,6 +83,7 @@ class Runner {
   void begin(TrialIndex trial, Active& active);
   Decision take_results(TrialIndex trial, TrialReply& reply);
   Decision take_result(TrialIndex trial, TrialReply& reply);
+  void drop_checkpoint(TrialIndex trial, const TrialReply& result);
   void on_gone(const HostEvent& event);
   void fail(const HostEvent& event, std::uint64_t began_at);
   void back_off(TrialIndex trial, bool got_on);
