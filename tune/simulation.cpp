@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -60,12 +59,11 @@ Resources resources_of(const SimulatedCluster& cluster, const TrialResources& tr
   return total;
 }
 
-/// How far the clock goes at a time while nothing happens: a thousandth of the shortest limit of time.
-std::chrono::milliseconds step_of_clock(const TuneOptions& options) {
-  double shortest_s = 1e9;
-  for (const double limit : {options.time_budget_s, options.trial_time_limit_s})
-    if (limit > 0) shortest_s = std::min(shortest_s, limit);
-  return std::chrono::milliseconds(std::max<std::int64_t>(1, std::llround(shortest_s)));
+/// Whether a limit of time is reached by then, if nothing happens until then.
+bool is_due(const TuneOptions& options, const ExperimentMachine& machine, std::int64_t at_ms) {
+  if (machine.finished()) return false;
+  return (options.time_budget_s > 0 && machine.time_since_start_s(at_ms) >= options.time_budget_s) || machine.stopper_ends_all(at_ms) ||
+         (options.trial_time_limit_s > 0 && machine.any_runs_longer(options.trial_time_limit_s, at_ms));
 }
 
 void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
@@ -111,16 +109,14 @@ Simulation simulate(const TuneOptions& options, const SimulatedTrainable& traina
   if (!cluster.files.empty()) loggers = make_loggers(options, machine);
   Experiment experiment(std::move(machine), std::make_unique<NoLog>(), cluster.files / name, std::move(loggers),
                         [&host] { return host.now_ms(); }, checkpoints);
-  host.set_over_at([&experiment](std::int64_t at_ms) {
-    return !experiment.machine().finished() && experiment.machine().stopper_ends_all(at_ms);
-  });
+  host.set_due_at([&options, &experiment](std::int64_t at_ms) { return is_due(options, experiment.machine(), at_ms); });
   experiment.begin(header, 0);
   Timeline timeline(host);
   const auto now = [&host] {
     return Runner::SteadyClock::time_point(std::chrono::duration_cast<Runner::SteadyClock::duration>(std::chrono::duration<double>(host.now_s())));
   };
   RunnerOptions runs = runner_options(options, header.seed, total, concurrency);
-  runs.poll = step_of_clock(options);
+  runs.poll = std::chrono::hours(24);  // the clock stops at what is due before that
   Runner runner(experiment, host, timeline, std::move(runs), [] { return false; }, now);
   runner.run();
   experiment.sync();

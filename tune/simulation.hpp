@@ -13,7 +13,8 @@
 // Stragglers and drops are those of Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
 // appendix A.1); the idea of a simulator backend is Syne Tune's. Nothing is read from or written to the disk, but
 // for the loggers' files where they are asked for: there is no journal, so neither a resume nor `manta tune show`. The same options with the same seed give the same timeline. Values;
-// `simulate` runs on the calling thread and starts no other.
+// `simulate` runs on the calling thread and starts no other. What comes at a time (time_budget_s, trial_time_limit_s, stop_grace_s, a timeout)
+// comes 2 ms late at most.
 #include <cstdint>
 #include <filesystem>
 #include <functional>

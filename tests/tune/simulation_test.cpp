@@ -203,6 +203,25 @@ TEST_SUITE("tune/simulation") {
     CHECK(simulate(tuned, decaying(4, 1000), {.workers = 1}).timeline.size() == 2);
   }
 
+  TEST_CASE("no result after the time budget counts, nor one after the trial's limit, however little later it comes") {
+    // Behaviour: the clock went in steps of a thousandth of the limit, and what came within one was taken.
+    TuneOptions budget = options(1), limit = options(1);
+    budget.time_budget_s = 10.5, limit.trial_time_limit_s = 20.25;
+    const Simulation ended = simulate(budget, decaying(1, 10.503));
+    CHECK(ended.timeline.empty());
+    CHECK(ended.seconds == doctest::Approx(10.503));
+    CHECK(simulate(budget, decaying(1, 10.5)).timeline.size() == 1);  // at that very time it does
+    const Simulation killed = simulate(limit, decaying(1, 20.255));
+    CHECK(killed.timeline.empty());
+    CHECK(killed.grid[0].timed_out);
+    CHECK(killed.seconds > 20.2499);
+    CHECK(killed.seconds < 20.2521);
+    budget.stop_grace_s = 0.7;
+    const double left = simulate(budget, decaying(1, 100)).seconds;
+    CHECK(left > 11.1999);
+    CHECK(left < 11.2021);
+  }
+
   TEST_CASE("an endless trainable needs something that stops it, and options are checked as in a real run") {
     CHECK(has(error_of([] { simulate(options(1), decaying(0)); }), "nothing stops it"));
     CHECK(has(error_of([] { simulate(options(0), decaying(1)); }), "num_samples"));

@@ -5,6 +5,7 @@
 //
 // A result passes, in this order: the strict check that the metric and the scheduler's time are there, max_iterations, the stopper, the scheduler,
 // and the searcher, as in Ray's tune_controller. A verdict of the scheduler is carried out in machine_verdict.cpp.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -95,6 +96,10 @@ class ExperimentMachine {
   double time_since_start_s(std::int64_t now_ms) const noexcept;
   /// Wall clock that a running trial has had in all its runs; where a TrialBegun tells of its start, without the wait for its place.
   double running_s(TrialIndex index, std::int64_t now_ms) const;
+  /// Whether one that runs has had more than that by then.
+  bool any_runs_longer(double limit_s, std::int64_t now_ms) const {
+    return std::any_of(running_since_ms_.begin(), running_since_ms_.end(), [&](const auto& each) { return running_s(each.first, now_ms) > limit_s; });
+  }
   /// Why the experiment should end now although no event says so, when its stopper has had enough.
   bool stopper_ends_all(std::int64_t now_ms) const { return stopper_ && stopper_->stop_all(time_since_start_s(now_ms)); }
   bool has_stopper() const noexcept { return stopper_ != nullptr; }

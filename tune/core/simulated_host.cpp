@@ -107,7 +107,7 @@ std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
   const double latest_s = now_s_ + std::chrono::duration<double>(timeout).count();
   const bool happens = !due_.empty() && due_.top().time_s <= latest_s;
   const double next_s = happens ? std::max(now_s_, due_.top().time_s) : latest_s;
-  if (const auto over_s = over_before(next_s)) return now_s_ = *over_s, std::vector<HostEvent>{};
+  if (const auto limit_s = limit_before(next_s)) return now_s_ = *limit_s, std::vector<HostEvent>{};
   now_s_ = next_s;
   if (!happens) return {};
   const Due due = due_.top();
@@ -116,18 +116,18 @@ std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
   return {due.event};
 }
 
-/// The first millisecond from now, and before that of `until_s`, at which the experiment is over; none: it is not by then. By bisection:
-/// who is over stays so.
-std::optional<double> SimulatedHost::over_before(double until_s) const {
+/// The first millisecond from now, and before that of `until_s`, at which a limit is reached; none: it is not by then. By bisection: what
+/// is reached stays so.
+std::optional<double> SimulatedHost::limit_before(double until_s) const {
   const std::int64_t until_ms = ms_of(until_s);
-  std::int64_t not_yet = now_ms(), over = until_ms;
-  if (!over_at_ || over <= not_yet || !over_at_(over)) return std::nullopt;
-  while (over - not_yet > 1) {
-    const std::int64_t middle = not_yet + (over - not_yet) / 2;
-    (over_at_(middle) ? over : not_yet) = middle;
+  std::int64_t not_yet = now_ms(), reached = until_ms;
+  if (!due_at_ || reached <= not_yet || !due_at_(reached)) return std::nullopt;
+  while (reached - not_yet > 1) {
+    const std::int64_t middle = not_yet + (reached - not_yet) / 2;
+    (due_at_(middle) ? reached : not_yet) = middle;
   }
-  if (over == until_ms) return std::nullopt;
-  return static_cast<double>(over) / 1000;
+  if (reached == until_ms) return std::nullopt;
+  return static_cast<double>(reached) / 1000;
 }
 
 }  // namespace manta::tune

@@ -49,9 +49,9 @@ class SimulatedHost final : public TrialHost {
   void launch(const TrialSpec& spec, const std::filesystem::path& log_file) override;
   void answer(TrialIndex trial, Decision decision) override;
   void kill(TrialIndex trial) override;
-  /// Whether the experiment is over at that time of the clock, one to come, if nothing happens until then: the clock goes no further
-  /// at a time than to the first such millisecond. Asked in `wait` only.
-  void set_over_at(std::function<bool(std::int64_t at_ms)> over_at) { over_at_ = std::move(over_at); }
+  /// Whether a limit of time (the experiment's, or a trial's) is reached at that time of the clock, one to come, if nothing happens until
+  /// then; it stays so. The clock goes no further at a time than to the first such millisecond. Asked in `wait` only.
+  void set_due_at(std::function<bool(std::int64_t at_ms)> due_at) { due_at_ = std::move(due_at); }
   /// The next thing that happens within `timeout` of the clock, which goes there, or to the end of that time. Never waits.
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
 
@@ -84,7 +84,7 @@ class SimulatedHost final : public TrialHost {
   void say(TrialIndex trial, double delay_s, TrialReply reply, bool crashed = false);
   void leave(TrialIndex trial);
   bool is_heard(const Due& due) const { return runs_.contains(due.trial) && launches_.at(due.trial) == due.launch; }
-  std::optional<double> over_before(double until_s) const;
+  std::optional<double> limit_before(double until_s) const;
   static std::int64_t ms_of(double seconds) noexcept { return std::llround(seconds * 1000); }
 
   SimulatedTrainable trainable_;
@@ -94,7 +94,7 @@ class SimulatedHost final : public TrialHost {
   std::map<TrialIndex, std::uint64_t> launches_;
   std::priority_queue<Due, std::vector<Due>, Later> due_;
   std::uint64_t order_{0};
-  std::function<bool(std::int64_t)> over_at_{};
+  std::function<bool(std::int64_t)> due_at_{};
   double now_s_{0};
   double busy_s_{0};
 };
