@@ -1,6 +1,8 @@
 #include "tune/schedulers/pb2.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "runtime/errors.hpp"
 #include "scheduler_support.hpp"
@@ -21,12 +23,12 @@ Pb2Options usual(bool synch = false) {
 /// Each step gains 1 - (lr - 0.7)², whatever was before.
 double gain(double lr) { return 1 - (lr - 0.7) * (lr - 0.7); }
 
-Simulation population(SchedulerSpec scheduler, std::uint64_t seed) {
+Simulation population(SchedulerSpec scheduler, std::uint64_t seed, const std::function<double(double)>& gained = gain) {
   TuneOptions options{.metric = "score", .mode = Mode::kMax, .num_samples = 4, .space = {{"lr", uniform(0, 1)}, {"width", randint(1, 9)}},
                       .scheduler = std::move(scheduler), .max_iterations = 60, .seed = seed};
-  return simulate(options, {.step = [](SimulatedStep& step) {
+  return simulate(options, {.step = [gained](SimulatedStep& step) {
                     step.state.resize(1);
-                    step.state[0] += gain(step.config.get<double>("lr"));
+                    step.state[0] += gained(step.config.get<double>("lr"));
                     return SimulatedResult{{{"score", step.state[0]}}};
                   }}, {.workers = 4});
 }
@@ -71,12 +73,20 @@ TEST_SUITE("tune/schedulers") {
       of_fixed += *population(fifo(), seed).grid.best().metrics.get("score") / 5;
       for (const TrialResult& trial : found.grid.trials()) {
         CHECK(trial.config.get<double>("lr") >= 0);
-        CHECK(trial.config.get<double>("lr") <= 1);
+        CHECK(trial.config.get<double>("lr") < 1);
         CHECK(trial.config.get<int>("width") >= 1);
         CHECK(trial.config.get<int>("width") <= 8);
       }
     }
     CHECK(of_pb2 >= of_fixed);
+  }
+
+  TEST_CASE("the upper bound is no value, though it promises the most") {
+    double most = 0;
+    for (std::uint64_t seed = 1; seed <= 5; ++seed)
+      population(pb2(usual()), seed, [&](double lr) { return most = std::max(most, lr), lr; });
+    CHECK(most > 0.99);
+    CHECK(most < 1);
   }
 
   TEST_CASE("NaN and infinities throw in PB2 neither, and alike scores do not divide by zero") {

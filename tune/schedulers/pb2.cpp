@@ -112,8 +112,8 @@ class Pb2Scheduler::Scales {
   Value parameter(Eigen::Index j, double unit) const {
     const Bounds& bounds = all_[static_cast<std::size_t>(kFixed + j)];
     const double value = bounds.low + unit * (bounds.high - bounds.low);
-    if (!bounds.whole) return value;
-    return static_cast<std::int64_t>(std::min(value, bounds.high - 1));  // the upper bound is exclusive
+    if (!bounds.whole) return std::min(value, std::nextafter(bounds.high, bounds.low));  // the upper bound is exclusive
+    return static_cast<std::int64_t>(std::min(value, bounds.high - 1));
   }
 
  private:
