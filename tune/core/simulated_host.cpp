@@ -121,7 +121,7 @@ std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
 std::optional<double> SimulatedHost::limit_before(double until_s) const {
   const std::int64_t until_ms = ms_of(until_s);
   std::int64_t not_yet = now_ms(), reached = until_ms;
-  if (!due_at_ || reached <= not_yet || !due_at_(reached)) return std::nullopt;
+  if (!due_at_ || reached <= not_yet || !due_at_(reached) || due_at_(not_yet)) return std::nullopt;  // due already: it has been acted on
   while (reached - not_yet > 1) {
     const std::int64_t middle = not_yet + (reached - not_yet) / 2;
     (due_at_(middle) ? reached : not_yet) = middle;
