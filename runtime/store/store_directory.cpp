@@ -75,21 +75,20 @@ ErrorInfo cannot_write(const std::string& directory, int error) {
 
 Result<void> make_writable_directory(const std::string& path, Sync sync) {
   std::error_code error = make_directory(path, 0700, sync);
-  if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
+  if (std::error_code unknown; !error && !fs::is_directory(path, unknown)) error = unknown ? unknown : std::make_error_code(std::errc::not_a_directory);
   if (!error && ::access(path.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
   if (!error) return {};
   return cannot_write(path, error.value());
 }
 
 Result<void> require_store(const std::string& path) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored))
-    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("there is no directory {}", path)};
-  if (!fs::exists(path + "/CURRENT"))
-    return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("{} holds no store of Manta", path)};
-  if (::access((path + "/CURRENT").c_str(), R_OK) != 0 || ::access(path.c_str(), R_OK | X_OK) != 0)
+  const auto missing = [](const std::string& name, int how) { return ::access(name.c_str(), how) != 0 && (errno == ENOENT || errno == ENOTDIR); };
+  const std::string current = path + "/CURRENT";
+  if (missing(path, F_OK)) return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("there is no directory {}", path)};
+  if (missing(current, R_OK)) return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("{} holds no store of Manta", path)};
+  if (::access(current.c_str(), R_OK) != 0 || ::access(path.c_str(), R_OK | X_OK) != 0)
     return ErrorInfo{.code = ErrorCode::kIoError,
-                     .message = fmt::format("cannot read directory {}: {}", path, std::strerror(errno))};
+                     .message = fmt::format("cannot read directory {}: {}. Look who may read it", path, std::strerror(errno))};
   return {};
 }
 

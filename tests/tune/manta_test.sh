@@ -24,5 +24,12 @@ if "$2" tune show "$dir" --metric nope 2>"$dir/error"; then exit 1; fi
 grep -q "no trial has reported a metric 'nope'" "$dir/error"
 "$2" tune show "$dir" --metric x_now --metric training_iteration >"$dir/shown"
 if "$2" tune show "$dir" --rows=-1 >"$dir/shown" 2>&1; then exit 1; fi
+grep -q "'-1' is no whole number from 0 to 999999999" "$dir/shown"
+"$2" tune show "$dir" --rows 3 >"$dir/shown"
 if "$2" tune report "$dir" --objective loss:least 2>"$dir/error"; then exit 1; fi
 grep -q 'comes min or max' "$dir/error"
+
+mkdir "$dir/loop" "$dir/loop/journal"
+ln -s CURRENT "$dir/loop/journal/CURRENT"
+if "$2" tune show "$dir/loop" 2>"$dir/error"; then exit 1; else test $? -eq 1; fi
+grep -q '^manta: .*cannot read directory' "$dir/error"

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <iostream>
 
@@ -40,6 +41,13 @@ void show(const Arguments& arguments) {
   else
     std::cout << tune::show_text(tune::read_history(arguments.dir), arguments.show);
   if (!std::cout.flush()) throw IoError("the output could not be written to its end: look whether its disk is full");
+}
+
+/// For CLI11: what is wrong with the text; empty: nothing.
+std::string whole_number(const std::string& text) {
+  constexpr std::size_t kMostDigits = 9;
+  const bool fine = !text.empty() && text.size() <= kMostDigits && text.find_first_not_of("0123456789") == std::string::npos;
+  return fine ? "" : "'" + text + "' is no whole number from 0 to 999999999";
 }
 
 /// "loss", "loss:min" or "accuracy:max". Without a mode, that of the experiment's own objective of the name.
@@ -83,7 +91,7 @@ int main(int argc, char** argv) {
   CLI::App& show_app = *tune_app.add_subcommand("show", "print an experiment that has ended or still runs");
   show_app.add_option("DIR", arguments.dir, about_dir)->required();
   show_app.add_option("--rows", arguments.show.max_rows, "trials in the table, the best of each state first")
-      ->check(CLI::NonNegativeNumber)->capture_default_str();
+      ->check(whole_number)->capture_default_str();
   show_app.add_option("--metric", arguments.show.metric_columns, "a metric to show; may be repeated");
   show_app.add_option("--parameter", arguments.show.parameter_columns, "a parameter to show; may be repeated");
   auto* csv = show_app.add_flag("--csv", arguments.csv, "all trials as CSV");
@@ -102,7 +110,7 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "manta: %s\n", error.what());
     return 1;
   }

@@ -6,6 +6,7 @@
 #include "runtime/errors.hpp"
 #include "tune/loggers/file_writer.hpp"
 #include "tune/status_text.hpp"
+#include "tune/table.hpp"
 
 namespace manta::tune {
 
@@ -30,7 +31,7 @@ std::string objectives_text(const ExperimentHistory& history) {
   const auto text = [](const std::string& metric, Mode mode) { return metric + (mode == Mode::kMin ? " (min)" : " (max)"); };
   std::string all = "metric: " + text(history.metric, history.mode);
   for (const Objective& objective : history.further_objectives) all += ", " + text(objective.metric, objective.mode);
-  return all + "\n";
+  return one_line(all) + "\n";
 }
 
 /// A name that nothing has would be an empty column.
@@ -57,11 +58,11 @@ std::string rungs_text(const ExperimentHistory& history) {
 
 std::string show_text(const ExperimentHistory& history, const ShowOptions& options) {
   check_metrics(history, options.metric_columns);
-  std::string text = "Experiment " + history.name + " in " + history.dir.string() + "\n" + state_text(history) + "\n";
-  if (!history.stopped_by.empty()) text += "Ended early: " + history.stopped_by + "\n";
+  std::string text = "Experiment " + one_line(history.name) + " in " + one_line(history.dir.string()) + "\n" + state_text(history) + "\n";
+  if (!history.stopped_by.empty()) text += "Ended early: " + one_line(history.stopped_by) + "\n";
   text += objectives_text(history);
   for (const char* key : {"trainable", "space", "searcher", "scheduler", "stop"})
-    if (const std::string about = history.about(key); !about.empty()) text += std::string(key) + ": " + about + "\n";
+    if (const std::string about = history.about(key); !about.empty()) text += std::string(key) + ": " + one_line(about) + "\n";
   text += "seed: " + std::to_string(history.seed) + "\n";
   if (const std::string rungs = rungs_text(history); !rungs.empty()) text += "rungs: " + rungs + "\n";
   return text + trials_text({.trials = history.trials,

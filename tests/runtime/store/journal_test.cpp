@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <optional>
 #include <thread>
 
 #include "runtime/store/durable_store.hpp"
+#include "runtime/store/store_directory.hpp"
 #include "tests/runtime/store/journal_fixtures.hpp"
 
 using namespace manta;
@@ -129,5 +133,23 @@ TEST_SUITE("runtime/journal") {
     const auto other = error_of([&] { Journal::open(directory / "d"); });
     CHECK(other.code == ErrorCode::kInvalidArgument);
     CHECK(other.message.find(directory / "d") != std::string::npos);
+  }
+
+  TEST_CASE("a store that cannot be looked at is an IoError, and a path that is none NotFound: nothing is thrown") {
+    // A story: std::filesystem::exists threw where the journal's directory could not be searched, and ended `manta tune show`.
+    TemporaryDirectory directory;
+    const auto code_of = [](const std::string& path) {
+      const auto there = require_store(path);
+      return there ? std::nullopt : std::optional(there.error().code);
+    };
+    std::filesystem::create_directory(directory / "loop");
+    std::filesystem::create_symlink("CURRENT", directory / "loop/CURRENT");  // as unreadable as a directory of another user's, also for root
+    CHECK(code_of(directory / "loop") == ErrorCode::kIoError);
+    CHECK(code_of(directory / "absent") == ErrorCode::kNotFound);
+    CHECK(code_of(directory.path()) == ErrorCode::kNotFound);
+    std::ofstream(directory / "file") << "text";
+    CHECK(code_of(directory / "file") == ErrorCode::kNotFound);
+    CHECK(code_of(directory / "file/below") == ErrorCode::kNotFound);
+    CHECK(code_of(directory / std::string(300, 'x')) == ErrorCode::kIoError);
   }
 }

@@ -275,6 +275,8 @@ TEST_SUITE("tune/report") {
     history.running = true, history.session_pid = 42;
     history.mode = Mode::kMax, history.further_objectives = {{"cost", Mode::kMin}};
     CHECK(has(show_text(history), "\nmetric: loss (max), cost (min)\n"));
+    history.description.emplace_back("searcher", "choice([\"a\x1b[31m\nb\"])");
+    CHECK(has(show_text(history), "\nsearcher: choice([\"a [31m b\"])\n"));
     CHECK(has(show_text(history), "Running in process 42 since 1970-01-01 00:16:40 UTC, last event after 00:01:30\n"));
   }
 }
