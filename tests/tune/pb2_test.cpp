@@ -122,6 +122,32 @@ TEST_SUITE("tune/schedulers") {
     CHECK_THROWS_AS(kept.scheduler().restore("1 2"), StorageCorruption);
   }
 
+  TEST_CASE("with synch the copies of one step share a model, and decide as if each had made its own") {
+    Pb2Options options = usual(true);
+    options.max_gains = 20;
+    Driven kept(pb2(options)), reloaded(pb2(options));
+    for (Driven* driven : {&kept, &reloaded}) driven->launch(12);
+    std::size_t bytes = 0;
+    double score = 0;
+    for (int t = 4; t < 60; t += 4) {
+      for (TrialIndex i = 0; i < 12; ++i) {
+        score = std::fmod(score + 0.618, 1.0);
+        REQUIRE(kept.report(i, t, t + score) == reloaded.report(i, t, t + score));
+      }
+      reloaded.reload();
+      for (Driven* driven : {&kept, &reloaded}) {
+        driven->idle();
+        while (const auto next = driven->next()) driven->start(*next);
+      }
+      REQUIRE(kept.configs == reloaded.configs);
+      const std::size_t now = kept.scheduler().save().size();
+      if (t >= 20) CHECK(now < bytes + 800);  // no more gains, but numbers of other lengths
+      bytes = t == 16 ? now : bytes;
+    }
+    CHECK(kept.as<PbtScheduler>().num_perturbations() == 3 * 14);
+    CHECK(has(error_of([] { pb2({.hyperparam_bounds = {{"lr", uniform(0, 1)}}, .max_gains = 0}).make({"loss", Mode::kMin, 0}); }), "max_gains is 0"));
+  }
+
   TEST_CASE("bounds that are none are refused by name") {
     const auto make = [](Space bounds) { return [=] { pb2({.hyperparam_bounds = bounds}).make({"loss", Mode::kMin, 0}); }; };
     CHECK(has(error_of(make({{"lr", loguniform(1e-4, 1)}})), "bounds of 'lr'"));

@@ -11,7 +11,6 @@ namespace manta::tune {
 
 namespace {
 
-constexpr std::size_t kMostGains = 1000;
 constexpr Eigen::Index kFixed = 2;  // time and score before
 
 struct Bounds {
@@ -40,6 +39,7 @@ void check_bounds(const Space& bounds) {
 
 PbtOptions as_pbt(const Pb2Options& options) {
   check_bounds(options.hyperparam_bounds);
+  if (options.max_gains == 0) throw InvalidArgument("pb2: max_gains is 0; the model needs 1 or more to learn from.");
   return {.time_attr = options.time_attr, .perturbation_interval = options.perturbation_interval, .burn_in_period = options.burn_in_period,
           .hyperparam_mutations = options.hyperparam_bounds, .quantile_fraction = options.quantile_fraction, .resample_probability = 0,
           .custom_explore = options.custom_explore, .synch = options.synch};
@@ -58,12 +58,13 @@ SchedulerSpec pb2(Pb2Options options) {
   std::string description = "pb2(time_attr=" + options.time_attr + ", perturbation_interval=" + number_text(options.perturbation_interval, 17) +
                             ", burn_in_period=" + number_text(options.burn_in_period, 17) + ", hyperparam_bounds=" + options.hyperparam_bounds.describe() +
                             ", quantile_fraction=" + number_text(options.quantile_fraction, 17) +
-                            ", custom_explore=" + (options.custom_explore ? "yes" : "no") + ", synch=" + (options.synch ? "true" : "false") + ")";
+                            ", custom_explore=" + (options.custom_explore ? "yes" : "no") + ", synch=" + (options.synch ? "true" : "false") +
+                            ", max_gains=" + std::to_string(options.max_gains) + ")";
   return {"PB2", std::move(description), [options](const SchedulerContext& context) { return std::make_unique<Pb2Scheduler>(options, context); },
           false, true};
 }
 
-Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context, "pb2") {
+Pb2Scheduler::Pb2Scheduler(const Pb2Options& options, const SchedulerContext& context) : PbtScheduler(as_pbt(options), context, "pb2"), max_gains_(options.max_gains) {
   for (const Parameter& parameter : options.hyperparam_bounds.parameters())
     if (keeper().is_conditional(parameter.name))
       throw InvalidArgument("pb2: '" + parameter.name + "' has a condition in the search space, and the model needs its value in every trial. Take it out of "
@@ -83,7 +84,8 @@ void Pb2Scheduler::observe(TrialIndex trial, const State& state) {
   if (before.parameters == parameters && state.train_time > before.time) {
     const double gain = (state.score - before.score) / (state.train_time - before.time);
     gains_.push_back({trial, state.train_time, before.score, parameters, gain});
-    if (gains_.size() > kMostGains) gains_.erase(gains_.begin());
+    if (gains_.size() > max_gains_) gains_.erase(gains_.begin());
+    model_.reset();
     being_tried_.clear();
   }
   before = {state.train_time, state.score, parameters};
@@ -120,23 +122,41 @@ class Pb2Scheduler::Scales {
   std::vector<Bounds> all_;
 };
 
-/// Puts the parameters that promise most, from where the donor is, into `config`.
-void Pb2Scheduler::choose(Config& config, const Gain& donor, Random& random) const {
-  const Scales scales(gains_, options().hyperparam_mutations);
-  const auto rows = static_cast<Eigen::Index>(gains_.size()), tried = static_cast<Eigen::Index>(being_tried_.size());
-  Eigen::MatrixXd points(rows + tried, kFixed + scales.free());
+/// What all copies between two new gains have in common. The fit takes n³ for n gains.
+struct Pb2Scheduler::Model {
+  Scales scales;
+  Eigen::MatrixXd points;
+  TimeVaryingGp::Parameters fitted;
+  TimeVaryingGp gains;
+};
+
+const Pb2Scheduler::Model& Pb2Scheduler::model() {
+  if (model_) return *model_;
+  Scales scales(gains_, options().hyperparam_mutations);
+  const auto rows = static_cast<Eigen::Index>(gains_.size());
+  Eigen::MatrixXd points(rows, kFixed + scales.free());
   Eigen::VectorXd y(rows);
   for (Eigen::Index i = 0; i < rows; ++i) {
     const Gain& gain = gains_[static_cast<std::size_t>(i)];
     points.row(i) = scales.point(gain.time, gain.score_before, gain.parameters).transpose();
     y(i) = gain.gain;
   }
+  y = standardised(std::move(y));
+  const auto fitted = TimeVaryingGp::fit(points, y);
+  TimeVaryingGp gains(points, y, fitted);
+  model_ = std::make_shared<const Model>(Model{std::move(scales), std::move(points), fitted, std::move(gains)});
+  return *model_;
+}
+
+/// Puts the parameters that promise most, from where the donor is, into `config`.
+void Pb2Scheduler::choose(Config& config, const Gain& donor, Random& random) {
+  const auto& [scales, seen, fitted, gains] = model();
+  const Eigen::Index rows = seen.rows(), tried = static_cast<Eigen::Index>(being_tried_.size());
+  Eigen::MatrixXd points(rows + tried, seen.cols());
+  points.topRows(rows) = seen;
   for (Eigen::Index i = 0; i < tried; ++i)
     points.row(rows + i) = scales.point(donor.time, donor.score_before, being_tried_[static_cast<std::size_t>(i)]).transpose();
-  y = standardised(std::move(y));
-  const auto fitted = TimeVaryingGp::fit(points.topRows(rows), y);
-  const TimeVaryingGp gains(points.topRows(rows), y, fitted);
-  const TimeVaryingGp certainty(points, Eigen::VectorXd::Zero(rows + tried), fitted);  // its variance needs no values
+  const TimeVaryingGp certainty(std::move(points), Eigen::VectorXd::Zero(rows + tried), fitted);  // its variance needs no values
   const double kappa = std::sqrt(std::max(0.0, 0.2 * std::log(0.4 * static_cast<double>(rows))));
   const Eigen::VectorXd fixed = scales.point(donor.time, donor.score_before, donor.parameters).head(kFixed);
   const Eigen::VectorXd x = most_promising(gains, certainty, fixed, scales.free(), kappa, random);
@@ -176,6 +196,7 @@ void Pb2Scheduler::restore(std::string_view state) {
   StateReader in(state, "pb2");
   PbtScheduler::restore(in.text());
   before_.clear(), gains_.clear(), being_tried_.clear();
+  model_.reset();
   const std::size_t parameters = options().hyperparam_mutations.parameters().size();
   for (std::size_t left = in.count(); left > 0; --left) {
     Before& before = before_[in.index()];
