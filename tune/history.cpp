@@ -85,7 +85,7 @@ class HistoryFold {
   void on(const TrialCheckpointed& event) {
     Trial& trial = of(event.trial);
     std::optional<double> score;
-    if (event.iteration == trial.iteration) score = trial.value(history_.checkpoint_score.metric);
+    if (event.iteration == trial.iteration && !trial.copy_only) score = trial.value(history_.checkpoint_score.metric);
     std::erase_if(trial.checkpoints, [&](const CheckpointRef& kept) {
       if (kept.name != event.checkpoint) return false;
       if (!score) score = kept.score;  // made anew, of the same iteration
@@ -132,7 +132,9 @@ class HistoryFold {
       trial.exploits = event.exploits;  // a resume may tell of one again
     else if (!event.tag.empty())
       ++trial.exploits;
-    if (event.cloned) trial.checkpoints = {{event.iteration, event.cloned->name, std::nullopt}};
+    if (!event.cloned) return;
+    trial.checkpoints = {{event.iteration, event.cloned->name, std::nullopt}};
+    trial.copy_only = true;
   }
 
   Trial& of(TrialIndex index) {
@@ -142,7 +144,7 @@ class HistoryFold {
   }
   void end(Trial& trial, TrialState state) {
     trial.state = state;
-    if (trial.ended()) trial.keep_config_of_result();
+    if (trial.ended()) trial.go_back_to_result();
     if (trial.ended()) history_.times[trial.index].ended_ms = now_ms_;
   }
 

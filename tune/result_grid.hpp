@@ -27,14 +27,15 @@ struct TrialResult {
   TrialState state{TrialState::kPending};
   Config config{};               ///< of the last result
   Metrics metrics{};             ///< the last result
-  std::uint64_t iterations{0};   ///< results reported
-  double time_total_s{0};
+  std::uint64_t iterations{0};   ///< of the last result: results reported, those of the trial that it went on as a copy of among them
+  double time_total_s{0};        ///< until the last result
   std::uint32_t failures{0};
   std::string error{};           ///< of the last failure, or that it was ended at its time limit; empty: none
   std::vector<MetricRange> ranges{};  ///< smallest and largest of every metric over all results
   std::filesystem::path dir{};
   std::filesystem::path log_file{};   ///< the trial's output; there only for trials in processes of their own
-  std::optional<std::filesystem::path> checkpoint_dir{};       ///< the newest one on disk
+  /// The newest one on disk; none of a trial that became another one's copy and reported nothing since: what it has is not of its result.
+  std::optional<std::filesystem::path> checkpoint_dir{};
   std::optional<std::filesystem::path> best_checkpoint_dir{};  ///< of those on disk, the one with the best score
   bool timed_out{false};         ///< ended at its time limit
 

@@ -188,8 +188,9 @@ Table trial_table(const StatusView& view, const std::vector<const Trial*>& trial
       cells.push_back(value ? value->to_text() : "");
     }
     for (const std::string& name : metrics) cells.push_back(cell(*trial, name));
-    cells.push_back(trial->iteration ? std::to_string(trial->iteration) : "");
-    cells.push_back(trial->iteration ? number_text(trial->time_total_s, 4) : "");
+    const std::uint64_t iteration = trial->iteration_of_result();
+    cells.push_back(iteration ? std::to_string(iteration) : "");
+    cells.push_back(iteration ? number_text(trial->time_of_result_s(), 4) : "");
     table.add(std::move(cells));
   }
   return table;

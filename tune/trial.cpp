@@ -18,18 +18,22 @@ const MetricRange* Trial::range(std::string_view metric) const noexcept {
 }
 
 void Trial::take_config(Config changed) {
-  if (results > 0 && !result_config && !(config == changed)) result_config = std::move(config);
+  if (results > 0 && !before_exploit) before_exploit = BeforeExploit{std::move(config), iteration, time_total_s};
   config = std::move(changed);
 }
 
-void Trial::keep_config_of_result() {
-  if (result_config) config = std::move(*result_config);
-  result_config.reset();
+void Trial::go_back_to_result() {
+  if (!before_exploit) return;
+  config = std::move(before_exploit->config);
+  iteration = before_exploit->iteration;
+  time_total_s = before_exploit->time_total_s;
+  before_exploit.reset();
 }
 
 void Trial::record(std::uint64_t at, const Metrics& metrics, double time_this_iter_s) {
   iteration = at;
-  result_config.reset();
+  before_exploit.reset();
+  copy_only = false;
   ++results;
   time_total_s += time_this_iter_s;
   last = metrics;

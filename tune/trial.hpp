@@ -37,6 +37,15 @@ struct ClonedCheckpoint {
   std::string name{};        ///< and inside the trial's own
 };
 
+/// What a trial's last result came with, while an exploit has given the trial another configuration, iteration and time since.
+struct BeforeExploit {
+  Config config{};
+  std::uint64_t iteration{0};
+  double time_total_s{0};
+
+  bool operator==(const BeforeExploit&) const = default;
+};
+
 /// The last, smallest and largest number that a trial reported under a name. NaN and infinities count as last only.
 struct MetricRange {
   std::string name{};
@@ -52,13 +61,13 @@ struct Trial {
   std::string tag{};   ///< what was drawn for it: "l1=64,lr=0.0123"
   std::string exploit_tag{};  ///< what the last exploit changed: "lr=0.02@perturbed"; empty: none
   Config config{};            ///< it runs with; when it has ended: that of its last result
-  Boxed<Config> result_config{};  ///< of the last result, while an exploit has given it another since
+  Boxed<BeforeExploit> before_exploit{};  ///< of the last result, while the trial has gone on as something else and reported nothing since
   TrialState state{TrialState::kPending};
   std::uint32_t attempts{0};
   std::uint32_t failures{0};
-  std::uint64_t iteration{0};  ///< results recorded so far: training_iteration of the last one
+  std::uint64_t iteration{0};  ///< training_iteration that it is at: of its last result; after an exploit of what it took over, until a result or its end
   std::uint64_t results{0};    ///< rows in its files; more than `iteration` when it went back to a copy of another trial's state
-  double time_total_s{0};      ///< time in the user's code until the last result
+  double time_total_s{0};      ///< time in the user's code until then
   Metrics last{};
   std::vector<MetricRange> ranges{};
   std::vector<CheckpointRef> checkpoints{};  ///< those that are kept, oldest first
@@ -67,18 +76,21 @@ struct Trial {
   Boxed<TrialResources> resources{};         ///< when the scheduler has changed them
   std::string error{};                       ///< of the last failure, or that the trial was ended at its time limit
   bool timed_out{false};                     ///< ended at its time limit
+  bool copy_only{false};  ///< it went on as another trial's copy and has reported nothing since: its checkpoints are not its last result's
   double time_running_s{0};                  ///< wall clock in its actors, up to its last start
   std::int64_t pid{0};                       ///< the process that reported last
 
   /// Takes a result in: iteration, time, last, ranges.
   void record(std::uint64_t iteration, const Metrics& metrics, double time_this_iter_s);
-  /// An exploit's. Remembers the one of the last result until there is another result.
+  /// An exploit's, before iteration and time change. Remembers all three of the last result until there is another result.
   void take_config(Config changed);
   /// At its end: an exploit that no result followed came to nothing.
-  void keep_config_of_result();
-  const Config& config_of_result() const noexcept { return result_config ? *result_config : config; }
+  void go_back_to_result();
+  const Config& config_of_result() const noexcept { return before_exploit ? before_exploit->config : config; }
+  std::uint64_t iteration_of_result() const noexcept { return before_exploit ? before_exploit->iteration : iteration; }
+  double time_of_result_s() const noexcept { return before_exploit ? before_exploit->time_total_s : time_total_s; }
   /// Of the last result: "training_iteration", "time_total_s", or a reported metric.
-  std::optional<double> value(std::string_view name) const { return ResultView{iteration, time_total_s, last}.get(name); }
+  std::optional<double> value(std::string_view name) const { return ResultView{iteration_of_result(), time_of_result_s(), last}.get(name); }
   bool ended() const noexcept { return state == TrialState::kTerminated || state == TrialState::kError; }
   const MetricRange* range(std::string_view metric) const noexcept;
   /// The directory's name inside the experiment's: the id and what of the tag a file name can hold.

@@ -158,8 +158,9 @@ TEST_SUITE("tune/core") {
   TEST_CASE("a trial's whole state comes back from a snapshot") {
     Trial trial{.index = 7, .tag = "x=1", .exploit_tag = "x=2@perturbed", .state = TrialState::kPaused, .attempts = 3, .failures = 2};
     trial.config.set("x/y", 2.5);
-    trial.result_config = trial.config;
-    trial.result_config->set("x/y", 3.5);
+    trial.before_exploit = BeforeExploit{trial.config, 11, 0.75};
+    trial.before_exploit->config.set("x/y", 3.5);
+    trial.copy_only = true;
     trial.iteration = 9, trial.results = 12, trial.time_total_s = 1.5, trial.exploits = 1, trial.timed_out = true, trial.pid = 44;
     trial.last = {{"loss", 0.1 + 0.2}};
     trial.ranges = {{"loss", 3, 1, 4}};
@@ -175,7 +176,8 @@ TEST_SUITE("tune/core") {
     CHECK(snapshot.running_since_ms == 17);
     CHECK(encode_event(decoded) == encode_event(event));
     CHECK(back.config == trial.config);
-    CHECK(back.result_config == trial.result_config);
+    CHECK(back.before_exploit == trial.before_exploit);
+    CHECK(back.copy_only);
     CHECK(back.last == trial.last);
     CHECK(back.resources == trial.resources);
     CHECK(back.checkpoints[1].score == 0.25);

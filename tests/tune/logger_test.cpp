@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -455,5 +456,26 @@ TEST_SUITE("tune/loggers") {
     auto logger = make_json_logger();
     CHECK_THROWS_AS(logger->on_created(trial, dir.path() / "absent"), IoError);
     CHECK(has(error_of([&] { logger->on_failure(trial, dir.path() / "absent", 0); }), "error.txt"));
+  }
+
+  TEST_CASE("bytes that are no UTF-8 are replaced in progress.csv and error.txt, and a resume adds no column for them") {
+    TempDir dir;
+    Trial trial = make_trial();
+    trial.config.set("name", std::string("caf\xe9"));
+    const std::unique_ptr<Logger> loggers[] = {make_csv_logger(), make_json_logger()};
+    for (const auto& logger : loggers) logger->on_created(trial, dir.path());
+    log_result(*loggers[0], trial, dir.path(), {{"lo\xffss", 1}});
+    const auto resumed = make_csv_logger();
+    REQUIRE(resumed->on_restored(trial, dir.path()));
+    log_result(*resumed, trial, dir.path(), {{"lo\xffss", 2}});
+    const auto lines = lines_of(dir.path() / "progress.csv");
+    REQUIRE(lines.size() == 3);
+    CHECK(lines[0].starts_with("lo\uFFFDss,training_iteration,"));
+    CHECK(std::count(lines[0].begin(), lines[0].end(), ',') == std::count(lines[2].begin(), lines[2].end(), ','));
+    CHECK(lines[2].starts_with("2,2,"));
+    CHECK(has(lines[1], "caf\uFFFD"));
+    trial.error = "bad byte \xff here", trial.failures = 1;
+    loggers[1]->on_failure(trial, dir.path(), 0);
+    CHECK(has(text_of(dir.path() / "error.txt"), "bad byte \uFFFD here"));
   }
 }

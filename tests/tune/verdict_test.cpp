@@ -301,4 +301,40 @@ TEST_SUITE("tune/core") {
     CHECK(outcome.trials[2].iteration == 0);
     CHECK(outcome.stopped.contains(1));
   }
+
+  TEST_CASE("a scheduler that names a trial that there is not is refused by its name") {
+    Verdict stops, resumes, exploits, others;
+    stops.stop = {42};
+    resumes.resume = {42};
+    exploits.decision = Decision::kPause, exploits.exploit = Exploit{42, {}, ""};
+    others.exploit_others = {{42, Exploit{0, {}, ""}}};
+    for (const Verdict& verdict : {stops, resumes, exploits, others}) {
+      const TempDir dir;
+      Life life = told([verdict](TrialIndex, const ResultView&) { return verdict; });
+      life.machine.scheduler = "mine";
+      const std::string error = error_of([&] { life.run(memory(), dir.path()); });
+      CHECK(has(error, "the scheduler 'mine' says something of trial 42, but there are only 3 trials"));
+    }
+  }
+
+  TEST_CASE("a scheduler that starts nothing, or what cannot be started, is told so, and not the searcher") {
+    struct Choosing final : Scheduler {
+      explicit Choosing(std::optional<TrialIndex> chosen) : chosen_(chosen) {}
+      Verdict on_result(TrialIndex, const ResultView&) override { return {}; }
+      std::optional<TrialIndex> choose_trial_to_run(const Candidates&) const override { return chosen_; }
+      std::string save() const override { return {}; }
+      void restore(std::string_view) override {}
+      std::optional<TrialIndex> chosen_;
+    };
+    const auto error_with = [](std::optional<TrialIndex> chosen) {
+      const TempDir dir;
+      Life life = told({});
+      life.machine.scheduler = "mine";
+      life.scheduler.make = [chosen](const SchedulerContext&) { return std::make_unique<Choosing>(chosen); };
+      return error_of([&] { life.run(memory(), dir.path()); });
+    };
+    CHECK(has(error_with(std::nullopt), "the scheduler 'mine' starts none of the 3 trials that wait"));
+    CHECK(has(error_with(42), "the scheduler 'mine' says something of trial 42"));
+    CHECK(has(error_with(0), "the scheduler 'mine' chose trial 0 to run, which is TERMINATED"));
+  }
 }

@@ -20,7 +20,7 @@ void CallbackCaller::note(const ExperimentMachine& machine, const EventBody& eve
   Noted noted{.event = event, .others_ended = effects.others_ended, .exploits = effects.exploits};
   if (const auto index = trial_of(event)) {
     noted.state = machine.trial(*index).state;
-    noted.time_total_s = machine.trial(*index).time_total_s;
+    noted.time_total_s = machine.trial(*index).time_of_result_s();
   }
   noted.time_since_start_s = machine.time_since_start_s();
   noted_.push_back(std::move(noted));

@@ -147,6 +147,9 @@ struct TrialSnapshot {
   cloned @19 :Cloned;
   resources @20 :Resources;
   resultConfig @21 :List(Entry);
+  resultIteration @22 :UInt64;
+  resultTimeTotalS @23 :Float64;
+  copyOnly @24 :Bool;
   struct Range {
     name @0 :Text;
     last @1 :Float64;

@@ -245,8 +245,13 @@ void write(schema::Record::Builder out, const TrialSnapshot& event) {
   write_ranges(body.initRanges(static_cast<unsigned>(trial.ranges.size())), trial.ranges);
   write_checkpoints(body.initCheckpoints(static_cast<unsigned>(trial.checkpoints.size())), trial.checkpoints);
   if (trial.resources) write_resources(body.initResources(), *trial.resources);
-  if (trial.result_config)
-    write_entries(body.initResultConfig(static_cast<unsigned>(trial.result_config->entries().size())), trial.result_config->entries());
+  body.setCopyOnly(trial.copy_only);
+  if (trial.before_exploit) {
+    const BeforeExploit& before = *trial.before_exploit;
+    write_entries(body.initResultConfig(static_cast<unsigned>(before.config.entries().size())), before.config.entries());
+    body.setResultIteration(before.iteration);
+    body.setResultTimeTotalS(before.time_total_s);
+  }
   if (trial.cloned) write_cloned(body.initCloned(), *trial.cloned);
 }
 
@@ -294,7 +299,12 @@ TrialSnapshot read(schema::TrialSnapshot::Reader in) {
                                   checkpoint.getScored() ? std::optional(checkpoint.getScore()) : std::nullopt,
                                   checkpoint.getBytes(), checkpoint.getOrder()});
   if (in.hasResources()) trial->resources = read_resources(in.getResources());
-  if (in.hasResultConfig()) trial->result_config = Config(read_entries(in.getResultConfig()));
+  trial->copy_only = in.getCopyOnly();
+  if (in.hasResultConfig()) {
+    const bool told = in.getResultIteration() != 0;  // older versions wrote the configuration only
+    trial->before_exploit = BeforeExploit{Config(read_entries(in.getResultConfig())), told ? in.getResultIteration() : trial->iteration,
+                                          told ? in.getResultTimeTotalS() : trial->time_total_s};
+  }
   if (in.hasCloned()) trial->cloned = read_cloned(in.getCloned());
   return {std::move(trial), in.getRunningSinceMs()};
 }

@@ -40,12 +40,19 @@ double ExperimentMachine::running_s(TrialIndex index, std::int64_t now_ms) const
   return trial(index).time_running_s + static_cast<double>(since) / 1000.0;
 }
 
+std::optional<std::uint64_t> ExperimentMachine::total() const {
+  if (options_.endless) return std::nullopt;
+  const auto counted = searcher_->total();
+  return counted ? counted : options_.num_samples;
+}
+
 std::optional<TrialCreated> ExperimentMachine::propose(std::size_t free_workers, std::size_t held_back) {
   const std::size_t ahead = searcher_->suggest_ahead();
   const std::size_t ready = ready_.size() - std::min(held_back, ready_.size());
   if (exhausted_ || ready >= std::max(free_workers, ahead > 1 ? ahead : 0)) return std::nullopt;
   if (proposed_) return proposed_;
   const auto index = static_cast<TrialIndex>(trials_.size());
+  if (const auto most = total(); most && index >= *most) return exhausted_ = true, std::nullopt;
   Suggestion suggestion = searcher_->suggest(index);
   if (suggestion.kind == Suggestion::Kind::kDone) exhausted_ = true;
   if (suggestion.kind != Suggestion::Kind::kConfig) return std::nullopt;
@@ -59,8 +66,11 @@ std::optional<TrialIndex> ExperimentMachine::next_to_run(const std::function<boo
   std::erase_if(candidates.ready, [&](TrialIndex trial) { return !candidates.startable(trial); });
   const auto next = scheduler_->choose_trial_to_run(candidates);
   if (!next) return std::nullopt;
-  const TrialState state = trials_.at(*next).state;
-  MANTA_CHECK(state == TrialState::kPending || state == TrialState::kPaused);
+  check_named(*next);
+  const Trial& chosen = trials_[*next];
+  if (chosen.state != TrialState::kPending && chosen.state != TrialState::kPaused)
+    throw InvalidArgument("tune: the scheduler '" + options_.scheduler + "' chose trial " + std::to_string(*next) + " to run, which is " +
+                          std::string(to_string(chosen.state)) + ". Choose one of those that are ready, or that are paused.");
   return next;
 }
 
@@ -209,6 +219,7 @@ void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) 
 
 /// A trial that came to its end by itself or by a stopper.
 void ExperimentMachine::complete(Trial& trial, Effects& effects) {
+  trial.go_back_to_result();
   const ResultView last = view(trial);
   const Verdict verdict = scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
   end(trial, TrialState::kTerminated, trial.iteration ? &last : nullptr, verdict.rung);
@@ -227,7 +238,7 @@ void ExperimentMachine::fail(Trial& trial, Effects& effects) {
 
 void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* last, double rung) {
   set_state(trial, state);
-  trial.keep_config_of_result();
+  trial.go_back_to_result();
   if (stopper_) stopper_->on_end(trial.index);
   searcher_->on_complete(trial.index, last, rung);
 }
@@ -256,7 +267,7 @@ void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
   // (CheckpointOptions::at_end, a time budget) that is what is wanted.
   if (!trial.ended() && event.iteration > trial.iteration)
     return effects.superseded.push_back({trial.index, {event.iteration, event.checkpoint, std::nullopt}});
-  const bool latest = event.iteration == trial.iteration;
+  const bool latest = event.iteration == trial.iteration && !trial.copy_only;
   add_checkpoint(trial, {event.iteration, event.checkpoint, latest ? score_of(trial) : std::nullopt, event.checkpoint_bytes},
                  effects);
 }

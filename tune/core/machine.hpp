@@ -30,6 +30,7 @@ struct MachineOptions {
   std::vector<std::string> further_metrics{};  ///< of the objectives besides
   std::string trial_prefix{};         ///< trial ids are "<prefix>_00000", …
   std::string trainable{};            ///< trial names are "<trainable>_<id>"
+  std::string scheduler{};            ///< its name, for messages
   std::uint64_t max_iterations{0};    ///< 0: no limit
   std::int64_t max_failures{0};       ///< retries of one trial; -1: without end
   std::uint32_t keep_checkpoints{1};  ///< the newest so many of a trial; at least 1
@@ -38,6 +39,7 @@ struct MachineOptions {
   std::optional<Mode> score_mode{};           ///< none: the experiment's
   std::uint64_t checkpoint_budget_bytes{0};   ///< of all trials' checkpoints together; 0: no limit
   bool endless{false};                        ///< the searcher's total means nothing
+  std::optional<std::uint64_t> num_samples{};  ///< how many trials there are with a searcher that has no total of its own; none: it says itself when it is done
 };
 
 /// A checkpoint to delete.
@@ -114,7 +116,8 @@ class ExperimentMachine {
   const MachineOptions& options() const noexcept { return options_; }
   /// How many trials are in that state.
   std::size_t count(TrialState state) const noexcept { return counts_[static_cast<std::size_t>(state)]; }
-  std::optional<std::uint64_t> total() const { return options_.endless ? std::nullopt : searcher_->total(); }
+  /// How many trials are made at most, where there is an end.
+  std::optional<std::uint64_t> total() const;
   const std::optional<ExperimentCreated>& header() const noexcept { return header_; }
   std::string scheduler_text() const { return scheduler_->debug_text(); }
   /// The best trial by its last finite value of the metric, or null.
@@ -148,6 +151,8 @@ class ExperimentMachine {
   void complete(Trial& trial, Effects& effects);
   ResultView view(const Trial& trial, bool checkpoint = false) const;
 
+  /// InvalidArgument when the scheduler names a trial that there is not.
+  void check_named(TrialIndex index) const;
   bool carry_out(const Verdict& verdict, Effects& effects);
   void pause(Trial& trial, const Verdict& verdict, Effects& effects);
   bool exploit(Trial& trial, const Exploit& exploit, Effects& effects);

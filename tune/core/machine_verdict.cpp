@@ -5,17 +5,26 @@
 
 namespace manta::tune {
 
+void ExperimentMachine::check_named(TrialIndex index) const {
+  if (index < trials_.size()) return;
+  throw InvalidArgument("tune: the scheduler '" + options_.scheduler + "' says something of trial " + std::to_string(index) + ", but there are only " +
+                        std::to_string(trials_.size()) + " trials, counted from 0. Name those that on_trial_add told of.");
+}
+
 bool ExperimentMachine::carry_out(const Verdict& verdict, Effects& effects) {
+  for (const TrialIndex index : verdict.stop) check_named(index);
+  for (const TrialIndex index : verdict.resume) check_named(index);
+  for (const auto& [index, copied] : verdict.exploit_others) check_named(index);
   bool moved = false;
   for (const TrialIndex index : verdict.stop) {
-    if (trials_.at(index).ended()) continue;
+    if (trials_[index].ended()) continue;
     end_other(trials_[index], effects);
     moved = true;
   }
   for (const auto& [index, copied] : verdict.exploit_others)
-    if (trials_.at(index).state == TrialState::kPaused) exploit(trials_[index], copied, effects);
+    if (trials_[index].state == TrialState::kPaused) exploit(trials_[index], copied, effects);
   for (const TrialIndex index : verdict.resume) {
-    if (trials_.at(index).state != TrialState::kPaused) continue;
+    if (trials_[index].state != TrialState::kPaused) continue;
     resume(trials_[index]);
     moved = true;
   }
@@ -38,7 +47,8 @@ void ExperimentMachine::resume(Trial& trial) {
 }
 
 bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& effects) {
-  const Trial& donor = trials_.at(exploit.donor);
+  check_named(exploit.donor);
+  const Trial& donor = trials_[exploit.donor];
   const bool own = donor.index == trial.index;
   if (!own && donor.checkpoints.empty()) return false;
   effects.exploits.push_back({trial.index, donor.index, trial.iteration});
@@ -55,6 +65,7 @@ bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& e
   while (!trial.checkpoints.empty()) drop_checkpoint(trial, 0, effects);
   add_checkpoint(trial, copy, effects);
   trial.cloned = ClonedCheckpoint{donor.index, donor_name, name};
+  trial.copy_only = true;
   trial.iteration = copy.iteration;
   trial.time_total_s = donor.time_total_s;  // so that its time goes on from the donor's too, as in Ray
   return true;
@@ -62,6 +73,7 @@ bool ExperimentMachine::exploit(Trial& trial, const Exploit& exploit, Effects& e
 
 /// Ends a trial by another one's event.
 void ExperimentMachine::end_other(Trial& trial, Effects& effects) {
+  trial.go_back_to_result();
   const ResultView last = view(trial);
   end(trial, TrialState::kTerminated, trial.iteration ? &last : nullptr, 0);
   effects.others_ended.push_back(trial.index);

@@ -9,6 +9,7 @@
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/logger.hpp"
 #include "tune/loggers/metric_column.hpp"
+#include "tune/utf8.hpp"
 
 namespace manta::tune {
 
@@ -72,11 +73,12 @@ class CsvLogger final : public Logger {
     row.emplace_back("training_iteration", std::to_string(result.iteration));
     row.emplace_back("trial_id", trial.id);
     row.emplace_back("time_this_iter_s", csv_number(result.time_this_iter_s));
-    row.emplace_back("time_total_s", csv_number(trial.time_total_s));
+    row.emplace_back("time_total_s", csv_number(trial.time_of_result_s()));
     row.emplace_back("timestamp_ms", std::to_string(time_ms));
     row.emplace_back("pid", std::to_string(result.pid));
     row.emplace_back("checkpoint", result.checkpoint);
     for (const auto& [path, value] : trial.config_of_result().flat()) row.emplace_back("config/" + path, csv_value(value));
+    for (auto& [name, text] : row) name = valid_utf8(name);  // as the file's first line has it, from which a resume takes the columns
     return row;
   }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tune/loggers/json_text.hpp"
+#include "tune/utf8.hpp"
 
 namespace manta::tune {
 
@@ -60,7 +61,7 @@ std::vector<std::string> csv_first_line(std::string_view text) {
 
 std::string csv_line(const std::vector<std::string>& cells) {
   std::string text;
-  for (const std::string& cell : cells) text += (&cell == &cells.front() ? "" : ",") + quoted(cell);
+  for (const std::string& cell : cells) text += (&cell == &cells.front() ? "" : ",") + quoted(valid_utf8(cell));
   return text + "\n";
 }
 

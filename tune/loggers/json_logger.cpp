@@ -7,6 +7,7 @@
 #include "tune/loggers/json_text.hpp"
 #include "tune/loggers/logger.hpp"
 #include "tune/loggers/metric_column.hpp"
+#include "tune/utf8.hpp"
 
 namespace manta::tune {
 
@@ -69,7 +70,7 @@ class JsonLogger final : public Logger {
     row["training_iteration"] = result.iteration;
     row["trial_id"] = trial.id;
     row["time_this_iter_s"] = to_json(result.time_this_iter_s);
-    row["time_total_s"] = to_json(trial.time_total_s);
+    row["time_total_s"] = to_json(trial.time_of_result_s());
     row["timestamp_ms"] = time_ms;
     row["pid"] = result.pid;
     if (!result.checkpoint.empty()) row["checkpoint"] = result.checkpoint;
@@ -78,7 +79,7 @@ class JsonLogger final : public Logger {
 
   void on_failure(const Trial& trial, const std::filesystem::path& dir, std::int64_t time_ms) override {
     append_file(dir / kErrors, utc_text(time_ms) + (trial.timed_out ? limit_title(trial) : failure_title(trial, trial.failures)) + " after iteration " +
-                                   std::to_string(trial.iteration) + "\n" + trial.error + "\n\n");
+                                   std::to_string(trial.iteration_of_result()) + "\n" + valid_utf8(trial.error) + "\n\n");
   }
 
   void on_ended(const Trial& trial) override { files_.close(trial.index); }

@@ -166,7 +166,7 @@ class TensorboardLogger final : public Logger {
     file->second.time_s = now;
     const double begin = now - result.time_this_iter_s;
     files_.append(trial.index, dir, (first ? file_version(begin) + session_start(begin, trial) : "") +
-                                        scalars_event(now, result, trial.time_total_s));
+                                        scalars_event(now, result, trial.time_of_result_s()));
   }
 
   void on_ended(const Trial& trial) override {

@@ -58,7 +58,7 @@ std::string best_card(const ReportModel& model) {
   for (const Objective& objective : model.objectives)
     if (const auto value = best.value(objective.metric))
       out += (&objective == &model.objectives.front() ? "" : ", ") + escaped(objective.metric) + " = <strong>" + number_text(*value, 6) + "</strong>";
-  out += " after " + std::to_string(best.iteration) + (best.iteration == 1 ? " iteration, " : " iterations, ") + number_text(best.time_total_s, 3) + " s of training<div class=\"params\">";
+  out += " after " + std::to_string(best.iteration_of_result()) + (best.iteration_of_result() == 1 ? " iteration, " : " iterations, ") + number_text(best.time_of_result_s(), 3) + " s of training<div class=\"params\">";
   for (const auto& [path, value] : best.config_of_result().flat())
     out += "<span>" + escaped(path) + " <b>" + escaped(value.to_text(digits_of(model, path))) + "</b></span>";
   return out + "</div></div>\n";
@@ -75,7 +75,7 @@ std::string trial_row(const ReportModel& model, const Trial& trial) {
     const auto value = trial.value(objective.metric);
     out += cell(value ? number_text(*value, 6) : "", true);
   }
-  out += cell(std::to_string(trial.iteration), true) + cell(number_text(trial.time_total_s, 4), true);
+  out += cell(std::to_string(trial.iteration_of_result()), true) + cell(number_text(trial.time_of_result_s(), 4), true);
   for (const ReportParameter& parameter : model.parameters) {
     const Value* value = trial.config_of_result().find(parameter.name);
     out += cell(value ? value->to_text(parameter.digits) : "", parameter.levels.empty());
@@ -134,7 +134,7 @@ std::string trial_data(const ReportModel& model, const std::set<std::size_t>& tr
   std::string out = "{";
   for (const std::size_t index : trials) {
     const Trial& trial = model.history.trials[index];
-    std::string text = std::string(to_string(trial.state)) + ", " + std::to_string(trial.iteration) + (trial.iteration == 1 ? " iteration" : " iterations");
+    std::string text = std::string(to_string(trial.state)) + ", " + std::to_string(trial.iteration_of_result()) + (trial.iteration_of_result() == 1 ? " iteration" : " iterations");
     for (const Objective& objective : model.objectives)
       if (const auto value = trial.value(objective.metric)) text += "\n" + objective.metric + " = " + number_text(*value, 6);
     for (const ReportParameter& parameter : model.parameters)
