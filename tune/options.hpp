@@ -38,7 +38,8 @@ namespace manta::tune {
 struct CheckpointOptions {
   std::uint32_t num_to_keep{1};  ///< the newest so many of each trial stay on disk; at least 1
   std::uint32_t keep_best{0};    ///< and the best so many
-  std::string score_attribute{};      ///< what "best" goes by: a metric that is reported; default: the experiment's
+  std::string score_attribute{};      ///< what "best" goes by: a metric that is reported with the results that bring checkpoints; default: the
+                                      ///< experiment's. A trial that ends with checkpoints and never had it: a warning
   std::optional<Mode> score_mode{};   ///< whether a small or a large score is good; default: the experiment's mode
   std::uint64_t budget_bytes{0};      ///< of all trials' checkpoints together; beyond it the oldest go first, but never what
                                       ///< a trial that is not over goes on from (that goes once it is over), nor the

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "runtime/errors.hpp"
+#include "tune/core/made.hpp"
 #include "tune/core/value_json.hpp"
 #include "tune/searchers/encoding.hpp"
 #include "tune/searchers/pareto.hpp"
@@ -53,8 +54,9 @@ Study::Study(StudyOptions options)
 }
 
 std::unique_ptr<Searcher> Study::make_searcher(std::uint64_t seed) const {
-  return options_.searcher.make(
-      {.space = options_.space, .objectives = options_.objectives, .num_samples = kEndless, .seed = seed});
+  if (!options_.searcher.make) throw InvalidArgument("study: there is no searcher; tune::random_search() makes one.");
+  const SearcherContext context{.space = options_.space, .objectives = options_.objectives, .num_samples = kEndless, .seed = seed};
+  return make_checked("searcher", options_.searcher, context);
 }
 
 StudyTrial Study::ask() {

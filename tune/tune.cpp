@@ -17,6 +17,7 @@
 #include "tune/core/assembly.hpp"
 #include "tune/core/experiment.hpp"
 #include "tune/core/experiment_dir.hpp"
+#include "tune/core/made.hpp"
 #include "tune/core/resource_plan.hpp"
 #include "tune/core/runner.hpp"
 #include "tune/core/runtime_host.hpp"
@@ -136,6 +137,12 @@ bool stops_trials_like(Config first, Scheduler& scheduler) {
   scheduler.on_trial_add(0, first);
   return scheduler.stops_every_trial();
 }
+
+/// Null: there is none.
+std::unique_ptr<Stopper> make_stopper(const TuneOptions& options) {
+  if (!options.stop.make) return nullptr;
+  return make_checked("stopper", options.stop, StopperContext{options.metric, options.mode});
+}
 }  // namespace
 
 void check_options(const TuneOptions& options, const Trainable& trainable, const Resources& total) {
@@ -148,10 +155,10 @@ void check_options(const TuneOptions& options, const Trainable& trainable, const
   if (options.scheduler.changes_configs && options.searcher.learns)
     refuse("the scheduler " + options.scheduler.name + " changes configurations while trials run, and the searcher '" + options.searcher.name +
            "' would take their results for those of what it suggested. Use tune::random_search(), or another scheduler.");
-  const auto scheduler = options.scheduler.make(scheduler_context(options, trainable, 0, total));
-  const bool stops = scheduler->stops_every_trial() ||
-                     (options.stop.make && options.stop.make({options.metric, options.mode})->stops_every_trial());
-  const auto searcher = options.searcher.make(searcher_context(options, 0, 1));
+  const auto scheduler = make_checked("scheduler", options.scheduler, scheduler_context(options, trainable, 0, total));
+  const auto stopper = make_stopper(options);
+  const bool stops = scheduler->stops_every_trial() || (stopper && stopper->stops_every_trial());
+  const auto searcher = make_checked("searcher", options.searcher, searcher_context(options, 0, 1));
   const Suggestion first = searcher->suggest(0);  // what a sample_from function throws, it throws now
   const bool limited = options.max_iterations != 0 || options.time_budget_s > 0 || options.trial_time_limit_s > 0;
   if (!trainable.ends_by_itself && !limited && !stops && !stops_trials_like(first.config, *scheduler))
@@ -167,6 +174,7 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
                          .mode = options.mode,
                          .trial_prefix = trial_id_prefix(header),
                          .trainable = trainable.name,
+                         .scheduler = options.scheduler.name,
                          .max_iterations = options.max_iterations,
                          .max_failures = options.max_failures,
                          .keep_checkpoints = options.checkpoints.num_to_keep,
@@ -175,11 +183,11 @@ ExperimentMachine make_machine(const TuneOptions& options, const Trainable& trai
                          .score_mode = options.checkpoints.score_mode,
                          .checkpoint_budget_bytes = options.checkpoints.budget_bytes,
                          .endless = options.num_samples < 0};
+  if (!machine.endless) machine.num_samples = static_cast<std::uint64_t>(options.num_samples);
   for (const Objective& objective : options.further_objectives) machine.further_metrics.push_back(objective.metric);
-  auto searcher = options.searcher.make(searcher_context(options, header.seed, concurrency));
-  auto scheduler = options.scheduler.make(scheduler_context(options, trainable, header.seed, total));
-  auto stopper = options.stop.make ? options.stop.make({options.metric, options.mode}) : nullptr;
-  return {std::move(machine), std::move(searcher), std::move(scheduler), std::move(stopper)};
+  auto searcher = make_checked("searcher", options.searcher, searcher_context(options, header.seed, concurrency));
+  auto scheduler = make_checked("scheduler", options.scheduler, scheduler_context(options, trainable, header.seed, total));
+  return {std::move(machine), std::move(searcher), std::move(scheduler), make_stopper(options)};
 }
 
 namespace {

@@ -248,4 +248,17 @@ TEST_SUITE("tune/core") {
       for (const auto& [result, count] : reported(records)) CHECK(count == 1);
     }
   }
+
+  TEST_CASE("that checkpoints cannot be compared by the score that was asked for is said, once") {
+    for (const std::string score : {"acuracy", "loss", "training_iteration", ""}) {
+      CAPTURE(score);
+      const TempDir dir;
+      Life life = pausing(1, false);
+      life.scheduler = fifo();
+      life.machine.score_attribute = score;
+      const auto outcome = life.run(std::make_unique<MemoryEventLog>(), dir.path());
+      REQUIRE(outcome.warnings.size() == (score == "acuracy" ? 1 : 0));
+      if (!outcome.warnings.empty()) CHECK(has(outcome.warnings[0], "'acuracy' (CheckpointOptions::score_attribute)"));
+    }
+  }
 }

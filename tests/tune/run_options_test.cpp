@@ -44,6 +44,18 @@ SchedulerSpec pause_at_2() {
   return {"pause", "pause", [](const SchedulerContext&) { return std::make_unique<PauseAt2>(); }};
 }
 
+/// Gives configurations for ever, so far as the test lets it.
+class Unending final : public Searcher {
+ public:
+  Suggestion suggest(TrialIndex index) override {
+    constexpr TrialIndex kEnough = 50;
+    if (index == kEnough) return {};
+    return {Suggestion::Kind::kConfig, Config{{"x", 0.5}}, ""};
+  }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+};
+
 class GiveMore final : public Scheduler {
  public:
   Verdict on_result(TrialIndex, const ResultView& result) override {
@@ -229,6 +241,15 @@ TEST_SUITE("tune/run") {
     CHECK(grid.size() > 2);
     options.name = "refused", options.time_budget_s = 0;
     CHECK(has(error_of([&] { (void)run<train_curve>(fixture.rt, options); }), "num_samples is -1"));
+  }
+
+  TEST_CASE("num_samples is the number of trials also with a searcher of one's own that does not count, and a resume makes no more") {
+    Fixture fixture;
+    TuneOptions options = fixture.options();
+    options.searcher = {"unending", "unending", [](const SearcherContext&) { return std::make_unique<Unending>(); }};
+    CHECK(run<train_curve>(fixture.rt, options).size() == 4);
+    options.resume = true;
+    CHECK(run<train_curve>(fixture.rt, options).size() == 4);
   }
 
   TEST_CASE("an environment that no process can have is refused before the experiment begins") {

@@ -8,6 +8,7 @@
 
 #include "runtime/errors.hpp"
 #include "support.hpp"
+#include "tune/searchers.hpp"
 
 using namespace manta;
 using namespace manta::tune;
@@ -25,6 +26,18 @@ SimulatedTrainable decaying(std::uint64_t iterations, double seconds = 1) {
             return SimulatedResult{{{"loss", loss}}, seconds};
           }};
 }
+
+/// Gives configurations for ever, so far as the test lets it.
+class Unending final : public Searcher {
+ public:
+  Suggestion suggest(TrialIndex index) override {
+    constexpr TrialIndex kEnough = 50;
+    if (index == kEnough) return {};
+    return {Suggestion::Kind::kConfig, Config{{"x", index / 100.0}}, ""};
+  }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+};
 
 bool same(const Simulation& a, const Simulation& b) {
   if (a.timeline.size() != b.timeline.size() || a.seconds != b.seconds) return false;
@@ -317,5 +330,40 @@ TEST_SUITE("tune/simulation") {
     const Simulation ended = simulate(endless, decaying(2), {.workers = 1});
     CHECK(ended.grid.size() == 1500);
     CHECK(ended.grid.errors().size() == 1500);
+  }
+
+  TEST_CASE("num_samples is the number of trials also with a searcher of one's own that does not count") {
+    const SearcherSpec unending{"unending", "unending", [](const SearcherContext&) { return std::make_unique<Unending>(); }};
+    TuneOptions tuned = options(3);
+    const SearcherSpec all[] = {unending, limit_concurrency(unending, 2), limit_concurrency(unending, 2, {.batch = true}), repeat(unending, 2)};
+    for (const SearcherSpec& searcher : all) {
+      CAPTURE(searcher.description);
+      tuned.searcher = searcher;
+      CHECK(simulate(tuned, decaying(2), {.workers = 2}).grid.size() == 3);
+    }
+    tuned.searcher = unending, tuned.num_samples = -1, tuned.time_budget_s = 1000;
+    CHECK(simulate(tuned, decaying(2)).grid.size() == 50);  // without end: until it says so itself
+    tuned.searcher = random_search(), tuned.num_samples = 2, tuned.space = {{"x", grid_search({0.1, 0.2, 0.3})}};
+    CHECK(simulate(tuned, decaying(2)).grid.size() == 6);
+    tuned.searcher = repeat(random_search(), 2);
+    CHECK(simulate(tuned, decaying(2)).grid.size() == 6);  // one sample of the grid of three, twice each
+  }
+
+  TEST_CASE("a searcher, scheduler or stopper whose make gives none is refused by name") {
+    const SearcherSpec searcher{"mine", "mine", [](const SearcherContext&) { return std::unique_ptr<Searcher>(); }};
+    const SchedulerSpec scheduler{"mine", "mine", [](const SchedulerContext&) { return std::unique_ptr<Scheduler>(); }};
+    const StopperSpec stopper{"mine", "mine", [](const StopperContext&) { return std::unique_ptr<Stopper>(); }};
+    const auto refusal = [](auto change) {
+      TuneOptions tuned = options(2);
+      change(tuned);
+      return error_of([&] { simulate(tuned, decaying(2)); });
+    };
+    const std::string none = "'mine' makes none: its make returned null";
+    for (const SearcherSpec& each : {searcher, limit_concurrency(searcher, 2), repeat(searcher, 2)})
+      CHECK(has(refusal([&](TuneOptions& tuned) { tuned.searcher = each; }), "the searcher " + none));
+    for (const SchedulerSpec& each : {scheduler, resource_changing({.scheduler = scheduler})})
+      CHECK(has(refusal([&](TuneOptions& tuned) { tuned.scheduler = each; }), "the scheduler " + none));
+    for (const StopperSpec& each : {stopper, any_of({stopper})})
+      CHECK(has(refusal([&](TuneOptions& tuned) { tuned.stop = each; }), "the stopper " + none));
   }
 }

@@ -250,4 +250,12 @@ TEST_SUITE("tune/study") {
     Study study({.space = space, .searcher = random_search(), .seed = 1});  // 2^32 points, and as many repetitions
     for (int i = 0; i < 20; ++i) CHECK(study.ask().config.get<int>("g0") == i % 16);
   }
+
+  TEST_CASE("a study whose searcher is none is refused by its name") {
+    StudyOptions options{.space = {{"x", uniform(0, 1)}}};
+    options.searcher = {"mine", "mine", [](const SearcherContext&) { return std::unique_ptr<Searcher>(); }};
+    CHECK(has(error_of([&] { Study study(options); }), "the searcher 'mine' makes none: its make returned null"));
+    options.searcher = {};
+    CHECK(has(error_of([&] { Study study(options); }), "there is no searcher"));
+  }
 }

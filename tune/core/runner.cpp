@@ -85,9 +85,12 @@ void Runner::release_idle() {
   apply(SchedulerIdle{});
   make_trials();
   commit();
-  const bool moved = experiment_.machine().unfinished() != before || experiment_.machine().next_to_run();
-  if (!moved && !experiment_.machine().finished())
-    throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
+  const ExperimentMachine& machine = experiment_.machine();
+  if (machine.unfinished() != before || machine.next_to_run() || machine.finished()) return;
+  if (const std::size_t waiting = machine.count(TrialState::kPending))
+    throw InvalidArgument("tune: nothing runs, and the scheduler '" + machine.options().scheduler + "' starts none of the " + std::to_string(waiting) +
+                          " trials that wait: its choose_trial_to_run gave none, and its on_idle moved nobody.");
+  throw InvalidArgument("tune: nothing runs, and the searcher waits for a result that will not come.");
 }
 
 /// True when a trial failed before it was started: limits, fail_fast and signals come first, and then the others. An experiment
@@ -164,6 +167,15 @@ void Runner::fail_unstarted(TrialIndex index, const std::string& error) {
   if (++failed_in_a_row_ >= kMostFailedInARow && experiment_.machine().options().endless)
     throw InvalidArgument("tune: the last " + std::to_string(failed_in_a_row_) + " trials could not be started, and with num_samples = -1 there " +
                           "would be more without end. The last one: " + error);
+}
+
+/// It may come with later results only, so this is no error; but a name that is misspelt never comes.
+void Runner::warn_of_missing_score(const Trial& trial) {
+  const std::string& score = experiment_.machine().options().score_attribute;
+  if (score.empty() || told_of_no_score_ || trial.checkpoints.empty() || trial.copy_only || trial.value(score) || trial.range(score)) return;
+  told_of_no_score_ = true;
+  reporter_.warning("trial " + trial.name + " has ended, and no result of it had '" + score + "' (CheckpointOptions::score_attribute): its checkpoints cannot be " +
+                    "compared. It reported: " + trial.last.names() + ". Others may lack it too; look whether the name is right.");
 }
 
 void Runner::warn_of_lost_work(const Trial& trial) {
@@ -319,6 +331,7 @@ void Runner::tell_last() {
   experiment_.write_files(event, effects);
   callbacks_.note(experiment_.machine(), event.body, effects);
   reporter_.on_event(experiment_.machine(), event.body, effects);
+  if (effects.ended) warn_of_missing_score(experiment_.machine().trial(trial_of(event.body).value()));
   untold_.reset();
 }
 

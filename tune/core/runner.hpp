@@ -78,6 +78,7 @@ class Runner {
   std::optional<TrialResources> resources_of(const Trial& trial);
   void fail_unstarted(TrialIndex index, const std::string& error);
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
+  void warn_of_missing_score(const Trial& trial);
   void warn_of_lost_work(const Trial& trial);
   void handle(HostEvent event);
   void begin(TrialIndex trial, Active& active);
@@ -122,6 +123,7 @@ class Runner {
   };
   std::optional<Applied> untold_;  // the last event, until files, callbacks and the reporter have it: before the next one
   bool told_of_no_checkpoints_{false};
+  bool told_of_no_score_{false};
   std::uint64_t failed_in_a_row_{0};  ///< trials before they were started, since the last that was
   bool failed_unstarted_{false};  ///< a trial failed before it was started, since the loop last looked at limits
   // What waits for the journal.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "runtime/errors.hpp"
+#include "tune/core/made.hpp"
 #include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
@@ -104,7 +105,7 @@ std::string describe(const std::string& name, const DistributeOptions& options) 
 class ResourceChangingScheduler final : public Scheduler {
  public:
   ResourceChangingScheduler(const ResourceChangingOptions& options, const SchedulerContext& context)
-      : inner_(options.scheduler.make(context)),
+      : inner_(make_checked("scheduler", options.scheduler, context)),
         decide_(options.allocation.decide),
         metric_(context.metric),
         sign_(context.mode == Mode::kMax ? 1.0 : -1.0),

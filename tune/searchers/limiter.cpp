@@ -3,6 +3,7 @@
 #include <set>
 
 #include "runtime/errors.hpp"
+#include "tune/core/made.hpp"
 #include "tune/core/value_json.hpp"
 #include "tune/searchers/wrappers.hpp"
 
@@ -34,11 +35,11 @@ Ending ending_of(const Json& json) {
 
 class ConcurrencyLimiter final : public Searcher {
  public:
-  ConcurrencyLimiter(std::unique_ptr<Searcher> inner, std::size_t limit, bool batch)
-      : inner_(std::move(inner)), limit_(limit), batch_(batch) {}
+  ConcurrencyLimiter(std::unique_ptr<Searcher> inner, std::uint64_t num_samples, std::size_t limit, bool batch)
+      : inner_(std::move(inner)), num_samples_(num_samples), limit_(limit), batch_(batch) {}
 
   Suggestion suggest(TrialIndex index) override {
-    if (live_.size() >= limit_) return {inner_->total() && index >= *inner_->total() ? Suggestion::Kind::kDone : Suggestion::Kind::kWait};
+    if (live_.size() >= limit_) return {index >= *total() ? Suggestion::Kind::kDone : Suggestion::Kind::kWait};
     Suggestion suggestion = inner_->suggest(index);
     if (suggestion.kind == Suggestion::Kind::kWait && !ended_.empty() && none_runs()) {
       hand_on();  // it waits for the very results that are held back until a batch is full
@@ -79,7 +80,7 @@ class ConcurrencyLimiter final : public Searcher {
     inner_->on_resume(trial);
   }
 
-  std::optional<std::uint64_t> total() const override { return inner_->total(); }
+  std::optional<std::uint64_t> total() const override { return inner_->total().value_or(num_samples_); }
   std::uint32_t suggest_ahead() const override { return inner_->suggest_ahead(); }
 
   std::string save() const override {
@@ -114,8 +115,7 @@ class ConcurrencyLimiter final : public Searcher {
   }
   /// Whether results are held back, nothing of the batch runs any more, and it is full or no other trial will come.
   bool batch_ended() const {
-    const auto total = inner_->total();
-    return !ended_.empty() && none_runs() && (live_.size() >= limit_ || (total && made_ >= *total));
+    return !ended_.empty() && none_runs() && (live_.size() >= limit_ || made_ >= *total());
   }
   void hand_on() {
     for (const auto& [trial, ending] : std::exchange(ended_, {})) {
@@ -126,6 +126,7 @@ class ConcurrencyLimiter final : public Searcher {
   }
 
   std::unique_ptr<Searcher> inner_;
+  std::uint64_t num_samples_;
   std::size_t limit_;
   bool batch_;
   std::set<TrialIndex> live_;  // what counts: they run, or belong to a batch that has not ended; not those that are paused
@@ -140,7 +141,8 @@ SearcherSpec limit_concurrency(SearcherSpec inner, std::size_t max_concurrent, L
   std::string description = "limit_concurrency(" + std::to_string(max_concurrent) +
                             (options.batch ? ", batch" : "") + ", " + inner.description + ")";
   return {inner.name, std::move(description), [=](const SearcherContext& context) {
-            return std::make_unique<ConcurrencyLimiter>(inner.make(context), max_concurrent, options.batch);
+            return std::make_unique<ConcurrencyLimiter>(make_checked("searcher", inner, context), context.num_samples, max_concurrent,
+                                                        options.batch);
           },
           inner.learns};
 }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "runtime/errors.hpp"
+#include "tune/core/made.hpp"
 #include "tune/core/value_json.hpp"
 #include "tune/searchers/wrappers.hpp"
 
@@ -27,7 +28,7 @@ class Repeater final : public Searcher {
       : objectives_(context.objectives), num_samples_(context.num_samples), times_(times), set_index_(set_index) {
     SearcherContext fewer = context;
     fewer.num_samples = (context.num_samples + times - 1) / times;
-    inner_ = inner.make(fewer);
+    inner_ = make_checked("searcher", inner, fewer);
   }
 
   Suggestion suggest(TrialIndex index) override {

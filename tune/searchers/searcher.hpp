@@ -42,7 +42,9 @@ class Searcher {
   virtual void on_pause(TrialIndex) {}
   virtual void on_resume(TrialIndex) {}
 
-  /// How many trials there will be, where that is known.
+  /// How many trials there will be, where that is known: no more are asked for. A searcher that gives none makes
+  /// SearcherContext::num_samples trials, which the experiment counts for it, unless `suggest` says kDone before. One of which
+  /// num_samples means something else, as the repetitions of a grid, says here how many it makes.
   virtual std::optional<std::uint64_t> total() const { return std::nullopt; }
   /// How many proposals may wait to be started: 1 for a searcher that learns from results, so that each is made when there
   /// is a worker for it.
@@ -60,7 +62,7 @@ class Searcher {
 struct SearcherContext {
   Space space{};                         ///< checked
   std::vector<Objective> objectives{};   ///< at least one with a searcher that learns
-  std::uint64_t num_samples{1};
+  std::uint64_t num_samples{1};          ///< TuneOptions::num_samples; 2^32 - 1 and more where there is no end (-1, a Study)
   std::uint64_t seed{0};
   std::size_t concurrency{1};            ///< trials that may run at a time
 };

@@ -28,8 +28,9 @@ struct RepeatOptions {
 
 /// Every configuration of the inner searcher as `times` trials in a row. When all have ended, the inner searcher is told the
 /// mean of each metric over those that gave a number; none of them: that it failed. `num_samples` counts trials: an
-/// incomplete last group is never told of. A configuration counts as paused while none of its trials runs, all have been made,
-/// and one or more are paused. InvalidArgument for 0, and for more than there are trials.
+/// incomplete last group is never told of, and with fewer than `times` there is no other: the inner searcher learns nothing.
+/// A configuration counts as paused while none of its trials runs, all have been made, and one or more are paused.
+/// InvalidArgument for 0, and for more than 2^32 - 1.
 SearcherSpec repeat(SearcherSpec inner, std::uint64_t times, RepeatOptions options = {});
 
 }  // namespace manta::tune

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "runtime/errors.hpp"
+#include "tune/core/made.hpp"
 #include "tune/searchers/state_text.hpp"
 
 namespace manta::tune {
@@ -209,7 +210,7 @@ StopperSpec combined(const std::string& name, std::vector<StopperSpec> stoppers,
             std::vector<std::unique_ptr<Stopper>> parts;
             for (const StopperSpec& stopper : stoppers) {
               if (!stopper.make) throw InvalidArgument(name + ": one of its stoppers is empty.");
-              parts.push_back(stopper.make(context));
+              parts.push_back(make_checked("stopper", stopper, context));
             }
             return std::make_unique<Combined>(std::move(parts), all);
           }};
