@@ -11,6 +11,7 @@
 
 #include "runtime/argument.hpp"
 #include "runtime/function_registry.hpp"
+#include "runtime/in_task.hpp"
 #include "runtime/results.hpp"
 #include "runtime/signature.hpp"
 
@@ -83,17 +84,23 @@ class RecordBase : public TaskRecord {
   std::tuple<ArgumentSlot<std::decay_t<P>>...> slots_;
 };
 
+/// The value is handed out last: its caller may end the actor, or drop the stream, at once.
 template <class Call>
 void settle_with(Cell& out, TaskRecord& record, Call&& call) {
-  using R = decltype(call());
+  using R = std::remove_cv_t<decltype(call())>;
   if constexpr (std::is_void_v<R>) {
     call();
+    result_is_made();
     static const auto nothing = std::make_shared<const Void>();
     out.set_value(nothing);
   } else if constexpr (ResultsOf<R>::kMany) {
-    ResultsOf<R>::settle(out, *record.more, call());
+    auto values = call();
+    result_is_made();
+    ResultsOf<R>::settle(out, *record.more, std::move(values));
   } else {
-    out.set_value(make_pooled<const std::decay_t<R>>(call()));
+    auto value = make_pooled<const std::decay_t<R>>(call());
+    result_is_made();
+    out.set_value(std::move(value));
   }
 }
 

@@ -9,4 +9,8 @@ namespace manta::detail {
 
 bool in_task() noexcept;
 
+/// The user's function has returned, and what it gave is about to be handed out: the work that this thread runs is over for whoever cancels or
+/// kills. Whoever has the value may do so at once, and that is not to reach what the work submitted, whose refs the value may hold.
+void result_is_made() noexcept;
+
 }  // namespace manta::detail

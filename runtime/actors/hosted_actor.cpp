@@ -38,7 +38,8 @@ std::vector<TaskId> HostedActor::destroy(bool kill) {
   killed_ |= kill;
   if (kill) dropped = std::exchange(queue_, {});
   if (tell && coroutines_)
-    for (const auto& each : coroutines_->begun) unwanted.push_back(each->id());
+    for (const auto& each : coroutines_->begun)
+      if (!each->ended()) unwanted.push_back(each->id());
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
   if (tell)

@@ -54,6 +54,7 @@ bool RunningCoroutine::advance(const std::atomic<std::uint64_t>& cancelled_id, c
     suspended(true);
     return false;
   }
+  ended_ = true;
   coroutine_->settle(*record_->result, *record_);
   return true;
 }

@@ -29,6 +29,8 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   /// Nobody wants it any more: what it waits for, now or later, throws Cancelled unless it is there. Thread-safe.
   void interrupt();
   bool interrupted() const noexcept { return interrupted_; }
+  /// It has returned or thrown: what it gave is being handed out. Seen by whoever has that.
+  bool ended() const noexcept { return ended_; }
   TaskId id() const noexcept { return id_; }
   const std::shared_ptr<const std::string>& name() const noexcept { return name_; }
   /// The number of the wait that it is in; 0: none, or what ends it has come.
@@ -68,6 +70,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   std::shared_ptr<Wakeup> wakeup_{};
   std::atomic<std::uint64_t> awaited_{0};   // number of the wait that it is in; 0: none, or what ends it has come
   std::atomic<bool> interrupted_{false};
+  std::atomic<bool> ended_{false};
   std::unique_ptr<Coroutine> coroutine_{};  // destroyed first: its frame refers to all the rest
 };
 

@@ -22,6 +22,13 @@ WithoutParent::~WithoutParent() { t_without_parent = before_; }
 
 bool in_task() noexcept { return t_slot != nullptr; }
 
+void result_is_made() noexcept { CancelSlot::end_running(); }
+
+/// No more order is needed: who has seen the result sees this too.
+void CancelSlot::end_running() noexcept {
+  if (t_slot) t_slot->id_.store(0, std::memory_order_release);
+}
+
 void CancelSlot::check() {
   if (t_slot && t_slot->cancelled())
     throw Cancelled("the task that waits here has been cancelled, or its deadline has passed: let this exception pass");

@@ -32,6 +32,8 @@ class CancelSlot {
   bool cancelled_with_children() const noexcept { return is_own(recursive_id_); }
   /// Throws Cancelled when the work that this thread runs has been cancelled.
   static void check();
+  /// The work that this thread runs has its result: from now on no cancel meets it, though its Scope is still there. On its own thread.
+  static void end_running() noexcept;
 
   /// While it lives this thread may sleep on `word` as long as that holds `value`: a cancel changes the word and wakes it.
   class Sleep {
@@ -100,7 +102,7 @@ class RunningWork {
   /// Whether the execution that has just ended had helpers, or may have had; once. For the running thread.
   bool take_helped() noexcept { return std::exchange(helped_, false); }
   void cancel(TaskId id, bool recursive);
-  /// All that runs, and all that begins from now on, with what it submits. The ids of what runs.
+  /// All that runs, and all that begins from now on, with what it submits. The ids of what runs and has no result yet.
   std::vector<TaskId> cancel_all();
 
  private:

@@ -219,7 +219,8 @@ std::vector<TaskId> ThreadedActor::destroy(bool kill) {
     for (auto& group : groups_) group.drop_queued(dropped);
   if (tell) {
     told = lanes_;  // those that are made later take no calls
-    for (const auto& each : begun_) unwanted.push_back(each->id());
+    for (const auto& each : begun_)
+      if (!each->ended()) unwanted.push_back(each->id());
   }
   auto lanes = staff_all();
   lock.unlock();

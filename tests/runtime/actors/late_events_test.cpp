@@ -5,6 +5,7 @@
 
 #include "runtime/actors/hosted_actor.hpp"
 #include "runtime/actors/threaded_actor.hpp"
+#include "runtime/in_task.hpp"
 #include "runtime/promise.hpp"
 #include "runtime/ref_stream.hpp"
 #include "tests/runtime/actors/host_fixture.hpp"
@@ -44,6 +45,20 @@ struct Slow {
   }
 };
 
+/// A result that is written slowly: its function has returned, and its work is not over.
+struct SlowToSave {
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(1);
+    g_stop->pass();
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    int one = 0;
+    archive(one);
+  }
+};
+
 std::atomic<int> g_begun{0}, g_most{0};
 
 Async<int> wait_for_ever(Slow) {
@@ -77,6 +92,9 @@ class Clerk {
     co_return 0;
   }
   int one() { return 1; }
+  SlowToSave give() { return {}; }
+  std::tuple<int, SlowToSave> give_two() { return {1, SlowToSave{}}; }
+  Async<SlowToSave> give_later() { co_return SlowToSave{}; }
 
  private:
   Promise<int> never_;
@@ -198,6 +216,47 @@ TEST_SUITE("runtime/actors/late_events") {
       CHECK(code_of(outcomes[0]) == ErrorCode::kCancelled);
       late.end_actor();
     }
+  }
+
+  // In the caller's process the value is there before the work is over: who had got it and killed the actor at once had the tasks
+  // cancelled whose refs it had been given.
+  TEST_CASE("an actor's end does not name a call that has made its result, so that what it submitted is not cancelled") {
+    for (const bool threaded : {false, true}) {
+      for (const int kind : {0, 1, 2, 3}) {
+        CAPTURE(kind);
+        Late late;
+        late.create(threaded);
+        TaskId call{};
+        if (kind == 0) call = late.call<&Clerk::pass>(kOwner);
+        if (kind == 1) call = late.call<&Clerk::give>(kOwner);
+        if (kind == 2) call = late.call<&Clerk::give_two>(kOwner);
+        if (kind == 3) call = late.call<&Clerk::give_later>(kOwner);
+        REQUIRE(eventually([&] { return late.stop.there == 1; }));
+        const auto unwanted = late.f.host->destroy(kActor, true);
+        CHECK(unwanted == (kind == 0 ? std::vector{call} : std::vector<TaskId>{}));  // that one runs
+        late.stop.open = true;
+        CHECK(late.f.router.wait_for(1).size() == 1);
+        CHECK(late.f.router.wait_for_ends(1));
+      }
+    }
+  }
+
+  TEST_CASE("work that has made its result is met by no cancel, and begins no helper") {
+    RunningWork running;
+    result_is_made();  // nothing runs
+    {
+      RunningWork::Scope scope(running, {5});
+      result_is_made();
+      running.cancel({5}, true);
+      CHECK(running.cancel_all().empty());
+      CHECK_NOTHROW(CancelSlot::check());
+      CHECK_FALSE(scope.slot().cancelled_with_children());
+      std::thread([&] {
+        const RunningWork::Helper helper(running);
+        CHECK_FALSE(helper.belongs());
+      }).join();
+    }
+    CHECK(running.take_helped());
   }
 
   TEST_CASE("a coroutine whose caller ended before it began is interrupted as soon as it waits") {

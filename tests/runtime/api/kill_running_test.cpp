@@ -33,6 +33,34 @@ struct Worker {
     return loop(ctx, log);
   }
 };
+int nap(int x) { return std::this_thread::sleep_for(2ms), x; }
+/// Gives away what it has begun.
+struct Trainer {
+  std::vector<ObjectRef<int>> evaluate(Context& ctx, int count) {
+    std::vector<ObjectRef<int>> begun;
+    for (int i = 0; i < count; ++i) begun.push_back(ctx.task<nap>({.num_cpus = 0}).remote(i));
+    return begun;
+  }
+  Async<ObjectRef<int>> evaluate_later(Context& ctx) {
+    auto first = ctx.task<nap>({.num_cpus = 0}).remote(1);
+    co_await first;
+    auto second = ctx.task<nap>({.num_cpus = 0}).remote(2);
+    co_return second;
+  }
+  Generator<ObjectRef<int>> evaluations(Context& ctx) {
+    for (int i = 0; i < 2; ++i) {
+      auto begun = ctx.task<nap>({.num_cpus = 0}).remote(i);
+      co_yield begun;
+    }
+  }
+};
+Generator<ObjectRef<int>> two_evaluations(Context& ctx) {
+  for (int i = 0; i < 2; ++i) {
+    auto begun = ctx.task<nap>({.num_cpus = 0}).remote(i);
+    co_yield begun;
+  }
+}
+
 struct SlowToMake {
   SlowToMake(Context& ctx, const std::string& log) { until_told(ctx, log, "constructor"); }
   int one() { return 1; }
@@ -96,6 +124,32 @@ TEST_SUITE("runtime/api/kill_running") {
       CHECK(all_back(rt));
       if (at_once > 1) CHECK(content(other) == "method runs;method told;");
     }
+  }
+
+  // The value was there a moment before the call was over, and a kill in that moment took the call for one that runs.
+  TEST_CASE("what a call has submitted and given its caller goes on when the caller has its value and kills the actor, or drops the stream") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const int at_once : {1, 2})
+      for (int round = 0; round < 60; ++round) {
+        auto trainer = rt.actor<Trainer>({.num_cpus = 0, .max_concurrency = at_once}).spawn();
+        const auto begun = rt.get(trainer.call<&Trainer::evaluate>(3));
+        trainer.kill();
+        CHECK(rt.get(begun, 60s) == std::vector{0, 1, 2});
+        auto other = rt.actor<Trainer>({.num_cpus = 0, .max_concurrency = at_once}).spawn();
+        const auto later = rt.get(other.call<&Trainer::evaluate_later>());
+        other.kill();
+        CHECK(rt.get(later, 60s) == 2);
+        auto third = rt.actor<Trainer>({.num_cpus = 0, .max_concurrency = at_once}).spawn();
+        auto items = std::optional(third.call<&Trainer::evaluations>());
+        const auto of_method = rt.get(*items->next());
+        items.reset();
+        CHECK(rt.get(of_method, 60s) == 0);
+        auto tasks = std::optional(rt.remote<two_evaluations>());
+        const auto of_task = rt.get(*tasks->next());
+        tasks.reset();
+        CHECK(rt.get(of_task, 60s) == 0);
+      }
   }
 
   TEST_CASE("a constructor that runs when its actor is killed is told") {
