@@ -13,7 +13,13 @@
 // also `const T&` and Context&, live until its end. When it is cancelled, or its caller's process has died, a
 // co_await of what is not there throws Cancelled. At kill its frame is destroyed where it waits.
 //
-// `co_await rt.task<f>({…}).remote(1)` is refused: g++ 12 destroys the temporaries of such an expression twice.
+// g++ 12 destroys a struct that is made by braces, or by default, within an expression that has a co_await twice: options too. It ends in
+// `free(): invalid pointer`, or in wrong values. `co_await rt.task<f>({…}).remote(1)` is refused; what else is written so cannot be seen:
+//
+//   auto row = co_await inner(3, Row{1, "a"});                                        // wrong, as is (co_await inner(3, {.id = 1})).name
+//   const Row first{1, "a"}; auto row = co_await inner(3, first);                     // right
+//
+// `co_return Row{1, "a"};` is right, and so is what has no co_await in its own expression.
 #include <coroutine>
 #include <exception>
 #include <optional>

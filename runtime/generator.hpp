@@ -12,6 +12,13 @@
 // run than there are CPUs. It ends when it returns, when it throws (a last item that fails with its error), and when the stream is
 // dropped: then what it waits for throws Cancelled, and at its next co_yield it is destroyed. When its worker dies it starts again as
 // a task does, by max_retries and backoff, up to TaskPoisoned, and skips what it gave before: so it must give the same items each time.
+//
+// g++ 12 destroys a struct that is made by braces, or by default, within an expression that has a co_yield twice: options too. It ends in
+// `free(): invalid pointer`, or in wrong values. Name what is yielded first:
+//
+//   co_yield ctx.get(ctx.task<f>({.max_retries = 3}).remote(x));                     // wrong, as are co_yield ctx.put(x, {.durable_name = "x"});
+//                                                                                    // co_yield Row{1, "a"}; co_yield {.id = 1}; (this one is refused)
+//   auto item = ctx.get(ctx.task<f>({.max_retries = 3}).remote(x)); co_yield item;   // right
 #include <coroutine>
 #include <exception>
 #include <optional>
@@ -20,6 +27,12 @@
 #include "runtime/object_ref.hpp"
 
 namespace manta {
+
+namespace detail {
+/// Whether g++ 12 destroys what braces alone make of it twice, in a coroutine that goes on after that expression.
+template <class T>
+inline constexpr bool kBracesBreak = std::is_aggregate_v<T> && !std::is_trivially_destructible_v<T>;
+}  // namespace detail
 
 /// Owned by the runtime where it runs; of use only as a result type. Movable; one thread at a time.
 template <class T>
@@ -30,14 +43,32 @@ class [[nodiscard]] Generator {
     Generator get_return_object() { return Generator(std::coroutine_handle<promise_type>::from_promise(*this)); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_always final_suspend() const noexcept { return {}; }
-    std::suspend_always yield_value(T value) {
-      item.emplace(std::move(value));
+    std::suspend_always yield_value(T value)
+      requires(!detail::kBracesBreak<T>)
+    {
+      return give(std::move(value));
+    }
+    template <class U>
+      requires(detail::kBracesBreak<T> && std::is_convertible_v<U &&, T>)
+    std::suspend_always yield_value(U&& value) {
+      return give(std::forward<U>(value));
+    }
+    /// Of braces: whatever else converts to a T prefers the one above.
+    std::suspend_always yield_value(const volatile T&&)
+      requires detail::kBracesBreak<T>
+    {
+      static_assert(!detail::kBracesBreak<T>, "manta: what `co_yield {…}` makes of a struct is destroyed twice by g++ 12. Name it first: T item{…}; co_yield item;");
       return {};
     }
     void return_void() const noexcept {}
     void unhandled_exception() { error = std::current_exception(); }
     void await_transform() = delete;  // a generator gives, it does not co_await: get what it needs by its Context
 
+    template <class U>
+    std::suspend_always give(U&& value) {
+      item.emplace(std::forward<U>(value));
+      return {};
+    }
     std::optional<T> item{};
     std::exception_ptr error{};
   };
@@ -70,7 +101,7 @@ template <class T>
 struct IsGenerator : std::false_type {};
 template <class T>
 struct IsGenerator<Generator<T>> : std::true_type {
-  using Item = T;
+  using Item = std::remove_cv_t<T>;
 };
 }  // namespace detail
 
