@@ -56,8 +56,8 @@ struct TypeList {
 /// Takes a function type apart: result, class, parameters without a leading Context&.
 template <class R, class C, bool WithContext, class... A>
 struct SignatureOf {
-  using Returned = R;                            ///< as written; Async<T> for a coroutine
-  using Result = typename PlainResultOf<R>::type;  ///< what the caller's ref refers to
+  using Returned = R;  ///< as written; Async<T> for a coroutine
+  using Result = std::remove_cv_t<typename PlainResultOf<R>::type>;  ///< what the caller's ref refers to, as which it fits a parameter
   using Class = C;
   using Parameters = TypeList<A...>;
   static constexpr bool with_context = WithContext;

@@ -84,6 +84,49 @@ struct Qualified {
   int twice() const& noexcept { return 2 * value; }
 };
 
+/// Results that are const, as some write them.
+const std::string constant_name() { return "a name"; }
+const std::tuple<int, std::string> constant_pair() { return {1, "one"}; }
+struct Constants {
+  const std::string name() const { return "an actor's name"; }
+  Async<const std::string> later() { co_return "later"; }
+  Generator<const std::string> names() { co_yield "first"; }
+};
+Generator<const std::string> constant_names() { co_yield "first"; }
+
+/// What a generator gives of a struct.
+struct Row {
+  int id = 0;
+  std::string text{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(id, text);
+  }
+};
+struct Source {
+  operator Row() const { return {4, "converted"}; }
+};
+Row make_row() { return {3, "returned, and too long for what a string holds in itself"}; }
+Generator<Row> rows() {
+  const Row first{1, "copied, and too long for what a string holds in itself"};
+  Row second{2, "moved, and too long for what a string holds in itself"};
+  co_yield first;
+  co_yield std::move(second);
+  co_yield make_row();
+  co_yield Source();
+}
+struct Point {
+  int x = 0, y = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(x, y);
+  }
+};
+Generator<Point> points() {
+  co_yield {.x = 1, .y = 2};
+  co_yield {};
+}
+
 /// A value that another call brings, and a call that waits for it without one.
 struct Door {
   Async<int> pass() {
@@ -165,6 +208,42 @@ TEST_SUITE("runtime/api/natural_uses") {
       CHECK(rt.get(rt.task<next_to>({.isolation = where}).remote(rt.task<next_to>({.isolation = where}).remote(kept))).value_ == 8);
       CHECK(rt.get(rt.task<next_to>({.isolation = where}).remote(rt.put(kept))).value_ == 7);
     }
+  }
+
+  TEST_CASE("a result that is declared const is a ref as any other") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const ObjectRef<std::string> name = rt.remote<constant_name>();
+    CHECK(rt.get(rt.remote<length>(name)) == 6);
+    CHECK(rt.get(std::vector{name, rt.put("another")}) == std::vector<std::string>{"a name", "another"});
+    const auto [one, text] = rt.remote<constant_pair>();
+    CHECK(rt.get(one) == 1);
+    CHECK(rt.get(rt.remote<length>(text)) == 3);
+    auto actor = rt.actor<Constants>().spawn();
+    const ObjectRef<std::string> of_actor = actor.call<&Constants::name>();
+    CHECK(rt.get(rt.remote<length>(of_actor)) == 15);
+    const ObjectRef<std::string> later = actor.call<&Constants::later>();
+    CHECK(rt.get(later) == "later");
+    auto of_method = actor.call<&Constants::names>();
+    const std::optional<ObjectRef<std::string>> item = of_method.next();
+    CHECK(rt.get(rt.remote<length>(*item)) == 5);
+    auto of_task = rt.remote<constant_names>();
+    CHECK(rt.get(rt.remote<length>(*of_task.next())) == 5);
+  }
+
+  // co_yield {…} of a struct with a destructor, which g++ 12 breaks, does not compile.
+  TEST_CASE("a generator of structs gives what has a name, what a function returned and what converts to one") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::string texts;
+    for (auto& each : rt.remote<rows>()) {
+      const auto row = rt.get(each);
+      texts += std::to_string(row.id) + row.text.substr(0, row.text.find(',')) + ";";
+    }
+    CHECK(texts == "1copied;2moved;3returned;4converted;");
+    int sum = 0;
+    for (auto& each : rt.remote<points>()) sum += rt.get(each).x + 10 * rt.get(each).y;
+    CHECK(sum == 21);
   }
 
   TEST_CASE("structs without members and arrays of none are arguments, results and objects") {
