@@ -2,6 +2,15 @@
 
 namespace manta::detail {
 
+namespace {
+/// cereal's own words for a class behind a pointer to its base speak of archives that the user never sees.
+const char* remedy(const ErrorInfo& thrown) {
+  return thrown.remote_type == "cereal::Exception" && thrown.message.find("polymorphic") != std::string::npos
+             ? "Include runtime/polymorphic.hpp, and write CEREAL_REGISTER_TYPE for that class behind it"
+             : "Mend that, or do not let such a value leave its process";
+}
+}  // namespace
+
 void rethrow_from_save(const std::type_info& type) try {
   throw;
 } catch (const Error&) {
@@ -10,7 +19,7 @@ void rethrow_from_save(const std::type_info& type) try {
   const auto thrown = current_exception_info();
   throw_error({.code = ErrorCode::kTaskError,
                .message = "a value of the type " + demangle(type.name()) + " was to be turned into bytes for another process or the disk, and its save or "
-                          "serialize threw " + thrown.remote_type + ": " + thrown.message + ". Mend that, or do not let such a value leave its process",
+                          "serialize threw " + thrown.remote_type + ": " + thrown.message + ". " + remedy(thrown),
                .remote_type = thrown.remote_type,
                .cause = thrown.cause});
 }

@@ -5,7 +5,7 @@
 // A type can travel when it can be default-constructed and has a cereal `serialize`/`save`+`load` (a struct without members needs none,
 // if it has no constructor of its own and is no lambda), which of the standard library have:
 // numbers, strings, the containers, queue, priority_queue, stack, pair, tuple, optional, variant, bitset, complex, the times of chrono,
-// smart pointers and filesystem::path. Not what refers to what it does not hold (string_view, span), and no valarray: take a vector.
+// smart pointers (those to a base class by runtime/polymorphic.hpp) and filesystem::path. Not what refers to what it does not hold (string_view, span), and no valarray: take a vector.
 // An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
