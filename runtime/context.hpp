@@ -32,6 +32,8 @@ struct Invocation {
   bool of_actor = false;
   ActorStreams* streams = nullptr;    ///< of the actor whose method this is
   mutable bool exit = false;          ///< set by Context::exit_actor
+  /// It was cancelled, whether the runtime ends or not.
+  bool unwanted() const noexcept { return cancelled_id && cancelled_id->load(std::memory_order_acquire) == id; }
 };
 }  // namespace detail
 
@@ -51,8 +53,7 @@ class Context : public Client {
   int attempt() const noexcept { return invocation_->attempt; }  ///< counts from 1
   /// True when nobody wants the result any more: it was cancelled, its deadline has passed, or the runtime ends. Return soon.
   bool cancelled() const noexcept {
-    return (invocation_->stopping && invocation_->stopping->load(std::memory_order_relaxed)) ||
-           (invocation_->cancelled_id && invocation_->cancelled_id->load(std::memory_order_acquire) == invocation_->id);
+    return (invocation_->stopping && invocation_->stopping->load(std::memory_order_relaxed)) || invocation_->unwanted();
   }
 
   /// Ends the actor whose method this is, once the call has ended as usual: calls that have not begun fail with ActorDied, it

@@ -46,7 +46,7 @@ class QueueActor {
     auto turn = getters_.back().value.ref();
     try {
       auto value = co_await turn;
-      if (value && ctx.cancelled()) {  // nobody takes it any more
+      if (value && ctx.invocation().unwanted()) {  // nobody takes it any more
         give_again(std::move(*value));
         throw Cancelled("who waited for a value of the queue has been cancelled");
       }

@@ -36,7 +36,8 @@ class Runtime : public Client {
   /// that are due get the rest of that time, a second at least. In a fork of the process that started it, it does nothing: a child
   /// that fork() has made may return from main, but has no runtime.
   ///
-  /// Of the refs that are left, those that are not ready fail with RuntimeStopped. What is ready stays so: its value can be got, here
+  /// Of the refs that are left, those that are not ready fail with RuntimeStopped; so does what runs and lets the RuntimeStopped of a ref that
+  /// it waited for pass. What is ready stays so: its value can be got, here
   /// and in another Runtime of this program, and be an argument there, as long as the ref lives and its bytes are in memory; a
   /// large value that lies on disk or belonged to a worker process is RuntimeStopped. Handles of actors belong to their
   /// Runtime: calls by one that is left throw RuntimeStopped, and as an argument of another Runtime's worker process it is refused.

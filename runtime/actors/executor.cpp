@@ -228,7 +228,10 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
     outcome.result = std::move(error);
     return;
   }
-  outcome.result = task_error(work);
+  auto error = task_error(work);
+  // The end of the runtime is not the task's doing: whoever waits for the task hears of it as of a ref that it waits for itself.
+  if (environment_.stopping && error.cause && error.cause->code == ErrorCode::kRuntimeStopped) error.code = ErrorCode::kRuntimeStopped;
+  outcome.result = std::move(error);
   const auto* filter = work.retry_on;
   if (!work.record && work.encoded && work.encoded->retry_module) filter = find_function({work.encoded->retry_module, work.encoded->retry_offset});
   outcome.retry = filter && filter->matches && filter->matches();

@@ -74,6 +74,18 @@ int save_at_end(Context& ctx, const std::string& log, int depth, Isolation isola
   append(log, ctx.get(note));
   return 0;
 }
+/// The innermost of `depth` tasks waits for one that never begins.
+int wait_in_vain(Context& ctx, const std::string& log, int depth) {
+  if (depth > 0) return ctx.get(ctx.remote<wait_in_vain>(log, depth - 1));
+  const auto never = ctx.task<square>({.num_cpus = 99, .wait_if_infeasible = true}).remote(2);
+  append(log, "runs;");
+  return ctx.get(never);
+}
+Async<int> await_in_vain(Context& ctx, std::string log) {
+  auto never = ctx.task<square>({.num_cpus = 99, .wait_if_infeasible = true}).remote(2);
+  append(log, "runs;");
+  co_return co_await never;
+}
 struct Saver {
   int save(Context& ctx, const std::string& log) {
     append(log, "method runs;");
@@ -235,6 +247,19 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(called.ready());
     CHECK(running.ready());
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  // It was the TaskError of a task that had failed, whose cause it was.
+  TEST_CASE("what waits at the end for what never begins fails with RuntimeStopped, as does who waits for it") {
+    Folder folder;
+    auto rt = Runtime::start(small_machine());
+    const auto nested = rt.remote<wait_in_vain>(folder / "nested", 2);
+    const auto awaits = rt.remote<await_in_vain>(folder / "awaits");
+    CHECK(eventually([&] { return content(folder / "nested") == "runs;" && content(folder / "awaits") == "runs;"; }));
+    rt.shutdown();
+    CHECK_THROWS_AS(rt.get(nested), RuntimeStopped);
+    CHECK_THROWS_AS(rt.get(awaits), RuntimeStopped);
+    CHECK(contains(error_of<RuntimeStopped>([&] { rt.get(nested); }).where, "wait_in_vain"));
   }
 
   // The end of it was added to the clock, which overflowed: what ran was abandoned at once.
