@@ -28,6 +28,8 @@ class ActorPool {
   /// Calls a method as soon as an actor is free; its result comes from get_next, and so does what the call itself throws.
   template <auto Method, class... Args>
   void submit(Args&&... args) {
+    static_assert(std::is_same_v<typename detail::Signature<decltype(Method)>::Result, R>,
+                  "manta: the method returns another type than this ActorPool's: ActorPool<Actor, Result> needs the Result of its methods.");
     jobs_.push_back({.start = [arguments = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
       return std::apply([&](const auto&... each) { return actor.template call<Method>(each...); }, arguments);
     }});

@@ -26,6 +26,7 @@ namespace detail {
 template <class T>
 class QueueActor {
  public:
+  static std::string remote_name() { return "Queue"; }  // of its methods too, in messages
   QueueActor() = default;
   explicit QueueActor(std::uint64_t capacity) : capacity_(capacity) {}
 

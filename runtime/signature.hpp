@@ -14,6 +14,20 @@ class Context;
 
 namespace manta::detail {
 
+/// Serialisable, and so is what it holds: cereal takes any vector for serialisable, and complains of its elements by itself.
+template <class T>
+inline constexpr bool kTravels = Serialisable<T>;
+template <class T, class A>
+inline constexpr bool kTravels<std::vector<T, A>> = kTravels<T>;
+template <class T>
+inline constexpr bool kTravels<std::optional<T>> = kTravels<T>;
+template <class... T>
+inline constexpr bool kTravels<std::variant<T...>> = (kTravels<T> && ...);
+template <class A, class B>
+inline constexpr bool kTravels<std::pair<A, B>> = kTravels<A> && kTravels<B>;
+template <class K, class T, class C, class A>
+inline constexpr bool kTravels<std::map<K, T, C, A>> = kTravels<K> && kTravels<T>;
+
 template <class T>
 constexpr bool check_value_parameter() {
   static_assert(!std::is_lvalue_reference_v<T> || std::is_const_v<std::remove_reference_t<T>>,
@@ -21,8 +35,8 @@ constexpr bool check_value_parameter() {
                 "place. Return the new value instead.");
   static_assert(!std::is_rvalue_reference_v<T>, "manta: a remote function takes its parameters as `T` or `const T&`, not `T&&`.");
   static_assert(!std::is_pointer_v<std::decay_t<T>>, "manta: a pointer means nothing in another process; pass the value.");
-  static_assert(Serialisable<std::decay_t<T>>,
-                "manta: this parameter's type cannot be serialised. Give it a default constructor and a cereal function: "
+  static_assert(kTravels<std::decay_t<T>>,
+                "manta: this parameter's type, or a type that it holds, cannot be serialised. Give it a default constructor and a cereal function: "
                 "template <class Archive> void serialize(Archive& a) { a(member, …); }");
   static_assert(std::is_move_constructible_v<std::decay_t<T>>, "manta: a value of this parameter's type can be neither copied nor moved to where the "
                                                                "function runs: give it a move constructor, or take a `const std::unique_ptr<T>&`.");
@@ -40,8 +54,8 @@ constexpr bool check_parameter() {
 template <class R>
 constexpr bool check_result() {
   static_assert(!std::is_reference_v<R>, "manta: a remote function returns a value, not a reference.");
-  static_assert(Serialisable<StoredType<R>>,
-                "manta: this result type cannot be serialised. Give it a default constructor and a cereal function: "
+  static_assert(kTravels<StoredType<R>>,
+                "manta: this result type, or a type that it holds, cannot be serialised. Give it a default constructor and a cereal function: "
                 "template <class Archive> void serialize(Archive& a) { a(member, …); }");
   static_assert(std::is_move_constructible_v<StoredType<R>>, "manta: a value of this result type can be neither copied nor moved to where it is kept: "
                                                              "give it a move constructor, or return a std::unique_ptr to it.");

@@ -113,7 +113,7 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
     if (amount < Amount(0)) refuse(ErrorCode::kInvalidArgument, "an amount of " + name + " that is negative or not a number: give 0 or more");
     if (amount > options_.total[name] && !options.wait_if_infeasible && !options.placement.group)
       refuse(ErrorCode::kInfeasibleResources,
-             "it needs " + amount.to_string() + " " + name + ", and this machine has " + options_.total[name].to_string() +
+             "it needs " + amount_text(name, amount) + ", and this machine has " + options_.total[name].to_string() +
                  " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
   };
   for (const auto& [name, amount] : options.resources)

@@ -35,6 +35,11 @@ std::string seconds_text(std::chrono::nanoseconds time) {
   return text + " ms";
 }
 
+std::string deaths_text(int deaths, int attempts) {
+  if (attempts <= 1) return "in its only attempt,";
+  return (deaths == attempts ? "in each of " : "in " + std::to_string(deaths) + " of ") + std::to_string(attempts) + " attempts, the last time";
+}
+
 const char* doing(core::TaskState state) {
   switch (state) {
     case core::TaskState::kWaitingForArguments: return "it was waiting for its arguments";
@@ -220,8 +225,7 @@ void Owner::settle_crashed(OwnedTask& task, ErrorCode code) {
       : code == ErrorCode::kOutOfMemory
           ? "its worker process " + last + " (attempt " + std::to_string(task.crashes + task.failures) +
                 ", the last): say what it needs by memory_bytes so that less runs beside it, run less at once, or make it smaller"
-          : "its worker process died in each of " + std::to_string(task.crashes) + " attempts, the last time as it " + last +
-                ": look at the worker's output";
+          : "its worker process died " + deaths_text(task.crashes, task.crashes + task.failures) + " as it " + last + ": look at the worker's output";
   task.record->result->set_error(share({.code = code, .message = message, .where = label(task, task.id)}));
   forget_task(task);
 }

@@ -133,7 +133,7 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
   switch (why) {
     case core::CallFailure::kActorDied:
       error.code = ErrorCode::kActorDied;
-      error.message = who + " is gone; spawn a new one";
+      error.message = who + " is gone; make a new one";
       if (error.cause) error.message += " (" + error.cause->message + ")";
       if (error.cause ? error.cause->code == ErrorCode::kRuntimeStopped : stopped_.load()) error.code = ErrorCode::kRuntimeStopped;
       break;

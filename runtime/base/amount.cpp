@@ -12,9 +12,19 @@ std::string Amount::to_string() const {
   return text + "." + digits;
 }
 
+namespace {
+/// With the unit, where it has one.
+std::string with_unit(const std::string& name, Amount amount) {
+  if (name != "memory") return amount.to_string();
+  return amount.to_string() + (amount < bytes_as_amount(UINT64_MAX) ? " bytes" : " or more bytes");
+}
+}  // namespace
+
+std::string amount_text(const std::string& name, Amount amount) { return with_unit(name, amount) + (name == "memory" ? " of " : " ") + name; }
+
 std::string Resources::to_string() const {
   std::string text = "{";
-  for (const auto& [name, amount] : amounts_) text += (text.size() > 1 ? ", " : "") + name + ": " + amount.to_string();
+  for (const auto& [name, amount] : amounts_) text += (text.size() > 1 ? ", " : "") + name + ": " + with_unit(name, amount);
   return text + "}";
 }
 

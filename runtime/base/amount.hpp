@@ -75,6 +75,9 @@ constexpr Amount bytes_as_amount(std::uint64_t bytes) {
   return Amount(bytes < kMost ? bytes : kMost);
 }
 
+/// For messages: "2 CPU", "1024 bytes of memory"; of the most that an Amount can hold "922337203685477 or more bytes of memory".
+std::string amount_text(const std::string& name, Amount amount);
+
 /// Named amounts: `.resources = {{"disk", 1}, {"licence", 0.5}}`. A plain value.
 class Resources {
  public:
@@ -90,7 +93,7 @@ class Resources {
   auto begin() const { return amounts_.begin(); }
   auto end() const { return amounts_.end(); }
   bool empty() const { return amounts_.empty(); }
-  std::string to_string() const;  ///< "{CPU: 2, GPU: 0.5}"
+  std::string to_string() const;  ///< "{CPU: 2, GPU: 0.5, memory: 1024 bytes}"
   bool operator==(const Resources&) const = default;
   auto operator<=>(const Resources&) const = default;
 

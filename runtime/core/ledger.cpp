@@ -39,7 +39,7 @@ ResourceLedger ResourceLedger::within(const Grant& grant) {
 std::string ResourceLedger::why_infeasible(const ResourceRequest& request) const {
   const auto all = total();
   auto too_much = [&](const std::string& name, Amount wanted) {
-    return "it needs " + wanted.to_string() + " " + name + ", and this machine has " + all[name].to_string() +
+    return "it needs " + amount_text(name, wanted) + ", and this machine has " + all[name].to_string() +
            " in all (" + all.to_string() + "): ask for less, or start the runtime with more";
   };
   if (request.cpus > all["CPU"]) return too_much("CPU", request.cpus);

@@ -143,7 +143,7 @@ TEST_SUITE("tune/run") {
       const ResultGrid grid = run<train_faulty>(fixture.rt, options, fixture.dir.path().string());
       REQUIRE(grid.size() == 3);
       CHECK(has(text_of(grid[0].dir / "error.txt"), "signal 9"));
-      CHECK_FALSE(has(text_of(grid[0].dir / "error.txt"), "spawn a new one"));  // that is for who spawned an actor
+      CHECK_FALSE(has(text_of(grid[0].dir / "error.txt"), "make a new one"));  // that is for who spawned an actor
       CHECK(has(text_of(grid[1].dir / "error.txt"), "the data is bad"));
       for (std::size_t i = 0; i < 2; ++i) {
         CAPTURE(grid[i].error);

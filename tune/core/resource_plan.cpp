@@ -26,7 +26,7 @@ std::size_t plan_concurrency(const TrialResources& trial, const Resources& total
   for (const auto& [name, amount] : trial.all()) {
     if (amount.raw() < 0) throw InvalidArgument("tune: the trials' resources hold a negative amount of " + name + ".");
     if (amount > total[name])
-      throw InfeasibleResources("tune: each trial needs " + amount.to_string() + " " + name + ", but there is " +
+      throw InfeasibleResources("tune: each trial needs " + amount_text(name, amount) + ", but there is " +
                                 total[name].to_string() + " (in all: " + total.to_string() +
                                 "). Ask for less in TuneOptions::resources, or give the runtime more.");
     if (amount.raw() > 0) fitting = std::min(fitting, total[name].raw() / amount.raw());

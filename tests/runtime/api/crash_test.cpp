@@ -93,6 +93,7 @@ TEST_SUITE("runtime/api/crashes") {
     CHECK(contains(error_of<WorkerCrashed>([&] { rt.get(rt.task<raise_signal>(once).remote(SIGSEGV)); }).message, "signal 11"));
     const auto exited = error_of<WorkerCrashed>([&] { rt.get(rt.task<call_exit>(once).remote(3)); });
     CHECK_MESSAGE(contains(exited.message, "3"), exited.message);
+    CHECK_MESSAGE(contains(exited.message, "in its only attempt"), exited.message);
   }
 
   TEST_CASE("an actor is restarted as often as it may be, then it is gone") {

@@ -127,6 +127,16 @@ Generator<Point> points() {
   co_yield {};
 }
 
+/// Neither travels, nor does what holds it.
+class Closed {
+ public:
+  explicit Closed(int x) : x_(x) {}
+  int x_;
+};
+static_assert(detail::kTravels<std::map<std::string, std::vector<std::variant<int, std::optional<Row>>>>>);
+static_assert(!detail::kTravels<Closed> && !detail::kTravels<std::vector<Closed>> && !detail::kTravels<std::variant<int, Closed>>);
+static_assert(!detail::kTravels<std::map<int, std::pair<Closed, int>>> && !detail::kTravels<std::optional<std::vector<Closed>>>);
+
 /// A value that another call brings, and a call that waits for it without one.
 struct Door {
   Async<int> pass() {

@@ -176,6 +176,16 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     CHECK(rt.get(waiting) == "third");
   }
 
+  TEST_CASE("errors of a queue speak of a Queue") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const Queue<int> queue(rt, 1);
+    const auto waits = queue.get_async();
+    rt.cancel(waits);
+    const auto where = error_of<Cancelled>([&] { rt.get(waits); }).where;
+    CHECK_MESSAGE(where.starts_with("Queue #"), where);
+  }
+
   TEST_CASE("any number may wait at a queue") {
     Machine machine;
     auto& rt = machine.rt;

@@ -167,8 +167,10 @@ TEST_SUITE("runtime/api/resources") {
     gate.open();
     CHECK(rt.get(waits, 60s) == 1);
     const auto error = error_of<InfeasibleResources>([&] { rt.task<one>({.memory_bytes = 101}).remote(); });
-    CHECK(contains(error.message, "memory: 100"));
-    CHECK_THROWS_AS(rt.actor<Counter>({.memory_bytes = 1ull << 62}).spawn(), InfeasibleResources);
+    CHECK(contains(error.message, "it needs 101 bytes of memory"));
+    CHECK(contains(error.message, "memory: 100 bytes"));
+    const auto beyond = error_of<InfeasibleResources>([&] { rt.actor<Counter>({.memory_bytes = 1ull << 62}).spawn(); });
+    CHECK(contains(beyond.message, "it needs 922337203685477 or more bytes of memory"));
     CHECK_THROWS_AS(rt.task<one>({.resources = {{"memory", 1}}}).remote(), InvalidArgument);
     CHECK(rt.get(large) == 1);
   }
