@@ -65,6 +65,22 @@ TEST_SUITE("tune/core") {
     CHECK(machine.trial(0).time_total_s == 0.5);
   }
 
+  TEST_CASE("a trial that is still leaving its worker is not started, also when its scheduler chooses it all the same") {
+    struct FirstAlways final : Scheduler {
+      Verdict on_result(TrialIndex, const ResultView&) override { return Decision::kPause; }
+      std::optional<TrialIndex> choose_trial_to_run(const Candidates&) const override { return 0; }
+      std::string save() const override { return {}; }
+      void restore(std::string_view) override {}
+    };
+    ExperimentMachine machine = make({.metric = "loss"}, 2, {"first", "first", [](const SchedulerContext&) { return std::make_unique<FirstAlways>(); }});
+    create_all(machine);
+    step(machine, TrialStarted{0, 0});
+    step(machine, result(0, 1, 1));
+    REQUIRE(machine.trial(0).state == TrialState::kPaused);
+    CHECK_FALSE(machine.next_to_run([](TrialIndex trial) { return trial == 0; }));
+    CHECK(machine.next_to_run([](TrialIndex) { return false; }) == 0u);
+  }
+
   TEST_CASE("a failed trial runs again max_failures times, then it is an error") {
     ExperimentMachine machine = make({.metric = "loss", .max_failures = 2}, 1);
     create_all(machine);

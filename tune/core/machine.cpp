@@ -71,6 +71,7 @@ std::optional<TrialIndex> ExperimentMachine::next_to_run(const std::function<boo
   if (chosen.state != TrialState::kPending && chosen.state != TrialState::kPaused)
     throw InvalidArgument("tune: the scheduler '" + options_.scheduler + "' chose trial " + std::to_string(*next) + " to run, which is " +
                           std::string(to_string(chosen.state)) + ". Choose one of those that are ready, or that are paused.");
+  if (!candidates.startable(*next)) return std::nullopt;  // chosen all the same: it can be once it has left
   return next;
 }
 
@@ -189,17 +190,18 @@ ResultView ExperimentMachine::view(const Trial& trial, bool checkpoint) const {
 void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) {
   auto missing = trial.iteration == 1 ? missing_metric(trial) : std::string();
   const ResultView result = view(trial, checkpoint);
+  Verdict verdict;
   if (!missing.empty()) {
     trial.error = std::move(missing);
     ++trial.failures;
     effects.decision = Decision::kStop;
-    fail(trial, effects);
+    verdict = fail(trial, effects);
   } else if ((options_.max_iterations != 0 && trial.iteration >= options_.max_iterations) ||
              (stopper_ && stopper_->on_result(trial.index, result))) {
     effects.decision = Decision::kStop;
-    complete(trial, effects);
+    verdict = complete(trial, effects);
   } else {
-    const Verdict verdict = scheduler_->on_result(trial.index, result);
+    verdict = scheduler_->on_result(trial.index, result);
     effects.decision = verdict.decision;
     effects.rung = verdict.rung;
     if (verdict.decision == Decision::kStop) {
@@ -207,33 +209,36 @@ void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) 
       effects.ended = true;
     } else {
       searcher_->on_result(trial.index, result, verdict.rung);
-      if (verdict.decision == Decision::kPause) pause(trial, verdict, effects);
     }
+  }
+  if (stopper_ && stopper_->stop_all(time_since_start_s())) {
+    end_all(effects);  // nobody goes on, so that nobody is another one's copy either
+  } else {
+    if (effects.decision == Decision::kPause) pause(trial, verdict, effects);
     carry_out(verdict, effects);
   }
-  if (stopper_ && stopper_->stop_all(time_since_start_s())) end_all(effects);
   if (std::erase(effects.others_ended, trial.index) == 0) return;
   effects.ended = true;  // by its own result, as by any stopper: told after that result, and once
   effects.decision = Decision::kStop;
 }
 
-/// A trial that came to its end by itself or by a stopper.
-void ExperimentMachine::complete(Trial& trial, Effects& effects) {
+/// A trial that came to its end by itself or by a stopper. Gives what its scheduler says of others, to be carried out.
+Verdict ExperimentMachine::complete(Trial& trial, Effects& effects) {
   trial.go_back_to_result();
   const ResultView last = view(trial);
-  const Verdict verdict = scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
+  Verdict verdict = scheduler_->on_complete(trial.index, trial.iteration ? &last : nullptr);
   end(trial, TrialState::kTerminated, trial.iteration ? &last : nullptr, verdict.rung);
   effects.ended = true;
   effects.rung = verdict.rung;
-  carry_out(verdict, effects);
+  return verdict;
 }
 
-/// A trial that failed for good.
-void ExperimentMachine::fail(Trial& trial, Effects& effects) {
-  const Verdict verdict = scheduler_->on_error(trial.index);
+/// A trial that failed for good. Gives the same.
+Verdict ExperimentMachine::fail(Trial& trial, Effects& effects) {
+  Verdict verdict = scheduler_->on_error(trial.index);
   end(trial, TrialState::kError, nullptr, 0);
   effects.ended = true;
-  carry_out(verdict, effects);
+  return verdict;
 }
 
 void ExperimentMachine::end(Trial& trial, TrialState state, const ResultView* last, double rung) {
@@ -274,10 +279,10 @@ void ExperimentMachine::on(const TrialCheckpointed& event, Effects& effects) {
 
 void ExperimentMachine::on(const TrialFinished& event, Effects& effects) {
   Trial& trial = expect(event.trial, TrialState::kRunning, "finished");
-  if (trial.iteration != 0 || options_.metric.empty()) return complete(trial, effects);
+  if (trial.iteration != 0 || options_.metric.empty()) return static_cast<void>(carry_out(complete(trial, effects), effects));
   trial.error = "the trial ended without one result. Call report with the metric '" + options_.metric + "'.";
   ++trial.failures;
-  fail(trial, effects);
+  carry_out(fail(trial, effects), effects);
 }
 
 void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
@@ -286,7 +291,7 @@ void ExperimentMachine::on(const TrialFailed& event, Effects& effects) {
   ++trial.failures;
   trial.error = event.error;
   if (again) return set_state(trial, TrialState::kPending);
-  fail(trial, effects);
+  carry_out(fail(trial, effects), effects);
 }
 
 void ExperimentMachine::on(const SchedulerIdle&, Effects& effects) {
@@ -299,9 +304,9 @@ void ExperimentMachine::on(const TrialTimedOut& event, Effects& effects) {
   Trial& trial = expect(event.trial, TrialState::kRunning, "timed out");
   trial.error = event.reason;
   trial.timed_out = true;
-  if (trial.iteration != 0) return complete(trial, effects);
+  if (trial.iteration != 0) return static_cast<void>(carry_out(complete(trial, effects), effects));
   ++trial.failures;
-  fail(trial, effects);
+  carry_out(fail(trial, effects), effects);
 }
 
 void ExperimentMachine::on(const ExperimentStopped& event, Effects& effects) {

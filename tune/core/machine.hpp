@@ -4,7 +4,8 @@
 // with events of its own. The same events give the same state and decisions, always.
 //
 // A result passes, in this order: the strict check that the metric and the scheduler's time are there, max_iterations, the stopper, the scheduler,
-// and the searcher, as in Ray's tune_controller. A verdict of the scheduler is carried out in machine_verdict.cpp.
+// and the searcher, as in Ray's tune_controller. A verdict of the scheduler is carried out in machine_verdict.cpp, unless the stopper ends
+// the experiment with that result.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -147,8 +148,8 @@ class ExperimentMachine {
   void record(Trial& trial, const TrialReported& event);
   void decide(Trial& trial, bool checkpoint, Effects& effects);
   void end(Trial& trial, TrialState state, const ResultView* last, double rung);
-  void fail(Trial& trial, Effects& effects);
-  void complete(Trial& trial, Effects& effects);
+  Verdict fail(Trial& trial, Effects& effects);
+  Verdict complete(Trial& trial, Effects& effects);
   ResultView view(const Trial& trial, bool checkpoint = false) const;
 
   /// InvalidArgument when the scheduler names a trial that there is not.

@@ -28,7 +28,8 @@ struct Exploit {
   std::string tag{};
 };
 
-/// What a scheduler makes of an event. What it says of other trials holds for those that are paused, or wait to be run.
+/// What a scheduler makes of an event. What it says of other trials holds for those that are paused, or wait to be run. Nothing of it is
+/// done where the stopper ends the experiment with the same result.
 struct Verdict {
   Decision decision{Decision::kContinue};  ///< for the trial that reported; elsewhere it does not count
   double rung{0};                          ///< above 0: the result filled a rung of that resource
@@ -43,7 +44,7 @@ struct Verdict {
 };
 
 /// What may be started. `ready`: the trials that wait for a worker, by index. `startable`: false for a paused trial that is
-/// still leaving its last worker.
+/// still leaving its last worker; where it is chosen all the same, none is started for now.
 struct Candidates {
   std::vector<TrialIndex> ready{};
   std::function<bool(TrialIndex)> startable{};
