@@ -69,8 +69,9 @@ bool is_due(const TuneOptions& options, const ExperimentMachine& machine, std::i
 void check(const SimulatedTrainable& trainable, const SimulatedCluster& cluster) {
   if (!trainable.step) throw InvalidArgument("simulate: SimulatedTrainable::step is empty; it says what an iteration reports.");
   if (cluster.workers < 1) throw InvalidArgument("simulate: SimulatedCluster::workers is 0; it must be 1 or more.");
-  if (!(cluster.straggler_sd >= 0) || !(cluster.start_seconds >= 0))
-    throw InvalidArgument("simulate: straggler_sd and start_seconds must be 0 or more.");
+  const auto is_up_to = [](double most, double value) { return value >= 0 && value <= most; };
+  if (!is_up_to(1000, cluster.straggler_sd) || !is_up_to(SimulatedResult::kMostSeconds, cluster.start_seconds))
+    throw InvalidArgument("simulate: straggler_sd must be from 0 to 1000, and start_seconds from 0 to 1e9.");
   if (!(cluster.drop_probability >= 0) || !(cluster.drop_probability < 1))
     throw InvalidArgument("simulate: drop_probability must be from 0 to below 1.");
 }

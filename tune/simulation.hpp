@@ -36,8 +36,10 @@ struct SimulatedStep {
 };
 
 struct SimulatedResult {
+  static constexpr double kMostSeconds = 1e9;  ///< some thirty years
+
   Metrics metrics{};
-  double seconds{1};      ///< that the iteration takes when nothing is in its way: 0 or more, else the trial fails. Of 0 s, no limit of time is ever reached
+  double seconds{1};      ///< that the iteration takes when nothing is in its way: from 0 to kMostSeconds, else the trial fails. Of 0 s, no limit of time is ever reached
   bool checkpoint{true};  ///< a checkpoint comes with it
 };
 
@@ -53,8 +55,8 @@ SimulatedTrainable learning_curves(std::string metric, std::vector<std::vector<d
 
 struct SimulatedCluster {
   std::size_t workers{1};      ///< each holds one trial of TuneOptions::resources
-  double start_seconds{0};     ///< from the decision to start or resume a trial to its first step
-  double straggler_sd{0};      ///< what a trial does between start and end, pause or failure takes 1 + |N(0, sd)| times as long
+  double start_seconds{0};     ///< from the decision to start or resume a trial to its first step; 1e9 at most
+  double straggler_sd{0};      ///< what a trial does between start and end, pause or failure takes 1 + |N(0, sd)| times as long; 1000 at most
   double drop_probability{0};  ///< that a trial dies, for each second of its work; max_failures says what then
   std::filesystem::path files{};  ///< the loggers' files, PBT's policies too, go into a directory of the experiment's name in it; empty: none
 };

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "run_support.hpp"
+#include "search_support.hpp"
 #include "trainables.hpp"
 #include "tune/schedulers/resource_changing.hpp"
 
@@ -43,18 +44,6 @@ class PauseAt2 final : public Scheduler {
 SchedulerSpec pause_at_2() {
   return {"pause", "pause", [](const SchedulerContext&) { return std::make_unique<PauseAt2>(); }};
 }
-
-/// Gives configurations for ever, so far as the test lets it.
-class Unending final : public Searcher {
- public:
-  Suggestion suggest(TrialIndex index) override {
-    constexpr TrialIndex kEnough = 50;
-    if (index == kEnough) return {};
-    return {Suggestion::Kind::kConfig, Config{{"x", 0.5}}, ""};
-  }
-  std::string save() const override { return {}; }
-  void restore(std::string_view) override {}
-};
 
 class GiveMore final : public Scheduler {
  public:

@@ -10,6 +10,18 @@
 
 namespace manta::tune::testing {
 
+/// Gives configurations for ever, so far as the test lets it.
+class Unending final : public Searcher {
+ public:
+  Suggestion suggest(TrialIndex index) override {
+    constexpr TrialIndex kEnough = 50;
+    if (index == kEnough) return {};
+    return {Suggestion::Kind::kConfig, Config{{"x", index / 100.0}}, ""};
+  }
+  std::string save() const override { return {}; }
+  void restore(std::string_view) override {}
+};
+
 inline SearcherContext context_of(Space space, std::uint64_t seed = 1, std::uint64_t num_samples = 1000) {
   space.check();
   return {.space = std::move(space), .objectives = {{"loss", Mode::kMin}}, .num_samples = num_samples, .seed = seed};

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "runtime/errors.hpp"
+#include "search_support.hpp"
 #include "support.hpp"
 #include "tune/searchers.hpp"
 
@@ -26,18 +27,6 @@ SimulatedTrainable decaying(std::uint64_t iterations, double seconds = 1) {
             return SimulatedResult{{{"loss", loss}}, seconds};
           }};
 }
-
-/// Gives configurations for ever, so far as the test lets it.
-class Unending final : public Searcher {
- public:
-  Suggestion suggest(TrialIndex index) override {
-    constexpr TrialIndex kEnough = 50;
-    if (index == kEnough) return {};
-    return {Suggestion::Kind::kConfig, Config{{"x", index / 100.0}}, ""};
-  }
-  std::string save() const override { return {}; }
-  void restore(std::string_view) override {}
-};
 
 bool same(const Simulation& a, const Simulation& b) {
   if (a.timeline.size() != b.timeline.size() || a.seconds != b.seconds) return false;
@@ -235,12 +224,37 @@ TEST_SUITE("tune/simulation") {
     CHECK(left < 11.2021);
   }
 
+  TEST_CASE("a trial that goes on when its time is over already ends at once, not at its next report") {
+    // Behaviour: the clock went to that report first, here by 1000 s, and the result counted.
+    struct PauseAtFirst final : Scheduler {
+      Verdict on_result(TrialIndex, const ResultView& result) override { return result.iteration == 1 ? Decision::kPause : Decision::kContinue; }
+      Verdict on_idle() override {
+        Verdict verdict;
+        verdict.resume = {0};
+        return verdict;
+      }
+      std::string save() const override { return {}; }
+      void restore(std::string_view) override {}
+    };
+    TuneOptions tuned = options(1);
+    tuned.scheduler = {"pause", "pause", [](const SchedulerContext&) { return std::make_unique<PauseAtFirst>(); }};
+    tuned.trial_time_limit_s = 10;
+    const Simulation done = simulate(tuned, {.iterations = 3, .step = [](SimulatedStep& step) {
+      return SimulatedResult{{{"loss", 1}}, step.iteration == 1 ? 10.001 : 1000};  // in the very millisecond in which it is over
+    }});
+    CHECK(done.timeline.size() == 1);
+    CHECK(done.grid[0].timed_out);
+    CHECK(done.seconds == doctest::Approx(10.001));
+  }
+
   TEST_CASE("an endless trainable needs something that stops it, and options are checked as in a real run") {
     CHECK(has(error_of([] { simulate(options(1), decaying(0)); }), "nothing stops it"));
     CHECK(has(error_of([] { simulate(options(0), decaying(1)); }), "num_samples"));
     CHECK(has(error_of([] { simulate(options(1), {}); }), "step is empty"));
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.drop_probability = 1}); }), "drop_probability"));
     CHECK(has(error_of([] { simulate(options(1), decaying(1), {.workers = 0}); }), "workers"));
+    CHECK(has(error_of([] { simulate(options(1), decaying(1), {.start_seconds = INFINITY}); }), "start_seconds from 0 to 1e9"));
+    CHECK(has(error_of([] { simulate(options(1), decaying(1), {.straggler_sd = INFINITY}); }), "straggler_sd must be from 0 to 1000"));
   }
 
   TEST_CASE("a limit of time ends a trainable that has no end of its own; a stopper that may never act does not count as one") {
@@ -285,10 +299,11 @@ TEST_SUITE("tune/simulation") {
     }
   }
 
-  TEST_CASE("an iteration that would take less than no time fails its trial") {
-    for (const double seconds : {-1.0, double(NAN)}) {
+  TEST_CASE("an iteration that would take less than no time, or for ever, fails its trial") {
+    // Behaviour: one of infinite time went on for ever, a day of the virtual clock at a time.
+    for (const double seconds : {-1.0, double(NAN), double(INFINITY), 2e9}) {
       const Simulation done = simulate(options(1), decaying(3, seconds));
-      CHECK(has(done.grid[0].error, "SimulatedResult::seconds is " + number_text(seconds, 6) + "; an iteration takes 0 or more"));
+      CHECK(has(done.grid[0].error, "SimulatedResult::seconds is " + number_text(seconds, 6) + "; an iteration takes 0 or more, and 1e9 at most"));
     }
     CHECK(simulate(options(1), decaying(3, 0)).seconds == 0);
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <utility>
 
 #include "runtime/errors.hpp"
 #include "tune/core/checkpoint_files.hpp"
@@ -54,6 +55,7 @@ void SimulatedHost::launch(const TrialSpec& spec, const std::filesystem::path&) 
   run.drop_s = std::numeric_limits<double>::infinity();
   if (cluster_.drop_probability > 0) run.drop_s = std::log1p(-random.uniform()) / std::log1p(-cluster_.drop_probability);
   runs_[spec.index] = std::move(run);
+  launched_ = true;
   go_on(spec.index, cluster_.start_seconds);
 }
 
@@ -66,8 +68,8 @@ void SimulatedHost::go_on(TrialIndex trial, double delay_s) {
   std::optional<SimulatedResult> result;
   try {
     result = trainable_.step(step);
-    if (result && !(result->seconds >= 0))
-      throw InvalidArgument("simulate: SimulatedResult::seconds is " + number_text(result->seconds, 6) + "; an iteration takes 0 or more.");
+    if (result && !(result->seconds >= 0 && result->seconds <= SimulatedResult::kMostSeconds))
+      throw InvalidArgument("simulate: SimulatedResult::seconds is " + number_text(result->seconds, 6) + "; an iteration takes 0 or more, and 1e9 at most.");
   } catch (const std::exception& error) {
     return say(trial, delay_s, {.kind = TrialReply::kFailed, .error = error.what()});
   }
@@ -103,6 +105,7 @@ void SimulatedHost::leave(TrialIndex trial) {
 void SimulatedHost::kill(TrialIndex trial) { leave(trial); }
 
 std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
+  if (std::exchange(launched_, false) && due_at_ && due_at_(now_ms())) return {};  // one began over its limit, and nobody has looked since
   while (!due_.empty() && !is_heard(due_.top())) due_.pop();
   const double latest_s = now_s_ + std::chrono::duration<double>(timeout).count();
   const bool happens = !due_.empty() && due_.top().time_s <= latest_s;

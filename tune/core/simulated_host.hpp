@@ -50,7 +50,8 @@ class SimulatedHost final : public TrialHost {
   void answer(TrialIndex trial, Decision decision) override;
   void kill(TrialIndex trial) override;
   /// Whether a limit of time (the experiment's, or a trial's) is reached at that time of the clock, one to come, if nothing happens until
-  /// then; it stays so. The clock goes no further at a time than to the first such millisecond. Asked in `wait` only.
+  /// then; it stays so. The clock goes no further at a time than to the first such millisecond, and nowhere when one is reached already by
+  /// who has just been launched. Asked in `wait` only.
   void set_due_at(std::function<bool(std::int64_t at_ms)> due_at) { due_at_ = std::move(due_at); }
   /// The next thing that happens within `timeout` of the clock, which goes there, or to the end of that time. Never waits.
   std::vector<HostEvent> wait(std::chrono::milliseconds timeout) override;
@@ -94,6 +95,7 @@ class SimulatedHost final : public TrialHost {
   std::map<TrialIndex, std::uint64_t> launches_;
   std::priority_queue<Due, std::vector<Due>, Later> due_;
   std::uint64_t order_{0};
+  bool launched_{false};  ///< somebody, since the last `wait`
   std::function<bool(std::int64_t)> due_at_{};
   double now_s_{0};
   double busy_s_{0};
