@@ -82,6 +82,18 @@ TEST_SUITE("tune/core") {
     CHECK(trials[1].state == TrialState::kTerminated);
   }
 
+  TEST_CASE("where trials save themselves at their end, the checkpoint that came with a result out of turn is that one") {
+    ToldHost host([](TrialIndex trial, std::uint32_t) {
+      TrialReply third = result(3);
+      third.checkpoint = "checkpoint_000003";
+      return std::vector<HostEvent>{{trial, result(1)}, {trial, third}};
+    });
+    const auto trials = run_on(host, 1, {.checkpoint_at_end = true});
+    CHECK(trials[0].state == TrialState::kError);
+    REQUIRE(trials[0].checkpoints.size() == 1);
+    CHECK(trials[0].checkpoints[0].name == "checkpoint_000003");
+  }
+
   TEST_CASE("the time limit counts from when the host says that the trial runs") {
     ToldHost host([](TrialIndex trial, std::uint32_t) { return std::vector<HostEvent>{begun(trial), {trial, result(1)}}; });
     host.tells = host.late_begins = true;

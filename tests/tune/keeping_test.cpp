@@ -261,4 +261,17 @@ TEST_SUITE("tune/core") {
       if (!outcome.warnings.empty()) CHECK(has(outcome.warnings[0], "'acuracy' (CheckpointOptions::score_attribute)"));
     }
   }
+
+  TEST_CASE("it is said also when all trials are ended by the experiment's end") {
+    const TempDir dir;
+    Life life = pausing(1, false);
+    life.scheduler = fifo();
+    life.script.iterations = 1'000'000;
+    life.runner.time_budget_s = 0.2;  // of a clock that goes on by 1 ms at each look
+    life.machine.score_attribute = "acuracy";
+    const auto outcome = life.run(std::make_unique<MemoryEventLog>(), dir.path());
+    REQUIRE(outcome.trials[0].state == TrialState::kTerminated);
+    REQUIRE(outcome.warnings.size() == 1);
+    CHECK(has(outcome.warnings[0], "'acuracy' (CheckpointOptions::score_attribute)"));
+  }
 }

@@ -170,9 +170,11 @@ void Runner::fail_unstarted(TrialIndex index, const std::string& error) {
 }
 
 /// It may come with later results only, so this is no error; but a name that is misspelt never comes.
-void Runner::warn_of_missing_score(const Trial& trial) {
+void Runner::warn_of_missing_score(TrialIndex index) {
   const std::string& score = experiment_.machine().options().score_attribute;
-  if (score.empty() || told_of_no_score_ || trial.checkpoints.empty() || trial.copy_only || trial.value(score) || trial.range(score)) return;
+  const Trial& trial = experiment_.machine().trial(index);
+  if (score.empty() || told_of_no_score_ || !trial.ended() || trial.results == 0) return;
+  if (trial.checkpoints.empty() || trial.copy_only || trial.value(score) || trial.range(score)) return;
   told_of_no_score_ = true;
   reporter_.warning("trial " + trial.name + " has ended, and no result of it had '" + score + "' (CheckpointOptions::score_attribute): its checkpoints cannot be " +
                     "compared. It reported: " + trial.last.names() + ". Others may lack it too; look whether the name is right.");
@@ -252,6 +254,7 @@ Decision Runner::take_result(TrialIndex trial, TrialReply& reply) {
   if (const std::uint64_t last = machine.trial(trial).iteration; reply.iteration > last + 1) {
     apply(TrialFailed{trial, "it reported iteration " + std::to_string(reply.iteration) + " after " + std::to_string(last) + ": report from one thread only", true, false});
     stop(trial);
+    if (!reply.checkpoint.empty()) drop_checkpoint(trial, reply);
     return Decision::kStop;
   }
   if (!machine.recorded(trial, reply.iteration))
@@ -331,7 +334,8 @@ void Runner::tell_last() {
   experiment_.write_files(event, effects);
   callbacks_.note(experiment_.machine(), event.body, effects);
   reporter_.on_event(experiment_.machine(), event.body, effects);
-  if (effects.ended) warn_of_missing_score(experiment_.machine().trial(trial_of(event.body).value()));
+  if (effects.ended || std::holds_alternative<TrialCheckpointed>(event.body)) warn_of_missing_score(trial_of(event.body).value());
+  for (const TrialIndex other : effects.others_ended) warn_of_missing_score(other);
   untold_.reset();
 }
 

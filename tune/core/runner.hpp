@@ -78,7 +78,7 @@ class Runner {
   std::optional<TrialResources> resources_of(const Trial& trial);
   void fail_unstarted(TrialIndex index, const std::string& error);
   TrialSpec spec_of(const Trial& trial, const std::filesystem::path& dir);
-  void warn_of_missing_score(const Trial& trial);
+  void warn_of_missing_score(TrialIndex index);
   void warn_of_lost_work(const Trial& trial);
   void handle(HostEvent event);
   void begin(TrialIndex trial, Active& active);
