@@ -182,6 +182,8 @@ TEST_SUITE("tune/loggers") {
     Trial trial = make_trial();
     trial.config.set("layers", 3);
     trial.config.set("bias", true);
+    trial.results = 1;
+    trial.take_config(Config{{"lr", 0.9}});  // it goes on as another one's copy with its first result, whose parameters are meant
     auto logger = make_tensorboard_logger();
     logger->on_created(trial, dir.path());
     log_result(*logger, trial, dir.path(), {{"loss", 0.5}, {"acc", NAN}});
@@ -464,14 +466,17 @@ TEST_SUITE("tune/loggers") {
     trial.config.set("name", std::string("caf\xe9"));
     const std::unique_ptr<Logger> loggers[] = {make_csv_logger(), make_json_logger()};
     for (const auto& logger : loggers) logger->on_created(trial, dir.path());
-    log_result(*loggers[0], trial, dir.path(), {{"lo\xffss", 1}});
+    log_result(*loggers[0], trial, dir.path(), {{"lo\xfess", 1}, {"lo\xffss", 1}});  // the same name
+    const std::string text = text_of(dir.path() / "progress.csv"), name = "lo\uFFFDss";
+    REQUIRE(text.starts_with(name + ",training_iteration,"));
+    write_text(dir.path() / "progress.csv", "lo\xffss" + text.substr(name.size()));  // as an older version wrote it
     const auto resumed = make_csv_logger();
     REQUIRE(resumed->on_restored(trial, dir.path()));
     log_result(*resumed, trial, dir.path(), {{"lo\xffss", 2}});
     const auto lines = lines_of(dir.path() / "progress.csv");
     REQUIRE(lines.size() == 3);
-    CHECK(lines[0].starts_with("lo\uFFFDss,training_iteration,"));
-    CHECK(std::count(lines[0].begin(), lines[0].end(), ',') == std::count(lines[2].begin(), lines[2].end(), ','));
+    CHECK(lines[0].ends_with(",config/name"));
+    CHECK(std::count(lines[1].begin(), lines[1].end(), ',') == std::count(lines[2].begin(), lines[2].end(), ','));
     CHECK(lines[2].starts_with("2,2,"));
     CHECK(has(lines[1], "caf\uFFFD"));
     trial.error = "bad byte \xff here", trial.failures = 1;

@@ -122,7 +122,7 @@ TEST_SUITE("tune/schedulers") {
     CHECK_THROWS_AS(kept.scheduler().restore("1 2"), StorageCorruption);
   }
 
-  TEST_CASE("with synch the copies of one step share a model, and decide as if each had made its own") {
+  TEST_CASE("with synch the copies of one step decide as if each had made a model of its own, and gains are kept up to max_gains") {
     Pb2Options options = usual(true);
     options.max_gains = 20;
     Driven kept(pb2(options)), reloaded(pb2(options));
@@ -146,6 +146,24 @@ TEST_SUITE("tune/schedulers") {
     }
     CHECK(kept.as<PbtScheduler>().num_perturbations() == 3 * 14);
     CHECK(has(error_of([] { pb2({.hyperparam_bounds = {{"lr", uniform(0, 1)}}, .max_gains = 0}).make({"loss", Mode::kMin, 0}); }), "max_gains is 0"));
+  }
+
+  TEST_CASE("with more trials than max_gains copies try something new, also of a donor whose gains are none of the newest") {
+    // Behaviour: each of them was an exact copy, without a word.
+    Pb2Options options = usual(true);
+    options.max_gains = 3;
+    Driven driven(pb2(options));
+    driven.launch(12);
+    for (int t = 4; t < 20; t += 4) {
+      CAPTURE(t);
+      for (TrialIndex i = 0; i < 12; ++i) driven.report(i, t, t - static_cast<double>(i));  // the last to report are the worst
+      driven.idle();
+      while (const auto next = driven.next()) driven.start(*next);
+      for (TrialIndex i = 9; i < 12; ++i) {
+        REQUIRE(driven.exploits.contains(i));
+        if (t > 4) CHECK_FALSE(driven.configs.at(i) == driven.configs.at(driven.exploits.at(i).donor));  // no gain yet at 4
+      }
+    }
   }
 
   TEST_CASE("bounds that are none are refused by name") {

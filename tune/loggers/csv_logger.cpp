@@ -31,7 +31,8 @@ class CsvLogger final : public Logger {
     const std::string text = read_file(dir / kFile);
     const std::size_t end = csv_lines_end(text, trial.results + 1);
     if (end == std::string_view::npos) return false;
-    columns_[trial.index] = csv_first_line(text);
+    Columns& columns = columns_[trial.index] = csv_first_line(text);
+    for (std::string& column : columns) column = valid_utf8(column);  // an older version wrote them as they were
     return cut_file(dir / kFile, end);
   }
 
@@ -42,7 +43,7 @@ class CsvLogger final : public Logger {
     const auto row = cells(trial, result, time_ms);
     Columns added;
     for (const auto& [name, text] : row)
-      if (std::find(columns.begin(), columns.end(), name) == columns.end()) added.push_back(name);
+      if (!contains(columns, name) && !contains(added, name)) added.push_back(name);  // two may differ in bytes that are no UTF-8 only
     try {
       if (!added.empty()) {
         Columns wanted = columns;
@@ -66,6 +67,8 @@ class CsvLogger final : public Logger {
   static constexpr const char* kFile = "progress.csv";
   using Row = std::vector<std::pair<std::string, std::string>>;
   using Columns = std::vector<std::string>;
+
+  static bool contains(const Columns& columns, const std::string& name) { return std::find(columns.begin(), columns.end(), name) != columns.end(); }
 
   static Row cells(const Trial& trial, const TrialReported& result, std::int64_t time_ms) {
     Row row;

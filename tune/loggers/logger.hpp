@@ -22,7 +22,8 @@ class Logger {
   /// A resume: the trial is as it was at the journal's last snapshot. Cuts off what its files hold beyond `trial.results` rows.
   /// False when they hold less; then everything is told again from the beginning.
   virtual bool on_restored(const Trial&, const std::filesystem::path& /*dir*/) { return true; }
-  /// A new result: trial.last and trial.iteration are the row's.
+  /// A new result: trial.last is the row's, and so are iteration_of_result(), time_of_result_s() and config_of_result(). The trial may have
+  /// gone on as another one's copy with it, and trial.iteration be the donor's.
   virtual void on_result(const Trial&, const std::filesystem::path& /*dir*/, const TrialReported&, std::int64_t /*time_ms*/) {}
   /// The trial failed, perhaps to be tried again: trial.error says why.
   virtual void on_failure(const Trial&, const std::filesystem::path& /*dir*/, std::int64_t /*time_ms*/) {}

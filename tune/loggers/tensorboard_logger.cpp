@@ -106,7 +106,7 @@ void write_value(pbf_writer& writer, const Value& value) {
 std::string session_start(double time_s, const Trial& trial) {
   return hparams_event(time_s, "_hparams_/session_start_info", [&](pbf_writer& content) {
     pbf_writer start(content, hparams::kSessionStart);
-    for (const auto& [path, value] : trial.config.flat()) {
+    for (const auto& [path, value] : trial.config_of_result().flat()) {
       pbf_writer entry(start, hparams::kHparams);
       entry.add_string(map_entry::kKey, path);
       pbf_writer inside(entry, map_entry::kMapValue);

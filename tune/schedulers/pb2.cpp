@@ -168,7 +168,10 @@ Config Pb2Scheduler::new_config(TrialIndex trial, TrialIndex donor, Random& rand
   const State& copied = states().at(donor);
   Config config = copied.config;
   const auto newest = std::find_if(gains_.rbegin(), gains_.rend(), [&](const Gain& gain) { return gain.trial == donor; });
-  if (newest != gains_.rend()) choose(config, *newest, random);
+  if (newest != gains_.rend())
+    choose(config, *newest, random);
+  else if (states().size() > max_gains_ && !gains_.empty() && std::isfinite(copied.score))  // its own may have been dropped
+    choose(config, {.trial = donor, .time = copied.train_time, .score_before = copied.score, .parameters = parameters_of(copied.config)}, random);
   const auto from_the_space = [](std::string_view) -> const Domain* { return nullptr; };
   keeper().settle(config, from_the_space, random);
   if (options().custom_explore) {

@@ -62,7 +62,9 @@ class Searcher {
 struct SearcherContext {
   Space space{};                         ///< checked
   std::vector<Objective> objectives{};   ///< at least one with a searcher that learns
-  std::uint64_t num_samples{1};          ///< TuneOptions::num_samples; 2^32 - 1 and more where there is no end (-1, a Study)
+  /// TuneOptions::num_samples; 2^32 - 1 and more where there is no end (-1, a Study). For the searcher inside `repeat`: either divided by the
+  /// repetitions, rounded up.
+  std::uint64_t num_samples{1};
   std::uint64_t seed{0};
   std::size_t concurrency{1};            ///< trials that may run at a time
 };
