@@ -67,7 +67,7 @@ class Client {
   template <class T>
   ObjectRef<detail::PutType<T>> put(T&& value, const PutOptions& options) {
     using Value = detail::PutType<T>;
-    static_assert(Serialisable<Value>, "manta: this type cannot be serialised: give it a cereal `serialize`.");
+    static_assert(detail::kTravels<Value>, "manta: this type, or a type that it holds, cannot be serialised: give it a cereal `serialize`.");
     static_assert(std::is_constructible_v<Value, T&&> && (detail::kCopyable<Value> || !std::is_lvalue_reference_v<T>),
                   "manta: put copies the value, or takes it from what std::move gives: this type cannot be copied, so std::move it; where it cannot be "
                   "moved either, give it a move constructor, or put a std::unique_ptr to it.");

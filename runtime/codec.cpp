@@ -5,9 +5,11 @@ namespace manta::detail {
 namespace {
 /// cereal's own words for a class behind a pointer to its base speak of archives that the user never sees.
 const char* remedy(const ErrorInfo& thrown) {
-  return thrown.remote_type == "cereal::Exception" && thrown.message.find("polymorphic") != std::string::npos
-             ? "Include runtime/polymorphic.hpp, and write CEREAL_REGISTER_TYPE for that class behind it"
-             : "Mend that, or do not let such a value leave its process";
+  const auto says = [&](const char* words) { return thrown.remote_type == "cereal::Exception" && thrown.message.find(words) != std::string::npos; };
+  if (says("unregistered polymorphic type")) return "Include runtime/polymorphic.hpp, and write CEREAL_REGISTER_TYPE for that class behind it";
+  if (says("unregistered polymorphic cast"))
+    return "Write cereal::base_class<Base>(this) in the serialize of that class, or CEREAL_REGISTER_POLYMORPHIC_RELATION(Base, Derived)";
+  return "Mend that, or do not let such a value leave its process";
 }
 }  // namespace
 

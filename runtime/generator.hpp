@@ -17,7 +17,7 @@
 // `free(): invalid pointer`, or in wrong values. Name what is yielded first:
 //
 //   co_yield ctx.get(ctx.task<f>({.max_retries = 3}).remote(x));                     // wrong, as are co_yield ctx.put(x, {.durable_name = "x"});
-//                                                                                    // co_yield Row{1, "a"}; co_yield {.id = 1}; (this one is refused)
+//                                                                                    // co_yield Row{1, "a"}; co_yield {.id = 1}; (braces alone are refused)
 //   auto item = ctx.get(ctx.task<f>({.max_retries = 3}).remote(x)); co_yield item;   // right
 #include <coroutine>
 #include <exception>
@@ -57,7 +57,7 @@ class [[nodiscard]] Generator {
     std::suspend_always yield_value(const volatile T&&)
       requires detail::kBracesBreak<T>
     {
-      static_assert(!detail::kBracesBreak<T>, "manta: what `co_yield {…}` makes of a struct is destroyed twice by g++ 12. Name it first: T item{…}; co_yield item;");
+      static_assert(!detail::kBracesBreak<T>, "manta: what `co_yield {…}` makes of a struct or an array is destroyed twice by g++ 12. Name it first: T item{…}; co_yield item;");
       return {};
     }
     void return_void() const noexcept {}

@@ -102,7 +102,8 @@ void Executor::count_waiting(int change) {
 }
 
 void Executor::some_wait(bool some) {
-  if (lease_->cpus > Amount(0)) lend(some);
+  // Of a task without CPUs too: nobody may hope for its GPUs, or whatever it holds, while it waits. An actor holds them for life anyway.
+  if (lease_->cpus > Amount(0) || (!in_actor_ && lease_->id)) lend(some);
 }
 
 /// Those that still wait, of a work that has ended, have nothing of it any more.
@@ -311,7 +312,7 @@ std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, Proce
   {
     std::shared_ptr<TaskRecord> made;
     Running running(this);
-    RunningWork::Scope scope(running_work_, work.id);
+    RunningWork::Scope scope(running_work_, work.id, is_local(owner));
     try {
       if (auto* record = run(work, instance, lease, scope.slot(), made, began)) {
         if (!is_local(owner)) {

@@ -54,7 +54,7 @@ bool RunningCoroutine::advance(const std::atomic<std::uint64_t>& cancelled_id, c
     suspended(true);
     return false;
   }
-  ended_ = true;
+  ended_ = CancelSlot::end_running();
   coroutine_->settle(*record_->result, *record_);
   return true;
 }

@@ -29,7 +29,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   /// Nobody wants it any more: what it waits for, now or later, throws Cancelled unless it is there. Thread-safe.
   void interrupt();
   bool interrupted() const noexcept { return interrupted_; }
-  /// It has returned or thrown: what it gave is being handed out. Seen by whoever has that.
+  /// It has returned or thrown, and its caller, in this process, may have what it gave. Seen by whoever has that.
   bool ended() const noexcept { return ended_; }
   TaskId id() const noexcept { return id_; }
   const std::shared_ptr<const std::string>& name() const noexcept { return name_; }

@@ -25,8 +25,10 @@ bool in_task() noexcept { return t_slot != nullptr; }
 void result_is_made() noexcept { CancelSlot::end_running(); }
 
 /// No more order is needed: who has seen the result sees this too.
-void CancelSlot::end_running() noexcept {
-  if (t_slot) t_slot->id_.store(0, std::memory_order_release);
+bool CancelSlot::end_running() noexcept {
+  if (!t_slot || !t_slot->ends_with_result_) return false;
+  t_slot->id_.store(0, std::memory_order_release);
+  return true;
 }
 
 void CancelSlot::check() {
@@ -72,7 +74,8 @@ CancelSlot::Sleep::~Sleep() {
   slot_->word_ = nullptr;
 }
 
-RunningWork::Scope::Scope(RunningWork& all, TaskId id) : all_(all), slot_(&all.take()), before_(t_slot) {
+RunningWork::Scope::Scope(RunningWork& all, TaskId id, bool ends_with_result) : all_(all), slot_(&all.take()), before_(t_slot) {
+  slot_->ends_with_result_ = ends_with_result;
   slot_->id_.store(id.value, std::memory_order_seq_cst);
   if (all.any_early_.load(std::memory_order_seq_cst)) all.meet_early(*slot_);
   t_slot = slot_;

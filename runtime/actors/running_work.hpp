@@ -32,8 +32,9 @@ class CancelSlot {
   bool cancelled_with_children() const noexcept { return is_own(recursive_id_); }
   /// Throws Cancelled when the work that this thread runs has been cancelled.
   static void check();
-  /// The work that this thread runs has its result: from now on no cancel meets it, though its Scope is still there. On its own thread.
-  static void end_running() noexcept;
+  /// The work that this thread runs has its result. When its Scope says that it ends with that, no cancel meets it from now on, and this is
+  /// true. On its own thread.
+  static bool end_running() noexcept;
 
   /// While it lives this thread may sleep on `word` as long as that holds `value`: a cancel changes the word and wakes it.
   class Sleep {
@@ -61,6 +62,7 @@ class CancelSlot {
   std::atomic<std::uint64_t> id_{0};
   std::atomic<std::uint64_t> cancelled_id_{0};
   std::atomic<std::uint64_t> recursive_id_{0};
+  bool ends_with_result_ = false;    // its own thread's
   std::atomic<bool> helped_{false};  // since this work began somebody looked whether it may have a helper
   SmallMutex mutex_;  // guards what follows
   CancelSlot* next_ = nullptr;  // of the work's slot: its first helper's; of that: the next one's
@@ -73,7 +75,8 @@ class RunningWork {
   /// One execution by this thread.
   class Scope {
    public:
-    Scope(RunningWork& all, TaskId id);
+    /// `ends_with_result`: who waits for the result has it at once, before this ends (result_is_made).
+    Scope(RunningWork& all, TaskId id, bool ends_with_result = false);
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;

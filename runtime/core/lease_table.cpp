@@ -49,12 +49,13 @@ void LeaseTable::want(const LeaseRequest& request, LeaseEffects& effects) {
 
 /// One that has just come gets what it can have, and waits for the rest.
 void LeaseTable::enter(Waiting entry, LeaseEffects& effects) {
+  starved_first();
+  auto place = waiting_.end();
+  if (entry.request.nested) place = std::find_if(waiting_.begin(), waiting_.end(), [this](const Waiting& each) { return !starved(each); });
   if (!settled_ && !waiting_.empty()) {
-    insert(entry.request.nested ? waiting_.begin() : waiting_.end(), std::move(entry));
-    unsorted_ = true;  // one that is nested stands before them
+    insert(place, std::move(entry));
     return grant_what_fits(effects);
   }
-  starved_first();
   Kept kept;
   for (const auto& each : waiting_) {
     if (!starved(each)) break;
@@ -63,12 +64,10 @@ void LeaseTable::enter(Waiting entry, LeaseEffects& effects) {
   if (grant_some(entry, kept, effects)) {
     passes_over(entry, waiting_.end());
     if (entry.request.for_life || kept.for_groups) unsettle(kept);
-    if (!entry.request.count) return;
     entry.arrival = ++arrivals_;
   }
-  auto place = waiting_.end();
-  if (entry.request.nested) place = std::find_if(waiting_.begin(), waiting_.end(), [this](const Waiting& each) { return !starved(each); });
-  insert(place, std::move(entry));
+  if (entry.request.count) insert(place, std::move(entry));
+  if (!settled_) grant_what_fits(effects);
 }
 
 /// What is held for life does not come back: nothing may be kept any more for one that hoped for it, and a group may be there.
@@ -99,9 +98,9 @@ LeaseTable::Line::iterator LeaseTable::leave(Line::iterator place) {
   return waiting_.erase(place);
 }
 
+/// A pass is to follow: nothing is kept any more for those that leave.
 template <class Predicate>
 void LeaseTable::leave_if(Predicate&& predicate) {
-  settled_ = false;
   for (auto each = waiting_.begin(); each != waiting_.end();) each = predicate(*each) ? leave(each) : std::next(each);
 }
 
@@ -142,6 +141,7 @@ std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
   for (const auto& [lease, held] : leases_)
     if (std::find(held.grant.gpu_ids.begin(), held.grant.gpu_ids.end(), id) != held.grant.gpu_ids.end()) holders.push_back(lease);
   std::sort(holders.begin(), holders.end());
+  grant_what_fits(effects);  // what was kept for those that are refused
   return holders;
 }
 
@@ -277,9 +277,17 @@ void LeaseTable::starved_first() {
   waiting_.splice(waiting_.begin(), first);
 }
 
+/// Passes over all that wait until none of them can have anything: when a group was placed, or less will come back than was hoped for, one
+/// that was looked at before may have something now.
 void LeaseTable::grant_what_fits(LeaseEffects& effects) {
+  do {
+    settled_ = true;
+    pass(effects);
+  } while (!settled_ && !waiting_.empty());
+}
+
+void LeaseTable::pass(LeaseEffects& effects) {
   starved_first();
-  settled_ = true;
   Kept kept;
   bool granted = false, nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
   for (auto each = waiting_.begin(); each != waiting_.end() && !nothing_left;) {
@@ -316,8 +324,7 @@ void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects)
     blocked ? groups_.lend_cpus(grant) : groups_.reclaim_cpus(grant);
   else
     blocked ? ledger_.lend_cpus(grant) : ledger_.reclaim_cpus(grant);
-  settled_ = false;  // CPUs that an actor takes back do not come back
-  if (blocked) grant_what_fits(effects);
+  if (blocked || it->second.for_life) grant_what_fits(effects);  // what an actor takes back nobody may hope for
 }
 
 std::vector<LeaseId> LeaseTable::drop_owner(ProcessId owner, LeaseEffects& effects) {

@@ -9,8 +9,8 @@
 // waits for what actors hold for life, or for a task that itself waits. A placement group waits in the same line as everybody
 // else; what is placed in a group waits for that group's bundles only. Every event may come twice: the second has no effect.
 //
-// What a pass over all that wait costs is kept off the usual ways: after a pass that granted nothing, only what has come since is looked
-// at until something is given back; and a pass ends when each of those that wait needs more than is free of something (demands.hpp).
+// What a pass over all that wait costs is kept off the usual ways: when none of them can have anything, only what comes is looked at until
+// something is given back; and a pass ends when each of those that wait needs more than is free of something (demands.hpp).
 #include <cstdint>
 #include <list>
 #include <map>
@@ -116,6 +116,7 @@ class LeaseTable {
   bool starved(const Waiting& entry) const { return entry.passed_over >= kMaxPassedOver; }
   void starved_first();
   void grant_what_fits(LeaseEffects& effects);
+  void pass(LeaseEffects& effects);
   bool grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effects);
   bool place_group(Waiting& entry, const Kept& kept, LeaseEffects& effects);
   void passes_over(const Waiting& granted, Line::const_iterator end);
@@ -136,7 +137,7 @@ class LeaseTable {
   Line waiting_{};  ///< the starved ones; nested ones, the newest first; the others as they came
   std::map<std::pair<ProcessId, Purpose>, Line::iterator> wanted_{};
   Demands demands_{};
-  bool settled_ = true;       ///< none of those that wait can have anything until something is given back
+  bool settled_ = true;       ///< none of those that wait can have anything as things are
   bool unsorted_ = false;     ///< some starved one stands behind one that is not
   std::uint64_t arrivals_ = 0;
   std::unordered_map<LeaseId, Lease> leases_{};

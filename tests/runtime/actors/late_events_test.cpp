@@ -218,9 +218,7 @@ TEST_SUITE("runtime/actors/late_events") {
     }
   }
 
-  // In the caller's process the value is there before the work is over: who had got it and killed the actor at once had the tasks
-  // cancelled whose refs it had been given.
-  TEST_CASE("an actor's end does not name a call that has made its result, so that what it submitted is not cancelled") {
+  TEST_CASE("an actor's end names a call whose value is being turned into bytes, so that what it submitted is cancelled") {
     for (const bool threaded : {false, true}) {
       for (const int kind : {0, 1, 2, 3}) {
         CAPTURE(kind);
@@ -233,7 +231,7 @@ TEST_SUITE("runtime/actors/late_events") {
         if (kind == 3) call = late.call<&Clerk::give_later>(kOwner);
         REQUIRE(eventually([&] { return late.stop.there == 1; }));
         const auto unwanted = late.f.host->destroy(kActor, true);
-        CHECK(unwanted == (kind == 0 ? std::vector{call} : std::vector<TaskId>{}));  // that one runs
+        CHECK(unwanted == std::vector{call});  // nobody has its value
         late.stop.open = true;
         CHECK(late.f.router.wait_for(1).size() == 1);
         CHECK(late.f.router.wait_for_ends(1));
@@ -241,11 +239,19 @@ TEST_SUITE("runtime/actors/late_events") {
     }
   }
 
-  TEST_CASE("work that has made its result is met by no cancel, and begins no helper") {
+  // In the caller's process the value is there before the work is over: who had got it and killed the actor at once had the tasks
+  // cancelled whose refs it had been given.
+  TEST_CASE("work whose caller has its result is met by no cancel, and begins no helper") {
     RunningWork running;
     result_is_made();  // nothing runs
     {
-      RunningWork::Scope scope(running, {5});
+      RunningWork elsewhere;
+      RunningWork::Scope scope(elsewhere, {4});  // for a caller in another process
+      result_is_made();
+      CHECK(elsewhere.cancel_all() == std::vector<TaskId>{{4}});
+    }
+    {
+      RunningWork::Scope scope(running, {5}, true);
       result_is_made();
       running.cancel({5}, true);
       CHECK(running.cancel_all().empty());

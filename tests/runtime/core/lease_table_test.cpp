@@ -298,6 +298,39 @@ TEST_SUITE("runtime/core/lease_table") {
     CHECK(served == kMany);  // looking at all of them each time takes minutes
     CHECK(table.leases.ledger().full());
   }
+
+  TEST_CASE("who waits for a group, before it in line, is served when that is placed") {
+    Table table(1);
+    table.want(1, 1, 1, 1);
+    const auto parent = table.only();
+    REQUIRE(table.leases.add_group({.id = {7}, .owner = 2, .bundles = {{.cpus = 1}}}, table.effects));
+    CHECK(table.effects.placed.empty());
+    table.leases.want({.owner = 2, .purpose = 2, .shape = {.cpus = 1, .group = {7}}, .nested = true}, table.effects);
+    table.leases.set_blocked(parent.id, true, table.effects);  // it waits for that one
+    CHECK(table.effects.placed == std::vector<GroupId>{{7}});
+    CHECK(table.only().purpose == 2);
+  }
+
+  TEST_CASE("what was kept for one that a lost GPU leaves without hope is others' at once") {
+    IdSource ids{0};
+    LeaseTable leases(ResourceLedger(Amount(200), {0, 1, 2}, {}), ids);
+    LeaseEffects effects;
+    const auto want = [&](Purpose purpose, double gpus) { leases.want({.owner = 1, .purpose = purpose, .shape = {.cpus = 1, .gpus = gpus}}, effects); };
+    want(1, 1);
+    want(2, 3);
+    for (Purpose small = 100; small < 100 + LeaseTable::kMaxPassedOver; ++small) {
+      want(small, 1);
+      leases.release(effects.granted.back().id, effects);
+    }
+    effects = {};
+    want(3, 1);
+    CHECK(effects.granted.empty());  // kept for the one that wants all three
+    CHECK(leases.lose_gpu(2, effects).empty());
+    REQUIRE(effects.refused.size() == 1);
+    CHECK(effects.refused[0].purpose == 2);
+    REQUIRE(effects.granted.size() == 1);
+    CHECK(effects.granted[0].purpose == 3);
+  }
 }
 
 }  // namespace manta::core
