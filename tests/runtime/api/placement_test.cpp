@@ -19,7 +19,9 @@ std::string make_and_leave(Context& ctx, const std::string& name) {
 /// The group has room only while this task waits, for what is to run in it.
 int wait_in_own_group(Context& ctx) {
   auto group = ctx.placement_group({.bundles = {{.num_cpus = 1}}});
-  return ctx.get(ctx.task<add>({.placement = group.any()}).remote(1, 2), 60s);
+  const int sum = ctx.get(ctx.task<add>({.placement = group.any()}).remote(1, 2), 60s);
+  ctx.remove(group);
+  return sum;
 }
 PlacementGroup hand_out_and_leave(Context& ctx) { return ctx.placement_group({.bundles = {{.num_cpus = 1}}}); }
 int remove_it(Context& ctx, const PlacementGroup& group) {
