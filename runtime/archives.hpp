@@ -3,9 +3,11 @@
 #include <cereal/cereal.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "runtime/base/copy.hpp"
@@ -26,6 +28,18 @@ using References = std::vector<Reference>;
 using SharedReferences = std::shared_ptr<const References>;  ///< null: none
 /// A value was counted with so many bytes and then wrote more, or fewer.
 [[noreturn]] void throw_changed_size(std::size_t counted);
+
+/// What is within another one's depth is read and written by recursion: stops before that comes to the end of the thread's stack.
+class NestingGuard {
+ public:
+  NestingGuard() noexcept;
+  bool too_deep() const noexcept { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - lowest_ < reserve_; }
+
+ private:
+  std::uintptr_t lowest_;
+  std::size_t reserve_;  ///< 0: not known where the stack ends
+};
+[[noreturn]] void throw_nested_too_deep(bool reading);
 }  // namespace detail
 
 /// Writes into a given block, or only counts when there is none: first count, then write straight to the final place. A value that
@@ -50,6 +64,10 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
     static constexpr std::byte zeros[64]{};
     write(zeros, (alignment - position_ % alignment) % alignment);
   }
+  /// Each object begins with it. Who writes has counted before, just as deep.
+  void enter() const {
+    if (counting_ && nesting_.too_deep()) detail::throw_nested_too_deep(false);
+  }
   std::size_t size() const noexcept { return position_; }
   /// After the last write into a block: it must be full.
   void finish() const {
@@ -73,6 +91,7 @@ class OutputArchive : public cereal::OutputArchive<OutputArchive, cereal::AllowE
   std::size_t position_ = 0;
   detail::References* references_ = nullptr;
   bool counting_ = true;
+  detail::NestingGuard nesting_{};
 };
 
 /// Reads from a Buffer, which stays alive as long as anything that was read in place from it.
@@ -100,6 +119,23 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
       throw ProtocolError("a serialised value ends " + std::to_string(size - left()) +
                           " bytes early: it was written by another program or is damaged");
   }
+  void enter() const {
+    if (nesting_.too_deep()) detail::throw_nested_too_deep(true);
+  }
+  /// A container says that so many elements follow. Each takes a byte or more, but for those that have nothing to travel.
+  void claim(std::size_t elements) {
+    constexpr std::size_t kEmptyElements = 1 << 20;
+    if (elements > kEmptyElements) need(elements);
+    if (elements > source_.size() + kEmptyElements - claimed_)
+      throw ProtocolError("a serialised value is damaged: its containers claim more elements than it has bytes");
+    claimed_ += elements;
+  }
+  /// A pointer to a shared object: all that have its number are of one type.
+  void shared_object(std::uint32_t id, const std::type_info& type) {
+    if (*shared_types_.try_emplace(id, &type).first->second != type)
+      throw ProtocolError("a serialised value is damaged: shared pointers of two types point to one object. One that points into another one's object "
+                          "(an aliasing shared_ptr) cannot travel");
+  }
   /// What OutputArchive::reference wrote: null for an empty one.
   std::shared_ptr<void> reference(detail::ReferenceKind kind) {
     std::uint32_t place = 0;
@@ -114,6 +150,9 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
   Buffer source_;
   detail::SharedReferences references_;
   std::size_t position_ = 0;
+  std::size_t claimed_ = 0;
+  std::map<std::uint32_t, const std::type_info*> shared_types_{};
+  detail::NestingGuard nesting_{};
 };
 
 }  // namespace manta

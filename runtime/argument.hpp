@@ -70,7 +70,7 @@ class ArgumentSlot {
     archive(ref_);
     if (ref_ == -1) return static_cast<void>(archive(value_.emplace()));
     if (next >= refs.size() || ref_ != static_cast<std::int32_t>(next)) throw ProtocolError("an argument refers to an object that was not sent");
-    refs[next++]->use_ops(type_ops<T>());
+    if (!refs[next++]->use_ops(type_ops<T>())) throw ProtocolError("an argument refers to an object of another type");
   }
   void release() noexcept { value_.reset(); }
   /// What it takes, about.

@@ -333,6 +333,11 @@ bool Cell::forget_stored(std::uint64_t id) {
   return true;
 }
 
+bool Cell::use_ops(const TypeOps& ops) noexcept {
+  const TypeOps* seen = &type_ops<Unknown>();
+  return ops_.compare_exchange_strong(seen, &ops, std::memory_order_relaxed) || seen == &ops || *seen->type == *ops.type;
+}
+
 bool Cell::wait(Deadline deadline) noexcept {
   if (settled()) return true;
   demand();

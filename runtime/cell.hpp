@@ -32,6 +32,7 @@ inline constexpr bool kHoldsNoRefs<std::vector<T>> = kHoldsNoRefs<T>;
 /// What can be done with a value of a type that was forgotten.
 struct TypeOps {
   bool may_hold_refs;
+  const std::type_info* type;
   std::string (*name)();
   void (*encode)(const void* value, OutputArchive& archive);
   std::shared_ptr<const void> (*decode)(const Buffer& bytes, const SharedReferences& references);
@@ -41,6 +42,7 @@ template <class T>
 const TypeOps& type_ops() {
   static constexpr TypeOps ops{
       .may_hold_refs = !kHoldsNoRefs<T>,
+      .type = &typeid(T),
       .name = [] { return demangle(typeid(T).name()); },
       .encode = [](const void* value, OutputArchive& archive) { write_value(archive, *static_cast<const T*>(value)); },
       .decode = [](const Buffer& bytes, const SharedReferences& references) -> std::shared_ptr<const void> {
@@ -49,6 +51,9 @@ const TypeOps& type_ops() {
   };
   return ops;
 }
+
+/// Of a cell that comes from another process, until somebody reads what refers to it.
+struct Unknown {};
 
 /// Bytes of a value that lie in the node's object store. The destructor gives them back.
 class StoredObject {
@@ -168,8 +173,8 @@ class Cell {
   /// The copy in the store is lost: true when there is another one in this process, which then counts.
   bool forget_stored(std::uint64_t id);
   const TypeOps& ops() const noexcept { return *ops_.load(std::memory_order_relaxed); }
-  /// For a cell made from bytes before its type was known.
-  void use_ops(const TypeOps& ops) noexcept { ops_.store(&ops, std::memory_order_relaxed); }
+  /// For a cell that may be of a type not known yet. False when it is of another one.
+  bool use_ops(const TypeOps& ops) noexcept;
 
  private:
   // While it is pending, bits: threads sleep on the word; there are waiters. Then how it was settled; kKept: by a value that never moves.

@@ -1,5 +1,7 @@
 #include "runtime/codec.hpp"
 
+#include "runtime/base/threads.hpp"
+
 namespace manta::detail {
 
 namespace {
@@ -29,6 +31,28 @@ void rethrow_from_save(const std::type_info& type) try {
 void throw_changed_size(std::size_t counted) {
   throw InvalidArgument("a value was counted as " + std::to_string(counted) + " bytes and then wrote another number of them: its save or serialize must "
                         "write the same each time, and nobody may change the value meanwhile");
+}
+
+void require_bools(const void* bytes, std::size_t count) {
+  const auto* first = static_cast<const unsigned char*>(bytes);
+  if (std::any_of(first, first + count, [](unsigned char byte) { return byte > 1; }))
+    throw ProtocolError("a serialised value is damaged: a bool is neither true nor false");
+}
+
+namespace {
+constexpr std::size_t kStackReserve = 256 << 10;  // for what a user's own load or save calls, and the destructors of what was made
+}  // namespace
+
+NestingGuard::NestingGuard() noexcept {
+  const StackExtent stack = own_stack();
+  lowest_ = stack.lowest;
+  reserve_ = std::min(kStackReserve, stack.size / 4);
+}
+
+void throw_nested_too_deep(bool reading) {
+  const std::string end = " nested so deep that this thread's stack is nearly used up: give it less depth (a list as a vector, not as nodes that own the next one)";
+  if (reading) throw ProtocolError("a serialised value is damaged, or" + end);
+  throw InvalidArgument("a value is" + end);
 }
 
 }  // namespace manta::detail

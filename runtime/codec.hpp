@@ -9,10 +9,11 @@
 // An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
+// All containers of one value together may have 2^20 elements more than the value has bytes (that is, elements without any content).
+// What is nested deeper than the thread's stack allows (some ten thousand levels of 8 MiB) throws InvalidArgument as it is written.
 // Not thread-safe: one archive, one thread.
 #include <algorithm>
 #include <array>
-#include <bitset>
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
 #include <cereal/types/chrono.hpp>
@@ -33,13 +34,13 @@
 #include <cereal/types/utility.hpp>
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
-#include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <typeinfo>
 
 #include "runtime/archives.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/standard_types.hpp"
 
 namespace manta {
 
@@ -47,6 +48,8 @@ namespace detail {
 /// In a handler of what a user's save or serialize threw, as it turned a value of the type into bytes: makes a TaskError of it that
 /// says so. An Error of the family goes on as it is.
 [[noreturn]] void rethrow_from_save(const std::type_info& type);
+/// ProtocolError when one of the bytes is neither true nor false.
+void require_bools(const void* bytes, std::size_t count);
 }  // namespace detail
 
 template <class T>
@@ -60,11 +63,27 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     std::uint8_t byte = 0;
     archive.read(&byte, 1);
-    if (byte > 1) throw ProtocolError("a serialised value is damaged: a bool is neither true nor false");
+    detail::require_bools(&byte, 1);
     value = byte != 0;
   } else {
     archive.read(&value, sizeof value);
   }
+}
+namespace detail {
+template <class T>
+inline constexpr bool kMayNest = std::is_class_v<T>;  ///< objects of its own type somewhere inside, for all that is known
+template <>
+inline constexpr bool kMayNest<std::string> = false;
+template <class T>
+inline constexpr bool kMayNest<cereal::SizeTag<T>> = false;
+template <class T>
+inline constexpr bool kMayNest<cereal::BinaryData<T>> = false;
+}  // namespace detail
+/// cereal calls it before each object.
+template <class Archive, class T>
+  requires(detail::kMayNest<T> && (std::is_same_v<Archive, OutputArchive> || std::is_same_v<Archive, InputArchive>))
+void prologue(Archive& archive, const T&) {
+  archive.enter();
 }
 template <class Archive, class T>
   requires std::is_same_v<Archive, OutputArchive> || std::is_same_v<Archive, InputArchive>
@@ -79,9 +98,7 @@ void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::SizeTag<T>& tag) {
 template <class T>
 void CEREAL_SERIALIZE_FUNCTION_NAME(InputArchive& archive, cereal::SizeTag<T>& tag) {
   archive(tag.size);
-  // Every element but those of empty classes takes a byte or more: refuse a length that could not be true.
-  constexpr std::size_t kEmptyElements = 1 << 20;
-  if (static_cast<std::size_t>(tag.size) > kEmptyElements) archive.need(static_cast<std::size_t>(tag.size));
+  archive.claim(static_cast<std::size_t>(tag.size));
 }
 template <class T>
 void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const cereal::BinaryData<T>& data) {
@@ -90,86 +107,8 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const cereal::BinaryData<
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::BinaryData<T>& data) {
   archive.read(data.data, static_cast<std::size_t>(data.size));
-}
-
-// A bitset not by cereal: that throws what is no ProtocolError for some damaged bytes.
-template <std::size_t N>
-void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const std::bitset<N>& bits) {
-  for (std::size_t first = 0; first < N; first += 8) {
-    std::uint8_t byte = 0;
-    for (std::size_t i = first; i < std::min(N, first + 8); ++i) byte |= static_cast<std::uint8_t>(bits[i] << (i - first));
-    archive.write(&byte, 1);
-  }
-}
-template <std::size_t N>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::bitset<N>& bits) {
-  for (std::size_t first = 0; first < N; first += 8) {
-    std::uint8_t byte = 0;
-    archive.read(&byte, 1);
-    for (std::size_t i = first; i < std::min(N, first + 8); ++i, byte >>= 1) bits[i] = byte & 1;
-    if (byte != 0) throw ProtocolError("a serialised value is damaged: a bitset has bits too many");
-  }
-}
-// An array of none not by cereal: that copies a byte to or from a null pointer.
-template <class T>
-void CEREAL_SAVE_FUNCTION_NAME(OutputArchive&, const std::array<T, 0>&) {}
-template <class T>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive&, std::array<T, 0>&) {}
-
-namespace detail {
-/// Equal keys in the order in which they were written, which cereal's own load turns round.
-template <class Container>
-void load_with_equal_keys(InputArchive& archive, Container& container) {
-  constexpr bool kOrdered = requires { typename Container::key_compare; };
-  cereal::size_type size = 0;
-  archive(cereal::make_size_tag(size));
-  container.clear();
-  auto place = container.end();  // of an ordered one it stays there; else behind the last one, which may be an equal one
-  for (cereal::size_type i = 0; i < size; ++i) {
-    auto made = container.end();
-    if constexpr (requires { typename Container::mapped_type; }) {
-      typename Container::key_type key{};
-      typename Container::mapped_type value{};
-      archive(cereal::make_map_item(key, value));
-      made = container.emplace_hint(place, std::move(key), std::move(value));
-    } else {
-      typename Container::key_type key{};
-      archive(key);
-      made = container.emplace_hint(place, std::move(key));
-    }
-    if constexpr (!kOrdered) place = made;
-  }
-}
-}  // namespace detail
-template <class K, class T, class Compare, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multimap<K, T, Compare, Allocator>& map) {
-  detail::load_with_equal_keys(archive, map);
-}
-template <class K, class Compare, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multiset<K, Compare, Allocator>& set) {
-  detail::load_with_equal_keys(archive, set);
-}
-template <class K, class T, class Hash, class Equal, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multimap<K, T, Hash, Equal, Allocator>& map) {
-  detail::load_with_equal_keys(archive, map);
-}
-template <class K, class Hash, class Equal, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multiset<K, Hash, Equal, Allocator>& set) {
-  detail::load_with_equal_keys(archive, set);
-}
-
-// Templates, as all kinds of things convert to a path.
-template <class T>
-  requires std::is_same_v<T, std::filesystem::path>
-void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const T& path) {
-  archive(path.native());
-}
-template <class T>
-  requires std::is_same_v<T, std::filesystem::path>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& path) {
-  std::string text;
-  archive(text);
-  path = std::move(text);
+  if constexpr (std::is_same_v<std::remove_cv_t<std::remove_all_extents_t<std::remove_pointer_t<std::remove_cvref_t<T>>>>, bool>)
+    detail::require_bools(data.data, static_cast<std::size_t>(data.size));
 }
 
 inline void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const Buffer& buffer) {

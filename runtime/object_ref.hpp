@@ -68,7 +68,8 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const ObjectRef<T>& ref) 
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, ObjectRef<T>& ref) {
   auto cell = std::static_pointer_cast<detail::Cell>(archive.reference(detail::ReferenceKind::kObject));
-  if (cell) cell->use_ops(detail::type_ops<detail::StoredType<T>>());
+  if (cell && !cell->use_ops(detail::type_ops<detail::StoredType<T>>()))
+    throw ProtocolError("a serialised value is damaged: it holds a reference to an object of another type");
   ref = ObjectRef<T>(std::move(cell));
 }
 

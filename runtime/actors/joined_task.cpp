@@ -1,32 +1,16 @@
 #include "runtime/actors/joined_task.hpp"
 
-#include <pthread.h>
-
 #include "runtime/base/spin.hpp"
+#include "runtime/base/threads.hpp"
 
 namespace manta::detail {
-
-namespace {
-
-/// Below it this thread has used half of its stack. The whole address space where the system does not say.
-std::uintptr_t half_of_stack() noexcept {
-  pthread_attr_t attributes;
-  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return UINTPTR_MAX;
-  void* lowest = nullptr;
-  std::size_t size = 0;
-  const bool known = ::pthread_attr_getstack(&attributes, &lowest, &size) == 0;
-  ::pthread_attr_destroy(&attributes);
-  return known ? reinterpret_cast<std::uintptr_t>(lowest) + size / 2 : UINTPTR_MAX;
-}
-
-}  // namespace
 
 JoinedTask::JoinedTask(HostEnvironment& environment, Executor& waiter, Choice choice)
     : Executor(environment), waiter_(waiter), choice_(choice) {}
 
 bool JoinedTask::stack_has_room() noexcept {
-  thread_local const std::uintptr_t half = half_of_stack();
-  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) > half;
+  const StackExtent stack = own_stack();  // where the system does not say there is none to spare
+  return stack.size != 0 && reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) > stack.lowest + stack.size / 2;
 }
 
 void JoinedTask::give(Work work) {

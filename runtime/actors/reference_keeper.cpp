@@ -45,7 +45,7 @@ ErrorInfo let_go(core::ReferenceId id) {
 class ReferenceKeeper::BorrowedCell final : public Cell {
  public:
   BorrowedCell(std::weak_ptr<ReferenceKeeper> keeper, core::ReferenceId id)
-      : Cell(type_ops<Void>(), [](Cell& cell) { static_cast<BorrowedCell&>(cell).fetch(); }), borrow(std::move(keeper), id) {}
+      : Cell(type_ops<Unknown>(), [](Cell& cell) { static_cast<BorrowedCell&>(cell).fetch(); }), borrow(std::move(keeper), id) {}
   void fetch() {
     if (auto keeper = borrow.keeper_.lock())
       keeper->fetch(*this);
@@ -221,7 +221,7 @@ void ReferenceKeeper::accept(wire::ValueReferences& references, ProcessId from) 
       } else if (const auto it = lent_.find(each.id); it != lent_.end()) {
         accepted->push_back({it->second.kind, it->second.target});
       } else if (kind == ReferenceKind::kObject) {
-        auto cell = std::make_shared<Cell>(type_ops<Void>());
+        auto cell = std::make_shared<Cell>(type_ops<Unknown>());
         failed.emplace_back(cell, let_go(each.id));
         accepted->push_back({kind, std::move(cell)});
       } else {

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace manta {
 
@@ -11,5 +12,12 @@ std::size_t usable_cpus() noexcept;
 
 /// All signals but those that a fault of the thread itself raises: a thread of the runtime's blocks them, for they are the program's.
 sigset_t asynchronous_signals() noexcept;
+
+/// The calling thread's stack: from its lowest address, the last to be used, so many bytes. None, size 0, where the system does not say.
+struct StackExtent {
+  std::uintptr_t lowest = 0;
+  std::size_t size = 0;
+};
+StackExtent own_stack() noexcept;
 
 }  // namespace manta

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "runtime/object_ref.hpp"
+
 namespace manta::detail {
 namespace {
 
@@ -229,6 +231,22 @@ TEST_SUITE("runtime/cell") {
     CHECK_FALSE(cell.failed());
     placed->number = 18;
     CHECK_FALSE(cell.lost());
+  }
+
+  TEST_CASE("references of two types to one object are refused, whether its type was known before or not") {
+    // Behaviour: the last type counted, for the others too, which read the value as one of their own.
+    const auto decoded = [](std::shared_ptr<Cell> cell) {
+      const std::uint32_t places[] = {1, 1};
+      return decode<std::pair<ObjectRef<std::string>, ObjectRef<int>>>(
+          Buffer::copy(std::as_bytes(std::span(places))), std::make_shared<const References>(References{{ReferenceKind::kObject, std::move(cell)}}));
+    };
+    for (const TypeOps* ops : {&type_ops<Unknown>(), &type_ops<std::string>(), &type_ops<int>(), &type_ops<Void>()})
+      CHECK_THROWS_AS(decoded(std::make_shared<Cell>(*ops)), ProtocolError);
+    Cell cell(type_ops<Unknown>());
+    CHECK(cell.use_ops(type_ops<int>()));
+    CHECK(cell.use_ops(type_ops<int>()));
+    CHECK_FALSE(cell.use_ops(type_ops<Void>()));
+    CHECK(&cell.ops() == &type_ops<int>());
   }
 
   // There are very many of them.

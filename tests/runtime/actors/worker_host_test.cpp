@@ -108,7 +108,7 @@ TEST_SUITE("runtime/actors/worker_host") {
     using Record = FunctionRecord<&together>;
     const auto decoded = [](std::vector<std::int32_t> places, std::size_t objects) {
       std::vector<std::shared_ptr<Cell>> refs;
-      for (; objects > 0; --objects) refs.push_back(std::make_shared<Cell>(type_ops<Void>()));
+      for (; objects > 0; --objects) refs.push_back(std::make_shared<Cell>(type_ops<Unknown>()));
       InputArchive archive(Buffer::copy(std::as_bytes(std::span(places))));
       return Record::decode(archive, std::move(refs));
     };

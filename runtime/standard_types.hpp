@@ -1,0 +1,150 @@
+#pragma once
+// Types of the standard library that cereal does not read and write as Manta needs: what it leaves out, and what damaged bytes would make
+// more of than they hold, or of another type. Part of codec.hpp. Not thread-safe: one archive, one thread.
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <cereal/cereal.hpp>
+#include <cereal/types/memory.hpp>
+#include <deque>
+#include <filesystem>
+#include <forward_list>
+#include <list>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "runtime/archives.hpp"
+#include "runtime/base/error.hpp"
+
+namespace manta {
+
+// A bitset not by cereal: that throws what is no ProtocolError for some damaged bytes.
+template <std::size_t N>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const std::bitset<N>& bits) {
+  for (std::size_t first = 0; first < N; first += 8) {
+    std::uint8_t byte = 0;
+    for (std::size_t i = first; i < std::min(N, first + 8); ++i) byte |= static_cast<std::uint8_t>(bits[i] << (i - first));
+    archive.write(&byte, 1);
+  }
+}
+template <std::size_t N>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::bitset<N>& bits) {
+  for (std::size_t first = 0; first < N; first += 8) {
+    std::uint8_t byte = 0;
+    archive.read(&byte, 1);
+    for (std::size_t i = first; i < std::min(N, first + 8); ++i, byte >>= 1) bits[i] = byte & 1;
+    if (byte != 0) throw ProtocolError("a serialised value is damaged: a bitset has bits too many");
+  }
+}
+// Sequences not by cereal: that makes all elements that are claimed before it reads the first, however much each takes.
+namespace detail {
+template <class Container>
+void load_elements(InputArchive& archive, Container& container) {
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  container.clear();
+  if constexpr (requires { container.reserve(1); })
+    container.reserve(std::min(static_cast<std::size_t>(size), 16 * archive.left() / sizeof(typename Container::value_type) + 1));
+  for (; size > 0; --size) archive(container.emplace_back());
+}
+}  // namespace detail
+template <class T, class Allocator>
+  requires(!std::is_arithmetic_v<T>)
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::vector<T, Allocator>& vector) {
+  detail::load_elements(archive, vector);
+}
+template <class T, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::deque<T, Allocator>& deque) {
+  detail::load_elements(archive, deque);
+}
+template <class T, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::list<T, Allocator>& list) {
+  detail::load_elements(archive, list);
+}
+template <class T, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::forward_list<T, Allocator>& list) {
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  list.clear();
+  for (auto last = list.before_begin(); size > 0; --size) archive(*(last = list.emplace_after(last)));
+}
+// A shared pointer not by cereal: that takes the number of an object of any type.
+template <class T>
+  requires(!cereal::traits::has_load_and_construct<T, InputArchive>::value)
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::PtrWrapper<std::shared_ptr<T>&>& wrapper) {
+  std::uint32_t number = 0;
+  archive(number);
+  const std::uint32_t id = number & ~cereal::detail::msb_32bit;
+  if (id != 0) archive.shared_object(id, typeid(T));
+  if (number == id) return static_cast<void>(wrapper.ptr = std::static_pointer_cast<T>(archive.getSharedPointer(id)));
+  std::shared_ptr<std::remove_const_t<T>> made(cereal::detail::Construct<std::remove_const_t<T>, InputArchive>::load_andor_construct());
+  archive.registerSharedPointer(number, made);
+  archive(*made);
+  wrapper.ptr = std::move(made);
+}
+// An array of none not by cereal: that copies a byte to or from a null pointer.
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive&, const std::array<T, 0>&) {}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive&, std::array<T, 0>&) {}
+
+namespace detail {
+/// Equal keys in the order in which they were written, which cereal's own load turns round.
+template <class Container>
+void load_with_equal_keys(InputArchive& archive, Container& container) {
+  constexpr bool kOrdered = requires { typename Container::key_compare; };
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  container.clear();
+  auto place = container.end();  // of an ordered one it stays there; else behind the last one, which may be an equal one
+  for (cereal::size_type i = 0; i < size; ++i) {
+    auto made = container.end();
+    if constexpr (requires { typename Container::mapped_type; }) {
+      typename Container::key_type key{};
+      typename Container::mapped_type value{};
+      archive(cereal::make_map_item(key, value));
+      made = container.emplace_hint(place, std::move(key), std::move(value));
+    } else {
+      typename Container::key_type key{};
+      archive(key);
+      made = container.emplace_hint(place, std::move(key));
+    }
+    if constexpr (!kOrdered) place = made;
+  }
+}
+}  // namespace detail
+template <class K, class T, class Compare, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multimap<K, T, Compare, Allocator>& map) {
+  detail::load_with_equal_keys(archive, map);
+}
+template <class K, class Compare, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multiset<K, Compare, Allocator>& set) {
+  detail::load_with_equal_keys(archive, set);
+}
+template <class K, class T, class Hash, class Equal, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multimap<K, T, Hash, Equal, Allocator>& map) {
+  detail::load_with_equal_keys(archive, map);
+}
+template <class K, class Hash, class Equal, class Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multiset<K, Hash, Equal, Allocator>& set) {
+  detail::load_with_equal_keys(archive, set);
+}
+
+// Templates, as all kinds of things convert to a path.
+template <class T>
+  requires std::is_same_v<T, std::filesystem::path>
+void CEREAL_SAVE_FUNCTION_NAME(OutputArchive& archive, const T& path) {
+  archive(path.native());
+}
+template <class T>
+  requires std::is_same_v<T, std::filesystem::path>
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& path) {
+  std::string text;
+  archive(text);
+  path = std::move(text);
+}
+
+}  // namespace manta
