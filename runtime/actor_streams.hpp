@@ -8,6 +8,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <string>
 #include <tuple>
 #include <variant>
 
@@ -29,7 +30,7 @@ class ActorStreams {
   ActorStreams() = default;
   ActorStreams(const ActorStreams&) = delete;
   ~ActorStreams() { clear(); }
-  /// `opener`: the process that reads it.
+  /// `stream`: an OpenStream. `opener`: the process that reads it.
   void add(std::uint64_t id, std::shared_ptr<void> stream, ProcessId opener);
   std::shared_ptr<void> find(std::uint64_t id) const;  ///< null when there is none
   void remove(std::uint64_t id);
@@ -81,11 +82,19 @@ class GeneratorContext {
   Context context_;
 };
 
+/// An open stream, whichever method opened it.
+class OpenStream {
+ public:
+  virtual ~OpenStream() = default;
+  OpenStream() = default;
+  OpenStream(const OpenStream&) = delete;
+};
+
 /// A generator of T's, where it is suspended, with the arguments that it may refer to.
 template <class T, auto M, class Parameters = typename Signature<decltype(M)>::Parameters>
 class MethodStream;
 template <class T, auto M, class... P>
-class MethodStream<T, M, TypeList<P...>> {
+class MethodStream<T, M, TypeList<P...>> final : public OpenStream {
   using Sig = Signature<decltype(M)>;
 
  public:
@@ -94,8 +103,11 @@ class MethodStream<T, M, TypeList<P...>> {
       : arguments_(arguments...), context_(context), generator_(begin(object, context, std::index_sequence_for<P...>{})) {}
 
   /// In an actor that runs several calls at once a later item's call may come first: then it makes the earlier ones too.
+  /// ProtocolError for one that no reader can have asked for: it is further ahead than items can be unread.
   Item item(Context& context, std::uint64_t index) {
     std::lock_guard lock(mutex_);
+    if (index > made_ && index - made_ > kMaxAhead)
+      throw ProtocolError("item " + std::to_string(index) + " of a stream that has made " + std::to_string(made_) + ": no reader asks so far ahead");
     const GeneratorContext::Turn turn(context_, context);
     for (; made_ <= index; ++made_) waiting_.emplace(made_, make());
     auto found = waiting_.extract(index);
@@ -107,6 +119,7 @@ class MethodStream<T, M, TypeList<P...>> {
   }
 
  private:
+  static constexpr std::uint64_t kMaxAhead = 1'000'001;  // what CallOptions::max_unread allows, and the one that is being read
   using Step = std::variant<std::optional<Item>, std::exception_ptr>;
   Step make() {
     try {
@@ -147,7 +160,8 @@ class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpe
   void run(void* instance, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, const std::decay_t<P>&... arguments) {
       auto& object = *static_cast<T*>(instance);
-      context.streams().add(id, std::make_shared<MethodStream<T, M>>(object, context, arguments...), maker_of(context.task_id()));
+      std::shared_ptr<OpenStream> stream = std::make_shared<MethodStream<T, M>>(object, context, arguments...);
+      context.streams().add(id, std::move(stream), maker_of(context.task_id()));
     });
     settle_with(out, *this, [] {});
   }
@@ -172,7 +186,9 @@ class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::ui
     this->with_arguments([&](std::uint64_t id, std::uint64_t index, const Void&) {
       const auto stream = context.streams().find(id);
       if (!stream) throw ActorUnavailable("its actor has been restarted, and the stream ended with the process that had it: open it anew");
-      settle_with(out, *this, [&] { return static_cast<MethodStream<T, M>*>(stream.get())->item(context, index); });
+      auto* opened = dynamic_cast<MethodStream<T, M>*>(static_cast<OpenStream*>(stream.get()));
+      if (!opened) throw ProtocolError("stream " + std::to_string(id) + " was opened by another method than " + name());
+      settle_with(out, *this, [&] { return opened->item(context, index); });
     });
   }
 };

@@ -30,11 +30,15 @@ std::uint64_t module_id(const dl_phdr_info& info) {
     const char* end = at + header.p_memsz;
     while (at + sizeof(ElfW(Nhdr)) <= end) {
       const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);
+      const std::size_t name_size = (std::size_t{note->n_namesz} + 3) / 4 * 4, size = note->n_descsz;
       const char* name = at + sizeof *note;
-      const char* description = name + (note->n_namesz + 3) / 4 * 4;
-      if (note->n_type == NT_GNU_BUILD_ID && std::string_view(name, 3) == "GNU")
-        return hash_bytes(description, note->n_descsz);
-      at = description + (note->n_descsz + 3) / 4 * 4;
+      if (name_size + size > static_cast<std::size_t>(end - name)) break;  // damaged
+      const char* description = name + name_size;
+      if (note->n_type == NT_GNU_BUILD_ID && std::string_view(name, std::min<std::size_t>(name_size, 3)) == "GNU")
+        return hash_bytes(description, size);
+      const auto padded = (size + 3) / 4 * 4;  // of the last one perhaps beyond the end
+      if (padded > static_cast<std::size_t>(end - description)) break;
+      at = description + padded;
     }
   }
   return shape;

@@ -59,7 +59,7 @@ struct Journal::State {
     const auto key = store->last_key().value();
     if (!key || !key->starts_with(kRecordPrefix)) return;
     const auto number = number_of_key(*key, 1);
-    if (!number || *number < last) fail(ErrorCode::kStorageCorruption, store->name() + " has a record of no number");
+    if (!number || *number < last || *number >= kEndOfNumbers) fail(ErrorCode::kStorageCorruption, store->name() + " has a record of no number");
     last = *number;
   }
 

@@ -78,6 +78,7 @@ void PlacementGroup::load(Archive& archive) {
   archive(id_.value, count);
   placed_.reset();
   options_.reset();
+  if ((id_.value != 0) != (count != 0)) throw ProtocolError("a serialised placement group is damaged: it has no bundles, or no number");
   if (!count) return;
   auto options = std::make_shared<PlacementGroupOptions>();
   std::uint8_t strategy = 0;

@@ -1,5 +1,6 @@
 #include "runtime/actors/launcher.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 
@@ -20,8 +21,8 @@ constexpr int kMaxLost = 3;  // zygotes that may be lost while one worker is mad
 
 std::chrono::milliseconds zygote_timeout() {
   const char* text = std::getenv("MANTA_ZYGOTE_TIMEOUT_MS");
-  const long limit = text ? std::strtol(text, nullptr, 10) : 0;
-  return limit > 0 ? std::chrono::milliseconds(limit) : kZygoteTimeout;
+  const auto limit = text ? std::strtoll(text, nullptr, 10) : 0;
+  return limit > 0 ? std::chrono::milliseconds(std::min(limit, 1'000'000'000LL)) : kZygoteTimeout;
 }
 
 /// Of a process's output, in the folder for logs: the user's name for it may look like a path, and is none.

@@ -1,5 +1,6 @@
 #include "runtime/actors/placement_client.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "runtime/actors/owned_work.hpp"
@@ -13,8 +14,10 @@ std::shared_ptr<const ErrorInfo> stopped() {
       ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down, and its placement groups with it"});
 }
 
+constexpr std::int64_t kMaxGpus = 65'536;  // of what another process says of the machine
+
 core::ResourceLedger ledger_of(const Resources& total) {
-  std::vector<int> gpus(static_cast<std::size_t>(total["GPU"].raw() / Amount::kUnit));
+  std::vector<int> gpus(static_cast<std::size_t>(std::clamp<std::int64_t>(total["GPU"].raw() / Amount::kUnit, 0, kMaxGpus)));
   std::iota(gpus.begin(), gpus.end(), 0);
   Resources custom;
   for (const auto& [name, amount] : total)

@@ -137,7 +137,7 @@ void TaskTable::leave(TaskNode& task, std::int64_t nanoseconds) {
   if (task.state != TaskState::kAssigned) return;
   const auto it = leases_.find(task.lease);
   if (it == leases_.end()) return;
-  it->second.served += std::max<std::int64_t>(nanoseconds, 0);
+  it->second.served += sound_time(nanoseconds);
   take_off(it->second, task);
 }
 

@@ -8,6 +8,7 @@
 // that short tasks travel in batches and long ones never queue behind each other. Tasks submitted by a running task go
 // to the front: newest first keeps the number of blocked parents small (design.md section 3). A lease goes back when it
 // has nothing to do, and after kLeaseTime of work, so that whoever waits for more than one of them at once gets them.
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -20,11 +21,16 @@ namespace manta::core {
 
 enum class TaskState : std::uint8_t { kWaitingForArguments, kReady, kAssigned, kJoined, kWaitingForRetry, kFinished };
 
+/// A time in nanoseconds as a worker tells it, so that sums of it do not overflow: at least 0, at most eleven days and a half.
+inline std::int64_t sound_time(std::int64_t nanoseconds) { return std::clamp<std::int64_t>(nanoseconds, 0, 1'000'000'000'000'000); }
+
 /// How long calls of one function took lately. Shared by all its tasks.
 struct DurationEstimate {
   std::int64_t nanoseconds = -1;  ///< -1: never seen
   std::int64_t own = -1;          ///< the same without tasks that they ran themselves while they waited for them
   void add(std::int64_t sample, std::int64_t joined = 0) {
+    sample = sound_time(sample);
+    joined = std::min(sound_time(joined), sample);
     nanoseconds = nanoseconds < 0 ? sample : (3 * nanoseconds + sample) / 4;
     own = own < 0 ? sample - joined : (3 * own + sample - joined) / 4;
   }

@@ -23,7 +23,8 @@ namespace manta {
 namespace {
 
 constexpr std::chrono::seconds kShutdownTime{5};
-constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
+constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;  // as they are sent
+static_assert(kMaxEnvironmentBytes + 4096 <= kMaxControlBytes);
 
 /// An environment with changes, as NAME=value.
 std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes, const std::string& left_behind) {
@@ -131,7 +132,7 @@ Surroundings Surroundings::now() {
 Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();
   for (const auto& [name, value] : request.env) {
-    bytes += name.size() + value.size();
+    bytes += name.size() + value.size() + 2 * sizeof(std::uint32_t);  // each with its length
     if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
         value.find('\0') != std::string::npos)
       return ErrorInfo{.code = ErrorCode::kInvalidArgument,
@@ -140,8 +141,9 @@ Result<void> check_request(const SpawnRequest& request) {
   }
   if (bytes > kMaxEnvironmentBytes)
     return ErrorInfo{.code = ErrorCode::kInvalidArgument,
-                     .message = "a worker's environment of " + std::to_string(bytes) + " bytes is over the limit of " +
-                                std::to_string(kMaxEnvironmentBytes) + "; pass big values as arguments"};
+                     .message = "a worker's environment of " + std::to_string(request.env.size()) + " variables takes " + std::to_string(bytes) +
+                                " bytes, 8 for each variable included, and is over the limit of " + std::to_string(kMaxEnvironmentBytes) +
+                                "; set fewer variables, pass big values as arguments"};
   return {};
 }
 
@@ -336,8 +338,9 @@ void Zygote::on_spawned(const ControlMessage& message) {
       (void)send({.kind = ControlKind::kKill, .id = message.id, .pid = message.pid, .value = SIGKILL});
     return;
   }
-  found->second.first = {.done = true, .error = message.value, .pid = message.pid};
-  if (message.value == 0) live_[message.pid] = {message.id, found->second.second};
+  const bool made = message.value == 0 && message.pid > 1;  // a signal to other numbers' groups would reach everybody
+  found->second.first = {.done = true, .error = made || message.value != 0 ? message.value : EPROTO, .pid = message.pid};
+  if (made) live_[message.pid] = {message.id, found->second.second};
   changed_.notify_all();
 }
 

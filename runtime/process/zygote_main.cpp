@@ -182,7 +182,7 @@ std::optional<WorkerStart> ZygoteLoop::on_message(ReceivedControl received) {
 std::optional<WorkerStart> ZygoteLoop::spawn(ReceivedControl received) {
   const std::uint64_t id = received.message.id;
   if (received.fds.size() != 3 || received.message.strings.size() % 2 != 1) {
-    forked(id, -1, received.fds_lost ? EMFILE : EINVAL);
+    forked(id, -1, received.cut ? EMSGSIZE : received.fds_lost ? EMFILE : EINVAL);
   } else if (threads_ > 1) {
     execute_worker(received);
   } else {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 
@@ -38,6 +39,12 @@ bool take_string(std::span<const std::byte>& bytes, std::string& text) {
   if (!take(bytes, &length, sizeof(length)) || length > bytes.size()) return false;
   text.resize(length);
   return take(bytes, text.data(), length);
+}
+
+/// What is left of a message that was cut: who asked for it can be told.
+void without_strings(std::byte* bytes) {
+  constexpr std::uint32_t kNone = 0;
+  std::memcpy(bytes + offsetof(WireHeader, strings), &kNone, sizeof(kNone));
 }
 
 std::vector<OwnedFd> take_fds(msghdr& message) {
@@ -84,6 +91,7 @@ Result<ControlMessage> decode_control(std::span<const std::byte> bytes) {
 }
 
 int send_control(int socket, std::span<const std::byte> datagram, std::span<const int> fds, int flags) noexcept {
+  if (datagram.size() > kMaxControlBytes) return EMSGSIZE;
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxControlFds * sizeof(int))> control{};
   iovec piece{const_cast<std::byte*>(datagram.data()), datagram.size()};
   msghdr message{};
@@ -119,9 +127,11 @@ Result<std::optional<ReceivedControl>> receive_control(int socket) {
   if (count == 0 || (count < 0 && errno == ECONNRESET)) return std::optional<ReceivedControl>{};
   if (count < 0) return system_error("receiving between driver and zygote", errno);
   std::vector<OwnedFd> fds = take_fds(message);
-  auto decoded = decode_control({buffer.get(), static_cast<std::size_t>(count)});
+  const bool cut = (message.msg_flags & MSG_TRUNC) != 0;
+  if (cut) without_strings(buffer.get());
+  auto decoded = decode_control({buffer.get(), cut ? sizeof(WireHeader) : static_cast<std::size_t>(count)});
   if (!decoded) return decoded.error();
-  return std::optional(ReceivedControl{std::move(*decoded), std::move(fds), (message.msg_flags & MSG_CTRUNC) != 0});
+  return std::optional(ReceivedControl{std::move(*decoded), std::move(fds), (message.msg_flags & MSG_CTRUNC) != 0, cut});
 }
 
 }  // namespace manta

@@ -42,9 +42,10 @@ struct ReceivedControl {
   ControlMessage message;
   std::vector<OwnedFd> fds;
   bool fds_lost = false;  ///< this process had no room for the descriptors
+  bool cut = false;       ///< it was larger than kMaxControlBytes: its strings are lost
 };
 
-/// Sends one datagram, waiting for room unless flags has MSG_DONTWAIT. 0 or an errno value.
+/// Sends one datagram, waiting for room unless flags has MSG_DONTWAIT. 0 or an errno value: EMSGSIZE for more than kMaxControlBytes.
 int send_control(int socket, std::span<const std::byte> datagram, std::span<const int> fds, int flags) noexcept;
 /// Waits for one datagram; nothing at the end of the stream. IoError, ProtocolError.
 Result<std::optional<ReceivedControl>> receive_control(int socket);

@@ -17,6 +17,7 @@ namespace manta {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = 4ull << 20;
+constexpr std::uint64_t kMaxChunkBytes = 64ull << 20;  // of values of any build
 constexpr std::uint64_t kLoggedBytes = 64ull << 10;  // up to here a value goes into the log, with its header
 constexpr std::size_t kMaxNameBytes = 4 << 10;
 constexpr std::size_t kMaxTagBytes = 64 << 10;  // a record's header may have a MiB
@@ -30,7 +31,8 @@ std::string chunk_key(std::uint64_t generation, std::uint64_t index) {
 }
 
 std::optional<std::uint64_t> generation_of(std::string_view key) {
-  return key.starts_with(kChunkPrefix) ? number_of_key(key, 1) : std::nullopt;
+  const auto number = key.starts_with(kChunkPrefix) ? number_of_key(key, 1) : std::nullopt;
+  return number && *number < kEndOfNumbers ? number : std::nullopt;
 }
 
 /// In the write that drops its header.
@@ -52,6 +54,8 @@ Result<void> check_names(std::string_view name, std::string_view type_tag) {
                               "version, and put what describes the value into the value", name, type_tag.size(), kMaxTagBytes));
   return {};
 }
+
+std::string missing_chunk(std::uint64_t index) { return fmt::format("chunk {} is missing or has the wrong size", index); }
 
 ErrorInfo not_found(std::string_view name, const std::string& store) {
   return {.code = ErrorCode::kNotFound, .message = fmt::format("there is no durable object \"{}\" in {}", name, store)};
@@ -175,9 +179,32 @@ Result<DurableHeader> DurableStore::header(std::string_view name) const {
   return header;
 }
 
+/// One that promises no more than there is, so that room can be made for the value: a damaged one may ask for all the memory there is.
+Result<DurableHeader> DurableStore::sound_header(std::string_view name) const {
+  auto head = header(name);
+  if (!head || head->bytes <= kChunkBytes) return head;
+  if (head->chunk_bytes == 0 || head->chunk_bytes > kMaxChunkBytes)
+    return corrupt(name, "its header gives its chunks a size that none has");
+  const auto last = (head->bytes - 1) / head->chunk_bytes;
+  bool there = false;
+  auto found = read_chunk(name, *head, last, [&](ByteView chunk) { there = chunk.size() == head->bytes - last * head->chunk_bytes; });
+  if (!found) return found.error();
+  if (!there) return corrupt(name, missing_chunk(last));
+  return head;
+}
+
+/// Nothing is read when the chunk is not there.
+Result<void> DurableStore::read_chunk(std::string_view name, const DurableHeader& head, std::uint64_t index,
+                                      const KeyValueStore::Reader& reader) const {
+  const auto found = store_->read(chunk_key(head.generation, index), reader);
+  if (found) return {};
+  if (found.error().code != ErrorCode::kStorageCorruption) return found.error();
+  return corrupt(name, fmt::format("the disk gives other bytes than were written (chunk {})", index));
+}
+
 Result<DurableInfo> DurableStore::read(std::string_view name, const Placer& placer) const {
   std::shared_lock lock(mutex_);
-  auto head = header(name);
+  auto head = sound_header(name);
   if (!head) return head.error();
   DurableInfo info{.name = std::string(name), .type_tag = head->type_tag, .bytes = head->bytes};
   auto place = placer(info);
@@ -187,16 +214,14 @@ Result<DurableInfo> DurableStore::read(std::string_view name, const Placer& plac
   std::uint64_t filled = 0;
   for (std::uint64_t index = 0; filled < head->bytes; ++index) {
     const auto before = filled;
-    auto found = store_->read(chunk_key(head->generation, index), [&](ByteView chunk) {
+    auto found = read_chunk(name, *head, index, [&](ByteView chunk) {
       if (chunk.size() > head->bytes - filled) return;
       std::memcpy(place->data() + filled, chunk.data(), chunk.size());
       hash.add(chunk);
       filled += chunk.size();
     });
-    if (!found && found.error().code == ErrorCode::kStorageCorruption)
-      return corrupt(name, fmt::format("the disk gives other bytes than were written (chunk {})", index));
     if (!found) return found.error();
-    if (filled == before) return corrupt(name, fmt::format("chunk {} is missing or has the wrong size", index));
+    if (filled == before) return corrupt(name, missing_chunk(index));
   }
   if (hash.value() != head->checksum) return corrupt(name, "its checksum does not match its bytes");
   return info;
@@ -215,7 +240,7 @@ Result<DurableValue> DurableStore::get(std::string_view name) const {
 
 Result<DurableInfo> DurableStore::info(std::string_view name) const {
   std::shared_lock lock(mutex_);
-  auto head = header(name);
+  auto head = sound_header(name);
   if (!head) return head.error();
   return DurableInfo{.name = std::string(name), .type_tag = head->type_tag, .bytes = head->bytes};
 }

@@ -56,7 +56,7 @@ class DurableStore {
   Result<DurableValue> get(std::string_view name) const;
   /// As get, straight into the place that `placer` gives. After an error its content means nothing.
   Result<DurableInfo> read(std::string_view name, const Placer& placer) const;
-  /// Tag and size without the bytes. NotFound.
+  /// Tag and size without the bytes; room can be made for so many. NotFound, or StorageCorruption.
   Result<DurableInfo> info(std::string_view name) const;
   /// All values whose name starts with `prefix`, by name; those whose header cannot be read are among them, marked as damaged.
   Result<std::vector<DurableInfo>> list(std::string_view prefix = "") const;
@@ -70,6 +70,8 @@ class DurableStore {
   Result<void> collect_orphans();
   Result<std::optional<std::set<std::uint64_t>>> named_generations();
   Result<DurableHeader> header(std::string_view name) const;
+  Result<DurableHeader> sound_header(std::string_view name) const;
+  Result<void> read_chunk(std::string_view name, const DurableHeader& head, std::uint64_t index, const KeyValueStore::Reader& reader) const;
   Result<void> load_chunks(std::uint64_t generation, ByteView bytes);
   void drop_chunks(std::uint64_t generation);
   void give_back(const DurableHeader& value);

@@ -77,7 +77,7 @@ Result<SpillHeader> decode_spill_header(ByteView bytes) {
 }
 
 Result<DurableHeader> decode_durable_header(ByteView bytes) {
-  return decode<records::DurableHeader>(bytes, [](records::DurableHeader::Reader root) {
+  auto header = decode<records::DurableHeader>(bytes, [](records::DurableHeader::Reader root) {
     const auto tag = root.getTypeTag();
     return DurableHeader{.type_tag = {tag.cStr(), tag.size()},
                          .bytes = root.getBytes(),
@@ -85,14 +85,18 @@ Result<DurableHeader> decode_durable_header(ByteView bytes) {
                          .generation = root.getGeneration(),
                          .chunk_bytes = root.getChunkBytes()};
   });
+  if (header && header->generation >= kEndOfNumbers) return damaged("its generation is one that is never given");
+  return header;
 }
 
 Result<JournalHeader> decode_journal_header(ByteView bytes) {
-  return decode<records::JournalHeader>(bytes, [](records::JournalHeader::Reader root) {
+  auto header = decode<records::JournalHeader>(bytes, [](records::JournalHeader::Reader root) {
     return JournalHeader{.version = root.getVersion(),
                          .sealed = root.getSealed(),
                          .snapshot_records = root.getSnapshotRecords()};
   });
+  if (header && header->sealed >= kEndOfNumbers) return damaged("its snapshot's number is one that is never given");
+  return header;
 }
 
 }  // namespace manta

@@ -1,11 +1,15 @@
 #pragma once
 // Plain twins of the records in records.capnp, and their codec. Decoding trusts nothing: StorageCorruption, never a crash.
+#include <cstdint>
 #include <string>
 
 #include "runtime/base/result.hpp"
 #include "runtime/store/block.hpp"
 
 namespace manta {
+
+/// Generations and numbers of records are below it. One that is not is damage; so one more can always be given.
+inline constexpr std::uint64_t kEndOfNumbers = std::uint64_t{1} << 63;
 
 struct SpillHeader {
   std::uint64_t id{};

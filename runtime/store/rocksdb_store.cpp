@@ -61,8 +61,7 @@ bool is_unsynced_log(const Status& status) { return !status.ok() && status.ToStr
 bool is_no_space(const Status& status) {
   if (status.ok() || status.IsNoSpace()) return !status.ok();
   const auto text = status.ToString();
-  if (text.find(kUnsyncedLog) != std::string::npos) return false;
-  return text.find("No space left on device") != std::string::npos || text.find("Disk quota exceeded") != std::string::npos;
+  return text.find(kUnsyncedLog) == std::string::npos && says_no_room(text);
 }
 
 ErrorInfo translate(const Status& status, const std::string& path) {

@@ -141,6 +141,13 @@ Result<void> sync_file(const std::string& file) {
                    .message = fmt::format("cannot write {} to the disk: {}; try again", file, std::strerror(error))};
 }
 
+bool says_no_room(std::string_view text) {
+  for (const std::string_view words : {": No space left on device", ": Disk quota exceeded"})
+    for (auto at = text.find(words); at != std::string_view::npos; at = text.find(words, at + 1))
+      if (const auto end = at + words.size(); end == text.size() || text[end] != '/') return true;
+  return false;
+}
+
 Result<void> refuse_spill(const std::string& path) {
   std::error_code ignored;
   if (!fs::exists(path + "/" + kSpillMarker, ignored)) return {};
@@ -155,6 +162,7 @@ Result<void> audit_logs(const std::string& path, Damage kind) {
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     const auto name = entry.path().filename().string();
     if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
+    if (!entry.is_regular_file(ignored)) continue;
     if (const auto offset = find_damage(entry.path().string(), kind))
       return damaged_store(path, fmt::format("file {}, the record at byte {}", name, *offset));
   }

@@ -2,6 +2,7 @@
 // The directory of a RocksDB store as files: made, looked at and audited without opening it. Plain functions; they block on the disk.
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "runtime/base/result.hpp"
 #include "runtime/store/key_value_store.hpp"
@@ -18,7 +19,8 @@ inline constexpr char kSpillMarker[] = "MANTA_SPILL";
 Result<void> refuse_spill(const std::string& path);
 /// NotFound unless a store is there, IoError when it cannot be read.
 Result<void> require_store(const std::string& path);
-/// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies.
+/// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies. Looks into regular files
+/// only: a pipe in the place of a log would be waited for.
 Result<void> audit_logs(const std::string& path, Damage kind = Damage::kPassedOver);
 /// A name in the directory that no file has and none of this or another process ever had, for a table that is written to be ingested.
 /// Ingesting makes a second name of the same file: opened under the old name and cut, it would be a table of the store that is gone.
@@ -35,6 +37,8 @@ bool lacks_manifest(const std::string& path);
 std::uint64_t manifest_bytes(const std::string& path);
 /// Makes what has been written to the file durable.
 Result<void> sync_file(const std::string& file);
+/// Whether an error's text has, behind a colon, what the kernel says when there is no room. The same words in a path mean nothing.
+bool says_no_room(std::string_view text);
 /// OutOfDisk for an errno that says that there is no room (blocks, inodes, quota), else IoError.
 ErrorCode write_error_code(int error) noexcept;
 ErrorInfo cannot_write(const std::string& directory, int error);

@@ -1,6 +1,9 @@
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 
+#include <algorithm>
+#include <new>
+
 #include "runtime/wire/resources_codec.hpp"
 
 namespace manta::wire {
@@ -9,6 +12,7 @@ namespace {
 
 using wire::put;  // those of resources_codec.hpp, beside the ones below
 
+constexpr std::int64_t kMaxUnits = INT32_MAX;  // of a reference, told of at once: a sum of all that may come stays far from overflow
 constexpr int kMaxCauses = 16;  // links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
 
 void put(schema::Value::Builder out, const Value& value) {
@@ -38,14 +42,8 @@ void put(schema::Value::Builder out, const Value& value) {
 /// Reads with inline bytes as a slice of the frame.
 class Reader {
  public:
-  explicit Reader(const Buffer& frame) : frame_(frame) {}
-
-  /// A list whose elements can all be in the frame: one of elements without a size could claim any number of them.
-  template <class List>
-  List checked(List list) const {
-    if (list.size() > frame_.size() / sizeof(capnp::word)) throw ProtocolError("a list claims more elements than its frame has words");
-    return list;
-  }
+  explicit Reader(const Buffer& frame) : checked(frame), frame_(frame) {}
+  const ListCheck checked;
 
   Value value(schema::Value::Reader in) const {
     Value out = bytes_or_place(in);
@@ -64,6 +62,7 @@ class Reader {
   }
   Value bytes_or_place(schema::Value::Reader in) const {
     if (in.isStored()) return {.stored = {in.getStored().getId()}, .stored_size = in.getStored().getSize()};
+    if (!in.isInline()) throw ProtocolError("a value of a kind that this build does not know");
     const auto data = in.getInline();
     const auto* start = reinterpret_cast<const std::byte*>(data.begin());
     return {.bytes = Buffer(frame_.owner(), {start, data.size()})};
@@ -175,11 +174,11 @@ void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group)
   out.setLimit(group.limit);
   put_all(out.initMethods(static_cast<unsigned>(group.methods.size())), group.methods);
 }
-Concurrency concurrency(schema::CreateActor::Reader in) {
+Concurrency concurrency(const ListCheck& checked, schema::CreateActor::Reader in) {
   Concurrency out{.limit = in.getMaxConcurrency(), .coroutines = in.getMaxCoroutines()};
-  for (auto group : in.getGroups()) {
+  for (auto group : checked(in.getGroups())) {
     auto& made = out.groups.emplace_back(Concurrency::Group{.name = text(group.getName()), .limit = group.getLimit()});
-    for (auto method : group.getMethods()) made.methods.push_back({method.getModule(), method.getOffset()});
+    for (auto method : checked(group.getMethods())) made.methods.push_back({method.getModule(), method.getOffset()});
   }
   return out;
 }
@@ -395,12 +394,12 @@ struct Encoder {
   }
 };
 
-WantLeases want_leases(schema::WantLeases::Reader in) {
+WantLeases want_leases(const ListCheck& checked, schema::WantLeases::Reader in) {
   WantLeases m{.purpose = in.getPurpose(), .count = in.getCount(), .own_process = in.getOwnProcess(), .retriable = in.getRetriable()};
-  m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(in.getCustom()),
+  m.shape = {.cpus = Amount::from_raw(in.getCpus()), .gpus = Amount::from_raw(in.getGpus()), .custom = resources(checked, in.getCustom()),
              .group = {in.getGroup()}, .bundle = in.getBundle()};
   m.options = {.name = text(in.getName()), .log_file = text(in.getLogFile()), .echo = in.getEcho()};
-  for (auto each : in.getEnvironment()) m.options.environment[text(each.getName())] = text(each.getValue());
+  for (auto each : checked(in.getEnvironment())) m.options.environment[text(each.getName())] = text(each.getValue());
   return m;
 }
 
@@ -414,25 +413,25 @@ StoreReply store_reply(const Reader& reader, schema::StoreReply::Reader in) {
 
 DurableReply durable_reply(const Reader& reader, schema::DurableReply::Reader in) {
   DurableReply m{.request = in.getRequest(), .value = reader.value(in.getValue()), .more = in.getMore()};
-  for (auto name : in.getNames()) m.names.push_back(text(name));
+  for (auto name : reader.checked(in.getNames())) m.names.push_back(text(name));
   if (in.hasError()) m.error = reader.error(in.getError());
   return m;
 }
 
-ReferenceUpdates reference_updates(capnp::List<schema::ReferenceUpdate>::Reader in) {
+ReferenceUpdates reference_updates(const ListCheck& checked, capnp::List<schema::ReferenceUpdate>::Reader in) {
   ReferenceUpdates m;
-  m.list.reserve(in.size());
+  m.list.reserve(checked(in).size());
   for (auto each : in) {
-    const auto operation = static_cast<core::ReferenceOperation>(each.getOperation());
-    if (operation < core::ReferenceOperation::kLend || operation > core::ReferenceOperation::kRebuild)
-      throw ProtocolError("word about a reference of a kind that this build does not know");
+    const auto operation = known(each.getOperation(), core::ReferenceOperation::kRebuild);
+    if (operation != core::ReferenceOperation::kRebuild && std::clamp(each.getUnits(), -kMaxUnits, kMaxUnits) != each.getUnits())
+      throw ProtocolError("word about a reference of which nobody has so many units");
     m.list.push_back({operation, each.getId(), each.getProcess(), each.getUnits()});
   }
   return m;
 }
 
 DurableRequest durable_request(const Reader& reader, schema::DurableRequest::Reader in) {
-  return {in.getRequest(), static_cast<DurableOperation>(in.getOperation()), text(in.getName()), text(in.getTypeTag()),
+  return {in.getRequest(), known(in.getOperation(), DurableOperation::kList), text(in.getName()), text(in.getTypeTag()),
           reader.value(in.getValue()), text(in.getAfter())};
 }
 
@@ -452,13 +451,13 @@ ActorPlace actor_place(const Reader& reader, schema::ActorPlace::Reader in) {
 }
 
 ActorRequest actor_request(schema::ActorRequest::Reader in) {
-  return {{in.getActor()}, static_cast<ActorOperation>(in.getOperation()), in.getRequest()};
+  return {{in.getActor()}, known(in.getOperation(), ActorOperation::kLend), in.getRequest()};
 }
 
 ActorWaiting actor_waiting(schema::ActorWaiting::Reader in) { return {{in.getWaiter()}, {in.getTarget()}, text(in.getWhat())}; }
 
 NameRequest name_request(schema::NameRequest::Reader in) {
-  return {in.getRequest(), static_cast<NameOperation>(in.getOperation()), text(in.getName()), {in.getActor()},
+  return {in.getRequest(), known(in.getOperation(), NameOperation::kRelease), text(in.getName()), {in.getActor()},
           {in.getType().getModule(), in.getType().getOffset(), text(in.getTypeName())}};
 }
 
@@ -471,7 +470,7 @@ NameReply name_reply(const Reader& reader, schema::NameReply::Reader in) {
 Message read_rest(const Reader& r, schema::Message::Reader in) {
   using M = schema::Message;
   switch (in.which()) {
-    case M::PLACE_GROUP: return PlaceGroup{group_info(in.getPlaceGroup())};
+    case M::PLACE_GROUP: return PlaceGroup{group_info(r.checked, in.getPlaceGroup())};
     case M::WATCH_GROUP: return WatchGroup{{in.getWatchGroup()}};
     case M::GROUP_PLACED: {
       auto m = in.getGroupPlaced();
@@ -482,7 +481,7 @@ Message read_rest(const Reader& r, schema::Message::Reader in) {
     case M::FIND_GROUPS: return FindGroups{in.getFindGroups().getRequest(), text(in.getFindGroups().getName())};
     case M::GROUPS: {
       Groups groups{.request = in.getGroups().getRequest()};
-      for (auto each : in.getGroups().getGroups()) groups.groups.push_back(group_info(each));
+      for (auto each : r.checked(in.getGroups().getGroups())) groups.groups.push_back(group_info(r.checked, each));
       return groups;
     }
     case M::EXPLAIN_REQUEST: return ExplainRequest{in.getExplainRequest().getRequest(), in.getExplainRequest().getReference()};
@@ -496,11 +495,11 @@ Message read(const Reader& r, schema::Message::Reader in) {
   switch (in.which()) {
     case M::HELLO: {
       auto h = in.getHello();
-      return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(h.getTotal()), Amount::from_raw(h.getCpusPerWorker()),
+      return Hello{h.getProcess(), h.getBuildId(), h.getInlineBytes(), resources(r.checked, h.getTotal()), Amount::from_raw(h.getCpusPerWorker()),
                    h.getMaxQueuedBytes(), h.getSubmitTimeoutMs(), h.getLineageBytes()};
     }
     case M::READY: return Ready{in.getReady().getBuildId()};
-    case M::WANT_LEASES: return want_leases(in.getWantLeases());
+    case M::WANT_LEASES: return want_leases(r.checked, in.getWantLeases());
     case M::LEASE_GRANTED: {
       auto g = in.getLeaseGranted();
       return LeaseGranted{g.getPurpose(), lease_info(g.getLease()), g.getWorker()};
@@ -517,7 +516,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::TASKS_DONE: return TasksDone{{in.getTasksDone().getLease()}, r.outcomes(in.getTasksDone().getOutcomes()), in.getTasksDone().getHeldUp()};
     case M::CREATE_ACTOR: {
       auto m = in.getCreateActor();
-      return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor()), concurrency(m)};
+      return CreateActor{m.getOwner(), {m.getActor()}, lease_info(m.getLease()), text(m.getName()), r.task(m.getConstructor()), concurrency(r.checked, m)};
     }
     case M::ACTOR_CREATED: {
       auto m = in.getActorCreated();
@@ -530,12 +529,12 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::OWNER_GONE: return OwnerGone{in.getOwnerGone().getOwner()};
     case M::STORE_REQUEST: {
       auto m = in.getStoreRequest();
-      return StoreRequest{m.getRequest(), static_cast<StoreOperation>(m.getOperation()), {m.getId()}, m.getSize(), m.getOwner()};
+      return StoreRequest{m.getRequest(), known(m.getOperation(), StoreOperation::kFree), {m.getId()}, m.getSize(), m.getOwner()};
     }
     case M::STORE_REPLY: return store_reply(r, in.getStoreReply());
     case M::RESOURCES: {
       auto m = in.getResources();
-      return ResourcesReport{m.getRequest(), resources(m.getTotal()), resources(m.getAvailable())};
+      return ResourcesReport{m.getRequest(), resources(r.checked, m.getTotal()), resources(r.checked, m.getAvailable())};
     }
     case M::SHUTDOWN: return Shutdown{};
     case M::CANCEL_WORK: {
@@ -554,7 +553,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::DEADLOCK_FOUND: return DeadlockFound{{in.getDeadlockFound().getWaiter()}, r.error(in.getDeadlockFound().getError())};
     case M::NAME_REQUEST: return name_request(in.getNameRequest());
     case M::NAME_REPLY: return name_reply(r, in.getNameReply());
-    case M::REFERENCES: return reference_updates(in.getReferences());
+    case M::REFERENCES: return reference_updates(r.checked, in.getReferences());
     case M::RETIRE: return Retire{};
     case M::OBJECT_SETTLED: return ObjectSettled{r.outcome(in.getObjectSettled())};
     default: return read_rest(r, in);
@@ -574,7 +573,7 @@ Buffer encode(const Message& message) {
 Result<Message> decode(const Buffer& bytes) {
   try {
     capnp::ReaderOptions options;
-    options.traversalLimitInWords = bytes.size() + 1024;  // eight times the frame
+    options.traversalLimitInWords = 2 * (bytes.size() / sizeof(capnp::word)) + 1024;  // nothing but a message's own fields is read twice
     options.nestingLimit = 64;
     kj::ArrayPtr<const capnp::word> words(reinterpret_cast<const capnp::word*>(bytes.data()), bytes.size() / sizeof(capnp::word));
     capnp::FlatArrayMessageReader reader(words, options);
@@ -583,6 +582,8 @@ Result<Message> decode(const Buffer& bytes) {
     return ErrorInfo{.code = ErrorCode::kProtocolError, .message = std::string("not a message: ") + e.getDescription().cStr()};
   } catch (const Error& e) {
     return e.info();
+  } catch (const std::bad_alloc&) {
+    return ErrorInfo{.code = ErrorCode::kProtocolError, .message = "a message of " + std::to_string(bytes.size()) + " bytes needs more memory than there is"};
   }
 }
 

@@ -12,9 +12,9 @@ void put(capnp::List<schema::Amount>::Builder out, const Resources& resources) {
   }
 }
 
-Resources resources(capnp::List<schema::Amount>::Reader in) {
+Resources resources(const ListCheck& checked, capnp::List<schema::Amount>::Reader in) {
   Resources out;
-  for (auto each : in) out.set(text(each.getName()), Amount::from_raw(each.getRaw()));
+  for (auto each : checked(in)) out.set(text(each.getName()), Amount::from_raw(each.getRaw()));
   return out;
 }
 
@@ -34,15 +34,15 @@ void put(schema::Group::Builder out, const GroupInfo& group) {
   for (unsigned i = 0; i < free.size(); ++i) put(free[i].initCustom(count(group.free[i])), group.free[i]);
 }
 
-GroupInfo group_info(schema::Group::Reader in) {
+GroupInfo group_info(const ListCheck& checked, schema::Group::Reader in) {
   if (in.getStrategy() > static_cast<std::uint8_t>(PlacementStrategy::kStrictSpread))
     throw ProtocolError("a placement strategy that this build does not know");
   GroupInfo group{.spec = {.id = {in.getId()}, .name = text(in.getName()), .strategy = static_cast<PlacementStrategy>(in.getStrategy())},
                   .placed = in.getPlaced()};
-  for (auto each : in.getBundles())
+  for (auto each : checked(in.getBundles()))
     group.spec.bundles.push_back({.cpus = Amount::from_raw(each.getCpus()), .gpus = Amount::from_raw(each.getGpus()),
-                                  .custom = resources(each.getCustom())});
-  for (auto each : in.getFree()) group.free.push_back(resources(each.getCustom()));
+                                  .custom = resources(checked, each.getCustom())});
+  for (auto each : checked(in.getFree())) group.free.push_back(resources(checked, each.getCustom()));
   return group;
 }
 

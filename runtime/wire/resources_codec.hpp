@@ -1,5 +1,8 @@
 #pragma once
-// Amounts, resource shapes and placement groups between their plain values and Cap'n Proto. Internal to runtime/wire.
+// Amounts, resource shapes and placement groups between their plain values and Cap'n Proto, and what every decoder checks. Internal to
+// runtime/wire.
+#include <capnp/common.h>
+
 #include "runtime/wire/messages.capnp.h"
 #include "runtime/wire/messages.hpp"
 
@@ -9,12 +12,35 @@ inline std::string text(capnp::Text::Reader reader) { return {reader.begin(), re
 /// Whole: a string that is passed as it is ends at its first NUL.
 inline capnp::Text::Reader as_text(const std::string& text) { return {text.data(), text.size()}; }
 
+/// Checks a frame's lists of structs and texts: one of elements without a size could claim any number of them. (A list of numbers has no
+/// such elements.)
+class ListCheck {
+ public:
+  explicit ListCheck(const Buffer& frame) : words_(frame.size() / sizeof(capnp::word)) {}
+  /// The list, whose elements can all be in the frame.
+  template <class List>
+  List operator()(List list) const {
+    if (list.size() > words_) throw ProtocolError("a list claims more elements than its frame has words");
+    return list;
+  }
+
+ private:
+  std::size_t words_;
+};
+
+/// One of the code's operations, which count from 1 to `last`.
+template <class Operation>
+Operation known(std::uint8_t raw, Operation last) {
+  if (raw < 1 || raw > static_cast<std::uint8_t>(last)) throw ProtocolError("an operation that this build does not know");
+  return static_cast<Operation>(raw);
+}
+
 unsigned count(const Resources& resources);
 void put(capnp::List<schema::Amount>::Builder out, const Resources& resources);
-Resources resources(capnp::List<schema::Amount>::Reader in);
+Resources resources(const ListCheck& checked, capnp::List<schema::Amount>::Reader in);
 
 void put(schema::Group::Builder out, const GroupInfo& group);
 /// Throws ProtocolError for a strategy that there is not.
-GroupInfo group_info(schema::Group::Reader in);
+GroupInfo group_info(const ListCheck& checked, schema::Group::Reader in);
 
 }  // namespace manta::wire

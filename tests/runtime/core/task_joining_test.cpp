@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <limits>
 
 #include "runtime/core/task_table.hpp"
 
@@ -107,6 +108,26 @@ TEST_SUITE("runtime/core/task_joining") {
     estimate.add(1'000'000, 999'000);
     CHECK(estimate.nanoseconds == 1'000'000);
     CHECK(estimate.own == 1000);
+  }
+
+  TEST_CASE("a time that is negative or that of an age counts as none or as that of days, and no sum of it overflows") {
+    constexpr auto kLeast = std::numeric_limits<std::int64_t>::min(), kMost = std::numeric_limits<std::int64_t>::max();
+    DurationEstimate estimate{};
+    for (int i = 0; i < 3; ++i) estimate.add(kMost, kLeast);
+    CHECK(estimate.nanoseconds == 1'000'000'000'000'000);
+    CHECK(estimate.own == estimate.nanoseconds);
+    for (int i = 0; i < 200; ++i) estimate.add(kLeast, kMost);
+    CHECK(estimate.nanoseconds == 0);
+    CHECK(estimate.own == 0);
+    Table table;
+    table.submit(0);
+    table.grant(1);
+    for (std::size_t i = 0; i < 4; ++i) {  // the time that a lease has served is a sum of them
+      auto& task = table.nodes[i];
+      if (i > 0) table.submit(i), table.grant(i + 1);
+      table.tasks.finished(task, kMost, table.effects);
+      CHECK(task.state == TaskState::kFinished);
+    }
   }
 
   TEST_CASE("the node is told a few times, not for each task, and at last that nothing is wanted") {

@@ -28,6 +28,7 @@ struct ThreadStarter {
 int main(int argc, char** argv) {
   if (const char* stranger = std::getenv("MANTA_TEST_STRANGER")) {
     if (std::string_view(stranger) == "exits") return 3;
+    if (std::string_view(stranger) == "lies") return manta_test::run_lying_zygote();
     for (;;) ::pause();
   }
   if (manta::is_zygote_process()) return manta_test::run_worker(manta::run_zygote());

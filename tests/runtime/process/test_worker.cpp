@@ -16,6 +16,7 @@
 
 #include "runtime/process/link.hpp"
 #include "runtime/process/process_info.hpp"
+#include "runtime/process/zygote_protocol.hpp"
 #include "tests/runtime/process/test_support.hpp"
 
 namespace manta_test {
@@ -188,6 +189,18 @@ int run_asking_driver() {
     if (worker) workers.push_back(std::move(*worker));
   }
   return 0;
+}
+
+int run_lying_zygote() {
+  constexpr pid_t kNobody = -4'194'400;  // beyond the last pid there is: whoever believes it signals nobody
+  const auto say = [](const manta::ControlMessage& message) { return manta::send_control(manta::kChildFd, manta::encode(message), {}, 0); };
+  say({.kind = manta::ControlKind::kHello, .value = 1});
+  for (;;) {
+    const auto received = manta::receive_control(manta::kChildFd);
+    if (!received || !*received) return 0;
+    const auto& asked = (*received)->message;
+    if (asked.kind == manta::ControlKind::kSpawn) say({.kind = manta::ControlKind::kSpawned, .id = asked.id, .pid = kNobody});
+  }
 }
 
 }  // namespace manta_test

@@ -15,4 +15,7 @@ int run_sub_driver();
 /// it has asked for a worker "made", or what went wrong.
 int run_asking_driver();
 
+/// A zygote that makes no worker and says of each that it has, with a number that no process can have.
+int run_lying_zygote();
+
 }  // namespace manta_test

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -218,6 +219,39 @@ TEST_SUITE("runtime/process") {
       REQUIRE(::waitpid(child, &status, 0) == child);
       CHECK(status == 0);
     }
+  }
+
+  // The story: a number of 1 or 0 was believed, and at the end everybody was killed whom this user may kill.
+  TEST_CASE("a zygote that says that it has made a worker whose number nobody can have is not believed") {
+    Exits exits;
+    auto zygote = std::move(Zygote::start({.env = {{"MANTA_TEST_STRANGER", "lies"}}, .on_exit = exits.callback()}).value());
+    const auto worker = zygote->spawn({});
+    REQUIRE_FALSE(worker.ok());
+    CHECK(worker.error().code == manta::ErrorCode::kIoError);
+    zygote->shutdown();
+    CHECK(exits.count() == 0);
+  }
+
+  TEST_CASE("a control message over the limit is not sent; one that comes all the same is cut, and the next is whole") {
+    auto pair = manta::make_socket_pair(SOCK_SEQPACKET).value();
+    const manta::ControlMessage large{.kind = manta::ControlKind::kSpawn, .id = 5, .strings = {std::string(manta::kMaxControlBytes, 'x')}};
+    const auto bytes = manta::encode(large);
+    REQUIRE(manta::send_control(pair.first.get(), bytes, {}, 0) == EMSGSIZE);
+    REQUIRE(::send(pair.first.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+    auto received = manta::receive_control(pair.second.get());
+    REQUIRE(received.ok());
+    REQUIRE(received->has_value());
+    CHECK((*received)->cut);
+    CHECK((*received)->message.kind == manta::ControlKind::kSpawn);
+    CHECK((*received)->message.id == 5);
+    CHECK((*received)->message.strings.empty());
+    const auto small = manta::encode({.kind = manta::ControlKind::kSpawn, .id = 6, .strings = {"title", "A", "b"}});
+    REQUIRE(manta::send_control(pair.first.get(), small, {}, 0) == 0);
+    received = manta::receive_control(pair.second.get());
+    REQUIRE(received.ok());
+    REQUIRE(received->has_value());
+    CHECK_FALSE((*received)->cut);
+    CHECK((*received)->message.strings.size() == 3);
   }
 
   TEST_CASE("damaged control messages are refused") {

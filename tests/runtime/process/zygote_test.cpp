@@ -182,6 +182,24 @@ TEST_SUITE("runtime/process") {
     CHECK(exits.wait(worker.pid)->to_string() == "exited with status 7");
   }
 
+  // The story: the lengths that travel with names and values were not counted. What the sender took the receiver cut, so that the zygote
+  // ended, and all workers with it, three times over.
+  TEST_CASE("an environment of many small variables is refused by what it takes to send it, and the zygote serves on") {
+    Exits exits;
+    auto zygote = start(exits);
+    const auto small = [](int count) {
+      manta::Environment env;
+      for (int i = 0; i < count; ++i) env.emplace_back("N" + std::to_string(10'000 + i), "abc");
+      return env;
+    };
+    const auto refused = zygote->spawn({.env = small(12'000)});
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == manta::ErrorCode::kInvalidArgument);
+    CHECK(refused.error().message.find("12000 variables") != std::string::npos);
+    SpawnedWorker worker = spawn(*zygote, "exit", small(7'000));
+    CHECK(exits.wait(worker.pid)->to_string() == "exited with status 7");
+  }
+
   TEST_CASE("workers spawned from many threads are all different, and every end is reported") {
     Exits exits;
     auto zygote = start(exits);

@@ -214,6 +214,53 @@ TEST_SUITE("runtime/store") {
     CHECK(count_keys(disk) == keys - 4);  // the header and three chunks
   }
 
+  // The story: room was made for what a damaged header said before a chunk was looked at: no memory, and no word of damage.
+  TEST_CASE("a header that promises more than there is is damage, found before room is made for the value") {
+    MemoryStore disk;
+    const auto store = DurableStore::on(std::make_unique<Borrowed>(disk)).value();
+    store->put("v", "t", pattern(1, kLarge)).value();
+    const auto generation = generation_of_chunk(disk);
+    const std::uint64_t chunk = 4 << 20, endless = std::uint64_t{1} << 62;
+    for (const auto& [bytes, chunk_bytes] : {std::pair{endless, chunk}, {endless, std::uint64_t{0}}, {endless, endless}, {endless / 2 + 5, endless / 4},
+                                             {std::uint64_t{kLarge + 1}, chunk}, {std::uint64_t{kLarge + 3 * chunk}, chunk}}) {
+      CAPTURE(bytes);
+      CAPTURE(chunk_bytes);
+      const auto record = encode(DurableHeader{.type_tag = "t", .bytes = bytes, .checksum = 1, .generation = generation, .chunk_bytes = chunk_bytes});
+      disk.put("hv", as_byte_view(record)).value();
+      bool asked = false;
+      const auto read = store->read("v", [&asked](const DurableInfo&) -> Result<std::span<std::byte>> {
+        asked = true;
+        return ErrorInfo{.code = ErrorCode::kObjectStoreFull, .message = "no room"};
+      });
+      CHECK_FALSE(asked);
+      CHECK(read.error().code == ErrorCode::kStorageCorruption);
+      CHECK(read.error().message.find("\"v\"") != std::string::npos);
+      CHECK(store->info("v").error().code == ErrorCode::kStorageCorruption);
+    }
+    store->put("v", "t", pattern(2, kLarge)).value();
+    CHECK(store->info("v").value().bytes == kLarge);
+    CHECK(equal(store->get("v").value().bytes, pattern(2, kLarge)));
+  }
+
+  TEST_CASE("a generation at the end of all numbers is damage, and the next one does not begin anew at none") {
+    MemoryStore disk;
+    const auto record = encode(DurableHeader{.type_tag = "t", .generation = UINT64_MAX - 1, .chunk_bytes = 4 << 20});
+    disk.put("hv", as_byte_view(record)).value();
+    disk.put(ordered_key("c", {UINT64_MAX, 0}), bytes("a chunk")).value();
+    set_log_level(LogLevel::kOff);
+    const auto store = DurableStore::on(std::make_unique<Borrowed>(disk)).value();
+    set_log_level(LogLevel::kWarning);
+    const auto infos = store->list().value();
+    REQUIRE(infos.size() == 1);
+    CHECK(infos[0].damaged);
+    CHECK(store->get("v").error().code == ErrorCode::kStorageCorruption);
+    store->put("w", "t", bytes("small")).value();
+    CHECK(generation_of_chunk(disk) > 0);
+    CHECK(generation_of_chunk(disk) < UINT64_MAX / 2);
+    store->remove("v").value();
+    CHECK(store->list().value().size() == 1);
+  }
+
   TEST_CASE("who looks through the names in parts begins each where the last ended, and looks at no other") {
     const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
     for (int i = 100; i < 200; ++i) store->put("n" + std::to_string(i), "t", {}).value();

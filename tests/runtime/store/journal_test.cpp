@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "runtime/store/durable_store.hpp"
+#include "runtime/store/records.hpp"
+#include "runtime/store/rocksdb_store.hpp"
 #include "runtime/store/store_directory.hpp"
 #include "tests/runtime/store/journal_fixtures.hpp"
 
@@ -108,6 +110,16 @@ TEST_SUITE("runtime/journal") {
     const auto second = error_of([&] { Journal::open(directory / "j"); });
     CHECK(second.code == ErrorCode::kResourceExhausted);
     CHECK(second.message.find(std::to_string(child.pid())) != std::string::npos);
+  }
+
+  TEST_CASE("a journal whose snapshot has a number at the end of all numbers is damaged, and no record is appended behind it") {
+    TemporaryDirectory directory;
+    Journal::open(directory / "j").close();
+    for (const std::uint64_t sealed : {UINT64_MAX, UINT64_MAX - 1, std::uint64_t{1} << 63}) {
+      const auto header = encode(JournalHeader{.version = 1, .sealed = sealed});
+      open_rocksdb(directory / "j", {.create = false}).value()->put("manta.journal", as_byte_view(header), Sync::kYes).value();
+      CHECK(error_of([&] { Journal::open(directory / "j"); }).code == ErrorCode::kStorageCorruption);
+    }
   }
 
   TEST_CASE("a journal that is closed, missing or something else says so") {

@@ -11,6 +11,7 @@
 #include "runtime/store/faulty_store.hpp"
 #include "runtime/store/memory_store.hpp"
 #include "runtime/store/rocksdb_store.hpp"
+#include "runtime/store/store_directory.hpp"
 #include "tests/runtime/clean.hpp"
 #include "tests/runtime/store/store_fixtures.hpp"
 
@@ -293,6 +294,30 @@ TEST_SUITE("runtime/store") {
     CHECK(refused >= 2);
     write_file(manifest, intact);
     CHECK(get_text(*open_rocksdb(directory / "db").value(), "key") == "v");
+  }
+
+  TEST_CASE("a directory whose name speaks of a full disk is none: what is wrong there is said as it is") {
+    CHECK(says_no_room("IO error: While appending to file: /a/000004.log: No space left on device"));
+    CHECK(says_no_room("IO error: IO error: No space left on device: While appending to file: /a/000004.log: No space left on device, retryable"));
+    CHECK(says_no_room("IO error: While appending to file: /a/000004.log: Disk quota exceeded"));
+    CHECK_FALSE(says_no_room("IO error: While appending to file: /No space left on device/000004.log: Input/output error"));
+    CHECK_FALSE(says_no_room("IO error: While appending to file: /a: Disk quota exceeded/000004.log: Input/output error"));
+    TemporaryDirectory directory;
+    const auto path = directory / "No space left on device";
+    open_rocksdb(path).value()->put("k", bytes("v"), Sync::kYes).value();
+    for (const auto& file : files_ending(path, ""))
+      if (file.find("MANIFEST-") != std::string::npos) std::filesystem::remove(file);
+    const auto opened = open_rocksdb(path);
+    REQUIRE_FALSE(opened.ok());
+    CHECK(opened.error().code == ErrorCode::kStorageCorruption);
+  }
+
+  TEST_CASE("a pipe that is named like a log is not waited for when the store is opened") {
+    TemporaryDirectory directory;
+    const auto path = directory / "s";
+    open_rocksdb(path).value()->put("k", bytes("v"), Sync::kYes).value();
+    REQUIRE(::mkfifo((path + "/x.log").c_str(), 0600) == 0);
+    CHECK(open_rocksdb(path).value()->get("k").value().has_value());
   }
 
   TEST_CASE("a full disk is OutOfDisk, keeps what was written, and works again once there is space") {
