@@ -158,7 +158,7 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   };
   std::vector<std::shared_ptr<Cell>> refs;
   for (const auto& value : work.encoded->refs) {
-    auto cell = make_pooled<Cell>(type_ops<Void>());
+    auto cell = make_pooled<Cell>(type_ops<Unknown>());
     if (value.stored)
       cell->set_stored(environment_.store->borrowed(value.stored, value.stored_size), ReferenceKeeper::of(value));
     else
@@ -249,7 +249,7 @@ TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lea
                           bool& began) {
   if (!work.coroutine) CancelSlot::check();  // one that has begun hears it at its co_await
   auto& context = draining_->context();
-  if (work.coroutine && work.coroutine->interrupted()) running_work_.cancel(work.id, false);
+  if (work.coroutine && work.coroutine->interrupted()) running_work_.cancel_now(work.id, work.coroutine->interrupted_with_children());
   if (!work.coroutine) {
     if (!work.record) record = decoded(work);
     const auto& its_record = work.record ? work.record : record;
@@ -265,6 +265,7 @@ TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lea
                                                        environment_.coroutine_waits);
     began = true;
     hold(work.coroutine);
+    if (slot.cancelled()) work.coroutine->interrupt(slot.cancelled_with_children());  // who cancelled it may not have found it yet
     work.coroutine->begin(instance);
   }
   began = true;

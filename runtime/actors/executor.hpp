@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 
 #include "runtime/actors/control.hpp"
 #include "runtime/actors/reference_keeper.hpp"
@@ -52,15 +53,29 @@ struct Work {
   Amount joined_cpus{};  ///< of a joined task (joined_task.hpp): what it asked for
 };
 
-/// Where the work of this id waits; the end when it does not. Ids of one caller grow, so among its own it is found at once.
-inline Fifo<Work>::iterator find_work(Fifo<Work>& queue, TaskId id) {
+/// Coroutines that have begun, by their tasks.
+using BegunCoroutines = std::unordered_map<TaskId, std::shared_ptr<RunningCoroutine>>;
+inline std::shared_ptr<RunningCoroutine> find_begun(const BegunCoroutines& begun, TaskId id) {
+  const auto found = begun.find(id);
+  return found == begun.end() ? nullptr : found->second;
+}
+
+/// Where the work of this id waits, when those of the queue are in the order of their ids; else perhaps the end.
+inline Fifo<Work>::iterator find_in_order(Fifo<Work>& queue, TaskId id) {
   auto first = queue.begin(), last = queue.end();
   while (first != last) {
     const auto middle = first + (last - first) / 2;
     if (middle->id == id) return middle;
     middle->id < id ? first = middle + 1 : last = middle;
   }
-  return std::find_if(queue.begin(), queue.end(), [id](const Work& work) { return work.id == id; });
+  return queue.end();
+}
+
+/// Where the work of this id waits; the end when it does not. Ids of one caller grow, so among its own it is found at once. That it is not
+/// there takes a look at all.
+inline Fifo<Work>::iterator find_work(Fifo<Work>& queue, TaskId id) {
+  const auto found = find_in_order(queue, id);
+  return found != queue.end() ? found : std::find_if(queue.begin(), queue.end(), [id](const Work& work) { return work.id == id; });
 }
 
 /// What came of work that has ended and is not reported yet.

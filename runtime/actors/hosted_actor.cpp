@@ -38,8 +38,8 @@ std::vector<TaskId> HostedActor::destroy(bool kill) {
   killed_ |= kill;
   if (kill) dropped = std::exchange(queue_, {});
   if (tell && coroutines_)
-    for (const auto& each : coroutines_->begun)
-      if (!each->ended()) unwanted.push_back(each->id());
+    for (const auto& [id, each] : coroutines_->begun)
+      if (!each->ended()) unwanted.push_back(id);
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
   if (tell)
@@ -62,24 +62,28 @@ void HostedActor::report() {
 void HostedActor::relieve() { report(); }
 
 void HostedActor::cancel(TaskId id, bool recursive) {
+  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::unique_lock lock(mutex_);
-    const auto queued = find_work(queue_, id);
+    if (coroutines_) waiting = find_begun(coroutines_->begun, id);
+    const bool begun = waiting || running_work_.runs(id);  // else it would be looked for in all of a queue that may be long
+    const auto queued = begun ? queue_.end() : find_work(queue_, id);
     if (queued != queue_.end()) {
       const Work dropped = queue_.take(queued);
       lock.unlock();
       return environment_.router->send(dropped.caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
     }
   }
-  running_work_.cancel(id, recursive);
-  std::shared_ptr<RunningCoroutine> waiting;  // looked for last: one that begins meanwhile has met the cancel
-  {
-    std::lock_guard lock(mutex_);
-    if (!coroutines_) return;
-    const auto begun = std::find_if(coroutines_->begun.begin(), coroutines_->begun.end(), [id](const auto& each) { return each->id() == id; });
-    if (begun != coroutines_->begun.end()) waiting = *begun;
+  if (waiting) {
+    waiting->interrupt(recursive);  // first: what of it begins from now on sees that
+    return running_work_.cancel_now(id, recursive);
   }
-  if (waiting) waiting->interrupt();
+  running_work_.cancel(id, recursive);
+  {  // looked for again: one that begins meanwhile has met the cancel
+    std::lock_guard lock(mutex_);
+    if (coroutines_) waiting = find_begun(coroutines_->begun, id);
+  }
+  if (waiting) waiting->interrupt(recursive);
 }
 
 void HostedActor::caller_gone(ProcessId caller) {
@@ -90,8 +94,8 @@ void HostedActor::caller_gone(ProcessId caller) {
     std::lock_guard lock(mutex_);
     if (ended_) return;
     if (coroutines_)
-      std::copy_if(coroutines_->begun.begin(), coroutines_->begun.end(), std::back_inserter(waiting),
-                   [caller](const auto& each) { return each->caller() == caller; });
+      for (const auto& [id, each] : coroutines_->begun)
+        if (each->caller() == caller) waiting.push_back(each);
     // The call that runs may be the one that opens a stream.
     if (open_streams_.has_of(caller) || running_since() != 0 || std::any_of(queue_.begin(), queue_.end(), from_it)) {
       if (!gone_) gone_ = std::make_unique<GoneCallers>();
@@ -128,13 +132,13 @@ void HostedActor::construct() {
 
 void HostedActor::end() {
   report();
-  std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
+  BegunCoroutines waiting;
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
     if (coroutines_) waiting = std::move(coroutines_->begun), coroutines_->due.clear();
   }
-  for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
+  for (const auto& [id, each] : waiting) each->abandon();  // before the object: their frames refer to it
   open_streams_.clear();
   object_.reset();
   {
@@ -151,7 +155,7 @@ void HostedActor::lend_cpus(bool lend) {
 
 void HostedActor::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {
   std::unique_lock lock(mutex_);
-  if (!coroutines_ || !coroutines_->begun.contains(coroutine)) return;  // abandoned
+  if (!coroutines_ || find_begun(coroutines_->begun, coroutine->id()) != coroutine) return;  // abandoned
   coroutines_->due.push_back(std::move(coroutine));
   const bool needed = !std::exchange(awake_, true);
   lock.unlock();
@@ -161,14 +165,14 @@ void HostedActor::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {
 void HostedActor::hold(const std::shared_ptr<RunningCoroutine>& coroutine) {
   std::lock_guard lock(mutex_);
   if (!coroutines_) coroutines_ = std::make_unique<Coroutines>();
-  coroutines_->begun.insert(coroutine);
+  coroutines_->begun.emplace(coroutine->id(), coroutine);
   if (gone_ && std::find(gone_->processes.begin(), gone_->processes.end(), coroutine->caller()) != gone_->processes.end())
     coroutine->interrupt();
 }
 
 void HostedActor::release(const std::shared_ptr<RunningCoroutine>& coroutine) {
   std::lock_guard lock(mutex_);
-  coroutines_->begun.erase(coroutine);
+  coroutines_->begun.erase(coroutine->id());
 }
 
 void HostedActor::exit_wanted() {

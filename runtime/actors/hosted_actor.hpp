@@ -26,7 +26,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
 
  private:
   struct Coroutines {
-    std::unordered_set<std::shared_ptr<RunningCoroutine>> begun{};
+    BegunCoroutines begun{};
     std::deque<std::shared_ptr<RunningCoroutine>> due{};  ///< what they awaited is there
   };
   /// Callers whose processes have ended, until their streams have.

@@ -89,7 +89,8 @@ void RunningCoroutine::wake(std::uint64_t wait) {
   if (const auto home = home_.lock()) home->resume_later(shared_from_this());
 }
 
-void RunningCoroutine::interrupt() {
+void RunningCoroutine::interrupt(bool recursive) {
+  if (recursive) recursive_ = true;
   interrupted_ = true;
   if (const auto wait = awaited_.load()) wake(wait);
 }

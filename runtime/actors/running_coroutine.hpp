@@ -26,9 +26,12 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   bool advance(const std::atomic<std::uint64_t>& cancelled_id, const std::function<void(bool)>& suspended);
   /// Destroys its frame where it waits.
   void abandon();
-  /// Nobody wants it any more: what it waits for, now or later, throws Cancelled unless it is there. Thread-safe.
-  void interrupt();
+  /// Nobody wants it any more: what it waits for, now or later, throws Cancelled unless it is there. `recursive`: nor what it submits
+  /// from then on. Thread-safe.
+  void interrupt(bool recursive = false);
   bool interrupted() const noexcept { return interrupted_; }
+  /// Once interrupted() is true.
+  bool interrupted_with_children() const noexcept { return recursive_; }
   /// It has returned or thrown, and its caller, in this process, may have what it gave. Seen by whoever has that.
   bool ended() const noexcept { return ended_; }
   TaskId id() const noexcept { return id_; }
@@ -70,6 +73,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   std::shared_ptr<Wakeup> wakeup_{};
   std::atomic<std::uint64_t> awaited_{0};   // number of the wait that it is in; 0: none, or what ends it has come
   std::atomic<bool> interrupted_{false};
+  std::atomic<bool> recursive_{false};      // set ahead of that
   std::atomic<bool> ended_{false};
   std::unique_ptr<Coroutine> coroutine_{};  // destroyed first: its frame refers to all the rest
 };

@@ -173,6 +173,16 @@ void RunningWork::cancel(TaskId id, bool recursive) {
   if (cancel_running(id, recursive)) early.pop_back();  // it began meanwhile
 }
 
+void RunningWork::cancel_now(TaskId id, bool recursive) {
+  std::lock_guard lock(mutex_);
+  cancel_running(id, recursive);
+}
+
+bool RunningWork::runs(TaskId id) {
+  std::lock_guard lock(mutex_);
+  return any_slot([id](const CancelSlot& slot) { return slot.id() == id; });
+}
+
 void RunningWork::meet_early(CancelSlot& slot) {
   std::lock_guard lock(mutex_);
   if (all_) return slot.cancel(slot.id(), true);

@@ -105,6 +105,9 @@ class RunningWork {
   /// Whether the execution that has just ended had helpers, or may have had; once. For the running thread.
   bool take_helped() noexcept { return std::exchange(helped_, false); }
   void cancel(TaskId id, bool recursive);
+  /// Only what runs now: of no effect on what begins.
+  void cancel_now(TaskId id, bool recursive);
+  bool runs(TaskId id);
   /// All that runs, and all that begins from now on, with what it submits. The ids of what runs and has no result yet.
   std::vector<TaskId> cancel_all();
 

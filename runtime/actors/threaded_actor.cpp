@@ -43,6 +43,8 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     if (!done.outcomes.empty() || !done.ended.empty()) environment_.router->send(to, std::move(done));
   }
   void cancel(TaskId id, bool recursive) override { running_work_.cancel(id, recursive); }
+  void cancel_now(TaskId id, bool recursive) { running_work_.cancel_now(id, recursive); }
+  bool runs(TaskId id) { return running_work_.runs(id); }
   std::vector<TaskId> cancel_all() { return running_work_.cancel_all(); }
   void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
   bool has_outcomes() {
@@ -70,7 +72,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   std::weak_ptr<Executor> self() override { return weak_from_this(); }
   void hold(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::lock_guard lock(actor_.mutex_);
-    actor_.begun_.insert(coroutine);
+    actor_.begun_.emplace(coroutine->id(), coroutine);
     actor_.beginning_ -= std::exchange(begins, false);
     const auto& gone = actor_.gone_callers_;
     if (std::find(gone.begin(), gone.end(), coroutine->caller()) != gone.end()) coroutine->interrupt();
@@ -78,7 +80,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   void release(const std::shared_ptr<RunningCoroutine>& coroutine) override {
     std::unique_lock lock(actor_.mutex_);
     const bool was_full = actor_.full();
-    actor_.begun_.erase(coroutine);
+    actor_.begun_.erase(coroutine->id());
     const auto lanes = was_full ? actor_.staff_all() : std::vector<Lane*>();  // calls of other groups may wait for its place
     lock.unlock();
     ThreadedActor::wake(lanes);
@@ -219,8 +221,8 @@ std::vector<TaskId> ThreadedActor::destroy(bool kill) {
     for (auto& group : groups_) group.drop_queued(dropped);
   if (tell) {
     told = lanes_;  // those that are made later take no calls
-    for (const auto& each : begun_)
-      if (!each->ended()) unwanted.push_back(each->id());
+    for (const auto& [id, each] : begun_)
+      if (!each->ended()) unwanted.push_back(id);
   }
   auto lanes = staff_all();
   lock.unlock();
@@ -232,32 +234,42 @@ std::vector<TaskId> ThreadedActor::destroy(bool kill) {
 
 void ThreadedActor::cancel(TaskId id, bool recursive) {
   std::optional<Work> dropped;
-  std::vector<std::shared_ptr<Lane>> lanes;
+  std::shared_ptr<RunningCoroutine> waiting;
   {
     std::lock_guard lock(mutex_);
-    for (auto& group : groups_)
-      if ((dropped = group.withdraw(id))) break;
-    if (!dropped) lanes = lanes_;
+    waiting = find_begun(begun_, id);
+    if (!waiting) dropped = withdraw(id);
   }
   if (dropped) return environment_.router->send(dropped->caller, wire::ActorDone{.actor = id_, .outcomes = {cancelled_outcome(id)}});
-  for (auto& lane : lanes) lane->cancel(id, recursive);
-  std::shared_ptr<RunningCoroutine> waiting;  // looked for last: one that begins meanwhile has met the cancel
-  {
+  if (waiting) waiting->interrupt(recursive);  // first: what of it begins from now on sees that
+  const auto lanes = [this] { std::lock_guard lock(mutex_); return lanes_; }();
+  for (const auto& lane : lanes) waiting ? lane->cancel_now(id, recursive) : lane->cancel(id, recursive);
+  if (waiting) return;
+  {  // looked for again: one that begins meanwhile has met the cancel
     std::lock_guard lock(mutex_);
-    const auto begun = std::find_if(begun_.begin(), begun_.end(), [id](const auto& each) { return each->id() == id; });
-    if (begun != begun_.end()) waiting = *begun;
+    waiting = find_begun(begun_, id);
   }
-  if (waiting) waiting->interrupt();
+  if (waiting) waiting->interrupt(recursive);
+}
+
+/// A call that has not begun; none when it is not here. Looks through all of a queue, which may be long, only when it must.
+std::optional<Work> ThreadedActor::withdraw(TaskId id) {
+  for (const Group::Find find : {find_in_order, find_work}) {
+    for (auto& group : groups_)
+      if (auto found = group.withdraw(id, find)) return found;
+    if (std::any_of(lanes_.begin(), lanes_.end(), [id](const auto& lane) { return lane->runs(id); })) break;
+  }
+  return std::nullopt;
 }
 
 void ThreadedActor::caller_gone(ProcessId caller) {
-  const auto is_its = [caller](const auto& each) { return each->caller() == caller; };
   std::vector<std::shared_ptr<RunningCoroutine>> waiting;
   std::vector<Lane*> lanes;
   {
     std::lock_guard lock(mutex_);
     if (ended_) return;
-    std::copy_if(begun_.begin(), begun_.end(), std::back_inserter(waiting), is_its);
+    for (const auto& [id, each] : begun_)
+      if (each->caller() == caller) waiting.push_back(each);
     // A call that runs may be the one that opens a stream.
     if (open_streams_.has_of(caller) || running_ > 0 || !nothing_queued()) {
       gone_callers_.push_back(caller);
@@ -296,11 +308,10 @@ void ThreadedActor::Group::pass_on(std::uint64_t stream) {
     items.emplace_back(stream, found->second.pop_front());
 }
 
-/// A call that has not begun; none when it is not here.
-std::optional<Work> ThreadedActor::Group::withdraw(TaskId id) {
-  if (const auto queued = find_work(queue, id); queued != queue.end()) return queue.take(queued);
+std::optional<Work> ThreadedActor::Group::withdraw(TaskId id, Find find) {
+  if (const auto queued = find(queue, id); queued != queue.end()) return queue.take(queued);
   for (auto& [stream, waiting] : streams)
-    if (const auto found = find_work(waiting, id); found != waiting.end()) return waiting.take(found);
+    if (const auto found = find(waiting, id); found != waiting.end()) return waiting.take(found);
   const auto item = std::find_if(items.begin(), items.end(), [id](const auto& each) { return each.second.id == id; });
   if (item == items.end()) return std::nullopt;
   const auto stream = item->first;
@@ -420,7 +431,7 @@ bool ThreadedActor::take(Lane& lane, Work& work) {
 
 void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine) {
   std::unique_lock lock(mutex_);
-  if (!begun_.contains(coroutine)) return;  // abandoned
+  if (find_begun(begun_, coroutine->id()) != coroutine) return;  // abandoned
   group.due.push_back(std::move(coroutine));
   auto lanes = staff(group);
   lock.unlock();
@@ -444,13 +455,13 @@ void ThreadedActor::constructed(bool ok) {
 
 void ThreadedActor::end() {
   lend(0, 1);
-  std::unordered_set<std::shared_ptr<RunningCoroutine>> waiting;
+  BegunCoroutines waiting;
   {
     std::lock_guard lock(mutex_);
     waiting = std::move(begun_);
     for (auto& group : groups_) group.due.clear();
   }
-  for (const auto& each : waiting) each->abandon();  // before the object: their frames refer to it
+  for (const auto& [id, each] : waiting) each->abandon();  // before the object: their frames refer to it
   open_streams_.clear();
   object_.reset();
   {

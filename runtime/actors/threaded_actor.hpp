@@ -40,13 +40,15 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
     void pass_on(std::uint64_t stream);
-    std::optional<Work> withdraw(TaskId id);
+    using Find = Fifo<Work>::iterator (*)(Fifo<Work>&, TaskId);
+    std::optional<Work> withdraw(TaskId id, Find find);
     void drop_queued(std::vector<Work>& dropped);
   };
   enum class Step : std::uint8_t { kConstruct, kCall, kReport, kForget, kEnd, kRest };
 
   Group* group_of(const Work& call);
   void refuse(const Work& call);
+  std::optional<Work> withdraw(TaskId id);
   /// Puts lanes to work for what waits; to be woken by wake() after the lock is gone.
   std::vector<Lane*> staff(Group& group);
   std::vector<Lane*> staff_all();
@@ -77,7 +79,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   std::vector<std::shared_ptr<Lane>> lanes_;
   std::optional<Work> constructor_;
   const std::size_t max_coroutines_;
-  std::unordered_set<std::shared_ptr<RunningCoroutine>> begun_;
+  BegunCoroutines begun_;
   std::size_t beginning_ = 0;                  // coroutines that a lane has taken and that are not among those yet
   std::vector<ProcessId> gone_callers_;        // processes that have ended, until their streams have
   bool gone_fresh_ = false;                    // there are streams to end now; once no call is left, those that they opened

@@ -90,13 +90,6 @@ class Fifo {
     tidy();
     return erased;
   }
-  /// The first of them; false when there is none.
-  bool erase_first(const T& value) {
-    const auto found = std::find(begin(), end(), value);
-    if (found == end()) return false;
-    erase(found);
-    return true;
-  }
   void clear() { *this = {}; }
 
  private:

@@ -17,6 +17,18 @@ auto find_sent(Calls& calls, const CallNode& call) {
   return found != calls.end() && *found == &call ? found : calls.end();
 }
 
+/// What waits is in this order: what was sent as it was sent, then what was not, as it was made. But for calls of several threads: their
+/// ids may have been given in another order.
+template <class Calls>
+auto find_waiting(Calls& calls, const CallNode& call) {
+  const auto is_before = [&call](const CallNode* each) {
+    if (each->sent == call.sent) return each->id < call.id;
+    return each->sent != 0 && (call.sent == 0 || each->sent < call.sent);
+  };
+  const auto found = std::partition_point(calls.begin(), calls.end(), is_before);
+  return found != calls.end() && *found == &call ? found : std::find(calls.begin(), calls.end(), &call);
+}
+
 }  // namespace
 
 ActorTable::Entry* ActorTable::find(ActorId actor) {
@@ -108,7 +120,7 @@ void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  entry->waiting.erase_first(&call);
+  if (const auto found = find_waiting(entry->waiting, call); found != entry->waiting.end()) entry->waiting.erase(found);
   flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }

@@ -23,6 +23,8 @@ struct LeaseTable::Kept {
   std::map<Place, std::set<std::string>> names{};
   std::map<Place, ResourceLedger> later{};  // what there will be: as asked for the first time
   bool for_groups = false;                  // what is kept for one may change with each grant
+  std::vector<const Waiting*> asked{};      // no two alike
+  bool full() const { return asked.size() >= kMostKeptFor; }
   bool concern(const ResourceRequest& shape, std::int32_t bundle) const {
     if (names.empty()) return false;
     auto it = names.find({shape.group, bundle});
@@ -57,10 +59,7 @@ void LeaseTable::enter(Waiting entry, LeaseEffects& effects) {
     return grant_what_fits(effects);
   }
   Kept kept;
-  for (const auto& each : waiting_) {
-    if (!starved(each)) break;
-    keep_for(each, kept);
-  }
+  for (auto each = waiting_.begin(); each != waiting_.end() && starved(*each) && !kept.full(); ++each) keep_for(*each, kept);
   if (grant_some(entry, kept, effects)) {
     passes_over(entry, waiting_.end());
     if (entry.request.for_life || kept.for_groups) unsettle(kept);
@@ -80,7 +79,7 @@ void LeaseTable::unsettle(Kept& kept) {
 Resources LeaseTable::needs_of(const Waiting& entry) const {
   if (!entry.places) return entry.request.shape.group ? Resources() : entry.request.shape.all();
   Resources sum;
-  for (const auto& bundle : groups_.find(entry.places)->bundles)
+  for (const auto& bundle : entry.spec->bundles)
     for (const auto& [name, amount] : bundle.all()) sum.set(name, sum[name] + amount);
   return sum;
 }
@@ -147,7 +146,13 @@ std::vector<LeaseId> LeaseTable::lose_gpu(int id, LeaseEffects& effects) {
 
 bool LeaseTable::add_group(const PlacementSpec& spec, LeaseEffects& effects) {
   if (!groups_.add(spec)) return false;
-  enter({.request = {.owner = spec.owner, .count = 1, .for_life = true}, .arrival = ++arrivals_, .places = spec.id}, effects);
+  Waiting entry;
+  entry.request.owner = spec.owner;
+  entry.request.for_life = true;
+  entry.arrival = ++arrivals_;
+  entry.places = spec.id;
+  entry.spec = groups_.find(spec.id);
+  enter(std::move(entry), effects);
   return true;
 }
 
@@ -178,7 +183,15 @@ ResourceLedger LeaseTable::later(GroupId group, std::int32_t bundle) const {
   return ledger;
 }
 
+/// They need the same: what is kept for one is kept for the other.
+bool LeaseTable::alike(const Waiting& one, const Waiting& other) {
+  if (one.spec && other.spec) return one.spec->strategy == other.spec->strategy && one.spec->bundles == other.spec->bundles;
+  return one.spec == other.spec && one.request.shape == other.request.shape;
+}
+
 void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
+  if (kept.full() || std::any_of(kept.asked.begin(), kept.asked.end(), [&entry](const Waiting* each) { return alike(*each, entry); })) return;
+  kept.asked.push_back(&entry);
   const auto& shape = entry.request.shape;
   auto then = [&](GroupId group, std::int32_t bundle) {
     const auto known = kept.later.find({group, bundle});
@@ -188,9 +201,8 @@ void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
     if (then(shape.group, bundle).acquire(shape)) kept.names[{shape.group, bundle}].merge(now.lacking(shape));
   };
   if (entry.places) {
-    const auto& spec = *groups_.find(entry.places);
-    const auto& bundles = spec.bundles;
-    if (PlacementTable::needs_more_machines(spec.strategy, bundles)) return;  // nothing that comes back helps it
+    const auto& bundles = entry.spec->bundles;
+    if (PlacementTable::needs_more_machines(entry.spec->strategy, bundles)) return;  // nothing that comes back helps it
     auto free = then({}, -1);
     if (!PlacementTable::acquire_all(free, bundles)) return;
     kept.for_groups = true;
@@ -218,7 +230,7 @@ std::optional<Grant> LeaseTable::acquire(const ResourceRequest& shape, const Kep
 }
 
 bool LeaseTable::place_group(Waiting& entry, const Kept& kept, LeaseEffects& effects) {
-  for (const auto& bundle : groups_.find(entry.places)->bundles)
+  for (const auto& bundle : entry.spec->bundles)
     if (kept.concern(bundle, -1)) return false;
   if (!groups_.place(entry.places, ledger_)) return false;
   entry.request.count = 0;
@@ -277,6 +289,12 @@ void LeaseTable::starved_first() {
   waiting_.splice(waiting_.begin(), first);
 }
 
+bool LeaseTable::group_is_starved() {
+  starved_first();
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [this](const Waiting& each) { return each.places || !starved(each); });
+  return found != waiting_.end() && starved(*found);
+}
+
 /// Passes over all that wait until none of them can have anything: when a group was placed, or less will come back than was hoped for, one
 /// that was looked at before may have something now.
 void LeaseTable::grant_what_fits(LeaseEffects& effects) {
@@ -304,7 +322,8 @@ void LeaseTable::pass(LeaseEffects& effects) {
       ++each;
     }
   }
-  if (granted && kept.for_groups) settled_ = false;
+  // Those that the grants made starved may stand before one that something was kept for, and be one too many for that.
+  if (granted && (kept.for_groups || unsorted_)) settled_ = false;
 }
 
 void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {
@@ -324,7 +343,8 @@ void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects)
     blocked ? groups_.lend_cpus(grant) : groups_.reclaim_cpus(grant);
   else
     blocked ? ledger_.lend_cpus(grant) : ledger_.reclaim_cpus(grant);
-  if (blocked || it->second.for_life) grant_what_fits(effects);  // what an actor takes back nobody may hope for
+  // What an actor takes back nobody may hope for; and when less is free, a bundle of a group gets nothing and leaves more to the others.
+  if (blocked || it->second.for_life || group_is_starved()) grant_what_fits(effects);
 }
 
 std::vector<LeaseId> LeaseTable::drop_owner(ProcessId owner, LeaseEffects& effects) {

@@ -5,8 +5,10 @@
 // A lease is the right to use an amount of resources until it is given back. Requests are served in order of arrival, but
 // nested ones before others and the newest of them first, which keeps the number of waiting parents small. One for several
 // leases queues again for the rest as often as it gets some. A request is
-// passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is not starved by little. That holds only as long as the tasks that run now will free enough: nobody
-// waits for what actors hold for life, or for a task that itself waits. A placement group waits in the same line as everybody
+// passed over by others, but only kMaxPassedOver times: then it is first in the queue, and nobody else gets what it lacks, so that much is
+// not starved by little. That holds only as long as the tasks that run now will free enough: nobody waits for what actors hold for life, or
+// for a task that itself waits. And of those that are first only for the first kMostKeptFor, of which those that need the same count once:
+// each costs time whenever somebody comes. A placement group waits in the same line as everybody
 // else; what is placed in a group waits for that group's bundles only. Every event may come twice: the second has no effect.
 //
 // What a pass over all that wait costs is kept off the usual ways: when none of them can have anything, only what comes is looked at until
@@ -67,6 +69,7 @@ struct LeaseEffects {
 class LeaseTable {
  public:
   static constexpr int kMaxPassedOver = 64;
+  static constexpr std::size_t kMostKeptFor = 64;  ///< different requests that were passed over so often
 
   LeaseTable(ResourceLedger ledger, IdSource& ids) : ledger_(std::move(ledger)), at_start_(ledger_), whole_(ledger_), ids_(&ids) {}
 
@@ -104,6 +107,7 @@ class LeaseTable {
     std::uint64_t arrival = 0;
     int passed_over = 0;
     GroupId places{};  ///< not a lease is wanted, but this group placed
+    const PlacementSpec* spec = nullptr;  ///< that group's
   };
   using Line = std::list<Waiting>;
   struct Kept;
@@ -115,6 +119,7 @@ class LeaseTable {
   Resources needs_of(const Waiting& entry) const;
   bool starved(const Waiting& entry) const { return entry.passed_over >= kMaxPassedOver; }
   void starved_first();
+  bool group_is_starved();
   void grant_what_fits(LeaseEffects& effects);
   void pass(LeaseEffects& effects);
   bool grant_some(Waiting& entry, const Kept& kept, LeaseEffects& effects);
@@ -123,6 +128,7 @@ class LeaseTable {
   Line::iterator requeue(Line::iterator place);
   bool keeps_all(const Kept& kept) const;
   void unsettle(Kept& kept);
+  static bool alike(const Waiting& one, const Waiting& other);
   void keep_for(const Waiting& entry, Kept& kept) const;
   ResourceLedger later(GroupId group, std::int32_t bundle) const;
   std::optional<Grant> acquire(const ResourceRequest& shape, const Kept& kept);

@@ -22,6 +22,10 @@ TEST_SUITE("runtime/actors/find_work") {
       if (round % 2) std::shuffle(ids.begin(), ids.end(), random);  // as calls of several processes come
       auto queue = queue_of(ids);
       for (std::size_t i = 0; i < ids.size(); ++i) REQUIRE(find_work(queue, {ids[i]}) - queue.begin() == static_cast<std::ptrdiff_t>(i));
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        const auto found = find_in_order(queue, {ids[i]});
+        REQUIRE((found - queue.begin() == static_cast<std::ptrdiff_t>(i) || (round % 2 && found == queue.end())));
+      }
       for (std::uint64_t id = 1; id < 2 * ids.size() + 4; id += 2) REQUIRE(find_work(queue, {id}) == queue.end());
     }
   }

@@ -155,6 +155,21 @@ TEST_SUITE("runtime/actors/late_events") {
     CHECK_FALSE(again.slot().cancelled());
   }
 
+  TEST_CASE("a cancel of what runs now is not kept for what begins") {
+    RunningWork running;
+    running.cancel_now({5}, true);
+    CHECK_FALSE(running.runs({5}));
+    RunningWork::Scope other(running, {4});
+    RunningWork::Scope its(running, {5});
+    CHECK(running.runs({4}));
+    CHECK(running.runs({5}));
+    CHECK_FALSE(its.slot().cancelled());
+    running.cancel_now({5}, false);
+    CHECK(its.slot().cancelled());
+    CHECK_FALSE(its.slot().cancelled_with_children());
+    CHECK_FALSE(other.slot().cancelled());
+  }
+
   TEST_CASE("threads that work has started hear its cancel, and no more than that") {
     RunningWork running;
     auto as_helper = [&](const auto& look) { std::thread([&] { RunningWork::Helper helper(running); look(helper.belongs()); }).join(); };

@@ -1,7 +1,11 @@
 // What it costs that very many works let go of one ref. The story: each took its own waiter back, and looked through all the
 // others for it; a hundred thousand cancelled works kept their owner busy for minutes.
+// And cancels of very many calls of one actor. The story: for each one that had begun its whole queue was looked through, and of many
+// coroutines that waited when they were cancelled only the last ones heard that what they submit is not wanted either.
+#include <algorithm>
 #include <atomic>
 
+#include "runtime/promise.hpp"
 #include "support.hpp"
 
 namespace manta_test {
@@ -24,6 +28,39 @@ int take(int value) { return value; }
 struct Taker {
   int take(int value) { return value; }
 };
+
+/// Its coroutines wait for ever; told that nobody wants them, they try to submit something.
+class Desk {
+ public:
+  Async<int> wait(Context& ctx) {
+    ++waiting_;
+    auto turn = never_.ref();
+    try {
+      co_await turn;
+    } catch (const Cancelled&) {
+      submit(ctx);
+    }
+    co_return 1;
+  }
+  int waiting() const { return waiting_; }
+  int submitted() const { return submitted_; }
+  int refused() const { return refused_; }
+  int be_busy(const std::string& gate, const std::string& log) {
+    append(log, "busy;");
+    return pass(gate, 1);
+  }
+
+ private:
+  void submit(Context& ctx) try {
+    ctx.remote<take>(1);
+    ++submitted_;
+  } catch (const Cancelled&) {
+    ++refused_;
+  }
+  Promise<int> never_;
+  std::atomic<int> waiting_{0}, submitted_{0}, refused_{0};
+};
+
 /// Submits what waits for the ref, and waits for it.
 int submit_many(Context& ctx, const std::vector<ObjectRef<int>>& first, const std::string& log) {
   std::vector<ObjectRef<int>> all;
@@ -71,6 +108,50 @@ TEST_SUITE("runtime/api") {
     CHECK_MESSAGE(spy->looks < kWorks / 10, spy->looks.load());
     gate.open();
     CHECK(rt.get(late) == 1);
+  }
+
+  TEST_CASE("of thousands of calls some have begun and wait, the others are queued: all are cancelled, in any order, and the actor goes on") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const int at_once : {1, 2})
+      for (const bool last_first : {false, true}) {
+        CAPTURE(at_once);
+        CAPTURE(last_first);
+        ActorOptions options{.max_concurrency = at_once, .max_coroutines = 100};
+        if (at_once > 1) options.concurrency_groups = {{"others", 1}};
+        auto desk = rt.actor<Desk>(options).spawn();
+        CHECK(rt.get(desk.call<&Desk::waiting>()) == 0);  // it is there: what comes now is sent to it at once
+        std::vector<ObjectRef<int>> calls;
+        for (int i = 0; i < kWorks; ++i) {
+          const bool other = at_once > 1 && i % 2;
+          calls.push_back(other ? desk.options({.concurrency_group = "others"}).call<&Desk::wait>() : desk.call<&Desk::wait>());
+        }
+        if (last_first) std::reverse(calls.begin(), calls.end());
+        for (const auto& call : calls) rt.cancel(call);
+        for (const auto& call : calls) CHECK_THROWS_AS(rt.get(call), Cancelled);
+        CHECK(rt.get(desk.call<&Desk::submitted>(), 60s) == 0);
+      }
+  }
+
+  TEST_CASE("a thousand coroutines are cancelled while their actor is busy: what any of them submits afterwards is refused") {
+    constexpr int kMany = 1000;
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    const std::string log = folder / "log";
+    Gate gate;
+    auto desk = rt.actor<Desk>({.max_coroutines = 2 * kMany}).spawn();
+    std::vector<ObjectRef<int>> calls;
+    for (int i = 0; i < kMany; ++i) calls.push_back(desk.call<&Desk::wait>());
+    CHECK(eventually([&] { return rt.get(desk.call<&Desk::waiting>()) == kMany; }));
+    const auto busy = desk.call<&Desk::be_busy>(gate.path(), log);
+    CHECK(eventually([&] { return content(log) == "busy;"; }));
+    for (const auto& call : calls) rt.cancel(call);
+    for (const auto& call : calls) CHECK_THROWS_AS(rt.get(call), Cancelled);
+    gate.open();
+    CHECK(rt.get(busy) == 1);
+    CHECK(eventually([&] { return rt.get(desk.call<&Desk::refused>()) + rt.get(desk.call<&Desk::submitted>()) == kMany; }));
+    CHECK(rt.get(desk.call<&Desk::submitted>()) == 0);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <numeric>
 #include <random>
 
 namespace manta::core {
@@ -398,6 +399,27 @@ TEST_SUITE("runtime/core/actor_again") {
     table.actors.argument_ready(table.at(1), table.effects);
     CHECK(table.sent() == Numbers{1});
     CHECK(table.at(1).losses == 1);
+  }
+
+  TEST_CASE("calls that wait are taken out wherever they stand, were they sent before or not, and in whatever order their ids are") {
+    std::mt19937 random(1);
+    for (int round = 0; round < 100; ++round) {
+      Sent table(8);
+      table.actors.lease_lost({1}, table.effects);
+      Numbers ids(12);
+      std::iota(ids.begin(), ids.end(), 9);
+      if (round % 2) std::shuffle(ids.begin(), ids.end(), random);  // as several threads make them
+      for (const auto id : ids) {
+        table.nodes.push_back(std::make_unique<CallNode>(CallNode{.id = {id}, .actor = kActor}));
+        table.actors.call(*table.nodes.back(), table.effects);
+      }
+      Numbers left;
+      std::vector<CallNode*> gone;
+      for (const auto& node : table.nodes) random() % 2 ? left.push_back(node->id.value) : gone.push_back(node.get());
+      std::shuffle(gone.begin(), gone.end(), random);
+      for (auto* node : gone) REQUIRE(table.actors.cancel(*node, table.effects));
+      REQUIRE(table.live(2) == left);
+    }
   }
 
   TEST_CASE("whatever arguments are lost, and however late that is known, the calls of one caller run in their order, and each ends once") {

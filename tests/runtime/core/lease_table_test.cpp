@@ -4,6 +4,8 @@
 
 #include <map>
 #include <random>
+#include <string>
+#include <vector>
 
 namespace manta::core {
 namespace {
@@ -330,6 +332,107 @@ TEST_SUITE("runtime/core/lease_table") {
     CHECK(effects.refused[0].purpose == 2);
     REQUIRE(effects.granted.size() == 1);
     CHECK(effects.granted[0].purpose == 3);
+  }
+
+  // The story: a bundle that lacked nothing took its GPU first. Then its CPU was taken back, so that it left the GPU to the other bundle,
+  // and nothing was kept of that any more; but nobody looked.
+  TEST_CASE("what a starved group lacks no more, as work that waited goes on with its CPU, is given to those who wait for it at once") {
+    IdSource ids{0};
+    LeaseTable leases(ResourceLedger(Amount(1), {0, 1}, {}), ids);
+    LeaseEffects effects;
+    const auto want = [&](Purpose purpose, ResourceRequest shape) { leases.want({.owner = 1, .purpose = purpose, .shape = shape}, effects); };
+    want(1, {.cpus = 1});
+    want(2, {.gpus = 1});
+    REQUIRE(effects.granted.size() == 2);
+    const auto waits = effects.granted[0].id;
+    REQUIRE(leases.add_group({.id = {7}, .owner = 1, .bundles = {{.cpus = 1, .gpus = 1}, {.gpus = 1}}}, effects));
+    leases.set_blocked(waits, true, effects);
+    for (Purpose small = 100; small < 100 + LeaseTable::kMaxPassedOver; ++small) {
+      want(small, {.gpus = 1});
+      leases.release(effects.granted.back().id, effects);
+    }
+    CHECK(effects.placed.empty());
+    effects = {};
+    want(3, {.gpus = 1});
+    CHECK(effects.granted.empty());  // kept for the group
+    leases.set_blocked(waits, false, effects);
+    REQUIRE(effects.granted.size() == 1);
+    CHECK(effects.granted[0].purpose == 3);
+    want(4, {.gpus = 1});
+    CHECK(effects.granted.size() == 1);
+  }
+
+  // The story: each that came was held against all that had been passed over too often. With thousands of those that took milliseconds.
+  TEST_CASE("of requests that were passed over too often so many are protected, the first ones; when one of them goes, the next one is") {
+    constexpr int kKept = static_cast<int>(LeaseTable::kMostKeptFor), kAll = kKept + 6;
+    const auto name = [](int i) { return "resource" + std::to_string(i); };
+    Resources all;
+    for (int i = 0; i < kAll; ++i) all.set(name(i), Amount(2));
+    IdSource ids{0};
+    LeaseTable leases(ResourceLedger(Amount(1), {}, all), ids);
+    LeaseEffects effects;
+    const auto want = [&](Purpose purpose, int i, int amount, std::uint32_t count = 1) {
+      leases.want({.owner = 1, .purpose = purpose, .shape = {.custom = {{name(i), amount}}}, .count = count}, effects);
+    };
+    std::vector<Purpose> expected;
+    const auto granted = [&] {
+      std::vector<Purpose> purposes;
+      for (const auto& lease : std::exchange(effects.granted, {})) purposes.push_back(lease.purpose);
+      return purposes;
+    };
+    std::vector<LeaseId> holders;
+    for (int i = 0; i < kAll; ++i) {
+      want(1000 + static_cast<Purpose>(i), i, 1);
+      REQUIRE(effects.granted.size() == static_cast<std::size_t>(i) + 1);
+      holders.push_back(effects.granted.back().id);
+      want(2000 + static_cast<Purpose>(i), i, 2);  // waits for the other half
+    }
+    for (Purpose small = 1; small <= LeaseTable::kMaxPassedOver; ++small) {
+      leases.want({.owner = 1, .purpose = small, .shape = {.cpus = 1}}, effects);
+      leases.release(effects.granted.back().id, effects);
+    }
+    effects = {};
+    std::vector<LeaseId> later;
+    for (int i = 0; i < kAll; ++i) {
+      want(3000 + static_cast<Purpose>(i), i, 1);
+      if (i < kKept) continue;
+      expected.push_back(3000 + static_cast<Purpose>(i));
+      if (!effects.granted.empty()) later.push_back(effects.granted.back().id);
+    }
+    CHECK(granted() == expected);
+    REQUIRE(later.size() == expected.size());
+    want(2000, 0, 2, 0);
+    CHECK(granted() == std::vector<Purpose>{3000});  // nothing is kept of that any more
+    leases.release(later[0], effects);
+    want(4000, kKept, 1);
+    CHECK(granted().empty());  // the first of those that were not protected is now
+    leases.release(later[1], effects);
+    want(4001, kKept + 1, 1);
+    CHECK(granted() == std::vector<Purpose>{4001});  // the second one is not
+    leases.release(holders[1], effects);
+    leases.release(holders[kKept], effects);
+    CHECK(granted() == std::vector<Purpose>{2001, 2000 + static_cast<Purpose>(kKept)});
+  }
+
+  TEST_CASE("requests that need the same count as one of those that are protected, so many that cannot be served leave others what they wait for") {
+    Table table(2);
+    const auto want_licence = [&table](Purpose purpose) {
+      table.leases.want({.owner = 1, .purpose = purpose, .shape = {.custom = {{"licence", 1}}}, .for_life = true}, table.effects);
+    };
+    table.want(1, 1, 1, 1);
+    const auto running = table.only();
+    want_licence(1000);
+    table.only();
+    for (Purpose hopeless = 1001; hopeless <= 1000 + 2 * LeaseTable::kMostKeptFor; ++hopeless) want_licence(hopeless);
+    table.want(1, 2, 2, 1);
+    for (Purpose small = 100; small < 100 + LeaseTable::kMaxPassedOver; ++small) {
+      table.want(1, small, 1, 1);
+      table.leases.release(table.only().id, table.effects);
+    }
+    table.want(1, 3, 1, 1);
+    CHECK(table.granted().empty());
+    table.leases.release(running.id, table.effects);
+    CHECK(table.only().purpose == 2);
   }
 }
 
