@@ -183,7 +183,7 @@ std::string Study::describe() const {
 std::string Study::save() const {
   Json trials = Json::array();
   for (const StudyTrial& trial : trials_) trials.push_back(trial_json(trial));
-  Json json{{"study", describe()}, {"seed", seed_}, {"searcher", searcher_->save()}, {"trials", trials}};
+  Json json{{"study", value_json(Value(describe()))}, {"seed", seed_}, {"searcher", value_json(Value(searcher_->save()))}, {"trials", trials}};
   for (const Config& config : enqueued_) json["enqueued"].push_back(value_json(Value(config.entries())));
   return json.dump();
 }
@@ -191,11 +191,11 @@ std::string Study::save() const {
 void Study::restore(std::string_view state) {
   try {
     const Json json = parse_json(state);
-    if (const auto of = json.at("study").get<std::string>(); of != describe())
+    if (const auto of = value_as<std::string>(json_value(json.at("study")), "study"); of != describe())
       throw InvalidArgument("it is of a study with other options: " + of);
     const auto seed = whole_number(json.at("seed"));
     auto searcher = make_searcher(seed);
-    searcher->restore(json.at("searcher").get<std::string>());
+    searcher->restore(value_as<std::string>(json_value(json.at("searcher")), "searcher"));
     std::vector<StudyTrial> trials;
     for (const Json& trial : json.at("trials")) trials.push_back(study_trial_of(trial, static_cast<TrialIndex>(trials.size())));
     check_objectives(trials, options_.objectives);

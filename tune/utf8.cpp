@@ -17,6 +17,12 @@ std::size_t character_size(std::string_view text) {
   return wrong ? 0 : size;
 }
 
+bool is_utf8(std::string_view text) {
+  for (std::size_t size = 0; !text.empty(); text.remove_prefix(size))
+    if (size = character_size(text); size == 0) return false;
+  return true;
+}
+
 std::string valid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

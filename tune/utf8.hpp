@@ -10,6 +10,8 @@ namespace manta::tune {
 /// than it need be, nothing beyond U+10FFFF).
 std::size_t character_size(std::string_view text);
 
+bool is_utf8(std::string_view text);
+
 /// The text with U+FFFD for each byte that is no UTF-8.
 std::string valid_utf8(std::string_view text);
 

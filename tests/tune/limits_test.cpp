@@ -334,6 +334,7 @@ TEST_SUITE("tune/core") {
                                                    "result 4=1 0", "complete 0", "end of 3"});
     for (const Trial& trial : outcome.trials) CHECK(trial.state == TrialState::kTerminated);
     CHECK(outcome.stopped == std::set<TrialIndex>{0});
+    CHECK(has(outcome.stopped_by, "the stopper ended the experiment"));
     CHECK(events_of(records, [](const EventBody& e) { return std::holds_alternative<TrialDecided>(e); }) == 3);
     const auto files_are_whole = [&] {
       const auto trial_dir = dir.path() / outcome.trials[0].dir_name();

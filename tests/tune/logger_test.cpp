@@ -483,4 +483,16 @@ TEST_SUITE("tune/loggers") {
     loggers[1]->on_failure(trial, dir.path(), 0);
     CHECK(has(text_of(dir.path() / "error.txt"), "bad byte \uFFFD here"));
   }
+
+  TEST_CASE("TensorBoard's texts are UTF-8, as protobuf's are") {
+    TempDir dir;
+    Trial trial = make_trial();
+    trial.config.set("na\xffme", std::string("caf\xe9"));
+    auto logger = make_tensorboard_logger();
+    logger->on_created(trial, dir.path());
+    log_result(*logger, trial, dir.path(), {{"lo\xfess", 1}});
+    const std::string text = text_of(dir.path() / "events.out.tfevents.manta");
+    for (const char* whole : {"na\uFFFDme", "caf\uFFFD", "lo\uFFFDss"}) CHECK(has(text, whole));
+    for (const char* broken : {"na\xff", "caf\xe9", "lo\xfe"}) CHECK_FALSE(has(text, broken));
+  }
 }

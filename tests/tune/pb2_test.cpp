@@ -166,6 +166,37 @@ TEST_SUITE("tune/schedulers") {
     }
   }
 
+  TEST_CASE("copies try something new where the donor is slow and faster trials' gains have taken the places of its own") {
+    // Behaviour: with no more trials than max_gains the copy of such a donor was an exact one.
+    Pb2Options options = usual();
+    options.max_gains = 3;
+    Driven driven(pb2(options));
+    driven.launch(4);
+    for (int t = 4; t <= 8; t += 4) driven.report(0, t, 100);
+    for (int t = 4; t <= 12; t += 4)
+      for (TrialIndex i = 1; i < 3; ++i) driven.report(i, t, 10 * t);
+    driven.report(3, 4, -100);
+    REQUIRE(driven.exploits.contains(3));
+    REQUIRE(driven.exploits.at(3).donor == 0);
+    CHECK_FALSE(driven.configs.at(3) == driven.configs.at(0));
+  }
+
+  TEST_CASE("one infinite score does not make the middle of its bounds of every parameter that PB2 tries") {
+    // Behaviour: the gain after it was infinite too, and a model of it knows nothing for as long as it is among the newest.
+    Driven driven(pb2(usual(true)));
+    driven.launch(4);
+    double furthest = 0;
+    for (int t = 4; t < 60; t += 4) {
+      for (TrialIndex i = 0; i < 4; ++i) driven.report(i, t, t == 4 && i == 0 ? INFINITY : t - static_cast<double>(i));
+      driven.idle();
+      while (const auto next = driven.next()) driven.start(*next);
+      if (t < 12) continue;  // no gains yet
+      REQUIRE(driven.exploits.contains(3));
+      furthest = std::max(furthest, std::abs(driven.configs.at(3).get<double>("lr") - 0.5));
+    }
+    CHECK(furthest > 1e-3);
+  }
+
   TEST_CASE("bounds that are none are refused by name") {
     const auto make = [](Space bounds) { return [=] { pb2({.hyperparam_bounds = bounds}).make({"loss", Mode::kMin, 0}); }; };
     CHECK(has(error_of(make({{"lr", loguniform(1e-4, 1)}})), "bounds of 'lr'"));

@@ -308,6 +308,29 @@ TEST_SUITE("tune/simulation") {
     CHECK(simulate(options(1), decaying(3, 0)).seconds == 0);
   }
 
+  TEST_CASE("of an endless number of trials that fail at once no time passes: that ends the simulation with the last one's reason") {
+    // Behaviour: time stood still, so that the budget never came, and it went on for as long as there was memory.
+    for (const std::int64_t failures : {0, 2}) {
+      TuneOptions endless = options(-1);
+      endless.time_budget_s = 1000;
+      endless.max_failures = failures;
+      const SimulatedTrainable throws{.step = [](SimulatedStep& step) { return SimulatedResult{{{"loss", step.config.get<double>("misspelt")}}}; }};
+      const std::string text = error_of([&] { simulate(endless, throws, {.workers = 3}); });
+      CHECK(has(text, "runs of trials have ended at the same moment and without one result"));
+      CHECK(has(text, "num_samples = -1"));
+      CHECK(has(text, "misspelt"));
+    }
+  }
+
+  TEST_CASE("a virtual clock that has come to its end says so") {
+    // Behaviour: it overflowed, and the trial went on beyond the budget.
+    TuneOptions long_ones = options(1);
+    long_ones.time_budget_s = 9.5e9;
+    CHECK(has(error_of([&] { simulate(long_ones, decaying(0, 1e9)); }), "the virtual clock has come to 8e9 s"));
+    long_ones.time_budget_s = 7.5e9;
+    CHECK(simulate(long_ones, decaying(0, 1e9)).timeline.size() == 7);
+  }
+
   TEST_CASE("the files of a simulation are whole when it ends, and what could not be written is told") {
     const auto run = [](const std::filesystem::path& dir) { return simulate(options(1), decaying(3), {.files = dir}); };
     const TempDir good, bad;

@@ -208,6 +208,31 @@ TEST_SUITE("tune/searchers/wrappers") {
     CHECK_THROWS_AS(repeat(tpe(), 0), InvalidArgument);
   }
 
+  TEST_CASE("states with bytes that are no UTF-8 survive save and restore in a repeater and in a limiter") {
+    // Behaviour: save threw, so that a long experiment ended when its journal was compacted, and could not be resumed.
+    Notes notes;
+    SearcherSpec binary = noting(notes);
+    binary.make = [&notes](const SearcherContext&) {
+      class Binary final : public Noting {
+       public:
+        using Noting::Noting;
+        Suggestion suggest(TrialIndex) override { return {Kind::kConfig, {{"name", "caf\xe9"}}, "tag \xff"}; }
+        std::string save() const override { return std::string("\0\xfe", 2); }
+      };
+      return std::make_unique<Binary>(4, notes);
+    };
+    for (const SearcherSpec& spec : {repeat(binary, 2), limit_concurrency(binary, 2)}) {
+      const auto first = spec.make(context_of(square())), second = spec.make(context_of(square()));
+      (void)first->suggest(0);
+      second->restore(first->save());
+      CHECK(notes.back() == std::string("\0\xfe", 2));
+      CHECK(second->save() == first->save());
+      const Suggestion next = second->suggest(1);
+      CHECK(next.config.get<std::string>("name") == "caf\xe9");
+      CHECK(next.tag.starts_with("tag \xff"));
+    }
+  }
+
   TEST_CASE("Sobol's points fill every box of the grid, one each, and each seed gives others") {
     const Space space{{"x", uniform(0, 1)}, {"y", uniform(0, 1)}};
     const auto searcher = sobol().make(context_of(space, 5, 64));

@@ -212,6 +212,7 @@ void ExperimentMachine::decide(Trial& trial, bool checkpoint, Effects& effects) 
     }
   }
   if (stopper_ && stopper_->stop_all(time_since_start_s())) {
+    if (stopped_by_.empty()) stopped_by_ = "the stopper ended the experiment";
     end_all(effects);  // nobody goes on, so that nobody is another one's copy either
   } else {
     if (effects.decision == Decision::kPause) pause(trial, verdict, effects);

@@ -279,7 +279,20 @@ void Runner::on_gone(const HostEvent& event) {
     fail(event, began_at);
   else
     apply(TrialFinished{event.trial});
-  if (experiment_.machine().trial(event.trial).ended()) back_offs_.erase(event.trial);
+  const Trial& trial = experiment_.machine().trial(event.trial);
+  if (trial.ended()) back_offs_.erase(event.trial);
+  if (!was_leaving && trial.iteration <= began_at) check_time_passes(trial);
+}
+
+/// On a virtual clock a trial that fails at once takes no time: where there is no end of trials, no limit of time would ever come either.
+void Runner::check_time_passes(const Trial& fruitless) {
+  const std::int64_t now_ms = experiment_.now_ms();
+  fruitless_ = now_ms == fruitless_at_ms_ ? fruitless_ + 1 : 1;
+  fruitless_at_ms_ = now_ms;
+  if (fruitless_ < kMostFailedInARow || !experiment_.machine().options().endless) return;
+  throw InvalidArgument("tune: " + std::to_string(fruitless_) + " runs of trials have ended at the same moment and without one result, and with " +
+                        "num_samples = -1 there would be more without end. The last one, " + fruitless.name + ": " +
+                        (fruitless.error.empty() ? "it reported nothing." : fruitless.error));
 }
 
 void Runner::fail(const HostEvent& event, std::uint64_t began_at) {

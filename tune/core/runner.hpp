@@ -86,6 +86,7 @@ class Runner {
   Decision take_result(TrialIndex trial, TrialReply& reply);
   void drop_checkpoint(TrialIndex trial, const TrialReply& result);
   void on_gone(const HostEvent& event);
+  void check_time_passes(const Trial& fruitless);
   void fail(const HostEvent& event, std::uint64_t began_at);
   void back_off(TrialIndex trial, bool got_on);
   bool backs_off(TrialIndex trial) const;
@@ -125,6 +126,8 @@ class Runner {
   bool told_of_no_checkpoints_{false};
   bool told_of_no_score_{false};
   std::uint64_t failed_in_a_row_{0};  ///< trials before they were started, since the last that was
+  std::uint64_t fruitless_{0};        ///< runs that ended without a new result at this very millisecond
+  std::int64_t fruitless_at_ms_{-1};  ///< none yet
   bool failed_unstarted_{false};  ///< a trial failed before it was started, since the loop last looked at limits
   // What waits for the journal.
   std::vector<std::pair<TrialIndex, Decision>> answers_;

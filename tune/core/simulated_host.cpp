@@ -110,6 +110,10 @@ std::vector<HostEvent> SimulatedHost::wait(std::chrono::milliseconds timeout) {
   const double latest_s = now_s_ + std::chrono::duration<double>(timeout).count();
   const bool happens = !due_.empty() && due_.top().time_s <= latest_s;
   const double next_s = happens ? std::max(now_s_, due_.top().time_s) : latest_s;
+  constexpr double kEnd = 8e9;  // the driver counts its time in nanoseconds of 64 bits, and stop_grace_s, 1e9 at most, comes on top
+  if (next_s > kEnd)
+    throw InvalidArgument("simulate: the virtual clock has come to 8e9 s, some 250 years, and goes no further. Let iterations take less, in "
+                          "another unit of time, or end the experiment earlier.");
   if (const auto limit_s = limit_before(next_s)) return now_s_ = *limit_s, std::vector<HostEvent>{};
   now_s_ = next_s;
   if (!happens) return {};

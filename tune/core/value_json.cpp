@@ -6,16 +6,36 @@
 #include <optional>
 
 #include "runtime/errors.hpp"
+#include "tune/utf8.hpp"
 
 namespace manta::tune {
 
 namespace {
 
 constexpr const char* kDouble = "$double";
+constexpr const char* kBytes = "$bytes";
+constexpr std::string_view kDigits = "0123456789abcdef";
 
 Json number_json(double number) {
   if (std::isfinite(number)) return number;
   return {{kDouble, std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf"}};
+}
+
+/// One that is no UTF-8, which JSON cannot hold, as two digits for each byte.
+Json text_json(const std::string& text) {
+  if (is_utf8(text)) return text;
+  std::string digits;
+  for (const char c : text) (digits += kDigits[static_cast<unsigned char>(c) >> 4]) += kDigits[static_cast<unsigned char>(c) & 15];
+  return {{kBytes, digits}};
+}
+
+/// The inverse; nullopt for what text_json does not write.
+std::optional<std::string> bytes_of(std::string_view digits) {
+  if (digits.size() % 2 != 0 || digits.find_first_not_of(kDigits) != digits.npos) return std::nullopt;
+  std::string bytes;
+  for (std::size_t i = 0; i < digits.size(); i += 2)
+    bytes += static_cast<char>(kDigits.find(digits[i]) << 4 | kDigits.find(digits[i + 1]));
+  return is_utf8(bytes) ? std::nullopt : std::optional(bytes);
 }
 
 bool nests_deeper(std::string_view text, int most) {
@@ -36,6 +56,8 @@ bool nests_deeper(std::string_view text, int most) {
 Value table_of(const Json& json) {
   if (json.size() == 1 && json.begin().key() == kDouble && json.begin()->is_string())
     return std::strtod(json.begin()->get<std::string>().c_str(), nullptr);
+  if (json.size() == 1 && json.begin().key() == kBytes && json.begin()->is_string())
+    if (auto bytes = bytes_of(json.begin()->get_ref<const std::string&>())) return *std::move(bytes);
   Value::Dict table;
   for (const auto& [name, item] : json.items()) table.push_back({name, json_value(item)});
   return table;
@@ -76,7 +98,7 @@ Json value_json(const Value& value) {
   if (const auto* boolean = value.as<bool>()) return *boolean;
   if (const auto* integer = value.as<std::int64_t>()) return *integer;
   if (const auto* number = value.as<double>()) return number_json(*number);
-  if (const auto* text = value.as<std::string>()) return *text;
+  if (const auto* text = value.as<std::string>()) return text_json(*text);
   if (const auto* list = value.as<Value::List>()) {
     Json array = Json::array();
     for (const Value& item : *list) array.push_back(value_json(item));

@@ -1,6 +1,6 @@
 #pragma once
 // Values as JSON and back, every type and number exact: an integer stays one, and NaN and infinities, which JSON has not,
-// are {"$double": "nan"}.
+// are {"$double": "nan"}; a text that is no UTF-8 is its bytes, {"$bytes": "ff00"}.
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>

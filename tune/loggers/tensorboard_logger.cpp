@@ -10,6 +10,7 @@
 #include "tune/loggers/file_writer.hpp"
 #include "tune/loggers/logger.hpp"
 #include "tune/loggers/tf_record.hpp"
+#include "tune/utf8.hpp"
 
 namespace manta::tune {
 
@@ -73,7 +74,7 @@ std::string scalars_event(double time_s, const TrialReported& result, double tim
   return summary_event(time_s, static_cast<std::int64_t>(result.iteration), [&](pbf_writer& writer) {
     const auto scalar = [&](const std::string& name, double value) {
       pbf_writer inside(writer, summary::kValue);
-      inside.add_string(summary_value::kTag, name);
+      inside.add_string(summary_value::kTag, valid_utf8(name));
       inside.add_float(summary_value::kSimpleValue, static_cast<float>(value));
     };
     for (const auto& [name, value] : result.metrics) scalar(name, value);
@@ -100,7 +101,7 @@ void write_value(pbf_writer& writer, const Value& value) {
   if (const auto* integer = value.as<std::int64_t>()) return writer.add_double(any_value::kNumber, static_cast<double>(*integer));
   if (const auto* number = value.as<double>()) return writer.add_double(any_value::kNumber, *number);
   const auto* text = value.as<std::string>();
-  writer.add_string(any_value::kString, text ? *text : value.to_text());
+  writer.add_string(any_value::kString, valid_utf8(text ? *text : value.to_text()));
 }
 
 std::string session_start(double time_s, const Trial& trial) {
@@ -108,7 +109,7 @@ std::string session_start(double time_s, const Trial& trial) {
     pbf_writer start(content, hparams::kSessionStart);
     for (const auto& [path, value] : trial.config_of_result().flat()) {
       pbf_writer entry(start, hparams::kHparams);
-      entry.add_string(map_entry::kKey, path);
+      entry.add_string(map_entry::kKey, valid_utf8(path));
       pbf_writer inside(entry, map_entry::kMapValue);
       write_value(inside, value);
     }

@@ -81,8 +81,8 @@ void Pb2Scheduler::observe(TrialIndex trial, const State& state) {
   if (!std::isfinite(state.score)) return;
   const std::vector<double> parameters = parameters_of(state.config);
   Before& before = before_[trial];
-  if (before.parameters == parameters && state.train_time > before.time) {
-    const double gain = (state.score - before.score) / (state.train_time - before.time);
+  const double gain = (state.score - before.score) / (state.train_time - before.time);
+  if (before.parameters == parameters && state.train_time > before.time && std::isfinite(gain)) {
     gains_.push_back({trial, state.train_time, before.score, parameters, gain});
     if (gains_.size() > max_gains_) gains_.erase(gains_.begin());
     model_.reset();
@@ -170,7 +170,7 @@ Config Pb2Scheduler::new_config(TrialIndex trial, TrialIndex donor, Random& rand
   const auto newest = std::find_if(gains_.rbegin(), gains_.rend(), [&](const Gain& gain) { return gain.trial == donor; });
   if (newest != gains_.rend())
     choose(config, *newest, random);
-  else if (states().size() > max_gains_ && !gains_.empty() && std::isfinite(copied.score))  // its own may have been dropped
+  else if (gains_.size() == max_gains_ && std::isfinite(copied.score))  // its own may have been dropped
     choose(config, {.trial = donor, .time = copied.train_time, .score_before = copied.score, .parameters = parameters_of(copied.config)}, random);
   const auto from_the_space = [](std::string_view) -> const Domain* { return nullptr; };
   keeper().settle(config, from_the_space, random);

@@ -86,13 +86,13 @@ class ConcurrencyLimiter final : public Searcher {
   std::string save() const override {
     Json ended = Json::array();
     for (const auto& [trial, ending] : ended_) ended.push_back({trial, ending_json(ending)});
-    return Json{{"live", live_}, {"made", made_}, {"ended", ended}, {"inner", inner_->save()}}.dump();
+    return Json{{"live", live_}, {"made", made_}, {"ended", ended}, {"inner", value_json(Value(inner_->save()))}}.dump();
   }
 
   void restore(std::string_view state) override {
     try {
       const Json json = parse_json(state);
-      inner_->restore(json.at("inner").get<std::string>());
+      inner_->restore(value_as<std::string>(json_value(json.at("inner")), "inner"));
       live_ = trials_of(json.at("live"));
       made_ = whole_number(json.at("made"));
       ended_.clear();

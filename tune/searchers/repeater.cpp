@@ -86,13 +86,13 @@ class Repeater final : public Searcher {
   std::string save() const override {
     Json groups = Json::array();
     for (const auto& [number, group] : groups_) groups.push_back(group_json(number, group));
-    return Json{{"groups", groups}, {"inner", inner_->save()}}.dump();
+    return Json{{"groups", groups}, {"inner", value_json(Value(inner_->save()))}}.dump();
   }
 
   void restore(std::string_view state) override {
     try {
       const Json json = parse_json(state);
-      inner_->restore(json.at("inner").get<std::string>());
+      inner_->restore(value_as<std::string>(json_value(json.at("inner")), "inner"));
       groups_.clear();
       for (const Json& one : json.at("groups")) {
         const Group& group = groups_.emplace(trial_of(one.at(0)), group_of(one)).first->second;
@@ -149,12 +149,12 @@ class Repeater final : public Searcher {
   }
 
   static Json group_json(TrialIndex number, const Group& group) {
-    return {number, value_json(Value(group.suggestion.config.entries())), group.suggestion.tag, group.ended,
+    return {number, value_json(Value(group.suggestion.config.entries())), value_json(Value(group.suggestion.tag)), group.ended,
             value_json(Value(group.sums)), value_json(Value(group.counts)), group.iteration, group.paused};
   }
 
   static Group group_of(const Json& json) {
-    return {{Suggestion::Kind::kConfig, value_as<Config>(json_value(json.at(1)), "configuration"), json.at(2).get<std::string>()},
+    return {{Suggestion::Kind::kConfig, value_as<Config>(json_value(json.at(1)), "configuration"), value_as<std::string>(json_value(json.at(2)), "tag")},
             whole_number(json.at(3)),
             value_as<std::vector<double>>(json_value(json.at(4)), "sums"),
             value_as<std::vector<double>>(json_value(json.at(5)), "counts"),
