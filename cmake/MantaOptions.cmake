@@ -34,4 +34,7 @@ if(MANTA_SANITIZE)
   add_compile_options(-fsanitize=${MANTA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=${MANTA_SANITIZE})
   add_compile_definitions(MANTA_SANITIZED=1)
+  if(MANTA_SANITIZE MATCHES "fuzzer")  # what the standard library and Cap'n Proto can check as well
+    add_compile_definitions(_GLIBCXX_ASSERTIONS KJ_DEBUG)
+  endif()
 endif()

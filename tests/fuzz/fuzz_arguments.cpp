@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/actor_streams.hpp"
 #include "runtime/function.hpp"
 
 namespace {
@@ -22,6 +23,7 @@ struct Counter {
   Counter() = default;
   explicit Counter(const std::map<std::string, int>&) {}
   double add(Sample, const std::string&, std::unique_ptr<std::string>) { return 0; }
+  Generator<int> count(int from, const std::vector<std::string>&) { co_yield from; }
 };
 
 int nothing() { return 0; }
@@ -30,7 +32,7 @@ int several(const std::string&, std::vector<std::string>, const Sample&) { retur
 
 std::vector<std::shared_ptr<Cell>> cells(std::size_t count) {
   std::vector<std::shared_ptr<Cell>> made;
-  for (; count > 0; --count) made.push_back(std::make_shared<Cell>(detail::type_ops<detail::Void>()));
+  for (; count > 0; --count) made.push_back(std::make_shared<Cell>(detail::type_ops<detail::Unknown>()));
   return made;
 }
 
@@ -51,7 +53,8 @@ void check(const Buffer& bytes, std::size_t refs) {
     InputArchive archive(from);
     auto record = Record::decode(archive, cells(refs));
     MANTA_CHECK(archive.left() == 0 && record->refs.size() == refs);
-    for (const auto& ref : record->refs) MANTA_CHECK(&ref->ops() != &detail::type_ops<detail::Void>());
+    for (const auto& ref : record->refs) MANTA_CHECK(&ref->ops() != &detail::type_ops<detail::Unknown>());
+    (void)record->argument_bytes();
     return record;
   };
   try {
@@ -63,18 +66,23 @@ void check(const Buffer& bytes, std::size_t refs) {
   }
 }
 
+constexpr void (*kChecks[])(const Buffer&, std::size_t) = {
+    check<detail::FunctionRecord<nothing>>,
+    check<detail::FunctionRecord<numbers>>,
+    check<detail::FunctionRecord<several>>,
+    check<detail::MethodRecord<Counter, &Counter::add>>,
+    check<detail::ConstructorRecord<Counter, const std::map<std::string, int>&>>,
+    check<detail::StreamOpenRecord<Counter, &Counter::count>>,
+    check<detail::StreamItemRecord<Counter, &Counter::count>>,
+    check<detail::StreamCloseRecord>,
+};
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const auto bytes = Buffer::copy(std::as_bytes(std::span(data + 1, size - 1)));
-  const std::size_t refs = data[0] & 3;
-  switch (data[0] >> 2 & 7) {
-    case 0: check<detail::FunctionRecord<nothing>>(bytes, refs); break;
-    case 1: check<detail::FunctionRecord<numbers>>(bytes, refs); break;
-    case 2: check<detail::FunctionRecord<several>>(bytes, refs); break;
-    case 3: check<detail::MethodRecord<Counter, &Counter::add>>(bytes, refs); break;
-    case 4: check<detail::ConstructorRecord<Counter, const std::map<std::string, int>&>>(bytes, refs); break;
-  }
+  kChecks[(data[0] >> 2) % std::size(kChecks)](bytes, data[0] & 3);
+  (void)detail::stream_in(bytes);
   return 0;
 }

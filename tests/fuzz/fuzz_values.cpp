@@ -1,58 +1,50 @@
-// The first byte chooses the type.
+// The first byte chooses the type. The types are in value_types.hpp.
 #include <algorithm>
 
-#include "runtime/codec.hpp"
+#include "tests/fuzz/value_types.hpp"
 
 namespace {
 
-struct Inner {
-  std::string name{};
-  std::vector<double> numbers{};
-  std::optional<bool> flag{};
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(name, numbers, flag);
-  }
-};
+using namespace fuzzed;
 
-struct Outer {
-  std::map<std::string, std::vector<Inner>> table{};
-  std::variant<int, std::string, Inner> either{};
-  std::unique_ptr<Inner> owned{};
-  manta::Buffer raw{};
-  std::vector<bool> bits{};
-  std::array<float, 3> point{};
-  std::unordered_set<std::int16_t> unique{};
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(table, either, owned, raw, bits, point, unique);
-  }
-};
-
-/// Bytes are compared from the second round on: a table read from bytes in another order encodes in its own.
-template <class T>
+/// Bytes are compared from the second round on, and not of a table read from bytes in another order, which encodes in its own.
+template <class T, bool Ordered = true>
 void check(const manta::Buffer& bytes) {
   try {
-    const auto first = manta::encode(manta::decode<T>(bytes));
+    const auto decoded = manta::decode<T>(bytes);
+    const Look seen(decoded);
+    const auto first = manta::encode(decoded);
     const auto value = manta::decode<T>(first);
     const auto second = manta::encode(value);
-    MANTA_CHECK(first.size() == second.size());
-    if constexpr (!std::is_same_v<T, Outer>) MANTA_CHECK(std::ranges::equal(first.bytes(), second.bytes()));
+    MANTA_CHECK(first.size() == second.size() && Look(value).parts == seen.parts);
+    if constexpr (Ordered) MANTA_CHECK(std::ranges::equal(first.bytes(), second.bytes()));
   } catch (const manta::ProtocolError&) {
+  } catch (const manta::InvalidArgument&) {  // so deep that it can be read but, by a little, not written
+    if (!std::is_same_v<T, Tree> && !std::is_same_v<T, Chain>) throw;
   }
 }
+
+constexpr void (*kChecks[])(const manta::Buffer&) = {
+    check<Outer, false>,
+    check<Inner>,
+    check<std::vector<std::vector<std::string>>>,
+    check<std::tuple<double, std::int64_t, bool, manta::Buffer, std::deque<char>>>,
+    check<std::map<int, std::variant<bool, std::pair<float, std::string>>>>,
+    check<Bools>,
+    check<Sequences>,
+    check<Keyed, false>,
+    check<Moments>,
+    check<Sharing>,
+    check<Tree>,
+    check<Chain>,
+    check<Drawing>,
+    check<std::vector<std::array<double, 128>>>,
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  const auto bytes = manta::Buffer::copy(std::as_bytes(std::span(data + 1, size - 1)));
-  switch (data[0] % 5) {
-    case 0: check<Outer>(bytes); break;
-    case 1: check<Inner>(bytes); break;
-    case 2: check<std::vector<std::vector<std::string>>>(bytes); break;
-    case 3: check<std::tuple<double, std::int64_t, bool, manta::Buffer, std::deque<char>>>(bytes); break;
-    case 4: check<std::map<int, std::variant<bool, std::pair<float, std::string>>>>(bytes); break;
-  }
+  kChecks[data[0] % std::size(kChecks)](manta::Buffer::copy(std::as_bytes(std::span(data + 1, size - 1))));
   return 0;
 }

@@ -54,7 +54,7 @@ void check_damaged_length(Block block, unsigned bit) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0 || size > manta::kLogBlockBytes) return 0;
+  if (size == 0 || size > 1 + manta::kLogBlockBytes) return 0;
   const auto bytes = std::as_bytes(std::span(data + 1, size - 1));
   Block block(bytes.begin(), bytes.end());
   if (data[0] & 2) make_checksums_right(block);
