@@ -307,7 +307,7 @@ std::string space_to_json(const Space& space, int indent) {
   try {
     return space_json(space, "").dump(indent);
   } catch (const Json::exception& error) {
-    throw InvalidArgument(std::string("search space: it holds a text that is not UTF-8, which JSON has not: ") + error.what());
+    throw InvalidArgument(std::string("search space: it holds a name that is not UTF-8, which JSON has not: ") + error.what());
   }
 }
 

@@ -22,7 +22,7 @@
 namespace manta::tune {
 
 /// `indent` spaces a level, or -1 for one line. InvalidArgument naming the parameter for a sample_from function, which no
-/// text can hold; and for a text that is not UTF-8.
+/// text can hold, and for a name that is not UTF-8. A text that is not is written as {"$bytes": "ff00"}.
 std::string space_to_json(const Space& space, int indent = 2);
 /// A checked space. InvalidArgument for what is no JSON, arguments that a domain does not take, near misses of a domain or
 /// a condition, or a space that `check` refuses.

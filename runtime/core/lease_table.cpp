@@ -23,7 +23,12 @@ struct LeaseTable::Kept {
   std::map<Place, std::set<std::string>> names{};
   std::map<Place, ResourceLedger> later{};  // what there will be: as asked for the first time
   bool for_groups = false;                  // what is kept for one may change with each grant
-  std::vector<const Waiting*> asked{};      // no two alike
+  struct Asked {
+    const Waiting* entry;
+    std::size_t grants;  // that there had been
+  };
+  std::vector<Asked> asked{};  // no two alike
+  std::size_t grants = 0;      // of this pass: each may leave an earlier one lacking more
   bool full() const { return asked.size() >= kMostKeptFor; }
   bool concern(const ResourceRequest& shape, std::int32_t bundle) const {
     if (names.empty()) return false;
@@ -190,8 +195,13 @@ bool LeaseTable::alike(const Waiting& one, const Waiting& other) {
 }
 
 void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
-  if (kept.full() || std::any_of(kept.asked.begin(), kept.asked.end(), [&entry](const Waiting* each) { return alike(*each, entry); })) return;
-  kept.asked.push_back(&entry);
+  const auto known = std::find_if(kept.asked.begin(), kept.asked.end(), [&entry](const auto& each) { return alike(*each.entry, entry); });
+  if (known != kept.asked.end()) {
+    if (std::exchange(known->grants, kept.grants) == kept.grants) return;
+  } else {
+    if (kept.full()) return;
+    kept.asked.push_back({&entry, kept.grants});
+  }
   const auto& shape = entry.request.shape;
   auto then = [&](GroupId group, std::int32_t bundle) {
     const auto known = kept.later.find({group, bundle});
@@ -307,10 +317,10 @@ void LeaseTable::grant_what_fits(LeaseEffects& effects) {
 void LeaseTable::pass(LeaseEffects& effects) {
   starved_first();
   Kept kept;
-  bool granted = false, nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
+  bool nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
   for (auto each = waiting_.begin(); each != waiting_.end() && !nothing_left;) {
     if (grant_some(*each, kept, effects)) {
-      granted = true;
+      ++kept.grants;
       if (each->request.for_life) unsettle(kept);
       each = requeue(each);
       nothing_left = !waiting_.empty() && demands_.exceed(ledger_.available());
@@ -323,7 +333,7 @@ void LeaseTable::pass(LeaseEffects& effects) {
     }
   }
   // Those that the grants made starved may stand before one that something was kept for, and be one too many for that.
-  if (granted && (kept.for_groups || unsorted_)) settled_ = false;
+  if (kept.grants && (kept.for_groups || unsorted_)) settled_ = false;
 }
 
 void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {

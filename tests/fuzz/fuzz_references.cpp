@@ -78,7 +78,7 @@ class Look {
   }
   template <class... T>
   void at(const std::tuple<T...>& values) {
-    std::apply([this](const auto&... each) { (at(each), ...); }, values);
+    std::apply([&self = *this](const auto&... each) { (self.at(each), ...); }, values);
   }
   void at(const Plan& plan) {
     at(plan.first);

@@ -183,8 +183,8 @@ struct Look {
     else if constexpr (requires { value.bytes(); }) at(value.bytes());
     else if constexpr (requires { std::size(value); } && std::ranges::input_range<const T>) range(value);
     else if constexpr (std::ranges::input_range<const T>) range(value);
-    else if constexpr (requires { value.valueless_by_exception(); }) std::visit([this](const auto& each) { at(each); }, value);
-    else if constexpr (requires { std::tuple_size<T>::value; }) std::apply([this](const auto&... each) { (at(each), ...); }, value);
+    else if constexpr (requires { value.valueless_by_exception(); }) std::visit([this](const auto& each) { this->at(each); }, value);
+    else if constexpr (requires { std::tuple_size<T>::value; }) std::apply([&self = *this](const auto&... each) { (self.at(each), ...); }, value);
     else if constexpr (requires { value.lock(); }) at(value.lock());
     else if constexpr (requires { value.has_value(); } || requires { value.get(); }) value ? at(*value) : void();
     else if constexpr (requires { value.top(); }) value.empty() ? void() : at(value.top());

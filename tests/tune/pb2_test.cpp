@@ -172,10 +172,11 @@ TEST_SUITE("tune/schedulers") {
     options.max_gains = 3;
     Driven driven(pb2(options));
     driven.launch(4);
-    for (int t = 4; t <= 8; t += 4) driven.report(0, t, 100);
+    driven.report(3, 4, -100);  // the worst throughout, so that none of the others is a copy
+    for (int t = 4; t <= 8; t += 4) driven.report(0, t, 1000);
     for (int t = 4; t <= 12; t += 4)
       for (TrialIndex i = 1; i < 3; ++i) driven.report(i, t, 10 * t);
-    driven.report(3, 4, -100);
+    driven.report(3, 8, -100);
     REQUIRE(driven.exploits.contains(3));
     REQUIRE(driven.exploits.at(3).donor == 0);
     CHECK_FALSE(driven.configs.at(3) == driven.configs.at(0));

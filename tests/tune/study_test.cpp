@@ -7,6 +7,7 @@
 #include "runtime/errors.hpp"
 #include "search_support.hpp"
 #include "support.hpp"
+#include "tune/core/value_json.hpp"
 #include "tune/searchers.hpp"
 
 using namespace manta;

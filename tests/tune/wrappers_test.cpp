@@ -25,7 +25,7 @@ namespace {
 using Kind = Suggestion::Kind;
 
 /// Writes down what it is told.
-class Noting final : public Searcher {
+class Noting : public Searcher {
  public:
   Noting(std::uint64_t total, std::vector<std::string>& notes) : total_(total), notes_(notes) {}
   Suggestion suggest(TrialIndex index) override {
