@@ -3,11 +3,11 @@
 #include <cereal/cereal.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <typeinfo>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/base/copy.hpp"
@@ -106,6 +106,11 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
     copy_bytes(data, source_.data() + position_, size);
     position_ += size;
   }
+  /// What is read next, which it stays.
+  void peek(void* data, std::size_t size) const {
+    need(size);
+    copy_bytes(data, source_.data() + position_, size);
+  }
   Buffer read_in_place(std::size_t size) {
     need(size);
     position_ += size;
@@ -122,19 +127,27 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
   void enter() const {
     if (nesting_.too_deep()) detail::throw_nested_too_deep(true);
   }
-  /// A container says that so many elements follow. Each takes a byte or more, but for those that have nothing to travel.
+  /// A container says that so many elements follow. Each takes a bit or more, but for those that have nothing to travel.
   void claim(std::size_t elements) {
     constexpr std::size_t kEmptyElements = 1 << 20;
     if (elements > kEmptyElements) need(elements);
-    if (elements > source_.size() + kEmptyElements - claimed_)
+    if (elements > 8 * source_.size() + kEmptyElements - claimed_)
       throw ProtocolError("a serialised value is damaged: its containers claim more elements than it has bytes");
     claimed_ += elements;
   }
+  /// Room for so many elements may be made before they are read, to be given back once they were: the bytes that they take, or 0 where it
+  /// would be more than 64 MiB that may not be true.
+  std::size_t take_room(std::size_t elements, std::size_t each) noexcept {
+    if (elements > room_ / each) return 0;
+    room_ -= elements * each;
+    return elements * each;
+  }
+  void give_room(std::size_t bytes) noexcept { room_ += bytes; }
   /// A pointer to a shared object: all that have its number are of one type.
   void shared_object(std::uint32_t id, const std::type_info& type) {
     if (*shared_types_.try_emplace(id, &type).first->second != type)
-      throw ProtocolError("a serialised value is damaged: shared pointers of two types point to one object. One that points into another one's object "
-                          "(an aliasing shared_ptr) cannot travel");
+      throw ProtocolError("a serialised value is damaged, or two of its shared pointers of different types (to a base class, or into another's object) "
+                          "point to one place, which cannot travel: give both the same type, or send one and find the other from it");
   }
   /// What OutputArchive::reference wrote: null for an empty one.
   std::shared_ptr<void> reference(detail::ReferenceKind kind) {
@@ -151,7 +164,8 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
   detail::SharedReferences references_;
   std::size_t position_ = 0;
   std::size_t claimed_ = 0;
-  std::map<std::uint32_t, const std::type_info*> shared_types_{};
+  std::size_t room_ = 64 << 20;
+  std::unordered_map<std::uint32_t, const std::type_info*> shared_types_{};
   detail::NestingGuard nesting_{};
 };
 

@@ -50,7 +50,8 @@ NestingGuard::NestingGuard() noexcept {
 }
 
 void throw_nested_too_deep(bool reading) {
-  const std::string end = " nested so deep that this thread's stack is nearly used up: give it less depth (a list as a vector, not as nodes that own the next one)";
+  const std::string end = " nested so deep, or taken apart where so much of the stack is in use already, that this thread's stack is nearly used up: give the "
+                          "value less depth (a list as a vector, not as nodes that own the next one), or the thread a larger stack";
   if (reading) throw ProtocolError("a serialised value is damaged, or" + end);
   throw InvalidArgument("a value is" + end);
 }

@@ -9,7 +9,7 @@
 // An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
-// All containers of one value together may have 2^20 elements more than the value has bytes (that is, elements without any content).
+// All containers of one value together may have 2^20 elements more than the value has bits (that is, elements without any content).
 // What is nested deeper than the thread's stack allows (some ten thousand levels of 8 MiB) throws InvalidArgument as it is written.
 // Not thread-safe: one archive, one thread.
 #include <algorithm>

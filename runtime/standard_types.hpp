@@ -12,6 +12,7 @@
 #include <list>
 #include <map>
 #include <set>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -39,37 +40,51 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::bitset<N>& bits) {
     if (byte != 0) throw ProtocolError("a serialised value is damaged: a bitset has bits too many");
   }
 }
-// Sequences not by cereal: that makes all elements that are claimed before it reads the first, however much each takes.
+// Sequences not by cereal: that makes all elements that are claimed before it reads the first, however much each takes. Like cereal, it reads
+// into those that the constructor made. What a user has for a sequence of his own types comes first, so these win by their constraints only.
 namespace detail {
 template <class Container>
 void load_elements(InputArchive& archive, Container& container) {
-  cereal::size_type size = 0;
-  archive(cereal::make_size_tag(size));
-  container.clear();
+  using Element = typename Container::value_type;
+  cereal::size_type claimed = 0;
+  archive(cereal::make_size_tag(claimed));
+  auto size = static_cast<std::size_t>(claimed);
+  if (container.size() > size) container.resize(size);
+  const auto room = archive.take_room(size, sizeof(Element));  // all at once where it may be: elements stay where their own load saw them
   if constexpr (requires { container.reserve(1); })
-    container.reserve(std::min(static_cast<std::size_t>(size), 16 * archive.left() / sizeof(typename Container::value_type) + 1));
+    container.reserve(room != 0 ? size : std::min(size, 16 * archive.left() / sizeof(Element) + 1));
+  size -= container.size();
+  for (auto& each : container) archive(each);
   for (; size > 0; --size) archive(container.emplace_back());
+  archive.give_room(room);
 }
 }  // namespace detail
-template <class T, class Allocator>
-  requires(!std::is_arithmetic_v<T>)
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::vector<T, Allocator>& vector) {
+template <class Archive, class T, class Allocator>
+  requires(std::is_same_v<Archive, InputArchive> && !std::is_arithmetic_v<T>)
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T, Allocator>& vector) {
   detail::load_elements(archive, vector);
 }
-template <class T, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::deque<T, Allocator>& deque) {
+template <class Archive, class T, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::deque<T, Allocator>& deque) {
   detail::load_elements(archive, deque);
 }
-template <class T, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::list<T, Allocator>& list) {
+template <class Archive, class T, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::list<T, Allocator>& list) {
   detail::load_elements(archive, list);
 }
-template <class T, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::forward_list<T, Allocator>& list) {
+template <class Archive, class T, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::forward_list<T, Allocator>& list) {
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
-  list.clear();
-  for (auto last = list.before_begin(); size > 0; --size) archive(*(last = list.emplace_after(last)));
+  auto last = list.before_begin();
+  for (; size > 0; --size) {
+    const auto next = std::next(last);
+    archive(*(last = next == list.end() ? list.emplace_after(last) : next));
+  }
+  list.erase_after(last, list.end());
 }
 // A shared pointer not by cereal: that takes the number of an object of any type.
 template <class T>
@@ -84,6 +99,14 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::Ptr
   archive.registerSharedPointer(number, made);
   archive(*made);
   wrapper.ptr = std::move(made);
+}
+template <class T>
+  requires cereal::traits::has_load_and_construct<T, InputArchive>::value
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::PtrWrapper<std::shared_ptr<T>&>& wrapper) {
+  std::uint32_t number = 0;
+  archive.peek(&number, sizeof number);
+  if (const auto id = number & ~cereal::detail::msb_32bit; id != 0) archive.shared_object(id, typeid(T));
+  cereal::CEREAL_LOAD_FUNCTION_NAME(archive, wrapper);
 }
 // An array of none not by cereal: that copies a byte to or from a null pointer.
 template <class T>

@@ -18,7 +18,7 @@ constexpr std::uint64_t kEndless = std::uint64_t{1} << 32;  // TrialIndex ends t
 
 Json trial_json(const StudyTrial& trial) {
   Json metrics = Json::array();
-  for (const auto& [name, value] : trial.metrics) metrics.push_back({name, value_json(value)});
+  for (const auto& [name, value] : trial.metrics) metrics.push_back(Json::array({value_json(Value(name)), value_json(value)}));
   return {value_json(Value(trial.config.entries())), static_cast<int>(trial.state), trial.step, metrics};
 }
 
@@ -29,7 +29,7 @@ StudyTrial study_trial_of(const Json& json, TrialIndex number) {
   StudyTrial trial{number, Config(*config.as<Value::Dict>()), static_cast<StudyTrial::State>(state), {}, whole_number(json.at(2))};
   for (const Json& metric : json.at(3)) {
     const Value number_told = json_value(metric.at(1));
-    trial.metrics.set(metric.at(0).get<std::string>(), value_as<double>(number_told, "metric"));
+    trial.metrics.set(value_as<std::string>(json_value(metric.at(0)), "name"), value_as<double>(number_told, "metric"));
   }
   return trial;
 }

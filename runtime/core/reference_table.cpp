@@ -4,11 +4,16 @@
 
 namespace manta::core {
 
+namespace {
+/// Wraps: what a process tells of itself may be anything.
+std::int64_t sum(std::int64_t a, std::int64_t b) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b)); }
+}  // namespace
+
 void ReferenceTable::add(ReferenceId id, ProcessId holder, ProcessId giver, std::int64_t units, ReferenceEffects& effects) {
   auto& counts = lent_[id];
   auto it = std::find_if(counts.begin(), counts.end(), [&](const Count& c) { return c.holder == holder && c.giver == giver; });
   if (it == counts.end()) it = counts.insert(it, {holder, giver, 0});
-  it->units += units;
+  it->units = sum(it->units, units);
   if (it->units != 0) return;
   *it = counts.back();
   counts.pop_back();
@@ -66,7 +71,7 @@ void ReferenceTable::deliver(ProcessId from, const ReferenceUpdate& update, Refe
       if (it == lent_.end()) return;
       for (const auto& each : it->second)
         if (each.holder == from && each.giver == update.process)
-          return add(update.id, from, update.process, update.units - each.units, effects);
+          return add(update.id, from, update.process, sum(update.units, -each.units), effects);
       return;
     }
     case ReferenceOperation::kFetch:

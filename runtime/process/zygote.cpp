@@ -23,8 +23,8 @@ namespace manta {
 namespace {
 
 constexpr std::chrono::seconds kShutdownTime{5};
-constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;  // as they are sent
-static_assert(kMaxEnvironmentBytes + 4096 <= kMaxControlBytes);
+constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
+constexpr std::size_t kMaxSentBytes = kMaxControlBytes - 4096;  // with what is sent beside them
 
 /// An environment with changes, as NAME=value.
 std::vector<std::string> merged_environment(const std::vector<std::string>& from, const Environment& changes, const std::string& left_behind) {
@@ -132,18 +132,19 @@ Surroundings Surroundings::now() {
 Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();
   for (const auto& [name, value] : request.env) {
-    bytes += name.size() + value.size() + 2 * sizeof(std::uint32_t);  // each with its length
+    bytes += name.size() + value.size();
     if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
         value.find('\0') != std::string::npos)
       return ErrorInfo{.code = ErrorCode::kInvalidArgument,
                        .message = "'" + name + "' cannot be set in a worker's environment: a name is not empty and " +
                                   "has no '=', neither name nor value has a zero byte"};
   }
-  if (bytes > kMaxEnvironmentBytes)
+  const auto sent = bytes + request.env.size() * 2 * sizeof(std::uint32_t);  // each name and value with its length
+  if (bytes > kMaxEnvironmentBytes || sent > kMaxSentBytes)
     return ErrorInfo{.code = ErrorCode::kInvalidArgument,
-                     .message = "a worker's environment of " + std::to_string(request.env.size()) + " variables takes " + std::to_string(bytes) +
-                                " bytes, 8 for each variable included, and is over the limit of " + std::to_string(kMaxEnvironmentBytes) +
-                                "; set fewer variables, pass big values as arguments"};
+                     .message = "a worker's environment of " + std::to_string(request.env.size()) + " variables and " + std::to_string(bytes) +
+                                " bytes is over the limit of " + std::to_string(kMaxEnvironmentBytes) + " bytes, or with 8 bytes more for each variable over " +
+                                std::to_string(kMaxSentBytes) + "; set fewer variables, pass big values as arguments"};
   return {};
 }
 

@@ -95,8 +95,8 @@ class Zygote {
   Zygote& operator=(const Zygote&) = delete;
 
   /// Makes a worker; returns when it has been forked. Working directory and argv are the zygote's. IoError: no process,
-  /// descriptor or memory; InvalidArgument: a bad name in env or more than 128 KiB of it, 8 bytes for each variable included; Timeout;
-  /// RuntimeStopped.
+  /// descriptor or memory; InvalidArgument: a bad name in env, or more than 128 KiB of it, or 188 KiB with 8 bytes for each variable;
+  /// Timeout; RuntimeStopped.
   Result<SpawnedWorker> spawn(SpawnRequest request);
 
   /// Sends a signal to the worker's process group. NotFound: it has ended; Timeout; RuntimeStopped.

@@ -182,7 +182,7 @@ Result<DurableHeader> DurableStore::header(std::string_view name) const {
 /// One that promises no more than there is, so that room can be made for the value: a damaged one may ask for all the memory there is.
 Result<DurableHeader> DurableStore::sound_header(std::string_view name) const {
   auto head = header(name);
-  if (!head || head->bytes <= kChunkBytes) return head;
+  if (!head || head->bytes <= kMaxChunkBytes) return head;  // so much may be asked for
   if (head->chunk_bytes == 0 || head->chunk_bytes > kMaxChunkBytes)
     return corrupt(name, "its header gives its chunks a size that none has");
   const auto last = (head->bytes - 1) / head->chunk_bytes;

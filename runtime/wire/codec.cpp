@@ -12,7 +12,7 @@ namespace {
 
 using wire::put;  // those of resources_codec.hpp, beside the ones below
 
-constexpr std::int64_t kMaxUnits = INT32_MAX;  // of a reference, told of at once: a sum of all that may come stays far from overflow
+constexpr std::int64_t kMaxUnits = std::int64_t{1} << 53;  // of a reference: one each time that a process is given it while it has it still
 constexpr int kMaxCauses = 16;  // links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
 
 void put(schema::Value::Builder out, const Value& value) {

@@ -14,7 +14,7 @@ namespace {
 using namespace manta;
 
 constexpr std::uint64_t kMostBytes = 1 << 20;  // a header may claim more: who reads it finds no place for that
-constexpr std::uint64_t kUnchecked = 4 << 20;  // above it the last chunk is looked at too, which a list does not
+constexpr std::uint64_t kUnchecked = 64 << 20;  // above it the last chunk is looked at too, which a list does not
 
 class Input {
  public:

@@ -182,20 +182,23 @@ TEST_SUITE("tune/schedulers") {
     CHECK_FALSE(driven.configs.at(3) == driven.configs.at(0));
   }
 
-  TEST_CASE("one infinite score does not make the middle of its bounds of every parameter that PB2 tries") {
+  TEST_CASE("one infinite score, or one too large for its square, does not make the middle of its bounds of every parameter that PB2 tries") {
     // Behaviour: the gain after it was infinite too, and a model of it knows nothing for as long as it is among the newest.
-    Driven driven(pb2(usual(true)));
-    driven.launch(4);
-    double furthest = 0;
-    for (int t = 4; t < 60; t += 4) {
-      for (TrialIndex i = 0; i < 4; ++i) driven.report(i, t, t == 4 && i == 0 ? INFINITY : t - static_cast<double>(i));
-      driven.idle();
-      while (const auto next = driven.next()) driven.start(*next);
-      if (t < 12) continue;  // no gains yet
-      REQUIRE(driven.exploits.contains(3));
-      furthest = std::max(furthest, std::abs(driven.configs.at(3).get<double>("lr") - 0.5));
+    for (const double first : {double(INFINITY), 1e300}) {
+      CAPTURE(first);
+      Driven driven(pb2(usual(true)));
+      driven.launch(4);
+      double furthest = 0;
+      for (int t = 4; t < 60; t += 4) {
+        for (TrialIndex i = 0; i < 4; ++i) driven.report(i, t, t == 4 && i == 0 ? first : t - static_cast<double>(i));
+        driven.idle();
+        while (const auto next = driven.next()) driven.start(*next);
+        if (t < 12) continue;  // no gains yet
+        REQUIRE(driven.exploits.contains(3));
+        furthest = std::max(furthest, std::abs(driven.configs.at(3).get<double>("lr") - 0.5));
+      }
+      CHECK(furthest > 1e-3);
     }
-    CHECK(furthest > 1e-3);
   }
 
   TEST_CASE("bounds that are none are refused by name") {

@@ -322,6 +322,18 @@ TEST_SUITE("tune/simulation") {
     }
   }
 
+  TEST_CASE("many workers whose trials mostly fail at once still end by the budget") {
+    TuneOptions endless = options(-1);
+    endless.time_budget_s = 3;
+    const SimulatedTrainable mostly{.step = [](SimulatedStep& step) {
+      if (step.config.get<double>("x") < 0.9) throw std::runtime_error("too small");
+      return SimulatedResult{{{"loss", 1.0}}};
+    }};
+    const Simulation done = simulate(endless, mostly, {.workers = 200});
+    CHECK(done.seconds >= 3);
+    CHECK(done.grid.errors().size() > 1000);
+  }
+
   TEST_CASE("a virtual clock that has come to its end says so") {
     // Behaviour: it overflowed, and the trial went on beyond the budget.
     TuneOptions long_ones = options(1);

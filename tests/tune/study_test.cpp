@@ -62,12 +62,14 @@ TEST_SUITE("tune/study") {
     // Behaviour: save threw.
     const StudyOptions options{.space = {{"name", choice({"caf\xe9", "\xff"})}, {"x", uniform(-10, 10)}}, .searcher = random_search(), .seed = 4};
     Study study(options), again(options);
-    for (int i = 0; i < 4; ++i) study.tell(study.ask(), {{"loss", i}});
+    for (int i = 0; i < 4; ++i) study.tell(study.ask(), {{"loss", i}, {"lo\xfess", i}});
     again.restore(study.save());
     CHECK(again.save() == study.save());
     for (std::size_t i = 0; i < 4; ++i) CHECK(again.trials()[i].config == study.trials()[i].config);
     CHECK(json_value(value_json("caf\xe9")) == Value("caf\xe9"));
-    for (const char* text : {R"({"$bytes":"6162"})", R"({"$bytes":"f"})", R"({"$bytes":"FF"})", R"({"$bytes":7})"}) {
+    const Value table = Value::Dict{{"na\xffme", 1}, {"b", Value::List{"x"}}};
+    CHECK(json_value(parse_json(value_json(table).dump())) == table);
+    for (const char* text : {R"({"$bytes":"6162"})", R"({"$bytes":"f"})", R"({"$bytes":"FF"})", R"({"$bytes":7})", R"({"$table":[["a",1]]})", R"({"$table":[1]})"}) {
       CAPTURE(text);
       const Value value = json_value(parse_json(text));
       CHECK(value.as<Value::Dict>());

@@ -289,7 +289,7 @@ void Runner::check_time_passes(const Trial& fruitless) {
   const std::int64_t now_ms = experiment_.now_ms();
   fruitless_ = now_ms == fruitless_at_ms_ ? fruitless_ + 1 : 1;
   fruitless_at_ms_ = now_ms;
-  if (fruitless_ < kMostFailedInARow || !experiment_.machine().options().endless) return;
+  if (fruitless_ / options_.concurrency < kMostFailedInARow || !experiment_.machine().options().endless) return;
   throw InvalidArgument("tune: " + std::to_string(fruitless_) + " runs of trials have ended at the same moment and without one result, and with " +
                         "num_samples = -1 there would be more without end. The last one, " + fruitless.name + ": " +
                         (fruitless.error.empty() ? "it reported nothing." : fruitless.error));

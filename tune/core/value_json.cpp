@@ -1,5 +1,6 @@
 #include "tune/core/value_json.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr const char* kDouble = "$double";
 constexpr const char* kBytes = "$bytes";
+constexpr const char* kTable = "$table";
 constexpr std::string_view kDigits = "0123456789abcdef";
 
 Json number_json(double number) {
@@ -38,6 +40,28 @@ std::optional<std::string> bytes_of(std::string_view digits) {
   return is_utf8(bytes) ? std::nullopt : std::optional(bytes);
 }
 
+/// A table of names that no JSON object can have.
+Json pairs_json(const Value::Dict& table) {
+  Json pairs = Json::array();
+  for (const Entry& entry : table) pairs.push_back(Json::array({text_json(entry.name), value_json(entry.value)}));
+  return Json::object({{kTable, std::move(pairs)}});
+}
+
+/// The inverse; nullopt for what pairs_json does not write.
+std::optional<Value::Dict> table_of_pairs(const Json& pairs) {
+  if (!pairs.is_array()) return std::nullopt;
+  Value::Dict table;
+  bool needed = false;
+  for (const Json& each : pairs) {
+    const Value name = each.is_array() && each.size() == 2 ? json_value(each[0]) : Value();
+    const auto* text = name.as<std::string>();
+    if (!text) return std::nullopt;
+    needed |= !is_utf8(*text);
+    table.push_back({*text, json_value(each[1])});
+  }
+  return needed ? std::optional(std::move(table)) : std::nullopt;
+}
+
 bool nests_deeper(std::string_view text, int most) {
   int depth = 0;
   bool quoted = false;
@@ -58,6 +82,8 @@ Value table_of(const Json& json) {
     return std::strtod(json.begin()->get<std::string>().c_str(), nullptr);
   if (json.size() == 1 && json.begin().key() == kBytes && json.begin()->is_string())
     if (auto bytes = bytes_of(json.begin()->get_ref<const std::string&>())) return *std::move(bytes);
+  if (json.size() == 1 && json.begin().key() == kTable)
+    if (auto pairs = table_of_pairs(*json.begin())) return *std::move(pairs);
   Value::Dict table;
   for (const auto& [name, item] : json.items()) table.push_back({name, json_value(item)});
   return table;
@@ -105,6 +131,7 @@ Json value_json(const Value& value) {
     return array;
   }
   if (const auto* table = value.as<Value::Dict>()) {
+    if (!std::all_of(table->begin(), table->end(), [](const Entry& entry) { return is_utf8(entry.name); })) return pairs_json(*table);
     Json object = Json::object();
     for (const Entry& entry : *table) object[entry.name] = value_json(entry.value);
     return object;

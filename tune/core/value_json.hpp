@@ -1,6 +1,7 @@
 #pragma once
 // Values as JSON and back, every type and number exact: an integer stays one, and NaN and infinities, which JSON has not,
-// are {"$double": "nan"}; a text that is no UTF-8 is its bytes, {"$bytes": "ff00"}.
+// are {"$double": "nan"}; a text that is no UTF-8 is its bytes, {"$bytes": "ff00"}, and a table
+// with such a name {"$table": [[name, value], ...]}.
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>

@@ -59,7 +59,7 @@ SchedulerSpec pb2(Pb2Options options) {
                             ", burn_in_period=" + number_text(options.burn_in_period, 17) + ", hyperparam_bounds=" + options.hyperparam_bounds.describe() +
                             ", quantile_fraction=" + number_text(options.quantile_fraction, 17) +
                             ", custom_explore=" + (options.custom_explore ? "yes" : "no") + ", synch=" + (options.synch ? "true" : "false") +
-                            ", max_gains=" + std::to_string(options.max_gains) + ")";
+                            ", max_gains=" + std::to_string(options.max_gains) + ", rules=2)";  // to be raised with what else it decides: kRules is for all
   return {"PB2", std::move(description), [options](const SchedulerContext& context) { return std::make_unique<Pb2Scheduler>(options, context); },
           false, true};
 }
@@ -77,12 +77,15 @@ std::vector<double> Pb2Scheduler::parameters_of(const Config& config) const {
   return parameters;
 }
 
+/// A model of larger ones, whose squares overflow, knows nothing.
+constexpr double kMostGain = 1e150;
+
 void Pb2Scheduler::observe(TrialIndex trial, const State& state) {
   if (!std::isfinite(state.score)) return;
   const std::vector<double> parameters = parameters_of(state.config);
   Before& before = before_[trial];
   const double gain = (state.score - before.score) / (state.train_time - before.time);
-  if (before.parameters == parameters && state.train_time > before.time && std::isfinite(gain)) {
+  if (before.parameters == parameters && state.train_time > before.time && std::abs(gain) < kMostGain) {
     gains_.push_back({trial, state.train_time, before.score, parameters, gain});
     if (gains_.size() > max_gains_) gains_.erase(gains_.begin());
     model_.reset();

@@ -22,14 +22,14 @@ struct Ending {
 
 Json ending_json(const Ending& ending) {
   Json metrics = Json::array();
-  for (const auto& [name, value] : ending.metrics) metrics.push_back({name, value_json(value)});
+  for (const auto& [name, value] : ending.metrics) metrics.push_back(Json::array({value_json(Value(name)), value_json(value)}));
   return {ending.failed, ending.iteration, value_json(ending.time_total_s), metrics, value_json(ending.rung)};
 }
 
 Ending ending_of(const Json& json) {
   const auto number = [](const Json& one) { return value_as<double>(json_value(one), "number"); };
   Ending ending{json.at(0).get<bool>(), whole_number(json.at(1)), number(json.at(2)), {}, number(json.at(4))};
-  for (const Json& metric : json.at(3)) ending.metrics.set(metric.at(0).get<std::string>(), number(metric.at(1)));
+  for (const Json& metric : json.at(3)) ending.metrics.set(value_as<std::string>(json_value(metric.at(0)), "name"), number(metric.at(1)));
   return ending;
 }
 

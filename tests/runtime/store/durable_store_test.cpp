@@ -222,7 +222,7 @@ TEST_SUITE("runtime/store") {
     const auto generation = generation_of_chunk(disk);
     const std::uint64_t chunk = 4 << 20, endless = std::uint64_t{1} << 62;
     for (const auto& [bytes, chunk_bytes] : {std::pair{endless, chunk}, {endless, std::uint64_t{0}}, {endless, endless}, {endless / 2 + 5, endless / 4},
-                                             {std::uint64_t{kLarge + 1}, chunk}, {std::uint64_t{kLarge + 3 * chunk}, chunk}}) {
+                                             {16 * chunk + 1, chunk}, {std::uint64_t{16 * chunk + kLarge}, chunk}}) {
       CAPTURE(bytes);
       CAPTURE(chunk_bytes);
       const auto record = encode(DurableHeader{.type_tag = "t", .bytes = bytes, .checksum = 1, .generation = generation, .chunk_bytes = chunk_bytes});

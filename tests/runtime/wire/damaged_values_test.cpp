@@ -1,6 +1,8 @@
 // Bytes that claim what they do not hold: how much is made of them, how deep, and of which types.
 #include <doctest/doctest.h>
 
+#include <cstring>
+
 #include "runtime/codec.hpp"
 
 namespace manta {
@@ -76,7 +78,96 @@ struct Switches {
 
 struct Empty {};
 
+/// Made with its own, which cereal asks for.
+struct Named {
+  explicit Named(std::string n) : name(std::move(n)) {}
+  std::string name;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(name);
+  }
+  template <class Archive>
+  static void load_and_construct(Archive& archive, cereal::construct<Named>& construct) {
+    std::string name;
+    archive(name);
+    construct(name);
+  }
+};
+struct Both {
+  std::shared_ptr<Named> named{};
+  std::shared_ptr<double> number{};
+  std::shared_ptr<Named> again{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(named, number, again);
+  }
+};
+
+/// Words of 64 switches, of which the size tag counts each.
+struct Packed {
+  std::vector<std::uint64_t> words{};
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(cereal::make_size_tag(static_cast<cereal::size_type>(words.size() * 64)), cereal::binary_data(words.data(), words.size() * 8));
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    cereal::size_type size = 0;
+    archive(cereal::make_size_tag(size));
+    words.resize(size / 64);
+    archive(cereal::binary_data(words.data(), words.size() * 8));
+  }
+};
+
+/// Has a member that does not travel, and knows where it was read.
+struct Layer {
+  int kind = 0;
+  const Layer* read_at = nullptr;
+  std::array<double, 64> scratch{};
+  std::uint8_t width = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(width);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(width);
+    read_at = this;
+  }
+};
+template <class Container>
+struct Net {
+  Container layers{};
+  Net() {
+    layers.resize(2);
+    layers.front().kind = 7;
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(layers);
+  }
+};
+
 }  // namespace
+}  // namespace manta
+
+namespace elsewhere {
+struct Mine {
+  int number = 0;
+};
+template <class Archive>
+void save(Archive& archive, const std::vector<Mine>& all) {
+  archive(static_cast<int>(all.size()));
+}
+template <class Archive>
+void load(Archive& archive, std::vector<Mine>& all) {
+  int size = 0;
+  archive(size);
+  all.assign(static_cast<std::size_t>(size), Mine{5});
+}
+}  // namespace elsewhere
+
+namespace manta {
 
 TEST_SUITE("runtime/codec") {
   TEST_CASE("all containers of a value together claim no more elements than it has bytes, but for a million without content") {
@@ -136,6 +227,52 @@ TEST_SUITE("runtime/codec") {
     CHECK_THROWS_AS(decode<Shared>(of_bytes(damaged)), ProtocolError);
     damaged.back() = 0, damaged[damaged.size() - 4] = 0;
     CHECK(decode<Shared>(of_bytes(damaged)).numbers == nullptr);
+  }
+
+  TEST_CASE("shared objects that are made with what they need are of one type too") {
+    Both value{.named = std::make_shared<Named>("n"), .number = std::make_shared<double>(2.5), .again = {}};
+    value.again = value.named;
+    const Buffer bytes = encode(value);
+    const Both back = decode<Both>(bytes);
+    CHECK(back.again == back.named);
+    CHECK(back.named->name == "n");
+    CHECK(*back.number == 2.5);
+    std::vector<std::uint8_t> damaged(bytes.size());
+    std::memcpy(damaged.data(), bytes.data(), bytes.size());
+    REQUIRE(damaged[damaged.size() - 4] == 1);
+    damaged[damaged.size() - 4] = 2;  // again: the number
+    CHECK_THROWS_AS(decode<Both>(of_bytes(damaged)), ProtocolError);
+  }
+
+  TEST_CASE("sequences are read into the elements that the constructor made, and these stay where they were read") {
+    const auto check = [](auto net) {
+      net.layers.resize(600);
+      net.layers.front().kind = 1;
+      net.layers.front().width = 9;
+      const auto again = decode<decltype(net)>(encode(net));
+      CHECK(std::distance(again.layers.begin(), again.layers.end()) == 600);
+      CHECK(again.layers.front().kind == 7);  // as the constructor made it
+      CHECK(again.layers.front().width == 9);
+      net.layers.resize(1);
+      const auto fewer = decode<decltype(net)>(encode(net));
+      CHECK(std::distance(fewer.layers.begin(), fewer.layers.end()) == 1);
+      CHECK(fewer.layers.front().kind == 7);
+    };
+    check(Net<std::vector<Layer>>());
+    check(Net<std::deque<Layer>>());
+    check(Net<std::list<Layer>>());
+    check(Net<std::forward_list<Layer>>());
+    const auto layers = decode<std::vector<Layer>>(encode(std::vector<Layer>(600)));
+    for (const Layer& each : layers) CHECK(each.read_at == &each);
+  }
+
+  TEST_CASE("a load that a user has for a sequence of his own types comes first") {
+    CHECK(decode<std::vector<elsewhere::Mine>>(encode(std::vector<elsewhere::Mine>(3)))[2].number == 5);
+  }
+
+  TEST_CASE("containers that count bits are not taken for damaged ones") {
+    const std::vector<Packed> all(200, {std::vector<std::uint64_t>(1024, 3)});
+    CHECK(decode<std::vector<Packed>>(encode(all))[199].words == all[0].words);
   }
 
   TEST_CASE("a bool within an array is true or false, or refused") {

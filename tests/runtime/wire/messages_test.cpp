@@ -267,7 +267,7 @@ TEST_SUITE("runtime/wire/messages") {
 
   TEST_CASE("more units of a reference than there can be are refused; the place that names a lost object may be any") {
     using Operation = core::ReferenceOperation;
-    constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+    constexpr std::int64_t kMost = std::int64_t{1} << 53;  // years of being given it a million times a second
     const auto units = [](Operation operation, std::int64_t count) { return decode(encode(ReferenceUpdates{{{operation, 1, 2, count}}})); };
     for (auto operation : {Operation::kLend, Operation::kReturn, Operation::kRecount, Operation::kRecounted, Operation::kFetch}) {
       for (std::int64_t count : {-kMost, std::int64_t{0}, kMost}) CHECK(units(operation, count).ok());
