@@ -215,7 +215,7 @@ Result<DurableInfo> DurableStore::read(std::string_view name, const Placer& plac
   for (std::uint64_t index = 0; filled < head->bytes; ++index) {
     const auto before = filled;
     auto found = read_chunk(name, *head, index, [&](ByteView chunk) {
-      if (chunk.size() > head->bytes - filled) return;
+      if (chunk.empty() || chunk.size() > head->bytes - filled) return;
       std::memcpy(place->data() + filled, chunk.data(), chunk.size());
       hash.add(chunk);
       filled += chunk.size();
