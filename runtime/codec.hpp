@@ -63,7 +63,7 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     std::uint8_t byte = 0;
     archive.read(&byte, 1);
-    detail::require_bools(&byte, 1);
+    if (byte > 1) detail::require_bools(&byte, 1);
     value = byte != 0;
   } else {
     archive.read(&value, sizeof value);

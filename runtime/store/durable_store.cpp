@@ -19,6 +19,7 @@ namespace {
 constexpr std::uint64_t kChunkBytes = 4ull << 20;
 constexpr std::uint64_t kMaxChunkBytes = 64ull << 20;  // of values of any build
 constexpr std::uint64_t kLoggedBytes = 64ull << 10;  // up to here a value goes into the log, with its header
+constexpr std::uint64_t kEndOfGenerations = kEndOfNumbers / 2;  // that are given; a header of a larger one is forged, and counts for nobody
 constexpr std::size_t kMaxNameBytes = 4 << 10;
 constexpr std::size_t kMaxTagBytes = 64 << 10;  // a record's header may have a MiB
 constexpr std::size_t kShownBytes = 64;
@@ -94,7 +95,7 @@ Result<void> DurableStore::collect_orphans() {
   std::set<std::uint64_t> orphans;
   for (const auto& range : *ranges) {
     const auto first = generation_of(range.first), last = generation_of(range.last);
-    if (last) next_generation_ = std::max(next_generation_.load(), *last + 1);
+    if (last && *last < kEndOfGenerations) next_generation_ = std::max(next_generation_.load(), *last + 1);
     if (*named && first && first == last && !(*named)->contains(*first)) orphans.insert(*first);
   }
   for (const auto generation : orphans) drop_chunks(generation);
@@ -109,7 +110,7 @@ Result<std::optional<std::set<std::uint64_t>>> DurableStore::named_generations()
   auto scanned = store_->scan(kHeaderPrefix, [&](std::string_view key, ByteView value) {
     const auto header = decode_durable_header(value);
     if (!header) return damaged(corrupt(key.substr(1), header.error().message)), true;
-    next_generation_ = std::max(next_generation_.load(), header->generation + 1);
+    if (header->generation < kEndOfGenerations) next_generation_ = std::max(next_generation_.load(), header->generation + 1);
     named->insert(header->generation);
     return true;
   });
@@ -122,6 +123,10 @@ Result<std::optional<std::set<std::uint64_t>>> DurableStore::named_generations()
 Result<void> DurableStore::put(std::string_view name, std::string_view type_tag, ByteView bytes) {
   if (auto sound = check_names(name, type_tag); !sound) return sound;
   const auto generation = next_generation_++;
+  if (generation >= kEndOfGenerations)
+    return ErrorInfo{.code = ErrorCode::kStorageCorruption,
+                     .message = fmt::format("durable object \"{}\" is not put: a value in {} has a number so large that none is left for a new one, which only "
+                                            "damage gives it. Restore the directory from a copy, or put everything into a new one", name, store_->name())};
   const bool logged = bytes.size() <= kLoggedBytes;
   if (auto loaded = logged ? Result<void>{} : load_chunks(generation, bytes); !loaded) return drop_chunks(generation), loaded;
   const auto record = encode(DurableHeader{.type_tag = std::string(type_tag),

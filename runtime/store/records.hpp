@@ -8,7 +8,7 @@
 
 namespace manta {
 
-/// Generations and numbers of records are below it. One that is not is damage; so one more can always be given.
+/// Generations and numbers of records are below it. One that is not is damage.
 inline constexpr std::uint64_t kEndOfNumbers = std::uint64_t{1} << 63;
 
 struct SpillHeader {

@@ -261,6 +261,25 @@ TEST_SUITE("runtime/store") {
     CHECK(store->list().value().size() == 1);
   }
 
+  TEST_CASE("a forged generation that is nearly the last spoils no value that is put after it") {
+    // Behaviour: the put took the next one, said that all was well, and what it had put was refused as damaged when it was read.
+    constexpr std::uint64_t kEnd = std::uint64_t{1} << 63;
+    for (const std::uint64_t forged : {kEnd - 1, kEnd - 2, kEnd / 2, kEnd / 2 - 1}) {
+      CAPTURE(forged);
+      MemoryStore disk;
+      const auto record = encode(DurableHeader{.type_tag = "t", .generation = forged, .chunk_bytes = 4 << 20});
+      disk.put("hv", as_byte_view(record)).value();
+      const auto store = DurableStore::on(std::make_unique<Borrowed>(disk)).value();
+      for (const char* name : {"a", "b", "v"}) {
+        const auto put = store->put(name, "t", bytes("small"));
+        if (forged == kEnd / 2 - 1)
+          CHECK(put.error().code == ErrorCode::kStorageCorruption);
+        else
+          CHECK(equal(store->get(name).value().bytes, bytes("small")));
+      }
+    }
+  }
+
   TEST_CASE("who looks through the names in parts begins each where the last ended, and looks at no other") {
     const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
     for (int i = 100; i < 200; ++i) store->put("n" + std::to_string(i), "t", {}).value();
