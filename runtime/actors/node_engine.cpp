@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "runtime/base/log.hpp"
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/base/threads.hpp"
 #include "runtime/gpu/discovery.hpp"
 #include "runtime/store/memory_limits.hpp"
@@ -171,6 +172,7 @@ NodeEngine::NodeEngine(const RuntimeOptions& options, Machine machine)
       options_(options), machine_(std::move(machine)) {}
 
 std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& given) {
+  take_standard_streams();
   auto options = given;
   for (auto* folder : {&options.spill_dir, &options.durable_dir, &options.log_dir}) make_absolute(*folder);
   check_options(options);

@@ -94,20 +94,40 @@ void RemoteStore::on_reply(wire::StoreReply reply, std::vector<OwnedFd>& fds) {
     pending = std::move(it->second);
     pending_.erase(it);
   }
-  for (const auto extent : reply.retired) view_.detach(extent);
-  if (!reply.error && !fds.empty()) {
-    auto attached = view_.attach(reply.extent, fds.front().get(), reply.extent_bytes, pending->writable);
-    if (!attached) log(LogLevel::kError, "cannot map the object arena: " + attached.error().message);
+  for (const auto extent : reply.retired) {
+    view_.detach(extent);
+    forget_unmapped(extent);
+  }
+  if (!reply.error && !fds.empty() && !view_.attach(reply.extent, fds.front().get(), reply.extent_bytes, pending->writable)) {
+    std::lock_guard lock(mutex_);  // the node sends it only once
+    unmapped_[{reply.extent, pending->writable}] = {std::move(fds.front()), reply.extent_bytes};
   }
   pending->reply = std::move(reply);
   pending->done.store(1, std::memory_order_release);
   futex_wake_all(pending->done);
 }
 
+Result<void> RemoteStore::map(std::uint32_t extent, bool writable) {
+  if (view_.known(extent, writable)) return {};
+  std::lock_guard lock(mutex_);
+  const auto found = unmapped_.find({extent, writable});
+  if (found == unmapped_.end()) return {};
+  auto attached = view_.attach(extent, found->second.fd.get(), found->second.bytes, writable);
+  if (attached) unmapped_.erase(found);
+  return attached;
+}
+
+void RemoteStore::forget_unmapped(std::uint32_t extent) {
+  std::lock_guard lock(mutex_);
+  unmapped_.erase({extent, false});
+  unmapped_.erase({extent, true});
+}
+
 Result<Buffer> RemoteStore::open(ObjectId id) {
   auto reply = ask({.operation = wire::StoreOperation::kPin, .id = id});
   if (reply.error) return *reply.error;
-  auto bytes = view_.read({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
+  const auto mapped = map(reply.extent, false);
+  auto bytes = mapped ? view_.read({.extent = reply.extent, .offset = reply.offset, .size = reply.size}) : mapped.error();
   if (!bytes) {
     send_({.operation = wire::StoreOperation::kUnpin, .id = id});
     return bytes.error();
@@ -123,7 +143,8 @@ void RemoteStore::free(ObjectId id) { send_({.operation = wire::StoreOperation::
 Result<StoreAccess::Room> RemoteStore::create(std::uint64_t size, ProcessId owner) {
   auto reply = ask({.operation = wire::StoreOperation::kCreate, .size = size, .owner = owner});
   if (reply.error) return *reply.error;
-  auto bytes = view_.write({.extent = reply.extent, .offset = reply.offset, .size = reply.size});
+  const auto mapped = map(reply.extent, true);
+  auto bytes = mapped ? view_.write({.extent = reply.extent, .offset = reply.offset, .size = reply.size}) : mapped.error();
   if (!bytes) {
     abort(reply.id);
     return bytes.error();
@@ -208,7 +229,8 @@ void WorkerEngine::run(WorkerStart start) {
   options.limits.max_payload_bytes = kMaxFrameBytes;
   keep_from_forks(start.link.get());  // or nobody would hear of this process's end while a child of it lives
   auto link = Link::make(*reactor, std::move(start.link), options);
-  static std::shared_ptr<WorkerEngine> engine;  // lives until the process ends
+  // Never destroyed: a child that a thread of the user's forks and that calls exit() has none of the threads that would be joined.
+  static auto& engine = *new std::shared_ptr<WorkerEngine>;
   static bool unnamed = start.title == kSpareTitle;
   link->start({.on_frame = [reactor, link](Link::Frame& frame) { on_frame(reactor, link, frame, engine, unnamed); },
                .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here

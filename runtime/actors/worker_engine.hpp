@@ -27,6 +27,9 @@ class RemoteStore final : public StoreAccess {
 
  private:
   wire::StoreReply ask(wire::StoreRequest request);
+  /// Maps an extent that could not be mapped when it came, if that is so: ResourceExhausted while it still cannot.
+  Result<void> map(std::uint32_t extent, bool writable);
+  void forget_unmapped(std::uint32_t extent);
   struct Pending {
     std::atomic<std::uint32_t> done{0};
     bool writable = false;
@@ -38,6 +41,11 @@ class RemoteStore final : public StoreAccess {
   std::mutex mutex_;  // guards what follows
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::shared_ptr<Pending>> pending_;
+  struct Unmapped {
+    OwnedFd fd;
+    std::uint64_t bytes = 0;
+  };
+  std::map<std::pair<std::uint32_t, bool>, Unmapped> unmapped_;  // by extent, and whether for writing
 };
 
 class WorkerEngine final : public ProcessEngine {

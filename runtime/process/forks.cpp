@@ -16,10 +16,10 @@ int kept_fd = -1;  // a handler of pthread_atfork can only reach globals
 int null_fd = -1;
 std::atomic<int> forks = 0;
 
-/// Only async-signal-safe calls: other threads' locks are as they were.
+/// Only async-signal-safe calls: other threads' locks are as they were. In a child of a child the numbers may be of the user's files.
 void in_child() {
-  forks.fetch_add(1, std::memory_order_relaxed);
-  if (kept_fd >= 0) ::dup3(null_fd, kept_fd, O_CLOEXEC);
+  const bool first = forks.fetch_add(1, std::memory_order_relaxed) == 0;
+  if (first && kept_fd >= 0) ::dup3(null_fd, kept_fd, O_CLOEXEC);
 }
 
 }  // namespace

@@ -5,13 +5,16 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "runtime/base/log.hpp"
 #include "runtime/process/process_info.hpp"
@@ -23,6 +26,7 @@ namespace manta {
 namespace {
 
 constexpr std::chrono::seconds kShutdownTime{5};
+constexpr std::chrono::seconds kEndTime{1};  // for a process that has closed its socket
 constexpr std::size_t kMaxEnvironmentBytes = std::size_t{128} << 10;
 constexpr std::size_t kMaxSentBytes = kMaxControlBytes - 4096;  // with what is sent beside them
 
@@ -85,6 +89,18 @@ void wait_for_end(pid_t pid) {
   }
 }
 
+/// Whether a child ends within the time; it is not reaped.
+bool ends_within(pid_t pid, std::chrono::milliseconds time) {
+  constexpr std::chrono::milliseconds kStep{5};
+  for (; time.count() > 0; time -= kStep) {
+    siginfo_t info{};
+    const int looked = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | WNOHANG);
+    if (looked < 0 ? errno != EINTR : info.si_pid == pid) return true;  // ECHILD: the program itself has reaped it
+    std::this_thread::sleep_for(kStep);
+  }
+  return false;
+}
+
 /// Waits for a child; its status, or -1 when somebody else (the program itself) has reaped it.
 int reap(pid_t pid) {
   int status = -1;
@@ -114,6 +130,9 @@ class RunningLimit {
   std::chrono::milliseconds left_, slice_{};
   std::chrono::steady_clock::time_point began_{};
 };
+
+constexpr char kMustBeFirst[] =
+    "manta::Runtime::start(argc, argv) or manta::Runtime::enter_worker_mode(argc, argv) must be the first statement of main";
 
 ErrorInfo stopped_error() {
   return {.code = ErrorCode::kRuntimeStopped, .message = "the zygote has ended; no worker can be made or signalled"};
@@ -165,6 +184,10 @@ std::string WorkerExit::to_string() const {
 }
 
 Result<std::unique_ptr<Zygote>> Zygote::start(ZygoteOptions options) {
+  if (std::getenv(kChildVariable))  // or each would start the next one, without end
+    return ErrorInfo{.code = ErrorCode::kIoError,
+                     .message = std::string("this process was started to be a worker of another one, but the socket to it is closed: ") + kMustBeFirst +
+                                "; or unset " + kChildVariable + ", if that is not so"};
   auto pair = make_socket_pair(SOCK_SEQPACKET);
   if (!pair) return pair.error();
   auto pid = execute(options, pair->second.get());
@@ -185,7 +208,7 @@ Result<std::unique_ptr<Zygote>> Zygote::start(ZygoteOptions options) {
 }
 
 Zygote::Zygote(ZygoteOptions options, OwnedFd control, pid_t pid)
-    : options_(std::move(options)), control_(std::move(control)), pid_(pid) {
+    : options_(std::move(options)), control_(std::move(control)), process_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))), pid_(pid) {
   const auto limit = options_.handshake_timeout.count();
   const timeval time{.tv_sec = limit / 1000, .tv_usec = limit % 1000 * 1000};
   ::setsockopt(control_.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));  // of a zygote that does not read
@@ -210,15 +233,13 @@ Result<void> Zygote::handshake() {
     what = "closed its socket";
   }
   ended_ = true;
-  const bool timed_out = ready <= 0;
-  if (timed_out) ::kill(-pid_, SIGKILL);
+  const bool has_ended = ready > 0 && ends_within(pid_, kEndTime);
+  if (!has_ended) ::kill(-pid_, SIGKILL);
   const WorkerExit exit{.pid = pid_, .wait_status = reap(pid_)};
-  const bool known = !timed_out && exit.wait_status != -1;
+  const bool known = has_ended && exit.wait_status != -1;
   if (known) what = exit.to_string();
-  const std::string advice = known && !exit.own_doing()
-                                 ? ": somebody ended it, or memory ran short"
-                                 : ": manta::Runtime::start(argc, argv) or manta::Runtime::enter_worker_mode(argc, argv) "
-                                   "must be the first statement of main";
+  const std::string advice =
+      known && !exit.own_doing() ? ": somebody ended it, or memory ran short" : std::string(": ") + kMustBeFirst;
   return ErrorInfo{.code = known && !exit.own_doing() ? ErrorCode::kWorkerCrashed : ErrorCode::kIoError,
                    .message = "the zygote (this program, started again to make worker processes) " + what + " before it was ready" + advice};
 }
@@ -316,13 +337,22 @@ void Zygote::watch() {
   sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  for (;;) {
+  while (await_message()) {
     auto received = receive_control(control_.get());
     if (!received) ::kill(pid_, SIGKILL);
     if (!received || !*received) break;
     on_message((*received)->message);
   }
   on_end();
+}
+
+/// False when the zygote has ended and nothing of it is left to read. The end of the socket does not say so alone: a fork of this process
+/// that came between its making and the zygote's start holds the zygote's end.
+bool Zygote::await_message() {
+  pollfd polls[]{{.fd = control_.get(), .events = POLLIN, .revents = 0}, {.fd = process_.get(), .events = POLLIN, .revents = 0}};
+  while (::poll(polls, 2, -1) < 0)
+    if (errno != EINTR) return true;
+  return polls[0].revents != 0 || polls[1].revents == 0;
 }
 
 void Zygote::on_message(const ControlMessage& message) {

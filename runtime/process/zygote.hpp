@@ -128,6 +128,7 @@ class Zygote {
   Result<void> handshake();
   Result<pid_t> ask_to_fork(const SpawnRequest& request, const int (&fds)[3]);
   void watch();
+  bool await_message();
   void on_message(const ControlMessage& message);
   void on_spawned(const ControlMessage& message);
   void on_exited(const ControlMessage& message);
@@ -137,6 +138,7 @@ class Zygote {
 
   const ZygoteOptions options_;
   const OwnedFd control_;
+  const OwnedFd process_;  // readable when the zygote has ended; none on a kernel without pidfds
   const pid_t pid_;
   bool uses_exec_ = false;
 

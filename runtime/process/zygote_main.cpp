@@ -17,6 +17,7 @@
 #include <unordered_map>
 
 #include "runtime/base/log.hpp"
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/process/process_info.hpp"
 #include "runtime/process/zygote_protocol.hpp"
 
@@ -133,10 +134,7 @@ class ZygoteLoop {
 
 ZygoteLoop::ZygoteLoop(std::function<void()> when_driver_died) : when_driver_died_(std::move(when_driver_died)) {
   ::fcntl(control_.get(), F_SETFD, FD_CLOEXEC);
-  int spare;
-  while ((spare = ::open("/dev/null", O_RDWR)) >= 0 && spare <= STDERR_FILENO) {  // 0 to 2 must be taken
-  }
-  OwnedFd{spare}.reset();
+  take_standard_streams();
   driver_.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getppid(), 0)));
   auto pipe = make_pipe();
   if (!pipe) die("pipe");

@@ -45,9 +45,11 @@ Result<void> ArenaView::attach(std::uint32_t extent, int fd, std::uint64_t bytes
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
   void* base = ::mmap(nullptr, bytes, protection, MAP_SHARED | (lies_in_memory(fd) ? MAP_POPULATE : 0), fd, 0);
   if (base == MAP_FAILED) {
-    return ErrorInfo{.code = ErrorCode::kIoError,
-                     .message = fmt::format("cannot map extent {} of the object arena for {}: {}", extent,
-                                            writable ? "writing" : "reading", std::strerror(errno))};
+    const bool memory = errno == ENOMEM;
+    return ErrorInfo{.code = memory ? ErrorCode::kResourceExhausted : ErrorCode::kIoError,
+                     .message = fmt::format("cannot map {} bytes, extent {} of the object arena, for {}: {}{}", bytes, extent,
+                                            writable ? "writing" : "reading", std::strerror(errno),
+                                            memory ? "; raise the limit of this process's address space (ulimit -v)" : "")};
   }
   ::madvise(base, bytes, MADV_DONTDUMP);
   Extent& entry = extents_[extent];

@@ -36,9 +36,11 @@ class OpenDirectories {
     std::unique_lock lock(mutex_);
     released_.wait_for(lock, timeout, [&] { return !paths_.contains(path); });
   }
-  bool contains(const std::string& path) {
+  /// Whether it is open here, or else what `look` says; none is opened meanwhile.
+  template <typename Look>
+  bool contains_or(const std::string& path, const Look& look) {
     std::lock_guard lock(mutex_);
-    return paths_.contains(path);
+    return paths_.contains(path) || look();
   }
 
  private:
@@ -65,9 +67,10 @@ std::optional<pid_t> lock_holder(const std::string& path) {
   return asked && lock.l_type != F_UNLCK ? std::optional(lock.l_pid) : std::nullopt;
 }
 
+/// The same before and after the directory is made: a relative path of which nothing is there yet would stay relative.
 std::string canonical_path(const std::string& path) {
   std::error_code ignored;
-  return std::filesystem::weakly_canonical(path, ignored).string();
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(path, ignored), ignored).string();
 }
 
 }  // namespace
@@ -95,7 +98,7 @@ void await_release(const std::string& path, std::chrono::milliseconds timeout) {
 }
 
 bool directory_in_use(const std::string& path) {
-  return OpenDirectories::instance().contains(canonical_path(path)) || lock_holder(path).has_value();
+  return OpenDirectories::instance().contains_or(canonical_path(path), [&] { return lock_holder(path).has_value(); });
 }
 
 }  // namespace manta

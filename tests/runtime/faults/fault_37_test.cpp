@@ -1,9 +1,13 @@
 // User code that forks and executes in a worker: what it starts holds nothing of the runtime's, and ends with the worker.
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <thread>
 
 #include "tests/runtime/api/support.hpp"
 
@@ -83,7 +87,44 @@ struct Parent {
     return child;
   }
   int pid() { return ::getpid(); }
+  /// After the call has returned, a thread of this worker's forks a child that ends as a program does, and writes its status.
+  void exit_in_child_later(std::string file) {
+    std::thread([file] {
+      std::this_thread::sleep_for(300ms);
+      const int child = ::fork();
+      if (child == 0) std::exit(7);
+      int status = 0;
+      ::waitpid(child, &status, 0);
+      append(file, std::to_string(WEXITSTATUS(status)));
+    }).detach();
+  }
 };
+
+/// Its child closes what it has inherited, opens files of its own until 40 descriptors are taken, and forks; the grandchild writes each
+/// one's number into it. How many of the files have theirs.
+int write_in_grandchild(const std::string& folder) {
+  const auto name = [&](int number) { return folder + "/" + std::to_string(number); };
+  const int child = ::fork();
+  if (child == 0) {
+    ::close_range(3, ~0U, 0);
+    for (int number = 3; number < 40; ++number)
+      if (::open(name(number).c_str(), O_CREAT | O_WRONLY, 0600) != number) ::_exit(1);
+    const int grandchild = ::fork();
+    if (grandchild == 0) {
+      for (int number = 3; number < 40; ++number) {
+        const auto text = std::to_string(number);
+        if (::write(number, text.data(), text.size()) < 0) ::_exit(1);
+      }
+      ::_exit(0);
+    }
+    ::waitpid(grandchild, nullptr, 0);
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+  int right = 0;
+  for (int number = 3; number < 40; ++number) right += content(name(number)) == std::to_string(number);
+  return right;
+}
 
 }  // namespace
 
@@ -102,6 +143,21 @@ TEST_SUITE("runtime/faults") {
     for (int i = 0; i < 3; ++i) look(rt.task<look_from_child>({.isolation = own_process}).remote());
     if (!in_processes()) return;  // this program's own descriptors are whatever the tests were started with
     for (int i = 0; i < 3; ++i) look(rt.remote<look_from_child>());
+  }
+
+  // It went through the destructor of the worker's engine, and waited for threads that a fork does not have.
+  TEST_CASE("fault 37: a child that a thread of a worker's forks while nothing runs there may end as a program does") {
+    Machine machine;
+    Folder folder;
+    auto parent = machine.rt.actor<Parent>({.isolation = own_process}).spawn();
+    machine.rt.get(parent.call<&Parent::exit_in_child_later>((folder / "status").string()), 30s);
+    CHECK(eventually([&] { return content(folder / "status") == "7"; }));
+  }
+
+  TEST_CASE("fault 37: the files of a worker's grandchild are its own") {
+    Machine machine;
+    Folder folder;
+    CHECK(machine.rt.get(machine.rt.task<write_in_grandchild>({.isolation = own_process}).remote(folder.path.string()), 30s) == 37);
   }
 
   TEST_CASE("fault 37: what a worker has started is killed with it") {

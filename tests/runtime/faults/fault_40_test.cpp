@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <thread>
 
 #include "../api/support.hpp"
 
@@ -53,9 +56,79 @@ struct NoThreads {
   ~NoThreads() { g_refuse_threads = false; }
 };
 
+/// An actor whose address space can be bounded: what is in use and some more.
+struct Narrow {
+  bool narrow() {
+    std::uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit limit{pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) + (24u << 20), RLIM_INFINITY};
+    return ::setrlimit(RLIMIT_AS, &limit) == 0;
+  }
+  bool lift() {
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    return ::setrlimit(RLIMIT_AS, &none) == 0;
+  }
+  std::size_t size(const std::string& text) { return text.size(); }
+};
+
+std::string made(const std::string& file) {
+  append(file, "made;");
+  return std::string(1 << 20, 'r');
+}
+
+void print_to_both() {
+  std::fputs("to stdout\n", stdout), std::fflush(stdout);
+  std::fputs("to stderr\n", stderr), std::fflush(stderr);
+}
+bool is_whole(const std::string& text) { return text == std::string(1 << 20, 'x'); }
+
 }  // namespace
 
+/// 0: what a driver without standard streams keeps is as it was put, whatever is printed.
+int run_without_streams() {
+  for (int stream = 0; stream <= 2; ++stream) ::close(stream);
+  auto rt = Runtime::start(small_machine());
+  const auto object = rt.put(std::string(1 << 20, 'x'));
+  for (int i = 0; i < 10; ++i) {
+    rt.get(rt.remote<print_to_both>(), 30s);
+    rt.get(rt.task<print_to_both>({.isolation = own_process}).remote(), 30s);
+    std::this_thread::sleep_for(30ms);  // what is printed in a process comes here by a pipe
+    if (!rt.get(rt.task<is_whole>({.isolation = own_process}).remote(object), 30s) || !is_whole(rt.get(object))) return 1;
+  }
+  return 0;
+}
+
 TEST_SUITE("runtime/faults") {
+  TEST_CASE("fault 40: what a driver without stdin, stdout and stderr prints is written into none of its files") {
+    CHECK(SubProgram("without-streams", {}).wait() == 0);
+  }
+
+#ifndef MANTA_SANITIZED  // whose shadow memory is address space as well
+  // It was taken for the loss of the object: whole results were made again, and a call with a large argument went round for ever.
+  TEST_CASE("fault 40: a worker that has no address space left for an object says so, nothing is lost, and goes on when there is") {
+    auto options = small_machine();
+    options.arena_bytes = 256u << 20;
+    Machine machine(options);
+    Folder folder;
+    auto& rt = machine.rt;
+    auto actor = rt.actor<Narrow>({.isolation = own_process}).spawn();
+    const auto put = rt.put(std::string(1 << 20, 'p'));
+    const auto result = rt.task<made>({.isolation = own_process}).remote(folder / "log");
+    CHECK(rt.get(result, 30s).size() == 1u << 20);
+    REQUIRE(rt.get(actor.call<&Narrow::narrow>(), 30s));
+    const auto refused = [&](const auto& argument) {
+      const auto error = error_of<ResourceExhausted>([&] { rt.get(actor.call<&Narrow::size>(argument), 30s); });
+      CHECK_MESSAGE(contains(error.to_string(), "ulimit -v"), error.to_string());
+    };
+    for (int i = 0; i < 2; ++i) refused(std::string(1 << 20, 'a')), refused(put), refused(result);
+    REQUIRE(rt.get(actor.call<&Narrow::lift>(), 30s));
+    CHECK(rt.get(actor.call<&Narrow::size>(std::string(1 << 20, 'a')), 30s) == 1u << 20);
+    CHECK(rt.get(actor.call<&Narrow::size>(put), 30s) == 1u << 20);
+    CHECK(rt.get(actor.call<&Narrow::size>(result), 30s) == 1u << 20);
+    CHECK(content(folder / "log") == "made;");
+  }
+#endif
+
 #ifndef MANTA_SANITIZED  // UBSan looks whether memory can be read by a pipe; without descriptors it takes each new type for a wrong one
   TEST_CASE("fault 40: without a descriptor left a new process is refused with what to raise, what runs goes on") {
     Machine machine;

@@ -3,12 +3,14 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
 
+#include "runtime/process/zygote.hpp"
 #include "tests/runtime/process/test_worker.hpp"
 
 namespace {
@@ -29,6 +31,8 @@ int main(int argc, char** argv) {
   if (const char* stranger = std::getenv("MANTA_TEST_STRANGER")) {
     if (std::string_view(stranger) == "exits") return 3;
     if (std::string_view(stranger) == "lies") return manta_test::run_lying_zygote();
+    if (std::string_view(stranger) == "closes" || std::string_view(stranger) == "starts") ::close_range(3, ~0U, 0);
+    if (std::string_view(stranger) == "starts") return manta::Zygote::start({}).ok() ? 4 : 5;  // by then it should be a zygote itself
     for (;;) ::pause();
   }
   if (manta::is_zygote_process()) return manta_test::run_worker(manta::run_zygote());

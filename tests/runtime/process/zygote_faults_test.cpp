@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -5,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -18,6 +20,26 @@
 #include "tests/runtime/process/test_support.hpp"
 
 extern char** environ;
+
+namespace {
+std::atomic<pid_t> g_forked_while_spawning{-1};  // 0: to be forked
+}
+
+#ifndef MANTA_SANITIZED  // which has a posix_spawn of its own
+/// Stands before the C library's, so that a test can have a thread that forks before the parent's copies of descriptors are closed.
+extern "C" int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* files, const posix_spawnattr_t* attributes,
+                           char* const argv[], char* const env[]) {
+  static const auto spawn = reinterpret_cast<decltype(&::posix_spawn)>(::dlsym(RTLD_NEXT, "posix_spawn"));
+  const int error = spawn(pid, path, files, attributes, argv, env);
+  if (g_forked_while_spawning == 0) {
+    const pid_t child = ::fork();
+    if (child == 0)
+      for (;;) ::pause();
+    g_forked_while_spawning = child;
+  }
+  return error;
+}
+#endif
 
 namespace {
 
@@ -193,7 +215,7 @@ TEST_SUITE("runtime/process") {
   TEST_CASE("a program that never becomes a zygote gives an error that says what must stand in main") {
     REQUIRE(reap_orphans());
     const std::size_t before = manta::open_descriptor_count();
-    for (const auto& [stranger, text] : {std::pair{"exits", "exited with status 3"}, {"waits", "within 300 ms"}}) {
+    for (const auto& [stranger, text] : {std::pair{"exits", "exited with status 3"}, {"waits", "within 300 ms"}, {"closes", "closed its socket"}, {"starts", "exited with status 5"}}) {
       auto zygote = Zygote::start(
           {.env = {{"MANTA_TEST_STRANGER", stranger}}, .handshake_timeout = std::chrono::milliseconds(300)});
       REQUIRE_FALSE(zygote.ok());
@@ -205,6 +227,31 @@ TEST_SUITE("runtime/process") {
     CHECK(manta::open_descriptor_count() == before);
     CHECK(::waitpid(-1, nullptr, WNOHANG) < 0);  // no process either, not even a zombie
   }
+
+#ifndef MANTA_SANITIZED
+  // The fork held the zygote's end of the socket, and its end was only known by that: the driver waited for ever.
+  TEST_CASE("a zygote is known to have ended though a fork of the driver holds its end of the socket") {
+    for (const bool killed : {true, false}) {
+      g_forked_while_spawning = 0;
+      Exits exits;
+      Watched<int> lost;
+      auto zygote = Zygote::start({.on_exit = exits.callback(), .on_lost = [&](const manta::ErrorInfo&) { lost.update([](int& n) { ++n; }); }}).value();
+      const pid_t fork = g_forked_while_spawning;
+      REQUIRE(fork > 0);
+      const auto worker = zygote->spawn({}).value();
+      if (killed) {
+        ::kill(zygote->pid(), SIGKILL);
+        CHECK(exits.wait(worker.pid));
+        CHECK(lost.wait([](int n) { return n == 1; }));
+      }
+      zygote->shutdown();
+      CHECK(exits.count() == 1);
+      ::kill(fork, SIGKILL);
+      REQUIRE(::waitpid(fork, nullptr, 0) == fork);
+      g_forked_while_spawning = -1;
+    }
+  }
+#endif
 
   TEST_CASE("an environment that says zygote without a socket of ours does not make one") {
     auto pipe = manta::make_pipe().value();

@@ -16,7 +16,27 @@
 using namespace manta;
 using namespace manta::test;
 
+namespace {
+
+/// Opens a journal by a path that is relative to the folder, and asks for it by that path when it is there.
+const RegisterChild relative_holder("hold-relative", [](const std::string& folder, const std::function<void()>& ready) {
+  std::filesystem::current_path(folder);
+  auto journal = Journal::open("j");
+  if (!Journal::in_use("j") || error_of([] { Journal::open("j"); }).code != ErrorCode::kResourceExhausted) return;
+  ready();
+});
+
+}  // namespace
+
 TEST_SUITE("runtime/journal") {
+  // It went by another name before its folder was made than after; to look for it took its lock away.
+  TEST_CASE("a journal that was made by a relative path is in use, and stays locked when one asks") {
+    TemporaryDirectory directory;
+    HoldingChild child("hold-relative", directory / ".");
+    CHECK(Journal::in_use(directory / "j"));
+    CHECK(error_of([&] { Journal::open(directory / "j"); }).code == ErrorCode::kResourceExhausted);
+  }
+
   TEST_CASE("records come back in order, numbered from one, in this and every later opening") {
     TemporaryDirectory directory;
     {
