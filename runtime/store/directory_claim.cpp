@@ -11,6 +11,8 @@
 #include <optional>
 #include <set>
 
+#include "runtime/base/standard_streams.hpp"
+
 namespace manta {
 
 namespace {
@@ -86,6 +88,7 @@ ErrorInfo held_by(const std::string& path, const std::string& holder) {
 }
 
 Result<DirectoryClaim> claim_directory(const std::string& path) {
+  take_standard_streams();  // files are opened here next
   const std::string canonical = canonical_path(path);
   if (!OpenDirectories::instance().insert(canonical)) return held_by(path, "this program itself");
   DirectoryClaim claimed(canonical);

@@ -17,7 +17,6 @@
 #include <shared_mutex>
 #include <thread>
 
-#include "runtime/base/standard_streams.hpp"
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
 #include "runtime/store/store_directory.hpp"
@@ -553,7 +552,6 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   if (!wanted.create) {
     if (auto there = require_store(path); !there) return there.error();
   }
-  take_standard_streams();
   auto claimed = claim_directory(path);
   if (!claimed) return claimed.error();
   if (wanted.kind == StoreKind::kMeta)

@@ -100,6 +100,7 @@ int run_without_streams() {
 
 TEST_SUITE("runtime/faults") {
   TEST_CASE("fault 40: what a driver without stdin, stdout and stderr prints is written into none of its files") {
+    const Clean clean;
     CHECK(SubProgram("without-streams", {}).wait() == 0);
   }
 
