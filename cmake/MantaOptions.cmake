@@ -18,6 +18,7 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g0")
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
 
 add_library(manta_settings INTERFACE)
+target_compile_definitions(manta_settings INTERFACE CEREAL_THREAD_SAFE=1)  # its tables of versions and of polymorphic types are of the whole process
 target_include_directories(manta_settings INTERFACE "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>"
                            "$<INSTALL_INTERFACE:include/manta>")
 add_library(manta_warnings INTERFACE)

@@ -9,9 +9,12 @@
 #include <deque>
 #include <filesystem>
 #include <forward_list>
+#include <functional>
 #include <list>
 #include <map>
+#include <queue>
 #include <set>
+#include <string>
 #include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
@@ -64,6 +67,29 @@ template <class Archive, class T, class Allocator>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T, Allocator>& vector) {
   detail::load_elements(archive, vector);
 }
+namespace detail {
+/// What lies there byte by byte: no room is made for more than there is.
+template <class Container>
+void load_plain(InputArchive& archive, Container& container) {
+  using Element = typename Container::value_type;
+  cereal::size_type claimed = 0;
+  archive(cereal::make_size_tag(claimed));
+  const auto size = static_cast<std::size_t>(claimed);
+  archive.need(size * sizeof(Element));
+  container.resize(size);
+  archive.read(container.data(), size * sizeof(Element));
+}
+}  // namespace detail
+template <class Archive, class T, class Allocator>
+  requires(std::is_same_v<Archive, InputArchive> && std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T, Allocator>& vector) {
+  detail::load_plain(archive, vector);
+}
+template <class Archive, class Character, class Traits, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::basic_string<Character, Traits, Allocator>& text) {
+  detail::load_plain(archive, text);
+}
 template <class Archive, class T, class Allocator>
   requires std::is_same_v<Archive, InputArchive>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::deque<T, Allocator>& deque) {
@@ -114,11 +140,42 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive&, const std::array<T, 0>&) {}
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive&, std::array<T, 0>&) {}
 
+// A priority queue not by cereal: that makes a heap anew, of which another one of equals may be the top.
+template <class Archive, class T, class Container, class Compare>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::priority_queue<T, Container, Compare>& queue) {
+  struct Open : std::priority_queue<T, Container, Compare> {
+    static Container& of(std::priority_queue<T, Container, Compare>& all) { return all.*(&Open::c); }
+  };
+  Compare compare{};
+  Container container{};
+  archive(compare, container);
+  if (!std::is_heap(container.begin(), container.end(), compare))
+    throw ProtocolError("a serialised value is damaged: what a priority_queue holds is not in its order");
+  queue = std::priority_queue<T, Container, Compare>(compare, Container{});
+  Open::of(queue) = std::move(container);
+}
+
 namespace detail {
-/// Equal keys in the order in which they were written, which cereal's own load turns round.
+template <class Function>
+inline constexpr bool kIsTypeAlone = !std::is_pointer_v<Function>;
+template <class Signature>
+inline constexpr bool kIsTypeAlone<std::function<Signature>> = false;
+/// `Functions`: what the container compares and hashes its keys with.
+template <class... Functions>
+constexpr void require_default_functions() {
+  static_assert((kIsTypeAlone<Functions> && ...),
+                "what a set or map compares or hashes its keys with does not travel with it, and a function pointer or std::function made by default "
+                "calls nothing: give the container a type of its own, with operator()");
+}
+/// Sets and maps not by cereal: that turns the order of equal keys round, and leaves out keys that the one made by default finds equal.
 template <class Container>
-void load_with_equal_keys(InputArchive& archive, Container& container) {
+void load_by_keys(InputArchive& archive, Container& container) {
   constexpr bool kOrdered = requires { typename Container::key_compare; };
+  if constexpr (kOrdered)
+    require_default_functions<typename Container::key_compare>();
+  else
+    require_default_functions<typename Container::hasher, typename Container::key_equal>();
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
   container.clear();
@@ -137,23 +194,50 @@ void load_with_equal_keys(InputArchive& archive, Container& container) {
     }
     if constexpr (!kOrdered) place = made;
   }
+  if (container.size() != size)
+    throw ProtocolError("a serialised set or map has equal keys: it is damaged, or what it compares them with has a state, which does not travel: "
+                        "send a sequence of the elements, and that state");
 }
 }  // namespace detail
-template <class K, class T, class Compare, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multimap<K, T, Compare, Allocator>& map) {
-  detail::load_with_equal_keys(archive, map);
+template <class Archive, class K, class T, class Compare, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::map<K, T, Compare, Allocator>& map) {
+  detail::load_by_keys(archive, map);
 }
-template <class K, class Compare, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::multiset<K, Compare, Allocator>& set) {
-  detail::load_with_equal_keys(archive, set);
+template <class Archive, class K, class T, class Compare, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::multimap<K, T, Compare, Allocator>& map) {
+  detail::load_by_keys(archive, map);
 }
-template <class K, class T, class Hash, class Equal, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multimap<K, T, Hash, Equal, Allocator>& map) {
-  detail::load_with_equal_keys(archive, map);
+template <class Archive, class K, class Compare, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::set<K, Compare, Allocator>& set) {
+  detail::load_by_keys(archive, set);
 }
-template <class K, class Hash, class Equal, class Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, std::unordered_multiset<K, Hash, Equal, Allocator>& set) {
-  detail::load_with_equal_keys(archive, set);
+template <class Archive, class K, class Compare, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::multiset<K, Compare, Allocator>& set) {
+  detail::load_by_keys(archive, set);
+}
+template <class Archive, class K, class T, class Hash, class Equal, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::unordered_map<K, T, Hash, Equal, Allocator>& map) {
+  detail::load_by_keys(archive, map);
+}
+template <class Archive, class K, class T, class Hash, class Equal, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::unordered_multimap<K, T, Hash, Equal, Allocator>& map) {
+  detail::load_by_keys(archive, map);
+}
+template <class Archive, class K, class Hash, class Equal, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::unordered_set<K, Hash, Equal, Allocator>& set) {
+  detail::load_by_keys(archive, set);
+}
+template <class Archive, class K, class Hash, class Equal, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::unordered_multiset<K, Hash, Equal, Allocator>& set) {
+  detail::load_by_keys(archive, set);
 }
 
 // Templates, as all kinds of things convert to a path.

@@ -58,6 +58,9 @@ void keeps_the_order_of_equal_keys(const Container& before) {
   }
 }
 
+struct ByNumber {
+  bool operator()(const std::pair<int, char>& a, const std::pair<int, char>& b) const { return a.first < b.first; }
+};
 struct Nothing {};
 struct NothingMore : Nothing {};
 struct Closed {
@@ -116,6 +119,10 @@ TEST_SUITE("runtime/codec") {
     std::priority_queue<int, std::vector<int>, std::greater<int>> least;
     for (const int each : {5, 1, 3}) least.push(each);
     CHECK(round_trip(least).top() == 1);
+    std::priority_queue<std::pair<int, char>, std::vector<std::pair<int, char>>, ByNumber> equals;
+    for (const char each : {'a', 'b', 'c', 'd'}) equals.push({1, each});
+    auto again = round_trip(equals);
+    for (; !equals.empty(); equals.pop(), again.pop()) CHECK(again.top() == equals.top());
     CHECK(round_trip(std::stack<int>({1, 2, 3})).top() == 3);
     CHECK(round_trip(std::forward_list<std::string>{"a", "", "c"}) == std::forward_list<std::string>{"a", "", "c"});
     CHECK(round_trip(std::filesystem::path("a folder/a file")) == "a folder/a file");
@@ -125,6 +132,17 @@ TEST_SUITE("runtime/codec") {
     CHECK(encode(std::bitset<11>()).size() == 2);
     CHECK_THROWS_AS(decode<std::bitset<11>>(encode(std::uint16_t{1 << 11})), ProtocolError);  // a bit that it has not
     static_assert(!Serialisable<std::string_view> && !Serialisable<std::span<const int>>);
+  }
+
+  // Its alignment was that of the message that it came in.
+  TEST_CASE("a Buffer is aligned wherever the bytes lie that it is read from") {
+    const auto bytes = encode(Buffer::copy(std::as_bytes(std::span("0123456789", 10))));
+    auto [shifted, target] = Buffer::allocate(bytes.size() + 8);
+    std::copy(bytes.bytes().begin(), bytes.bytes().end(), target.begin() + 8);
+    const auto moved = decode<Buffer>(shifted.slice(8, bytes.size()));
+    CHECK(reinterpret_cast<std::uintptr_t>(moved.data()) % 64 == 0);
+    CHECK(std::ranges::equal(moved.bytes(), std::as_bytes(std::span("0123456789", 10))));
+    CHECK(decode<Buffer>(bytes).owner() == bytes.owner());  // read in place
   }
 
   // Writing it read from a null pointer, which ended the program.

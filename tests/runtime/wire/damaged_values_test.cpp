@@ -103,6 +103,11 @@ struct Both {
   }
 };
 
+struct ByColumn {
+  int column = 0;
+  bool operator()(const std::pair<int, int>& a, const std::pair<int, int>& b) const { return column == 0 ? a.first < b.first : a.second < b.second; }
+};
+
 /// Words of 64 switches, of which the size tag counts each.
 struct Packed {
   std::vector<std::uint64_t> words{};
@@ -273,6 +278,32 @@ TEST_SUITE("runtime/codec") {
   TEST_CASE("containers that count bits are not taken for damaged ones") {
     const std::vector<Packed> all(200, {std::vector<std::uint64_t>(1024, 3)});
     CHECK(decode<std::vector<Packed>>(encode(all))[199].words == all[0].words);
+    // Behaviour: above 2^20 elements each had to have a byte.
+    const Packed large{std::vector<std::uint64_t>(20'000, 5)};
+    CHECK(decode<Packed>(encode(large)).words == large.words);
+  }
+
+  TEST_CASE("no room is made for numbers and characters that are not there") {
+    const auto claims = [](std::uint64_t size) { return of_bytes(std::vector<std::uint8_t>(reinterpret_cast<const std::uint8_t*>(&size), reinterpret_cast<const std::uint8_t*>(&size + 1))); };
+    for (const std::uint64_t size : {std::uint64_t{1}, std::uint64_t{1} << 20}) {
+      CHECK_THROWS_AS(decode<std::vector<double>>(claims(size)), ProtocolError);
+      CHECK_THROWS_AS(decode<std::u32string>(claims(size)), ProtocolError);
+      CHECK_THROWS_AS(decode<std::string>(claims(size)), ProtocolError);
+    }
+  }
+
+  TEST_CASE("equal keys in a set or a map are refused, and heaps that are none") {
+    CHECK_THROWS_AS(decode<std::set<int>>(encode(std::vector<int>{1, 1})), ProtocolError);
+    CHECK_THROWS_AS(decode<std::unordered_set<int>>(encode(std::vector<int>{2, 1, 2})), ProtocolError);
+    CHECK_THROWS_AS((decode<std::map<int, int>>(encode(std::vector<std::pair<int, int>>{{1, 2}, {1, 3}}))), ProtocolError);
+    CHECK((decode<std::map<int, int>>(encode(std::vector<std::pair<int, int>>{{2, 2}, {1, 3}})) == std::map<int, int>{{1, 3}, {2, 2}}));
+    CHECK_THROWS_AS(decode<std::priority_queue<int>>(encode(std::vector<int>{1, 2})), ProtocolError);
+    // Behaviour: what a comparator with a state tells apart and one made by default does not was left out without a word.
+    std::set<std::pair<int, int>, ByColumn> rows(ByColumn{1});
+    rows.insert({{0, 1}, {0, 2}});
+    REQUIRE(rows.size() == 2);
+    const auto bytes = encode(rows);
+    CHECK_THROWS_AS((decode<std::set<std::pair<int, int>, ByColumn>>(bytes)), ProtocolError);
   }
 
   TEST_CASE("a bool within an array is true or false, or refused") {
