@@ -157,9 +157,9 @@ class StreamOpenRecord<T, M, TypeList<P...>> final : public RecordBase<StreamOpe
   using Results = ResultsOf<void>;
   using Result = Void;
   static std::string name() { return function_name<M>(); }
-  void run(void* instance, Context& context, Cell& out) override {
+  void run(ActorObject* instance, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, const std::decay_t<P>&... arguments) {
-      auto& object = *static_cast<T*>(instance);
+      auto& object = *static_cast<T*>(ActorObject::of(instance, typeid(T)));
       std::shared_ptr<OpenStream> stream = std::make_shared<MethodStream<T, M>>(object, context, arguments...);
       context.streams().add(id, std::move(stream), maker_of(context.task_id()));
     });
@@ -182,7 +182,7 @@ class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::ui
     const auto* id = record ? static_cast<const StreamItemRecord*>(record)->first_value() : nullptr;
     return id ? *id : stream_in(arguments);
   }
-  void run(void*, Context& context, Cell& out) override {
+  void run(ActorObject*, Context& context, Cell& out) override {
     this->with_arguments([&](std::uint64_t id, std::uint64_t index, const Void&) {
       const auto stream = context.streams().find(id);
       if (!stream) throw ActorUnavailable("its actor has been restarted, and the stream ended with the process that had it: open it anew");
@@ -198,7 +198,7 @@ class StreamCloseRecord final : public RecordBase<StreamCloseRecord, std::uint64
   using Results = ResultsOf<void>;
   using Result = Void;
   static std::string name() { return "the end of a stream"; }
-  void run(void* instance, Context& context, Cell& out) override;
+  void run(ActorObject* instance, Context& context, Cell& out) override;
 };
 
 std::uint64_t new_stream_id();

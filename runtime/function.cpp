@@ -108,7 +108,13 @@ FunctionTable& table() {
 
 }  // namespace
 
-std::unique_ptr<Coroutine> TaskRecord::begin(void*, Context&) {
+void ActorObject::throw_other_class(const ActorObject* self, const std::type_info& wanted) {
+  throw ProtocolError("what needs an actor of class " + demangle(wanted.name()) + " came to " +
+                      (!self ? "a task" : self->type ? "one of class " + demangle(self->type->name()) : "one that is not constructed") +
+                      ": the handle that it was called by, or the call, was damaged");
+}
+
+std::unique_ptr<Coroutine> TaskRecord::begin(ActorObject*, Context&) {
   MANTA_CHECK(!"not a coroutine");
   return nullptr;
 }

@@ -123,7 +123,7 @@ class CoroutineOf final : public Coroutine {
 template <class Derived, class Returned, class... P>
 class InvokingRecord : public RecordBase<Derived, P...> {
  public:
-  void run(void* instance, Context& context, Cell& out) override {
+  void run(ActorObject* instance, Context& context, Cell& out) override {
     if constexpr (IsAsync<Returned>::value)
       MANTA_CHECK(!"a coroutine is begun, not run");
     else
@@ -131,7 +131,7 @@ class InvokingRecord : public RecordBase<Derived, P...> {
   }
   static constexpr bool kAsynchronous = IsAsync<Returned>::value;
   bool asynchronous() const noexcept override { return kAsynchronous; }
-  std::unique_ptr<Coroutine> begin(void* instance, Context& context) override {
+  std::unique_ptr<Coroutine> begin(ActorObject* instance, Context& context) override {
     if constexpr (IsAsync<Returned>::value) {
       auto made = std::make_unique<CoroutineOf<typename Returned::value_type>>();
       derived().invoke(instance, context, [&](auto&& call) { made->async.emplace(call()); }, &made->arguments);
@@ -162,7 +162,7 @@ class FunctionRecord<F, TypeList<P...>> final
   static std::string name() { return function_name<F>(); }
 
   template <class Use>
-  void invoke(void*, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
+  void invoke(ActorObject*, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
     (void)context;
     constexpr auto f = callable<F>();
     auto with = [&](auto&&... args) {
@@ -199,9 +199,9 @@ class MethodRecord<T, M, TypeList<P...>> final
   }
 
   template <class Use>
-  void invoke(void* instance, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
+  void invoke(ActorObject* instance, Context& context, Use&& use, std::vector<std::shared_ptr<const void>>* keep) {
     (void)context;
-    auto& object = *static_cast<T*>(instance);
+    auto& object = *static_cast<T*>(ActorObject::of(instance, typeid(T)));
     auto with = [&](auto&&... args) {
       use([&]() -> decltype(auto) {
         if constexpr (Sig::with_context)
@@ -229,14 +229,16 @@ class ConstructorRecord final : public RecordBase<ConstructorRecord<T, P...>, P.
       return demangle(typeid(T).name());
   }
 
-  void run(void* place, Context& context, Cell& out) override {
+  void run(ActorObject* instance, Context& context, Cell& out) override {
     (void)context;
+    if (!instance || instance->type) ActorObject::throw_other_class(instance, typeid(T));
     this->with_arguments([&](auto&&... args) {
-      auto& object = *static_cast<std::shared_ptr<void>*>(place);
+      auto& object = instance->object;
       if constexpr (std::is_constructible_v<T, Context&, decltype(args)...>)
         object = std::make_shared<T>(context, std::forward<decltype(args)>(args)...);
       else
         object = std::make_shared<T>(std::forward<decltype(args)>(args)...);
+      instance->type = &typeid(T);
       settle_with(out, *this, [] {});
     });
   }

@@ -1,6 +1,8 @@
 #pragma once
 // What a process knows about the functions that may be called in it, and the record of one call. Internal; see function.hpp.
+#include <memory>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -15,17 +17,30 @@ namespace manta::detail {
 class Coroutine;  // async.hpp
 struct FunctionEntry;
 
+/// What an actor consists of: its object, once it has been constructed, and its class.
+struct ActorObject {
+  std::shared_ptr<void> object{};
+  const std::type_info* type{nullptr};
+
+  /// Throws ProtocolError when `self` is no actor, or one of another class than `wanted`: bytes that were damaged have said so.
+  static void* of(ActorObject* self, const std::type_info& wanted) {
+    if (!self || !self->type || (self->type != &wanted && *self->type != wanted)) throw_other_class(self, wanted);
+    return self->object.get();
+  }
+  [[noreturn]] static void throw_other_class(const ActorObject* self, const std::type_info& wanted);
+};
+
 /// One invocation to be: the function, its arguments, the cell for its result. Made by the submitting process with typed
 /// arguments, or by a worker process from bytes. Owned by shared_ptr; touched by one thread at a time.
 class TaskRecord {
  public:
   virtual ~TaskRecord() = default;
   /// Calls the function and settles `out` with what it returned. Exceptions of the function pass through. `instance`: the
-  /// actor's object for a method, the place for the new object for a constructor (a shared_ptr<void>), else null.
-  virtual void run(void* instance, Context& context, Cell& out) = 0;
+  /// actor for a method and for its constructor, which sets it, else null.
+  virtual void run(ActorObject* instance, Context& context, Cell& out) = 0;
   /// A function that returns Async<T> is begun instead of run: makes its coroutine. `context` outlives that.
   virtual bool asynchronous() const noexcept { return false; }
-  virtual std::unique_ptr<Coroutine> begin(void* instance, Context& context);
+  virtual std::unique_ptr<Coroutine> begin(ActorObject* instance, Context& context);
   virtual void encode_arguments(OutputArchive& archive) const = 0;
   /// What the arguments by value take in memory, about; cheap.
   virtual std::uint64_t argument_bytes() const noexcept = 0;

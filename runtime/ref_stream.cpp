@@ -80,7 +80,7 @@ void ActorStreams::remove_of(const std::vector<ProcessId>& openers) {
 
 void ActorStreams::clear() { delete state_.exchange(nullptr, std::memory_order_acq_rel); }
 
-void StreamCloseRecord::run(void*, Context& context, Cell& out) {
+void StreamCloseRecord::run(ActorObject*, Context& context, Cell& out) {
   with_arguments([&](std::uint64_t id, const Void&) { context.streams().remove(id); });
   settle_with(out, *this, [] {});
 }

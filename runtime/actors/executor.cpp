@@ -245,7 +245,7 @@ Invocation Executor::invocation_of(const Work& work, const wire::LeaseInfo& leas
 
 /// The record whose cells hold the results; null for a coroutine that waits. `record`: keeps one that was made of bytes. `began`: what is
 /// thrown is the task's own doing.
-TaskRecord* Executor::run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record,
+TaskRecord* Executor::run(Work& work, ActorObject* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record,
                           bool& began) {
   if (!work.coroutine) CancelSlot::check();  // one that has begun hears it at its co_await
   auto& context = draining_->context();
@@ -300,7 +300,7 @@ Context& Executor::Draining::context() {
 
 std::int64_t Executor::look_at_clock() noexcept { return last_end_ = now_ns(); }
 
-std::optional<wire::Outcome> Executor::execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind) {
+std::optional<wire::Outcome> Executor::execute(Work& work, ActorObject* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind) {
   wire::Outcome outcome{.id = work.id};
   lease_ = &lease;
   joined_ = 0;

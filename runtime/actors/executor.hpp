@@ -183,7 +183,7 @@ class Executor {
   /// Runs it and says what came of it. A value for an owner in this process is in its cell then; for another one it is in
   /// the outcome. A coroutine that waits has none yet: resume_later brings it back.
   /// `behind`: others wait for it, so it is watched.
-  std::optional<wire::Outcome> execute(Work& work, void* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind);
+  std::optional<wire::Outcome> execute(Work& work, ActorObject* instance, ProcessId owner, const wire::LeaseInfo& lease, bool behind);
   bool is_local(ProcessId owner) const { return owner == environment_.router->self(); }
   /// The time when the last work ended.
   std::int64_t last_end() const noexcept { return last_end_; }
@@ -209,7 +209,7 @@ class Executor {
   void add_results(const Work& work, TaskRecord& record, ProcessId owner, wire::Outcome& outcome);
   static void keep_references(const TaskRecord& record, wire::Outcome& outcome);
   void note_failure(const Work& work, bool began, wire::Outcome& outcome);
-  TaskRecord* run(Work& work, void* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record, bool& began);
+  TaskRecord* run(Work& work, ActorObject* instance, const wire::LeaseInfo& lease, const CancelSlot& slot, std::shared_ptr<TaskRecord>& record, bool& began);
   Invocation invocation_of(const Work& work, const wire::LeaseInfo& lease, const CancelSlot& slot) const;
   using HeldValues = std::vector<std::shared_ptr<const void>>;
   /// Reads the stored arguments of work that came over the wire, for the call; throws LostArgument.

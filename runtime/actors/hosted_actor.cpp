@@ -140,7 +140,7 @@ void HostedActor::end() {
   }
   for (const auto& [id, each] : waiting) each->abandon();  // before the object: their frames refer to it
   open_streams_.clear();
-  object_.reset();
+  object_ = {};
   {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
@@ -228,7 +228,7 @@ void HostedActor::run(Work& work, bool behind) {
   const auto caller = work.caller;
   if (must_go_back(work)) return give_back(caller, {.id = work.id, .result = wire::Unstarted{}});
   if (behind && caller != outcomes_to_) report(), behind = false;
-  auto outcome = execute(work, object_.get(), caller, lease_info_, behind);
+  auto outcome = execute(work, &object_, caller, lease_info_, behind);
   if (outcome && outcome->lost) {
     if (!losses_) losses_ = std::make_unique<std::map<ProcessId, std::uint32_t>>();
     ++(*losses_)[caller];

@@ -58,7 +58,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   const ActorId id_;
   const wire::LeaseInfo lease_info_;
   const std::size_t max_coroutines_;
-  std::shared_ptr<void> object_;          // the actor's own thread only
+  ActorObject object_;                    // the actor's own thread only
   ActorStreams open_streams_;             // its coroutines refer to the object; cleared once ended_ is set
   bool constructed_ = false;
   bool lent_ = false;                     // the draining thread only: its CPUs serve others

@@ -38,7 +38,7 @@ std::shared_ptr<Cell> RunningCoroutine::awaited(std::uint64_t wait) {
   return turn && awaited_ == wait ? awaited_cell_ : nullptr;
 }
 
-void RunningCoroutine::begin(void* instance) {
+void RunningCoroutine::begin(ActorObject* instance) {
   coroutine_ = record_->begin(instance, context_);
   next_ = coroutine_->start(*this);
 }

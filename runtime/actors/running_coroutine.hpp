@@ -19,7 +19,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   ~RunningCoroutine() override;
 
   /// Calls the function, which makes the coroutine; runs nothing of it yet.
-  void begin(void* instance);
+  void begin(ActorObject* instance);
   /// Runs it to its next wait or its end; true at its end, when its cell is settled. Throws what it threw. Tells
   /// `suspended` when it begins to wait (true) and when it goes on (false), in this order also when several threads take turns.
   /// `cancelled_id`: where a cancel of this stretch shows.

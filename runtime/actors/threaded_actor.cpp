@@ -129,7 +129,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
     in_actor_ = true;
     streams_ = &actor_.open_streams_;
     actor_.lend(0, 1);
-    auto outcome = execute(work, actor_.object_.get(), caller, actor_.lease_info_, behind);
+    auto outcome = execute(work, &actor_.object_, caller, actor_.lease_info_, behind);
     actor_.lend(0, -1);
     forget_beginning();
     bool full;
@@ -463,7 +463,7 @@ void ThreadedActor::end() {
   }
   for (const auto& [id, each] : waiting) each->abandon();  // before the object: their frames refer to it
   open_streams_.clear();
-  object_.reset();
+  object_ = {};
   {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);

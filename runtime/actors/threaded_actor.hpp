@@ -72,7 +72,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   const ProcessId owner_;
   const ActorId id_;
   const wire::LeaseInfo lease_info_;
-  std::shared_ptr<void> object_;               // written before any call begins, and after the last
+  ActorObject object_;                         // written before any call begins, and after the last
   ActorStreams open_streams_;                  // its coroutines refer to the object
   std::mutex mutex_;
   std::vector<Group> groups_;                  // guarded by mutex_, like what follows; the first has no name

@@ -4,6 +4,7 @@
 #include "runtime/actor_streams.hpp"
 #include "runtime/codec.hpp"
 #include "runtime/placement_group.hpp"
+#include "support.hpp"
 
 namespace manta {
 namespace {
@@ -14,7 +15,44 @@ struct Feed {
   }
 };
 
+struct Words {
+  std::string text = "as it was";
+  std::string get() { return text; }
+};
+struct Numbers {
+  std::array<int, 64> all{};
+  int set(int n) {
+    all.fill(n);
+    return n;
+  }
+  Async<int> set_later(int n) { co_return set(n); }
+  Generator<int> count(int n) {
+    for (int i = 0; i < n; ++i) co_yield set(i);
+  }
+};
+
 }  // namespace
+
+// The story: with one bit of a handle's place turned over it was one of another class, and the method wrote into an object that it did not know.
+TEST_SUITE("runtime/actor") {
+  TEST_CASE("a handle that damage has made one of another class calls nothing, and says so") {
+    manta_test::Machine machine;
+    auto& rt = machine.rt;
+    for (const auto& isolation : {ActorOptions{}, ActorOptions{.isolation = own_process}}) {
+      auto words = rt.actor<Words>(isolation).spawn();
+      CHECK(rt.get(words.call<&Words::get>()) == "as it was");
+      const ActorHandle<Numbers> wrong(words.link());
+      const auto refused = [&](const auto& call) {
+        const auto error = manta_test::error_of<TaskError>(call);
+        CHECK_MESSAGE(error.to_string().find("of class") != std::string::npos, error.to_string());
+      };
+      refused([&] { rt.get(wrong.call<&Numbers::set>(5)); });
+      refused([&] { rt.get(wrong.call<&Numbers::set_later>(5)); });
+      refused([&] { for (const auto& each : wrong.call<&Numbers::count>(5)) rt.get(each); });
+      CHECK(rt.get(words.call<&Words::get>()) == "as it was");
+    }
+  }
+}
 
 // The story: a group with a number and no bundles had nothing to which its placement could refer, which crashed whoever used it.
 TEST_SUITE("runtime/placement_group") {
