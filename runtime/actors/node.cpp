@@ -215,9 +215,10 @@ void Node::on(Launched& event) {
 bool Node::keeps_lease(const core::Lease& lease, End end) {
   const bool matters = end == End::kTerminate || (end == End::kKill && lease.grant.amounts.gpus > Amount(0));
   const auto place = places_.find(lease.id);
-  if (!matters || stopping_ || place == places_.end()) return false;
+  if (stopping_ || place == places_.end()) return false;
   const auto it = processes_.find(place->second);
   if (it == processes_.end() || !it->second.own || !it->second.running || it->second.ended) return false;
+  if (!matters) return end == End::kLeave && it->second.given_up;  // its owner has no more use for what it has asked to end
   if (std::exchange(it->second.given_up, true) && end == End::kTerminate) return true;
   it->second.leaving = true;
   actor_left(it->second);

@@ -151,13 +151,15 @@ Result<EncodedValue> Owner::encode_cell(Cell& cell) try {
   return current_exception_info();
 }
 
-Owner::Pending Owner::pending_arguments(OwnedWork& work) {
+Owner::Pending Owner::pending_arguments(OwnedWork& work, bool may_block) {
   Pending pending;
   const auto& refs = work.record->refs;
   for (std::size_t i = 0; i < refs.size(); ++i) {
     if (!refs[i]->settled() || refs[i]->failed())
       pending.emplace_back(i, refs[i]);  // a failed one reports at once when it is watched
-    else if (work.portable)  // of what is gone for good the result will say so, as of an argument that has failed
+    else if (!may_block && refs[i]->needs_encoding(options_.inline_bytes, &store_))
+      pending.emplace_back(i, refs[i]);  // encoded by the lane, which says what is wrong
+    else if (work.portable && may_block)  // of what is gone for good the result will say so, as of an argument that has failed
       if (auto encoded = encode_cell(*refs[i]); !encoded && !is_gone(encoded.error()))
         throw_error(*argument_error(work, i, std::make_shared<const ErrorInfo>(encoded.error())));
   }
@@ -185,6 +187,7 @@ void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pendin
 }
 
 void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell) {
+  if (work->needs_none) return;  // at the end of the runtime the lane goes first
   if (work->portable && !cell->failed() && cell->needs_encoding(options_.inline_bytes, &store_)) {
     lane_.post([self = shared_from_this(), work, index, cell] {
       auto encoded = self->encode_cell(*cell);

@@ -129,7 +129,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   EncodedValue encode_arguments(const OwnedWork& work);
   using Pending = std::vector<std::pair<std::size_t, std::shared_ptr<Cell>>>;  // arguments that are not there, or failed
   void watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pending& pending);
-  Pending pending_arguments(OwnedWork& work);
+  /// `may_block`: what is settled is encoded here; else it is pending until the lane has done so.
+  Pending pending_arguments(OwnedWork& work, bool may_block = true);
   void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
   Result<EncodedValue> encode_cell(Cell& cell);
   bool fail_at_once(OwnedWork& work);

@@ -83,7 +83,7 @@ void Owner::resubmit(std::shared_ptr<OwnedTask> task) {
   task->id = ids_.next<TaskId>();
   task->max_retries = task->options->max_retries;
   if (fail_at_once(*task)) return;
-  const auto pending = pending_arguments(*task);
+  const auto pending = pending_arguments(*task, false);  // this may be the owner's actor, which must not wait, nor throw
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   counts_.submitted();
   actor_->tell(Submitted{task});

@@ -81,7 +81,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   callbacks_ = std::make_shared<Lane>(1);
   remote_explain_ = std::make_unique<RemoteExplain>(*this, *lane_, [this](core::ReferenceId id, ProcessId reader) { return explain_lent(id, reader); });
   references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes,
-                                                  [this](const wire::Reference& reference, std::unique_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                  [this](const wire::Reference& reference, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
                                                     return std::make_shared<BorrowedLink>(owner_, reference, std::move(borrow));
                                                   });
   environment_.references = references_.get();

@@ -192,11 +192,14 @@ std::shared_ptr<void> ReferenceKeeper::borrowed(const wire::Reference& reference
     entry.borrow = &cell->borrow;
     target = std::shared_ptr<Cell>(std::move(cell));
   } else if (make_actor_) {
-    auto borrow = std::make_unique<Borrow>(weak_from_this(), reference.id);
-    auto& kept = *borrow;
-    auto link = make_actor_(reference, std::move(borrow));
-    kept.target_ = link.get();
-    entry.borrow = &kept;
+    auto borrow = entry.of_actor.lock();  // its link has gone, but not all calls that rely on it: what it keeps is kept by one
+    if (!borrow)
+      entry.of_actor = borrow = std::make_shared<Borrow>(weak_from_this(), reference.id);
+    else if (const auto known = ids_of_.find(borrow->target_); known != ids_of_.end() && known->second == reference.id)
+      ids_of_.erase(known);  // another one may lie there by now
+    auto link = make_actor_(reference, borrow);
+    borrow->target_ = link.get();
+    entry.borrow = borrow.get();
     target = std::move(link);
   }
   entry.target = target;

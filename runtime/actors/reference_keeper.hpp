@@ -38,7 +38,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   };
   /// Makes the link behind a handle to an actor of another process. The link keeps the borrow as long as it lives. Called
   /// with the keeper's lock held: must not call the keeper.
-  using MakeActor = std::function<std::shared_ptr<ActorLink>(const wire::Reference& reference, std::unique_ptr<Borrow> borrow)>;
+  using MakeActor = std::function<std::shared_ptr<ActorLink>(const wire::Reference& reference, std::shared_ptr<Borrow> borrow)>;
 
   ReferenceKeeper(ProcessId self, IdSource& ids, Router& router, StoreAccess& store, Lane& lane, std::uint64_t inline_bytes,
                   MakeActor make_actor = {});
@@ -107,6 +107,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
     ReferenceKind kind{};
     std::weak_ptr<void> target{};
     const Borrow* borrow = nullptr;
+    std::weak_ptr<Borrow> of_actor{};  ///< outlives the target while calls rely on it
   };
   using Targets = std::vector<std::shared_ptr<void>>;
   /// Processes that wait for values of ours, each once however often it asks, with what was left at the cell for them.

@@ -10,6 +10,17 @@ namespace {
 constexpr ProcessId kSelf = 3, kPeer = 7;
 constexpr core::ReferenceId kTheirs = (std::uint64_t{kPeer} << 40) + 1;
 
+struct QuietLink final : ActorLink {
+  explicit QuietLink(std::uint64_t id = kTheirs) : id_(id) {}
+  void call(std::shared_ptr<TaskRecord>, std::shared_ptr<const CallOptions>) override {}
+  void kill() override {}
+  std::string description() const override { return "quiet"; }
+  CallRules rules() const override { return {}; }
+  std::uint64_t id() const noexcept override { return id_; }
+  std::shared_ptr<Engine> engine() const override { return nullptr; }
+  std::uint64_t id_;
+};
+
 struct Fixture {
   wire::Value with_reference(ReferenceKind kind) {
     wire::Value value;
@@ -36,6 +47,50 @@ TEST_SUITE("runtime/actors/reference_keeper") {
     REQUIRE(ReferenceKeeper::of(second)->size() == 1);
     CHECK(ReferenceKeeper::of(second)->at(0).kind == ReferenceKind::kObject);
     CHECK(ReferenceKeeper::of(second)->at(0).target == ReferenceKeeper::of(first)->at(0).target);
+  }
+
+  // The second one gave back all that was counted, what a call under way relied on too, and the actor went under it.
+  TEST_CASE("a handle that comes a second time while calls rely on the first one, and goes unused, gives nothing back") {
+    Fixture f;
+    std::vector<std::shared_ptr<ReferenceKeeper::Borrow>> relied_on;
+    f.keeper = std::make_shared<ReferenceKeeper>(kSelf, f.ids, f.router, f.store, *f.lane, 100'000,
+                                                 [&](const wire::Reference&, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                   relied_on.push_back(std::move(borrow));
+                                                   return std::make_shared<QuietLink>();
+                                                 });
+    f.with_reference(ReferenceKind::kActor);  // the link goes at once, the call's share stays
+    f.router.sent.clear();
+    f.with_reference(ReferenceKind::kActor);
+    REQUIRE(relied_on.size() == 2);
+    relied_on.pop_back();
+    CHECK(f.router.take<wire::ReferenceUpdates>(kPeer).empty());
+    relied_on.clear();
+    const auto returned = f.router.take<wire::ReferenceUpdates>(kPeer);
+    REQUIRE(returned.size() == 1);
+    REQUIRE(returned[0].list.size() == 1);
+    CHECK(returned[0].list[0].operation == core::ReferenceOperation::kReturn);
+    CHECK(returned[0].list[0].units == 2);
+  }
+
+  // Its place in memory still meant the other actor, whose methods then ran on this one's object.
+  TEST_CASE("a link that comes to lie where one lay that calls rely on is another actor's") {
+    Fixture f;
+    std::vector<std::shared_ptr<ReferenceKeeper::Borrow>> relied_on;
+    alignas(QuietLink) std::byte place[sizeof(QuietLink)];
+    const auto link_there = [&](std::uint64_t id) {
+      return std::shared_ptr<QuietLink>(new (place) QuietLink(id), [](QuietLink* link) { link->~QuietLink(); });
+    };
+    f.keeper = std::make_shared<ReferenceKeeper>(kSelf, f.ids, f.router, f.store, *f.lane, 100'000,
+                                                 [&](const wire::Reference&, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                   relied_on.push_back(std::move(borrow));
+                                                   return relied_on.size() == 1 ? link_there(kTheirs) : std::make_shared<QuietLink>();
+                                                 });
+    f.with_reference(ReferenceKind::kActor);
+    const auto second = f.with_reference(ReferenceKind::kActor);
+    const std::uint64_t ours = f.ids.next<ActorId>().value;
+    References references{{ReferenceKind::kActor, link_there(ours)}};
+    EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
+    CHECK(f.keeper->outgoing(value, kPeer).references->list.at(0).id == ours);
   }
 
   // The value of a promise that was set after the end of the runtime was to be encoded by a lane that was gone.
