@@ -45,7 +45,10 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
   if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
   if (outcome.lost && recover(task, outcome)) return;
   settle(*task, outcome);
-  task_table_.finished(*task, outcome.nanoseconds, task_effects_, outcome.joined_nanoseconds);
+  if (task->may_run())
+    task_table_.finished(*task, outcome.nanoseconds, task_effects_, outcome.joined_nanoseconds);
+  else
+    task_table_.withdraw(*task);  // it failed as it was sent, and its process was lost before this was read: it was to be tried again
   forget_task(*task);
   settled_.push_back(std::move(task));
 }

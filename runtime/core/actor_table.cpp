@@ -120,7 +120,7 @@ void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  if (const auto found = find_waiting(entry->waiting, call); found != entry->waiting.end()) entry->waiting.erase(found);
+  stop_waiting(*entry, call);
   flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }
@@ -218,6 +218,13 @@ bool ActorTable::take_out(Entry& entry, const CallNode& call) {
   return true;
 }
 
+bool ActorTable::stop_waiting(Entry& entry, const CallNode& call) {
+  const auto found = find_waiting(entry.waiting, call);
+  if (found == entry.waiting.end()) return false;
+  entry.waiting.erase(found);
+  return true;
+}
+
 /// Those that wait are always in this order: what was sent as it was sent, then what was not.
 void ActorTable::put_back(Entry& entry, CallNode& call) {
   auto& waiting = entry.waiting;
@@ -243,9 +250,9 @@ void ActorTable::came_back(const CallNode& call, std::uint32_t losses) {
 void ActorTable::finished(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
-  take_out(*entry, call);
-  const bool held = entry->holding == &call;
-  if (held) entry->holding = nullptr;
+  // What failed as it was sent may have been put back since, as its process was lost.
+  bool held = !take_out(*entry, call) && stop_waiting(*entry, call);
+  if (entry->holding == &call) entry->holding = nullptr, held = true;
   if (held || entry->returned) flush(call.actor, *entry, effects);
   destroy_if_done(call.actor, *entry, effects);
 }
@@ -287,6 +294,7 @@ void ActorTable::lease_lost(LeaseId lease, ActorEffects& effects, ProcessLoss lo
   }
   if (charged && !entry.limits.of_task) entry.deaths_while_starting = starting ? entry.deaths_while_starting + 1 : 0;
   restart(actor, entry, charged, effects);
+  if (entry.dropped && entry.waiting.empty()) return destroy_if_done(actor, entry, effects);  // nobody can reach it any more
   if (in_company) {
     entry.limits.own_process = true;
     effects.isolate.push_back(actor);

@@ -176,6 +176,7 @@ class ActorTable {
   void restart(ActorId actor, Entry& entry, bool charged, ActorEffects& effects);
   void emptied(ActorId actor, Entry& entry, ActorEffects& effects);
   static bool take_out(Entry& entry, const CallNode& call);
+  static bool stop_waiting(Entry& entry, const CallNode& call);
   static void put_back(Entry& entry, CallNode& call);
   static bool awaits_returns(Entry& entry);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);

@@ -23,6 +23,7 @@ class Named final : public StoredObject {
 };
 struct Clerk {
   int one() { return 1; }
+  int count(const std::vector<int>& numbers) { return static_cast<int>(numbers.size()); }
 };
 
 struct TestConfig : caf::actor_system_config {
@@ -65,8 +66,17 @@ class Fixture {
     owner->call(actor, std::move(record), nullptr, true);
     return cell;
   }
-  std::shared_ptr<ActorLink> spawn(ActorId id) {
-    return owner->spawn(make_record<ConstructorRecord<Clerk>>(), std::make_shared<const ActorOptions>(), id);
+  std::shared_ptr<ActorLink> spawn(ActorId id, ActorOptions options = {}) {
+    return owner->spawn(make_record<ConstructorRecord<Clerk>>(), std::make_shared<const ActorOptions>(std::move(options)), id);
+  }
+  /// That is in a store, which has no room for it once more.
+  std::shared_ptr<Cell> stored_argument() {
+    auto argument = std::make_shared<Cell>(type_ops<std::vector<int>>());
+    argument->set_value(std::make_shared<const std::vector<int>>(100'000));
+    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
+      return std::shared_ptr<StoredObject>(std::make_shared<Named>());
+    }).value();
+    return argument;
   }
   void grant(core::Purpose purpose, std::uint64_t lease) {
     owner->deliver(wire::LeaseGranted{.purpose = purpose, .lease = {.id = {lease}, .cpus = Amount(1)}, .worker = kWorker});
@@ -199,11 +209,7 @@ TEST_SUITE("runtime/actors/owner") {
   // The error left the owner's actor as an exception, and with it went the owner.
   TEST_CASE("a task whose argument has lost its copy, and cannot be placed anew as it leaves, fails; the owner goes on") {
     Fixture f;
-    auto argument = std::make_shared<Cell>(type_ops<std::vector<int>>());
-    argument->set_value(std::make_shared<const std::vector<int>>(100'000));
-    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
-      return std::shared_ptr<StoredObject>(std::make_shared<Named>());
-    }).value();
+    const auto argument = f.stored_argument();
     auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
     auto cell = record->result;
     f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(TaskOptions{.name = "sad"}), false);
@@ -221,6 +227,72 @@ TEST_SUITE("runtime/actors/owner") {
     auto next = f.submit({.name = "sad"});
     f.run();
     CHECK_FALSE(f.router.sent.empty());
+  }
+
+  // The loss overtook what the owner had told itself: the task was made ready again, settled, and forgotten where it was ready.
+  TEST_CASE("a task that fails as it leaves, for a worker that is lost at once, is settled once and nowhere any more") {
+    Fixture f;
+    const auto argument = f.stored_argument();
+    auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
+    auto cell = record->result;
+    f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(), false);
+    f.run();
+    REQUIRE(argument->forget_stored(17));
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    f.grant(wants[0].purpose, 1);
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}});
+    f.run();
+    CHECK(cell->failed());
+    CHECK(f.owner->unfinished().all() == 0);
+    f.grant(wants[0].purpose, 2);
+    f.run();
+    CHECK(f.router.take<wire::RunTasks>(kWorker).empty());
+  }
+
+  TEST_CASE("a call that fails as it leaves, for an actor that is lost at once, is settled once and not sent to the next one") {
+    Fixture f;
+    const auto id = f.ids.next<ActorId>();
+    auto link = f.spawn(id, {.max_restarts = 1, .max_task_retries = 1});
+    const auto argument = f.stored_argument();
+    auto record = make_record<MethodRecord<Clerk, &Clerk::count>>(ObjectRef<std::vector<int>>(argument));
+    auto cell = record->result;
+    f.owner->call(id, std::move(record), nullptr, true);
+    f.run();
+    auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    REQUIRE(argument->forget_stored(17));
+    f.owner->deliver(wire::ActorCreated{.actor = id, .lease = {1}});
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}});
+    f.run();
+    CHECK(cell->failed());
+    wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE_FALSE(wants.empty());
+    f.grant(wants.back().purpose, 2);
+    f.run();
+    f.owner->deliver(wire::ActorCreated{.actor = id, .lease = {2}});
+    f.run();
+    CHECK(f.router.take<wire::CallActor>(kWorker).empty());
+  }
+
+  // It was constructed again and again where its constructor ended its process, and nobody could end it.
+  TEST_CASE("an actor that nobody can reach any more is not constructed again when its process is lost") {
+    Fixture f;
+    const auto id = f.ids.next<ActorId>();
+    auto link = f.spawn(id, {.max_restarts = -1});
+    f.run();
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    link.reset();
+    f.run();
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}, .own_doing = true});
+    f.run();
+    for (const auto& want : f.router.take<wire::WantLeases>(kNodeProcess)) CHECK(want.count == 0);
+    CHECK(f.owner->unfinished().all() == 0);
   }
 
   TEST_CASE("a task whose worker was ended for memory fails with OutOfMemory when it may not run again") {
