@@ -106,11 +106,6 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
     copy_bytes(data, source_.data() + position_, size);
     position_ += size;
   }
-  /// What is read next, which it stays.
-  void peek(void* data, std::size_t size) const {
-    need(size);
-    copy_bytes(data, source_.data() + position_, size);
-  }
   Buffer read_in_place(std::size_t size) {
     need(size);
     position_ += size;
@@ -130,7 +125,6 @@ class InputArchive : public cereal::InputArchive<InputArchive, cereal::AllowEmpt
   /// A container says that so many elements follow. Each takes a bit or more, but for those that have nothing to travel.
   void claim(std::size_t elements) {
     constexpr std::size_t kEmptyElements = 1 << 20;
-    if (elements > kEmptyElements) need((elements - kEmptyElements) / 8);
     if (elements > 8 * source_.size() + kEmptyElements - claimed_)
       throw ProtocolError("a serialised value is damaged: its containers claim more elements than it has bytes");
     claimed_ += elements;

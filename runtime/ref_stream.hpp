@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "runtime/actor_streams.hpp"
+#include "runtime/without_parent.hpp"
 
 namespace manta {
 
@@ -204,7 +205,10 @@ auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const C
   const auto id = new_stream_id();
   auto opening = make_record<StreamOpenRecord<T, Method>>(id, std::forward<Args>(args)...);
   const ObjectRef<Void> opened(opening->result);
-  link->call(std::move(opening), options);
+  {
+    const WithoutParent apart;  // else a cancel of the task that asks lets it run to its end, and what it has opened cannot be closed
+    link->call(std::move(opening), options);
+  }
   auto ask = [link, options, id, opened](std::uint64_t index) {
     auto record = make_record<StreamItemRecord<T, Method>>(id, index, opened);
     ObjectRef<Item> item(record->result);

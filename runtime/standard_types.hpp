@@ -12,6 +12,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <queue>
 #include <set>
 #include <string>
@@ -126,13 +127,42 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::Ptr
   archive(*made);
   wrapper.ptr = std::move(made);
 }
+// Nor what load_and_construct makes: there a number may be that of an object that is not made yet, and one that is made and then not read
+// to its end is not destroyed.
+namespace detail {
+/// `own` is called with the object as soon as it is there.
+template <class T, class Own>
+void load_and_construct(InputArchive& archive, const Own& own) {
+  struct GiveBack {
+    void operator()(T* room) const { std::allocator<T>().deallocate(room, 1); }
+  };
+  std::unique_ptr<T, GiveBack> room(std::allocator<T>().allocate(1));
+  cereal::memory_detail::LoadAndConstructLoadWrapper<InputArchive, T> load(room.get(), [&] { own(room.release()); });
+  archive(load);
+  if (room) throw InvalidArgument(demangle(typeid(T).name()) + "::load_and_construct has made no object: it has to call what it is given for that, once");
+}
+}  // namespace detail
 template <class T>
   requires cereal::traits::has_load_and_construct<T, InputArchive>::value
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::PtrWrapper<std::shared_ptr<T>&>& wrapper) {
   std::uint32_t number = 0;
-  archive.peek(&number, sizeof number);
-  if (const auto id = number & ~cereal::detail::msb_32bit; id != 0) archive.shared_object(id, typeid(T));
-  cereal::CEREAL_LOAD_FUNCTION_NAME(archive, wrapper);
+  archive(number);
+  const std::uint32_t id = number & ~cereal::detail::msb_32bit;
+  if (id != 0) archive.shared_object(id, typeid(T));
+  if (number == id) return static_cast<void>(wrapper.ptr = std::static_pointer_cast<T>(archive.getSharedPointer(id)));
+  using Made = std::remove_const_t<T>;
+  detail::load_and_construct<Made>(archive, [&](Made* object) {
+    wrapper.ptr = std::shared_ptr<Made>(object);
+    archive.registerSharedPointer(number, std::const_pointer_cast<Made>(wrapper.ptr));
+  });
+}
+template <class T, class Deleter>
+  requires cereal::traits::has_load_and_construct<T, InputArchive>::value
+void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::PtrWrapper<std::unique_ptr<T, Deleter>&>& wrapper) {
+  bool there = false;
+  archive(there);
+  wrapper.ptr.reset();
+  if (there) detail::load_and_construct<std::remove_const_t<T>>(archive, [&](auto* object) { wrapper.ptr.reset(object); });
 }
 // An array of none not by cereal: that copies a byte to or from a null pointer.
 template <class T>

@@ -126,6 +126,27 @@ struct Chain {
   }
 };
 
+/// Made with its own; part of it is read before it is there, part of it after.
+struct Made {
+  Made(std::string n, std::shared_ptr<Made> b) : name(std::move(n)), before(std::move(b)) {}
+  std::string name;
+  std::shared_ptr<Made> before;
+  std::unique_ptr<Made> owned{};
+  std::vector<std::string> after{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(name, before, owned, after);
+  }
+  template <class Archive>
+  static void load_and_construct(Archive& archive, cereal::construct<Made>& construct) {
+    std::string name;
+    std::shared_ptr<Made> before;
+    archive(name, before);
+    construct(std::move(name), std::move(before));
+    archive(construct->owned, construct->after);
+  }
+};
+
 struct Shape {
   virtual ~Shape() = default;
   virtual double area() const { return 0; }

@@ -1,6 +1,7 @@
 // Generators that are methods of actors.
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 
 #include "support.hpp"
@@ -19,6 +20,26 @@ struct Farewell {
   Context& ctx;
   std::string file;
   ~Farewell() { append(file, ctx.cancelled() ? "cancelled;" : ctx.name() + ";"); }
+};
+
+/// Waits at a gate as it is read.
+struct SlowToRead {
+  inline static std::atomic<int> alive = 0;
+  explicit SlowToRead(std::string g = {}) : gate(std::move(g)) { ++alive; }
+  SlowToRead(const SlowToRead& other) : gate(other.gate) { ++alive; }
+  SlowToRead& operator=(const SlowToRead&) = default;
+  ~SlowToRead() { --alive; }
+  std::string gate;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(gate);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(gate);
+    append(gate + ".reached", "x");
+    pass(gate, 0);
+  }
 };
 
 class Feed {
@@ -63,6 +84,10 @@ class Feed {
       co_yield i;
     }
   }
+  Generator<int> keep(SlowToRead what) {
+    for (int i = 0;; ++i) co_yield i + static_cast<int>(what.gate.size());
+  }
+  int kept() { return SlowToRead::alive; }
   Generator<int> leave(Context& ctx) {
     co_yield 1;
     ctx.exit_actor();
@@ -85,6 +110,10 @@ std::vector<int> read_in_task(Context& ctx, ActorHandle<Feed> feed, int n) {
   std::vector<int> items;
   for (auto& item : feed.call<&Feed::count>(n)) items.push_back(ctx.get(item));
   return items;
+}
+int read_first(Context& ctx, ActorHandle<Feed> feed, const std::string& gate) {
+  auto stream = feed.call<&Feed::keep>(SlowToRead(gate));
+  return ctx.get(*stream.next());
 }
 int late(const std::string& gate, int n) { return pass(gate, n); }
 
@@ -273,6 +302,20 @@ TEST_SUITE("runtime/api/method_streams") {
     auto feed = rt.actor<Feed>({.isolation = own_process}).spawn(5);
     CHECK(rt.get(rt.remote<read_in_task>(feed, 100), 60s).back() == 104);
     CHECK(rt.get(rt.task<read_in_task>({.isolation = own_process}).remote(feed, 2), 60s) == std::vector{5, 6});
+  }
+
+  TEST_CASE("a stream that is being opened when the task that reads it is cancelled does not stay with the actor") {
+    // Behaviour: the call that opens it was cancelled with the task, ran to its end all the same, and nobody could close what it had opened.
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto feed = rt.actor<Feed>({.isolation = own_process}).spawn();
+    auto reader = rt.remote<read_first>(feed, gate.path());
+    REQUIRE(eventually([&] { return fs::exists(gate.path() + ".reached"); }));
+    rt.cancel(reader);
+    CHECK_THROWS_AS(rt.get(reader, 30s), Cancelled);
+    gate.open();
+    CHECK(eventually([&] { return rt.get(feed.call<&Feed::kept>(), 30s) == 0; }, 30s));
   }
 
   TEST_CASE("a stream ends with the process of its actor, and the restarted one has none") {
