@@ -9,8 +9,9 @@
 // An ObjectRef or ActorHandle inside a value stays what it is: the archive lists it beside the bytes,
 // which hold its place in that list. What a `save` or `serialize` throws comes out of put, remote and call as a TaskError that names
 // the type (an Error of Manta's as it is), and fails a task whose result it is. Input archives check every length against what is left: damaged bytes throw ProtocolError.
-// A set or map is read into one made by default: what compares or hashes its keys does not travel, so function pointers and std::function are
-// refused at compile time, and one with a state that finds keys equal which were not throws ProtocolError.
+// What compares or hashes the keys of a set or map does not travel: it is that of the container that is read into. Where that is a null function
+// InvalidArgument is thrown, and where it finds keys equal which were not, as it has another state, ProtocolError.
+// What load_and_construct reads before it calls `construct` cannot point back to the object that is being made: ProtocolError.
 // All containers of one value together may have 2^20 elements more than the value has bits (that is, elements without any content).
 // What is nested deeper than the thread's stack allows (some ten thousand levels of 8 MiB) throws InvalidArgument as it is written.
 // Not thread-safe: one archive, one thread.

@@ -130,13 +130,29 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::Ptr
 // Nor what load_and_construct makes: there a number may be that of an object that is not made yet, and one that is made and then not read
 // to its end is not destroyed.
 namespace detail {
+/// Room for an object, of which `delete` is the end.
+template <class T>
+T* make_room() {
+  if constexpr (requires { T::operator new(sizeof(T)); })
+    return static_cast<T*>(T::operator new(sizeof(T)));
+  else
+    return std::allocator<T>().allocate(1);
+}
+template <class T>
+struct GiveRoomBack {
+  void operator()(T* room) const {
+    if constexpr (requires { T::operator delete(room); })
+      T::operator delete(room);
+    else if constexpr (requires { T::operator delete(room, sizeof(T)); })
+      T::operator delete(room, sizeof(T));
+    else
+      std::allocator<T>().deallocate(room, 1);
+  }
+};
 /// `own` is called with the object as soon as it is there.
 template <class T, class Own>
 void load_and_construct(InputArchive& archive, const Own& own) {
-  struct GiveBack {
-    void operator()(T* room) const { std::allocator<T>().deallocate(room, 1); }
-  };
-  std::unique_ptr<T, GiveBack> room(std::allocator<T>().allocate(1));
+  std::unique_ptr<T, GiveRoomBack<T>> room(make_room<T>());
   cereal::memory_detail::LoadAndConstructLoadWrapper<InputArchive, T> load(room.get(), [&] { own(room.release()); });
   archive(load);
   if (room) throw InvalidArgument(demangle(typeid(T).name()) + "::load_and_construct has made no object: it has to call what it is given for that, once");
@@ -149,7 +165,12 @@ void CEREAL_LOAD_FUNCTION_NAME(InputArchive& archive, cereal::memory_detail::Ptr
   archive(number);
   const std::uint32_t id = number & ~cereal::detail::msb_32bit;
   if (id != 0) archive.shared_object(id, typeid(T));
-  if (number == id) return static_cast<void>(wrapper.ptr = std::static_pointer_cast<T>(archive.getSharedPointer(id)));
+  if (number == id) try {
+      return static_cast<void>(wrapper.ptr = std::static_pointer_cast<T>(archive.getSharedPointer(id)));
+    } catch (const cereal::Exception&) {
+      throw ProtocolError("a serialised value is damaged, or what " + demangle(typeid(T).name()) +
+                          "::load_and_construct reads points back to the object that is being made: read that after it calls `construct`");
+    }
   using Made = std::remove_const_t<T>;
   detail::load_and_construct<Made>(archive, [&](Made* object) {
     wrapper.ptr = std::shared_ptr<Made>(object);
@@ -170,7 +191,8 @@ void CEREAL_SAVE_FUNCTION_NAME(OutputArchive&, const std::array<T, 0>&) {}
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(InputArchive&, std::array<T, 0>&) {}
 
-// A priority queue not by cereal: that makes a heap anew, of which another one of equals may be the top.
+// A priority queue not by cereal: that makes a heap anew, of which another one of equals may be the top. Only what is in no order here is put in
+// one: its elements compare otherwise than where they were, as addresses do.
 template <class Archive, class T, class Container, class Compare>
   requires std::is_same_v<Archive, InputArchive>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::priority_queue<T, Container, Compare>& queue) {
@@ -180,45 +202,41 @@ void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::priority_queue<T, Containe
   Compare compare{};
   Container container{};
   archive(compare, container);
-  if (!std::is_heap(container.begin(), container.end(), compare))
-    throw ProtocolError("a serialised value is damaged: what a priority_queue holds is not in its order");
+  if (!std::is_heap(container.begin(), container.end(), compare)) std::make_heap(container.begin(), container.end(), compare);
   queue = std::priority_queue<T, Container, Compare>(compare, Container{});
   Open::of(queue) = std::move(container);
 }
 
 namespace detail {
+/// What a container compares or hashes its keys with: null where it is a function pointer or std::function that nobody has set.
 template <class Function>
-inline constexpr bool kIsTypeAlone = !std::is_pointer_v<Function>;
-template <class Signature>
-inline constexpr bool kIsTypeAlone<std::function<Signature>> = false;
-/// `Functions`: what the container compares and hashes its keys with.
-template <class... Functions>
-constexpr void require_default_functions() {
-  static_assert((kIsTypeAlone<Functions> && ...),
-                "what a set or map compares or hashes its keys with does not travel with it, and a function pointer or std::function made by default "
-                "calls nothing: give the container a type of its own, with operator()");
+void require_function(const Function& function) {
+  if constexpr (requires { function == nullptr; })
+    if (function == nullptr)
+      throw InvalidArgument("what a set or map compares or hashes its keys with does not travel with it, and that of the one that is read into is a null "
+                            "function: give the container a type of its own for it, with operator(), or set the function where the container is made");
 }
 /// Sets and maps not by cereal: that turns the order of equal keys round, and leaves out keys that the one made by default finds equal.
 template <class Container>
 void load_by_keys(InputArchive& archive, Container& container) {
   constexpr bool kOrdered = requires { typename Container::key_compare; };
-  if constexpr (kOrdered)
-    require_default_functions<typename Container::key_compare>();
-  else
-    require_default_functions<typename Container::hasher, typename Container::key_equal>();
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
+  if constexpr (kOrdered)
+    require_function(container.key_comp());
+  else
+    require_function(container.hash_function()), require_function(container.key_eq());
   container.clear();
   auto place = container.end();  // of an ordered one it stays there; else behind the last one, which may be an equal one
   for (cereal::size_type i = 0; i < size; ++i) {
     auto made = container.end();
     if constexpr (requires { typename Container::mapped_type; }) {
-      typename Container::key_type key{};
-      typename Container::mapped_type value{};
+      auto key = typename Container::key_type();
+      auto value = typename Container::mapped_type();
       archive(cereal::make_map_item(key, value));
       made = container.emplace_hint(place, std::move(key), std::move(value));
     } else {
-      typename Container::key_type key{};
+      auto key = typename Container::key_type();
       archive(key);
       made = container.emplace_hint(place, std::move(key));
     }

@@ -204,7 +204,9 @@ Result<ProcessLauncher::Started> ZygoteLauncher::start(ProcessId process, const 
   entry.log = log;
   entry.out = std::move(worker->out);
   entry.err = std::move(worker->err);
+  const bool ended = entry.exit.has_value();
   lock.unlock();
+  if (ended && log) parts->pump->finish(log);
   auto started = link->start({.on_frame = [this, process](Link::Frame& frame) { on_frame(process, frame); },
                               .on_close = [this, process](const ErrorInfo& why) { on_link_closed(process, why); }});
   if (!started) on_link_closed(process, started.error());
@@ -387,6 +389,7 @@ void ZygoteLauncher::stop(std::chrono::milliseconds grace) {
   changed_.wait_for(lock, std::chrono::seconds(1), [this] { return entries_.empty(); });  // their links' ends, behind their last messages
   lock.unlock();
   parts->links->stop();
+  parts->pump->finish_all();
   parts->logs->stop();
   lock.lock();
   const auto entries = std::exchange(entries_, {});

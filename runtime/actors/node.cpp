@@ -11,6 +11,7 @@ Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, Pr
     : table_(std::move(table)), router_(router), launcher_(launcher), lane_(lane), on_gone_(std::move(on_gone)),
       options_(std::move(options)), memory_(options_.memory_threshold), spares_(options_.spare_processes) {
   publish_available();
+  watch_timer_.start();  // later it could fail where nobody hears it
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
   watch_gpus();
 }

@@ -15,6 +15,18 @@ std::shared_ptr<const std::string> name_or(const std::string& given, FunctionEnt
 /// The work that this thread runs has been cancelled with all that it submits.
 bool submits_in_vain(const CancelSlot* parent) { return parent && parent->cancelled_with_children(); }
 
+/// The file is made when the process prints first: where this process stands now, not where the driver does then.
+template <class Options>
+std::shared_ptr<const Options> with_absolute_log(std::shared_ptr<const Options> options) {
+  if (!options || options->log_file.empty() || options->log_file.is_absolute()) return options;
+  std::error_code error;
+  auto path = std::filesystem::absolute(options->log_file, error);
+  if (error) return options;
+  auto changed = std::make_shared<Options>(*options);
+  changed->log_file = std::move(path);
+  return changed;
+}
+
 std::shared_ptr<const ErrorInfo> stopped_error() {
   static const auto error = std::make_shared<const ErrorInfo>(
       ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
@@ -234,7 +246,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   static const TaskOptions kDefaultValues;
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
   auto task = make_pooled<OwnedTask>();
-  task->options = options ? std::move(options) : kDefaults;
+  task->options = options ? with_absolute_log(std::move(options)) : kDefaults;
   task->record = std::move(record);
   const bool own_process = task->options->isolation == Isolation::kOwnProcess;
   if (task->options != kDefaults || !defaults_fit_.load(std::memory_order_relaxed)) {
@@ -283,7 +295,7 @@ std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std:
   if (stopped_) throw_error(*stopped_error());
   if (submits_in_vain(CancelSlot::current())) CancelSlot::check();
   auto constructor = std::make_shared<OwnedConstructor>();
-  constructor->options = share_options(std::move(options));
+  constructor->options = share_options(with_absolute_log(std::move(options)));
   const auto& label = constructor->options->label.empty() ? constructor->options->name : constructor->options->label;
   constructor->label = name_or(label, *record->function);
   constructor->record = std::move(record);

@@ -318,7 +318,7 @@ void Owner::empty_place(ActorId actor, LeaseId lease) {
 
 void Owner::on_created(wire::ActorCreated& created) {
   auto it = actors_.find(created.actor);
-  if (it == actors_.end()) return;
+  if (it == actors_.end() || actor_table_.lease_of(created.actor) != created.lease) return;  // that lease's loss has overtaken it
   if (const auto constructor = it->second; created.outcome.lost && recover(constructor, created.lease, created.outcome)) return;
   if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
     it->second->last_error = share(std::move(*error));

@@ -76,7 +76,9 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
     const NoLoggerLeft guard;
     system_ = std::make_unique<System>();
   }
-  ElasticScheduler::of(system()).set_parallelism(parallelism);
+  auto& scheduler = ElasticScheduler::of(system());
+  scheduler.check_started();
+  scheduler.set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);
   remote_explain_ = std::make_unique<RemoteExplain>(*this, *lane_, [this](core::ReferenceId id, ProcessId reader) { return explain_lent(id, reader); });

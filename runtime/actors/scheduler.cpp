@@ -78,7 +78,7 @@ void ElasticScheduler::inline_next(bool on) noexcept { t_inline_next = on; }
 
 void ElasticScheduler::keep_next(caf::resumable** place) noexcept { t_kept = place; }
 
-void ElasticScheduler::start() {
+void ElasticScheduler::start() try {
   watcher_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "manta-watch");
     watch();
@@ -87,6 +87,12 @@ void ElasticScheduler::start() {
     ::pthread_setname_np(::pthread_self(), "manta-clock");
     clock_.run_dispatch_loop();
   });
+} catch (const std::system_error& e) {
+  not_started_ = e;
+}
+
+void ElasticScheduler::check_started() const {
+  if (not_started_) throw std::system_error(*not_started_);
 }
 
 void ElasticScheduler::run(caf::resumable* job) {
@@ -268,7 +274,7 @@ void ElasticScheduler::stop() {
   while (!idle_.empty()) futex_wake_one(call_back()->wake);
   watch_wanted_.notify_all();
   lock.unlock();
-  watcher_.join();
+  if (watcher_.joinable()) watcher_.join();
   lock.lock();
   while (!workers_.empty() || !gone_.empty()) {
     auto gone = std::exchange(gone_, {});
@@ -280,6 +286,7 @@ void ElasticScheduler::stop() {
   const auto dropped = std::exchange(queue_, {});
   lock.unlock();
   for (auto* job : dropped) cleanup_and_release(job);
+  if (!clock_reader_.joinable()) return;
   clock_.cancel_dispatch_loop();
   clock_reader_.join();
 }

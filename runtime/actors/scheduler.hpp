@@ -15,6 +15,8 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
+#include <system_error>
 #include <thread>
 
 #include "runtime/base/futex.hpp"
@@ -59,7 +61,10 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
 
   void enqueue(caf::resumable* what) override;
   caf::actor_clock& clock() noexcept override { return clock_; }
+  /// Without a thread it does not throw, as nobody could: CAF frees the half of a system that knows of itself already. See check_started.
   void start() override;
+  /// After the system has been made: throws the std::system_error that start met. Then it is of no use but to be destroyed.
+  void check_started() const;
   void stop() override;
   bool detaches_utility_actors() const override { return false; }
 
@@ -92,6 +97,7 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   std::thread watcher_;
   caf::detail::thread_safe_actor_clock clock_;  // every actor that ends tells it so, and waits when nobody reads
   std::thread clock_reader_;
+  std::optional<std::system_error> not_started_{};
 };
 
 }  // namespace manta::detail

@@ -52,6 +52,11 @@ void flush_files() {
   ::_exit(status);  // no static destructors: LibTorch's and CUDA's do not survive running beside live threads
 }
 
+[[noreturn]] void leave_without_threads(const std::string& why) {
+  log(LogLevel::kError, "this worker process cannot start: the system gives no more threads (" + why + "): raise the limit of processes (ulimit -u), or end others");
+  leave(1);
+}
+
 /// LibTorch's intra-op threads follow the CPUs of this process, where the program is linked with it.
 void limit_torch_threads() {
   const char* text = std::getenv("OMP_NUM_THREADS");
@@ -203,7 +208,11 @@ void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::
     engine->remote_store_ = store;
     engine->remote_durables_ = std::make_unique<RemoteDurables>(
         store, hello->inline_bytes, [self = engine.get()](const wire::DurableRequest& request) { self->send_remote(kNodeProcess, request); });
-    engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()), hello->lineage_bytes);
+    try {
+      engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()), hello->lineage_bytes);
+    } catch (const std::system_error& e) {
+      leave_without_threads(e.what());
+    }
     engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});
   } else if (auto* reply = std::get_if<wire::StoreReply>(&*message); reply && engine) {
     engine->remote_store_->on_reply(std::move(*reply), frame.fds);
@@ -224,7 +233,9 @@ bool WorkerEngine::runs_here() noexcept { return is_worker.load(std::memory_orde
 void WorkerEngine::run(WorkerStart start) {
   is_worker = true;
   limit_torch_threads();
-  const std::shared_ptr<Reactor> reactor = Reactor::start("manta-links", Reactor::Threads::kTwo).value();
+  auto started = Reactor::start("manta-links", Reactor::Threads::kTwo);
+  if (!started) leave_without_threads(started.error().message);
+  const std::shared_ptr<Reactor> reactor = std::move(*started);
   LinkOptions options;
   options.limits.max_payload_bytes = kMaxFrameBytes;
   keep_from_forks(start.link.get());  // or nobody would hear of this process's end while a child of it lives
@@ -233,7 +244,12 @@ void WorkerEngine::run(WorkerStart start) {
   static auto& engine = *new std::shared_ptr<WorkerEngine>;
   static bool unnamed = start.title == kSpareTitle;
   link->start({.on_frame = [reactor, link](Link::Frame& frame) { on_frame(reactor, link, frame, engine, unnamed); },
-               .on_close = [](const ErrorInfo&) { ::_exit(1); }})  // the node is gone, and so is the reason to be here
+               .on_close =
+                   [](const ErrorInfo& why) {
+                     // Else the node is gone, and so is the reason to be here.
+                     if (why.code != ErrorCode::kIoError && why.code != ErrorCode::kRuntimeStopped) log(LogLevel::kError, "this worker process ends: " + why.message);
+                     ::_exit(1);
+                   }})
       .value();
   while (true) ::pause();
 }

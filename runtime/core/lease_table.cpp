@@ -214,7 +214,7 @@ void LeaseTable::keep_for(const Waiting& entry, Kept& kept) const {
     const auto& bundles = entry.spec->bundles;
     if (PlacementTable::needs_more_machines(entry.spec->strategy, bundles)) return;  // nothing that comes back helps it
     auto free = then({}, -1);
-    if (!PlacementTable::acquire_all(free, bundles)) return;
+    if (!free.acquire_all(bundles)) return;
     kept.for_groups = true;
     auto now = ledger_;
     for (const auto& bundle : bundles)

@@ -35,6 +35,10 @@ struct Grant {
   bool cpus_lent = false;  ///< its holder is blocked and others use its CPUs
 };
 
+/// Which of the GPUs, of which so much is free each, each share goes to. `shares` from the largest to the smallest. nullopt when there is no way,
+/// or none that is found in some thousand steps: the question is that of bin packing.
+std::optional<std::vector<std::size_t>> pack_shares(std::vector<Amount> free, const std::vector<Amount>& shares);
+
 class ResourceLedger {
  public:
   ResourceLedger() = default;
@@ -47,6 +51,8 @@ class ResourceLedger {
   /// The resources that the request lacks now.
   std::set<std::string> lacking(const ResourceRequest& request) const;
   std::optional<Grant> acquire(const ResourceRequest& request);
+  /// All of them, in their order, or nothing. The shares of GPUs as they fit, see pack_shares.
+  std::optional<std::vector<Grant>> acquire_all(const std::vector<ResourceRequest>& requests);
   void release(const Grant& grant);
   /// The holder waits for something: its CPUs go to others. Twice is the same as once.
   void lend_cpus(Grant& grant);
@@ -65,7 +71,13 @@ class ResourceLedger {
     Amount all;  ///< less than 1 in a bundle that holds a share of it
     Amount free;
   };
-  std::optional<std::vector<int>> pick_gpus(Amount amount);
+  /// Apart from GPUs.
+  bool has_room(const ResourceRequest& request) const;
+  /// Of those that are free; nullopt when they are too few.
+  std::optional<std::vector<int>> pick_gpus(Amount amount) const;
+  /// For requests in the order in which they are placed, whole GPUs first.
+  std::optional<std::vector<std::vector<int>>> pick_gpus(const std::vector<const ResourceRequest*>& requests) const;
+  Grant take(const ResourceRequest& request, std::vector<int> gpu_ids);
 
   Amount cpus_total_{}, cpus_free_{};
   std::vector<Gpu> gpus_{};

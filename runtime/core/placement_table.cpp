@@ -1,27 +1,10 @@
 #include "runtime/core/placement_table.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "runtime/base/error.hpp"
 
 namespace manta::core {
-
-std::optional<std::vector<Grant>> PlacementTable::acquire_all(ResourceLedger& machine, const std::vector<ResourceRequest>& bundles) {
-  std::vector<std::size_t> order(bundles.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return bundles[a].gpus > bundles[b].gpus; });
-  std::vector<Grant> grants(bundles.size());
-  for (std::size_t taken = 0; taken < order.size(); ++taken) {
-    auto grant = machine.acquire(bundles[order[taken]]);
-    if (!grant) {
-      while (taken-- > 0) machine.release(grants[order[taken]]);
-      return std::nullopt;
-    }
-    grants[order[taken]] = std::move(*grant);
-  }
-  return grants;
-}
 
 bool PlacementTable::fits(const ResourceRequest& bundle, const ResourceRequest& request) {
   return request.cpus <= bundle.cpus && request.gpus <= bundle.gpus &&
@@ -39,7 +22,7 @@ bool gpus_are_split(const ResourceLedger& machine, const std::vector<ResourceReq
   auto others = bundles;
   for (auto& each : others) gpus += std::exchange(each.gpus, Amount(0));
   auto rest = machine;
-  return gpus <= machine.total()["GPU"] && PlacementTable::acquire_all(rest, others);
+  return gpus <= machine.total()["GPU"] && rest.acquire_all(others);
 }
 }  // namespace
 
@@ -48,7 +31,7 @@ std::string PlacementTable::why_infeasible(ResourceLedger machine, PlacementStra
     return std::to_string(bundles.size()) + " bundles, each on a machine of its own, and there is one machine: use kSpread or kPack";
   for (std::size_t i = 0; i < bundles.size(); ++i)
     if (auto why = machine.why_infeasible(bundles[i]); !why.empty()) return "bundle " + std::to_string(i) + ": " + why;
-  if (acquire_all(machine, bundles)) return {};
+  if (machine.acquire_all(bundles)) return {};
   return "its " + std::to_string(bundles.size()) + " bundles do not fit on this machine together, which has " + machine.total().to_string() +
          " in all" + (gpus_are_split(machine, bundles) ? ", as a fraction of a GPU must lie on one GPU" : "") +
          ": ask for less, or start the runtime with more";
@@ -64,7 +47,7 @@ bool PlacementTable::place(GroupId id, ResourceLedger& machine) {
   if (it == groups_.end() || it->second.state != PlacementState::kWaiting) return false;
   const auto& spec = it->second.spec;
   if (needs_more_machines(spec.strategy, spec.bundles)) return false;
-  auto grants = acquire_all(machine, spec.bundles);
+  auto grants = machine.acquire_all(spec.bundles);
   if (!grants) return false;
   for (auto& grant : *grants) {
     auto ledger = ResourceLedger::within(grant);

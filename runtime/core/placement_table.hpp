@@ -32,8 +32,6 @@ class PlacementTable {
   static bool needs_more_machines(PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles);
   /// Why this machine can never hold them all at once; empty when it can. `machine` with all its resources free.
   static std::string why_infeasible(ResourceLedger machine, PlacementStrategy strategy, const std::vector<ResourceRequest>& bundles);
-  /// All of them, in their order, or nothing. The largest GPU shares go first: that is how fractions fill GPUs best.
-  static std::optional<std::vector<Grant>> acquire_all(ResourceLedger& machine, const std::vector<ResourceRequest>& bundles);
   /// Whether a request can ever fit into a bundle of that size.
   static bool fits(const ResourceRequest& bundle, const ResourceRequest& request);
 

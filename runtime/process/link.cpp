@@ -191,14 +191,18 @@ std::size_t Link::queued_bytes() const {
 
 void Link::on_events(std::uint32_t events) {
   if (events & EPOLLOUT) write_queued();
-  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_available();
+  if (!finished_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) read_available();
 }
 
 void Link::write_queued() {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const int error = queue_.write_to(socket_.get());
   if (error == EAGAIN) return;
-  if (error != 0) return broken(system_error("sending to a process that is gone", error));
+  if (error == EPIPE || error == ECONNRESET) return broken(system_error("sending to a process that is gone", error));  // what it sent last is read
+  if (error != 0) {  // a message is lost, and somebody would wait for it
+    lock.unlock();
+    return finish(system_error("sending to another process", error));
+  }
   if (wants_write_) {
     wants_write_ = false;
     reactor_.modify(token_, EPOLLIN);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
+#include <vector>
 
 #include "runtime/base/log.hpp"
 
@@ -165,6 +166,17 @@ Result<LogPump::Id> LogPump::add(LogSource from) {
 
 void LogPump::finish(Id id) {
   shared_->reactor.run_after(kGrace, [shared = shared_, id] { shared->give_up(id); });
+}
+
+void LogPump::finish_all() {
+  shared_->reactor.post([shared = shared_] {
+    std::vector<Id> ids;
+    {
+      std::lock_guard lock(shared->mutex);
+      for (const auto& [id, source] : shared->sources) ids.push_back(id);
+    }
+    for (const Id id : ids) shared->give_up(id);
+  });
 }
 
 void LogPump::Shared::begin(const std::shared_ptr<Source>& source, Id id, std::size_t which) {

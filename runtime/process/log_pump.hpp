@@ -51,6 +51,9 @@ class LogPump {
   /// still holds a pipe open delays on_closed by one second at most. An unknown id does nothing.
   void finish(Id id);
 
+  /// Says that all workers have ended, ahead of the reactor's stop: what their pipes hold is written before that, and on_closed is called.
+  void finish_all();
+
  private:
   struct Shared;
   std::shared_ptr<Shared> shared_;

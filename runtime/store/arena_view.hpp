@@ -22,8 +22,8 @@ class ArenaView {
   ArenaView& operator=(const ArenaView&) = delete;
 
   /// Maps `bytes` of the extent, for reading or for reading and writing; an extent may be attached once for each. Does not
-  /// take the descriptor: close it afterwards. InvalidArgument when the descriptor is shorter than `bytes`, IoError when
-  /// it cannot be mapped so.
+  /// take the descriptor: close it afterwards. InvalidArgument when the descriptor is shorter than `bytes`, ResourceExhausted
+  /// when the process has no address space for it, IoError when it cannot be mapped so.
   Result<void> attach(std::uint32_t extent, int fd, std::uint64_t bytes, bool writable);
   /// Unmaps the extent; spans into it die. Nothing happens when it is not attached.
   void detach(std::uint32_t extent);

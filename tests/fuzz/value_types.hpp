@@ -126,12 +126,12 @@ struct Chain {
   }
 };
 
-/// Made with its own; part of it is read before it is there, part of it after.
+/// Made with its own; part of it is read before it is there, part of it after. No circle can come of it: what may hold another one is read before.
 struct Made {
-  Made(std::string n, std::shared_ptr<Made> b) : name(std::move(n)), before(std::move(b)) {}
+  Made(std::string n, std::shared_ptr<Made> b, std::unique_ptr<Made> o) : name(std::move(n)), before(std::move(b)), owned(std::move(o)) {}
   std::string name;
   std::shared_ptr<Made> before;
-  std::unique_ptr<Made> owned{};
+  std::unique_ptr<Made> owned;
   std::vector<std::string> after{};
   template <class Archive>
   void serialize(Archive& archive) {
@@ -141,9 +141,10 @@ struct Made {
   static void load_and_construct(Archive& archive, cereal::construct<Made>& construct) {
     std::string name;
     std::shared_ptr<Made> before;
-    archive(name, before);
-    construct(std::move(name), std::move(before));
-    archive(construct->owned, construct->after);
+    std::unique_ptr<Made> owned;
+    archive(name, before, owned);
+    construct(std::move(name), std::move(before), std::move(owned));
+    archive(construct->after);
   }
 };
 

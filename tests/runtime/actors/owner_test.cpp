@@ -21,6 +21,10 @@ class Named final : public StoredObject {
   std::uint64_t size() const noexcept override { return 1 << 20; }
   Result<Buffer> open(Deadline) override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
 };
+struct Heir {
+  explicit Heir(const std::vector<int>& numbers) : count(static_cast<int>(numbers.size())) {}
+  int count;
+};
 struct Clerk {
   int one() { return 1; }
   int count(const std::vector<int>& numbers) { return static_cast<int>(numbers.size()); }
@@ -275,6 +279,27 @@ TEST_SUITE("runtime/actors/owner") {
     f.owner->deliver(wire::ActorCreated{.actor = id, .lease = {2}});
     f.run();
     CHECK(f.router.take<wire::CallActor>(kWorker).empty());
+  }
+
+  // The late answer let the constructor's arguments go, and the next construction had none: a null pointer.
+  TEST_CASE("a constructor that fails as it leaves, for a worker that is lost at once, fails where it is sent next") {
+    Fixture f;
+    const auto argument = f.stored_argument();
+    auto record = make_record<ConstructorRecord<Heir, const std::vector<int>&>>(ObjectRef<std::vector<int>>(argument));
+    auto link = f.owner->spawn(std::move(record), std::make_shared<const ActorOptions>(ActorOptions{.max_restarts = 1}), f.ids.next<ActorId>());
+    f.run();
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    REQUIRE(argument->forget_stored(17));
+    f.grant(wants[0].purpose, 1);
+    f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}});
+    f.run();
+    f.grant(wants[0].purpose, 2);
+    f.run();
+    CHECK(f.router.take<wire::CreateActor>(kWorker).empty());
+    link.reset();
+    f.run();
+    CHECK(f.owner->unfinished().all() == 0);
   }
 
   // It was constructed again and again where its constructor ended its process, and nobody could end it.

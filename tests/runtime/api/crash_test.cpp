@@ -33,6 +33,10 @@ int talk(const std::string& text) {
   std::fprintf(stderr, "err %s\n", text.c_str());
   return 1;
 }
+int say_behind(const std::string& gate) {
+  pass(gate, 0);
+  return talk("behind");
+}
 struct Talker {
   int say(const std::string& text) { return talk(text); }
 };
@@ -148,6 +152,23 @@ TEST_SUITE("runtime/api/crashes") {
     const auto file = folder / "logs/task.log";
     rt.get(rt.task<talk>({.isolation = own_process, .log_file = file, .echo_output = false}).remote("here"));
     CHECK(eventually([&] { return contains(content(file), "out here\n") && contains(content(file), "err here\n"); }));
+  }
+
+  TEST_CASE("a log file's name is that of where its task was submitted") {
+    Folder here, elsewhere;
+    const auto before = fs::current_path();
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    fs::current_path(here.path);
+    auto task = rt.task<say_behind>({.isolation = own_process, .log_file = "task.log", .echo_output = false}).remote(gate.path());
+    auto actor = rt.actor<Talker>({.isolation = own_process, .log_file = "actor.log", .echo_output = false}).spawn();
+    fs::current_path(elsewhere.path);
+    gate.open();
+    CHECK(rt.get(task, 30s) == 1);
+    CHECK(rt.get(actor.call<&Talker::say>("x"), 30s) == 1);
+    CHECK(eventually([&] { return contains(content(here / "task.log"), "out behind\n") && contains(content(here / "actor.log"), "out x\n"); }));
+    fs::current_path(before);
   }
 
   // It was taken for a path: an absolute one, or one with "..", was written outside the folder.

@@ -187,6 +187,7 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
 int run_explained(const std::string& wait);  // explain_test.cpp
 int run_unseen();     // unseen_test.cpp
 int run_without_streams();  // fault_40_test.cpp
+int run_slow_terminal(const std::string& file);  // the same
 int run_spilling(const std::vector<std::string>& args);     // spill_left_test.cpp
 int run_interrupted(const std::vector<std::string>& args);  // fault_05_test.cpp
 
@@ -201,6 +202,7 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "explained") return run_explained(args.at(0));
   if (name == "unseen") return run_unseen();
   if (name == "without-streams") return run_without_streams();
+  if (name == "slow-terminal") return run_slow_terminal(args.at(0));
   if (name == "interrupted") return run_interrupted(args);
   return 99;
 }

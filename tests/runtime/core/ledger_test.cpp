@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
 #include <random>
 
 namespace manta::core {
@@ -29,6 +31,63 @@ TEST_SUITE("runtime/core/ledger") {
     CHECK(d.gpu_ids == a.gpu_ids);
     ledger.release(c);
     CHECK(ledger.acquire({.gpus = 1})->gpu_ids == c.gpu_ids);
+  }
+
+  TEST_CASE("several shares of GPUs are placed whenever there is a way to place them") {
+    // Behaviour: the largest first, each to the fullest GPU with room, was taken for the only way: these were refused as more than there is.
+    ResourceLedger two(Amount(8), {3, 5}, {});
+    const std::vector<ResourceRequest> tight{{.gpus = .2}, {.gpus = .5}, {.gpus = .4}, {.gpus = .3}, {.gpus = .4}, {.gpus = .2}};
+    const auto grants = two.acquire_all(tight);
+    REQUIRE(grants);
+    CHECK(two.available()["GPU"] == Amount(0));
+    std::map<int, Amount> used;
+    for (std::size_t i = 0; i < tight.size(); ++i) {
+      CHECK((*grants)[i].amounts == tight[i]);
+      REQUIRE((*grants)[i].gpu_ids.size() == 1);
+      used[(*grants)[i].gpu_ids[0]] += tight[i].gpus;
+    }
+    CHECK(used == std::map<int, Amount>{{3, 1}, {5, 1}});
+    for (const auto& grant : *grants) two.release(grant);
+    CHECK(two.full());
+    // With whole ones beside them, and CPUs that lack only for the last: nothing stays taken.
+    ResourceLedger four(Amount(2), {0, 1, 2, 3}, {});
+    auto more = tight;
+    more.push_back({.cpus = 2, .gpus = 2});
+    CHECK(four.acquire_all(more));
+    ResourceLedger few(Amount(1), {0, 1, 2, 3}, {});
+    CHECK_FALSE(few.acquire_all(more));
+    CHECK(few.full());
+  }
+
+  TEST_CASE("shares are placed just when trying all ways finds one") {
+    std::mt19937 random(7);
+    const auto tenths = [](std::size_t count) { return Amount::from_raw(static_cast<std::int64_t>(count) * 1000); };
+    int placed = 0, refused = 0;
+    for (int round = 0; round < 3000; ++round) {
+      std::vector<Amount> free(1 + random() % 3), shares(1 + random() % 6);
+      for (auto& each : free) each = tenths(random() % 11);
+      for (auto& each : shares) each = tenths(1 + random() % 9);
+      std::sort(shares.rbegin(), shares.rend());
+      const auto fits = [&](const std::vector<std::size_t>& places) {
+        auto left = free;
+        for (std::size_t i = 0; i < places.size(); ++i) left[places[i]] -= shares[i];
+        return std::all_of(left.begin(), left.end(), [](Amount each) { return each >= Amount(0); });
+      };
+      bool possible = false;
+      std::vector<std::size_t> places(shares.size(), 0);
+      for (bool last = false; !last && !possible;) {
+        possible = fits(places);
+        std::size_t digit = 0;
+        while (digit < places.size() && ++places[digit] == free.size()) places[digit++] = 0;
+        last = digit == places.size();
+      }
+      const auto found = pack_shares(free, shares);
+      REQUIRE(found.has_value() == possible);
+      if (found) CHECK(fits(*found));
+      ++(possible ? placed : refused);
+    }
+    CHECK(placed > 300);
+    CHECK(refused > 300);
   }
 
   TEST_CASE("more than one GPU is whole ones") {

@@ -1,6 +1,7 @@
 // Fault 40: limits of the system reached while the program runs: descriptors, threads, folders that are not there. What needs more
 // is refused in words, what there is goes on, and when the limit is lifted all is as before.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,20 +9,28 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "../api/support.hpp"
 
 namespace {
-std::atomic<bool> g_refuse_threads{false};
+std::atomic<int> g_threads_left{-1};  ///< -1: no limit
+
+bool takes_a_thread() {
+  int left = g_threads_left;
+  while (left > 0 && !g_threads_left.compare_exchange_weak(left, left - 1)) {
+  }
+  return left != 0;
 }
+}  // namespace
 
 #ifndef MANTA_SANITIZED  // which has a pthread_create of its own
 /// Stands before the C library's, so that a test can be at the limit of threads (root has none).
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*begin)(void*), void* argument) noexcept {
   using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   static const auto create = reinterpret_cast<Create>(::dlsym(RTLD_NEXT, "pthread_create"));
-  return g_refuse_threads ? EAGAIN : create(thread, attributes, begin, argument);
+  return takes_a_thread() ? create(thread, attributes, begin, argument) : EAGAIN;
 }
 #endif
 
@@ -52,8 +61,19 @@ class NoDescriptors {
 };
 
 struct NoThreads {
-  NoThreads() { g_refuse_threads = true; }
-  ~NoThreads() { g_refuse_threads = false; }
+  explicit NoThreads(int but = 0) { g_threads_left = but; }
+  ~NoThreads() { g_threads_left = -1; }
+};
+
+/// An actor that can be left without a descriptor.
+struct Crowded {
+  bool crowd() {
+    const int next = ::dup(0);
+    ::close(next);
+    const rlimit none{static_cast<rlim_t>(next), static_cast<rlim_t>(next)};
+    return ::setrlimit(RLIMIT_NOFILE, &none) == 0;
+  }
+  std::size_t size(const std::string& text) { return text.size(); }
 };
 
 /// An actor whose address space can be bounded: what is in use and some more.
@@ -80,6 +100,10 @@ void print_to_both() {
   std::fputs("to stdout\n", stdout), std::fflush(stdout);
   std::fputs("to stderr\n", stderr), std::fflush(stderr);
 }
+void print_much() {
+  for (int i = 0; i < 1000; ++i) std::puts(std::string(100, 'x').c_str());
+}
+void print_a_line() { std::puts("the last line"); }
 bool is_whole(const std::string& text) { return text == std::string(1 << 20, 'x'); }
 
 }  // namespace
@@ -98,7 +122,34 @@ int run_without_streams() {
   return 0;
 }
 
+/// 0: what a task printed last is in its file, though the terminal took nothing until the runtime was at its end.
+int run_slow_terminal(const std::string& file) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0 || ::dup2(ends[1], STDOUT_FILENO) < 0) return 2;
+  std::thread reader;
+  {
+    auto rt = Runtime::start(small_machine());
+    rt.get(rt.task<print_much>({.isolation = own_process}).remote(), 30s);
+    rt.get(rt.task<print_a_line>({.isolation = own_process, .log_file = file, .echo_output = false}).remote(), 30s);
+    reader = std::thread([fd = ends[0]] {
+      std::this_thread::sleep_for(500ms);
+      char some[4096];
+      while (::read(fd, some, sizeof some) > 0) {
+      }
+    });
+  }
+  ::close(ends[1]), ::close(STDOUT_FILENO);
+  reader.join();
+  return content(file) == "the last line\n" ? 0 : 1;
+}
+
 TEST_SUITE("runtime/faults") {
+  TEST_CASE("what processes have printed is written before the runtime ends, also behind a terminal that was slow") {
+    const Clean clean;
+    Folder folder;
+    CHECK(SubProgram("slow-terminal", {folder / "log"}).wait() == 0);
+  }
+
   TEST_CASE("fault 40: what a driver without stdin, stdout and stderr prints is written into none of its files") {
     const Clean clean;
     CHECK(SubProgram("without-streams", {}).wait() == 0);
@@ -130,6 +181,18 @@ TEST_SUITE("runtime/faults") {
   }
 #endif
 
+#ifndef MANTA_SANITIZED
+  TEST_CASE("fault 40: a worker without a descriptor for an object's memory says what to raise as it ends") {
+    Machine machine;
+    Folder folder;
+    auto& rt = machine.rt;
+    auto actor = rt.actor<Crowded>({.isolation = own_process, .log_file = folder / "log", .echo_output = false}).spawn();
+    REQUIRE(rt.get(actor.call<&Crowded::crowd>(), 30s));
+    CHECK_THROWS_AS(rt.get(actor.call<&Crowded::size>(std::string(1 << 20, 'a')), 30s), ActorDied);
+    CHECK(eventually([&] { return contains(content(folder / "log"), "ulimit -n"); }));
+  }
+#endif
+
 #ifndef MANTA_SANITIZED  // UBSan looks whether memory can be read by a pipe; without descriptors it takes each new type for a wrong one
   TEST_CASE("fault 40: without a descriptor left a new process is refused with what to raise, what runs goes on") {
     Machine machine;
@@ -153,6 +216,41 @@ TEST_SUITE("runtime/faults") {
     NoThreads none;
     const auto error = error_of<ResourceExhausted>([&] { Runtime::start(small_machine()); });
     CHECK_MESSAGE(contains(error.message, "ulimit -u"), error.message);
+  }
+
+  TEST_CASE("fault 40: with fewer threads left than a runtime begins with, it does not start, and says so") {
+    const Clean clean;
+    int started = 0;
+    for (int left = 1; left < 20; ++left) {
+      std::optional<Runtime> rt;
+      std::string why;
+      {
+        NoThreads none(left);
+        try {
+          rt.emplace(Runtime::start(small_machine()));
+        } catch (const ResourceExhausted& error) {
+          why = error.what();
+        }
+      }
+      if (!rt) CHECK_MESSAGE(contains(why, "ulimit -u"), why);
+      if (rt) CHECK(rt->get(rt->remote<twice>(left), 30s) == 2 * left);
+      started += rt.has_value();
+    }
+    CHECK(started > 0);
+    CHECK(started < 19);
+  }
+
+  TEST_CASE("fault 40: without a thread left a first process is refused with what to raise, and is made when there are") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const TaskOptions alone{.isolation = own_process};
+    CHECK(rt.get(rt.remote<child_of>(1), 30s) == 2);
+    {
+      NoThreads none;
+      const auto error = error_of<ResourceExhausted>([&] { rt.get(rt.task<twice>(alone).remote(2), 30s); });
+      CHECK_MESSAGE(contains(error.to_string(), "ulimit -u"), error.to_string());
+    }
+    CHECK(rt.get(rt.task<twice>(alone).remote(4), 30s) == 8);
   }
 
   TEST_CASE("fault 40: without a thread left what runs goes on, back-off and deadlines too, and all is done when there are threads") {
