@@ -77,7 +77,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
     system_ = std::make_unique<System>();
   }
   auto& scheduler = ElasticScheduler::of(system());
-  scheduler.check_started();
+  scheduler.begin();
   scheduler.set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
   callbacks_ = std::make_shared<Lane>(1);

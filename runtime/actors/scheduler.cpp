@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
@@ -91,8 +92,11 @@ void ElasticScheduler::start() try {
   not_started_ = e;
 }
 
-void ElasticScheduler::check_started() const {
+void ElasticScheduler::begin() {
   if (not_started_) throw std::system_error(*not_started_);
+  std::unique_lock lock(mutex_);
+  if (workers_.empty()) add_thread(lock);
+  if (workers_.empty()) throw std::system_error(EAGAIN, std::generic_category());
 }
 
 void ElasticScheduler::run(caf::resumable* job) {

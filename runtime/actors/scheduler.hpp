@@ -61,10 +61,11 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
 
   void enqueue(caf::resumable* what) override;
   caf::actor_clock& clock() noexcept override { return clock_; }
-  /// Without a thread it does not throw, as nobody could: CAF frees the half of a system that knows of itself already. See check_started.
+  /// Without a thread it does not throw: CAF frees the half of a system that is made, which some refer to already. See begin.
   void start() override;
-  /// After the system has been made: throws the std::system_error that start met. Then it is of no use but to be destroyed.
-  void check_started() const;
+  /// After the system has been made, before its first actor: throws the std::system_error that start met, or when there is none left for
+  /// the pool's first thread, without which no actor could end. Then the system is of no use but to be destroyed.
+  void begin();
   void stop() override;
   bool detaches_utility_actors() const override { return false; }
 

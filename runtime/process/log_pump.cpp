@@ -124,6 +124,7 @@ struct LogPump::Shared : std::enable_shared_from_this<Shared> {
   void begin(const std::shared_ptr<Source>& source, Id id, std::size_t which);
   void on_readable(Source& source, Id id, Stream& stream);
   bool read_some(Source& source, Stream& stream);
+  void read_last(Source& source, Id id, Stream& stream);
   void close(Source& source, Id id, Stream& stream);
   void give_up(Id id);
   void drop_all();
@@ -187,6 +188,8 @@ void LogPump::Shared::begin(const std::shared_ptr<Source>& source, Id id, std::s
   });
   if (token) {
     stream.token = *token;
+  } else if (token.error().code == ErrorCode::kRuntimeStopped) {  // this thread was busy until then
+    read_last(*source, id, stream);
   } else {
     log(LogLevel::kWarning, source->prefix + "its output is lost: " + token.error().message);
     close(*source, id, stream);
@@ -228,12 +231,15 @@ void LogPump::Shared::close(Source& source, Id id, Stream& stream) {
 void LogPump::Shared::give_up(Id id) {
   const auto source = find(id);
   if (!source) return;
-  for (Stream& stream : source->streams) {
-    if (!stream.fd) continue;
-    for (int i = 0; i < kReadsPerEvent && read_some(*source, stream); ++i) {
-    }
-    close(*source, id, stream);
+  for (Stream& stream : source->streams)
+    if (stream.fd) read_last(*source, id, stream);
+}
+
+/// What is there now.
+void LogPump::Shared::read_last(Source& source, Id id, Stream& stream) {
+  for (int i = 0; i < kReadsPerEvent && read_some(source, stream); ++i) {
   }
+  close(source, id, stream);
 }
 
 void LogPump::Shared::drop_all() {

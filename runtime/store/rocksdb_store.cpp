@@ -599,8 +599,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_reading(const std::string& path,
 }  // namespace
 
 Result<std::unique_ptr<KeyValueStore>> open_rocksdb(const std::string& directory, RocksDbOptions options) {
-  std::string path = directory;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const std::string path = store_path(directory);
   if (path.empty())
     return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = "a store needs the path of its directory"};
   return options.read_only ? open_for_reading(path, options) : open_for_writing(path, options);

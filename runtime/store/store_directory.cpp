@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <string_view>
 
 #include "runtime/store/object_file.hpp"
 
@@ -21,6 +23,12 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr char kLoadPrefix[] = "load-";
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_number(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), is_digit); }
+/// RocksDB's: others may keep logs of theirs in the directory.
+bool is_log(std::string_view name) { return name.ends_with(".log") && is_number(name.substr(0, name.size() - 4)); }
+bool is_manifest(std::string_view name) { return name.starts_with("MANIFEST-") && is_number(name.substr(9)); }
 
 template <class Wanted>
 void remove_files(const std::string& path, Wanted wanted) {
@@ -92,6 +100,14 @@ Result<void> require_store(const std::string& path) {
   return {};
 }
 
+std::string store_path(const std::string& directory) {
+  std::error_code error;
+  auto path = directory.empty() ? std::string() : fs::absolute(directory, error).string();
+  if (error) path = directory;  // where the program stands has been removed
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 std::string new_table_file(const std::string& path) {
   static const std::uint64_t life = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   static std::atomic<std::uint64_t> next{0};
@@ -103,7 +119,12 @@ std::string new_table_file(const std::string& path) {
 }
 
 void remove_left_tables(const std::string& path) {
-  remove_files(path, [](const std::string& name) { return name.starts_with(kLoadPrefix); });
+  // As new_table_file names them, of this version and of older ones: others may have files there that begin so.
+  remove_files(path, [](const std::string& name) {
+    const auto stem = std::string_view(name).substr(0, name.find('.')), rest = stem.substr(std::min(stem.size(), sizeof kLoadPrefix - 1));
+    return name.starts_with(kLoadPrefix) && (name.ends_with(".table") || name.ends_with(".sst")) && name.find('.') == name.rfind('.') &&
+           !rest.empty() && is_digit(rest[0]) && rest.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
+  });
 }
 
 void remove_left_object_files(const std::string& path) {
@@ -114,7 +135,7 @@ std::uint64_t log_bytes(const std::string& path) {
   std::uint64_t sum = 0;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.path().filename().string().ends_with(".log"))
+    if (is_log(entry.path().filename().string()))
       if (const auto size = entry.file_size(ignored); !ignored) sum += size;
   return sum;
 }
@@ -161,7 +182,7 @@ Result<void> audit_logs(const std::string& path, Damage kind) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     const auto name = entry.path().filename().string();
-    if (!name.ends_with(".log") && !name.starts_with("MANIFEST-")) continue;
+    if (!is_log(name) && !is_manifest(name)) continue;
     if (!entry.is_regular_file(ignored)) continue;
     if (const auto offset = find_damage(entry.path().string(), kind))
       return damaged_store(path, fmt::format("file {}, the record at byte {}", name, *offset));

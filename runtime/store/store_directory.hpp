@@ -22,6 +22,8 @@ Result<void> require_store(const std::string& path);
 /// StorageCorruption for damage in the logs that RocksDB would not notice, or would not say where it lies. Looks into regular files
 /// only: a pipe in the place of a log would be waited for.
 Result<void> audit_logs(const std::string& path, Damage kind = Damage::kPassedOver);
+/// Absolute, as the program may go elsewhere while the store is open, and without a slash at its end. Empty for an empty one.
+std::string store_path(const std::string& directory);
 /// A name in the directory that no file has and none of this or another process ever had, for a table that is written to be ingested.
 /// Ingesting makes a second name of the same file: opened under the old name and cut, it would be a table of the store that is gone.
 std::string new_table_file(const std::string& path);

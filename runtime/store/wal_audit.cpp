@@ -1,5 +1,6 @@
 #include "runtime/store/wal_audit.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <vector>
@@ -50,6 +51,20 @@ bool fits_other_length(ByteView block, std::size_t at) {
   }
 }
 
+bool is_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte each) { return each == std::byte{0}; });
+}
+
+/// Where nothing but zeros follows in the block, though a record would have room.
+std::optional<std::size_t> find_zeros(ByteView block) {
+  std::size_t at = 0;
+  while (at + kHeaderBytes <= block.size()) {
+    if (is_zero(block.subspan(at, kHeaderBytes))) return at;
+    at += kHeaderBytes + load(block, at + 4, 2);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::uint32_t crc32c(ByteView bytes, std::uint32_t crc) noexcept {
@@ -64,6 +79,7 @@ std::optional<std::size_t> find_damaged_record(ByteView block, bool last) {
     const std::size_t length = load(block, at + 4, 2);
     const auto type = load(block, at + 6, 1);
     if (type >= kFirstRecyclableType && type <= kLastRecyclableType) return at;
+    if (length == 0 && type == 0) return is_zero(block.subspan(at)) ? std::nullopt : std::optional(at);
     if (at + kHeaderBytes + length > block.size())
       return !last || fits_other_length(block, at) ? std::optional(at) : std::nullopt;
     at += kHeaderBytes + length;
@@ -87,12 +103,15 @@ std::optional<std::size_t> find_mismatched_record(ByteView block) {
 std::optional<std::size_t> find_damage(const std::string& file, Damage kind) {
   std::ifstream stream(file, std::ios::binary);
   std::vector<std::byte> room(kLogBlockBytes);
+  std::optional<std::size_t> zeros;  // from there on, so far: at the end of the file that is what a power cut leaves
   for (std::size_t start = 0; stream; start += kLogBlockBytes) {
     stream.read(reinterpret_cast<char*>(room.data()), kLogBlockBytes);
     const auto block = ByteView(room).first(static_cast<std::size_t>(stream.gcount()));
     const bool last = block.size() < kLogBlockBytes || stream.peek() == std::ifstream::traits_type::eof();
     const auto offset = kind == Damage::kMismatch ? find_mismatched_record(block) : find_damaged_record(block, last);
+    if (zeros && !is_zero(block)) return zeros;
     if (offset) return start + *offset;
+    if (const auto from = zeros || kind == Damage::kMismatch ? std::nullopt : find_zeros(block)) zeros = start + *from;
   }
   return std::nullopt;
 }

@@ -4,7 +4,8 @@
 // RocksDB stops quietly at a record that is longer than the rest of its file, because a crash leaves such records, and at
 // one whose type says that it is left from an earlier use of the file. One inverted bit in a length or a type looks the
 // same, and silently drops everything behind it. Here the record's checksum decides about the length: if it fits one that
-// differs in one byte, the length was damaged. Types of recycled logs are damage, since Manta never recycles a log.
+// differs in one byte, the length was damaged. Types of recycled logs are damage, since Manta never recycles a log. So are zeros where a record
+// would begin, unless nothing but zeros follows to the end of the file: RocksDB passes over the rest of such a block.
 // Pure and thread-safe.
 // Format: RocksDB's "Write Ahead Log File Format", https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format
 #include <cstdint>

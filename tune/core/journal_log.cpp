@@ -60,6 +60,11 @@ class JournalLog final : public EventLog {
         seen = number;
         visit(record);
       });
+    if (seen != sealed)
+      throw StorageCorruption("the experiment's history '" + history_path_.string() + "' ends with record " + std::to_string(seen) + ", and its journal '" +
+                              directory_.string() + "' goes on behind record " + std::to_string(sealed) +
+                              ": the two are of different times, or a part is lost. If this is a copy of a running experiment, copy both again; "
+                              "else restore both from one copy");
     journal_.for_each([&](std::uint64_t number, std::span<const std::byte> record) {
       if (number > sealed) visit(record);
     });

@@ -244,7 +244,6 @@ TEST_SUITE("runtime/faults") {
     Machine machine;
     auto& rt = machine.rt;
     const TaskOptions alone{.isolation = own_process};
-    CHECK(rt.get(rt.remote<child_of>(1), 30s) == 2);
     {
       NoThreads none;
       const auto error = error_of<ResourceExhausted>([&] { rt.get(rt.task<twice>(alone).remote(2), 30s); });

@@ -159,6 +159,19 @@ TEST_SUITE("runtime/store") {
     check_values(*DurableStore::open(path).value(), 4);
   }
 
+  TEST_CASE("files of others in the directory are neither deleted nor read, whatever they are called") {
+    // Behaviour: all that begins with load- was deleted, and all that ends with .log was looked through for damage.
+    TemporaryDirectory directory;
+    const auto path = directory / "d";
+    std::filesystem::create_directories(path);
+    const std::string text(100'000, 'x');
+    const std::vector<std::string> names{"load-test.csv", "load-1234.log", "load-.sst", "load-a.table", "load-1.sst.txt", "train-4711.log", "MANIFEST-of-mine"};
+    for (const auto& name : names) write_file(path + "/" + name, text);
+    for (std::size_t i = 0; i < 2; ++i) DurableStore::open(path).value()->put("v" + std::to_string(i), "t", pattern(i, kOwnTable)).value();
+    check_values(*DurableStore::open(path).value(), 2);
+    for (const auto& name : names) CHECK(read_file(path + "/" + name) == text);
+  }
+
   TEST_CASE("names of all kinds are listed by prefix, in order, and can be removed") {
     const auto store = DurableStore::on(std::make_unique<MemoryStore>()).value();
     const std::string odd("a\0b\xff", 4);

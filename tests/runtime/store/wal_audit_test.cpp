@@ -54,6 +54,28 @@ TEST_SUITE("runtime/store") {
     CHECK(find_damaged_record(bytes(log), false) == first.size());
   }
 
+  TEST_CASE("zeros before other bytes are damage, zeros to the end of the file are what a power cut leaves") {
+    // Behaviour: RocksDB passes over the rest of a block that goes on with zeros, and what had been synced there was gone without a word.
+    const auto first = record("one");
+    const auto log = first + record(std::string(300, 'x')) + record("three");
+    for (std::size_t zeroed : {std::size_t{7}, first.size(), std::size_t{100}}) {
+      CAPTURE(zeroed);
+      auto damaged = log;
+      damaged.replace(0, zeroed, zeroed, '\0');
+      CHECK(find_damaged_record(bytes(damaged), true) == 0);
+      CHECK(find_damaged_record(bytes(damaged), false) == 0);
+    }
+    CHECK_FALSE(find_damaged_record(bytes(log + std::string(50, '\0')), true));
+    TemporaryDirectory directory;
+    std::filesystem::create_directories(directory.path());
+    const auto file = directory / "log";
+    const std::string torn = log + std::string(3 * kLogBlockBytes - log.size(), '\0');
+    write_file(file, torn);
+    CHECK_FALSE(find_damage(file, Damage::kPassedOver));
+    write_file(file, torn + record("behind"));
+    CHECK(find_damage(file, Damage::kPassedOver) == log.size());
+  }
+
   TEST_CASE("a record may end at the end of the file, but not beyond the end of a block in its middle") {
     const auto log = record("one");
     CHECK_FALSE(find_damaged_record(bytes(std::string_view(log).substr(0, log.size() - 1)), true));
