@@ -46,7 +46,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   void cancel_now(TaskId id, bool recursive) { running_work_.cancel_now(id, recursive); }
   bool runs(TaskId id) { return running_work_.runs(id); }
   std::vector<TaskId> cancel_all() { return running_work_.cancel_all(); }
-  void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { actor_.resume(group, std::move(coroutine)); }
+  void resume_later(std::shared_ptr<RunningCoroutine> coroutine) override { if (const auto alive = alive_.lock()) alive->resume(group, std::move(coroutine)); }
   bool has_outcomes() {
     std::lock_guard lock(mutex_);
     return !outcomes_.empty();
@@ -145,6 +145,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   }
 
   ThreadedActor& actor_;
+  const std::weak_ptr<ThreadedActor> alive_ = actor_.weak_from_this();  // for whoever settles what a coroutine awaits as the actor ends
   const ActorId id_;
   std::mutex mutex_;
   Outcomes outcomes_;                    // guarded by mutex_; all of calls from outcomes_to_
