@@ -55,6 +55,8 @@ template <class T, auto M>
 class StreamItemRecord;
 template <class T, auto M, class Parameters>
 class StreamOpenRecord;
+template <class T, auto M>
+class StreamCloseRecord;
 
 /// Calls `use` with the entry of each function that stands for the method.
 template <class T, auto Method, class Use>
@@ -66,6 +68,7 @@ void for_each_entry(Use&& use) {
   if constexpr (IsGenerator<typename Signature<decltype(Method)>::Result>::value) {
     one(std::type_identity<StreamOpenRecord<T, Method, typename Signature<decltype(Method)>::Parameters>>{});
     one(std::type_identity<StreamItemRecord<T, Method>>{});
+    one(std::type_identity<StreamCloseRecord<T, Method>>{});
   } else {
     one(std::type_identity<MethodRecord<T, Method>>{});
   }

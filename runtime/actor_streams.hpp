@@ -52,7 +52,8 @@ class ActorStreams {
 /// looked at where the frame is destroyed. One thread at a time.
 class GeneratorContext {
  public:
-  explicit GeneratorContext(const Context& call) : context_(call, invocation_) { invocation_.name = &name_; }
+  /// `of_task`: what runs it is an actor only for the runtime.
+  explicit GeneratorContext(const Context& call, bool of_task = false) : of_task_(of_task), context_(call, invocation_) { invocation_.name = &name_; }
   GeneratorContext(const GeneratorContext&) = delete;
   Context& get() noexcept { return context_; }
 
@@ -63,6 +64,7 @@ class GeneratorContext {
       own_ = call_;
       if (of.name_ != *call_.name) of.name_ = *call_.name;
       own_.name = &of.name_;
+      own_.of_actor = own_.of_actor && !of.of_task_;
       of.context_ = Context(call, own_);
     }
     ~Turn() {
@@ -77,6 +79,7 @@ class GeneratorContext {
   };
 
  private:
+  const bool of_task_;
   std::string name_{};  // the call's goes with the call
   Invocation invocation_{};
   Context context_;
@@ -193,18 +196,24 @@ class StreamItemRecord final : public RecordBase<StreamItemRecord<T, M>, std::ui
   }
 };
 
-class StreamCloseRecord final : public RecordBase<StreamCloseRecord, std::uint64_t, Void> {
+/// Ends stream `id`, in the concurrency group of the method that opened it.
+template <class T, auto M>
+class StreamCloseRecord final : public RecordBase<StreamCloseRecord<T, M>, std::uint64_t, Void> {
  public:
   using Results = ResultsOf<void>;
   using Result = Void;
-  static std::string name() { return "the end of a stream"; }
-  void run(ActorObject* instance, Context& context, Cell& out) override;
+  static std::string name() { return "the end of a stream of " + function_name<M>(); }
+  void run(ActorObject*, Context& context, Cell& out) override {
+    this->with_arguments([&](std::uint64_t id, const Void&) { context.streams().remove(id); });
+    settle_with(out, *this, [] {});
+  }
 };
 
 std::uint64_t new_stream_id();
 /// Of a call that opens a stream. Throws InvalidArgument for what means nothing for one.
 void check_stream_options(const CallOptions& options);
-/// What was opened ends, behind the calls that were made. Never throws: an actor that is gone has ended it.
-void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept;
+/// What was opened ends, by the StreamCloseRecord `close`, behind the calls that were made; while it is still being opened that is given up
+/// first. Never throws: an actor that is gone has ended it.
+void close_stream(ActorLink& link, std::shared_ptr<TaskRecord> close, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept;
 
 }  // namespace manta::detail

@@ -256,6 +256,11 @@ std::shared_ptr<StoredObject> Cell::stored_in(const StoreAccess* home) const {
   return found;
 }
 
+std::optional<EncodedValue> Cell::sent() const {
+  std::lock_guard lock(mutex_);
+  return rare_ && rare_->has_bytes ? std::optional(EncodedValue{.bytes = rare_->bytes, .references = rare_->references}) : std::nullopt;
+}
+
 std::shared_ptr<StoredObject> Cell::stored() const {
   std::lock_guard lock(mutex_);
   return rare_ ? rare_->stored : nullptr;

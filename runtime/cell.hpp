@@ -168,6 +168,8 @@ class Cell {
   void leave_to_store();
   /// True for a value that has not been serialised yet, or is being so: `encoded` would do work, perhaps block.
   bool needs_encoding(std::uint64_t inline_limit, const StoreAccess* home = nullptr);
+  /// The bytes and references that it was sent as within a message; none when it has not been, but perhaps put into the store.
+  std::optional<EncodedValue> sent() const;
   /// Where it lies in the store; null when it does not, or not yet.
   std::shared_ptr<StoredObject> stored() const;
   /// The copy in the store is lost: true when there is another one in this process, which then counts.

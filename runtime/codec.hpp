@@ -43,6 +43,7 @@
 
 #include "runtime/archives.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/pointers.hpp"
 #include "runtime/standard_types.hpp"
 
 namespace manta {

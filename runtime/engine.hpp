@@ -80,6 +80,9 @@ class Engine {
   virtual bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) = 0;
   /// See Client::cancel.
   virtual void cancel(Cell& cell, const CancelOptions& options) = 0;
+  /// Nobody wants what that call of an actor does, but for whoever waits for its end: it is taken back, or told to stop as by cancel, and its ref
+  /// is settled by what becomes of it, not before. Of no effect when it has ended.
+  virtual void give_up(Cell& cell) = 0;
   /// See Client::explain.
   virtual std::string explain(Cell& cell) = 0;
   /// The same for the message of a Timeout, which it does not hold up by more than some 100 ms: of what another process owns it says no

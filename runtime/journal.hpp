@@ -41,7 +41,8 @@ class Journal {
   Journal& operator=(Journal&&) noexcept;
   ~Journal();
 
-  /// Adds one record, empty allowed, and gives its number. After OutOfDisk or IoError it is not there; try again later.
+  /// Adds one record, empty allowed, and gives its number. After OutOfDisk it is not there: try again later. After IoError
+  /// nobody knows: open the journal anew, and look at last().
   std::uint64_t append(Record record);
   /// Adds several records, all or none, in one write; gives the number of the last.
   std::uint64_t append_batch(std::span<const Record> records);

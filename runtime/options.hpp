@@ -74,7 +74,8 @@ struct TaskOptions {
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
                                              ///< which says which GPUs it got. Beside it a worker process has what the driver had at
                                              ///< Runtime::start: a later setenv there is seen by none
-  std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here
+  std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here; a relative one is meant where the
+                                             ///< process that submits stands
   bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
                                              ///< elsewhere prints where that process does, whatever this says
 };

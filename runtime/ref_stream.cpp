@@ -80,11 +80,6 @@ void ActorStreams::remove_of(const std::vector<ProcessId>& openers) {
 
 void ActorStreams::clear() { delete state_.exchange(nullptr, std::memory_order_acq_rel); }
 
-void StreamCloseRecord::run(ActorObject*, Context& context, Cell& out) {
-  with_arguments([&](std::uint64_t id, const Void&) { context.streams().remove(id); });
-  settle_with(out, *this, [] {});
-}
-
 std::uint64_t stream_in(const Buffer& arguments) {
   if (arguments.size() == 0) return 0;
   try {
@@ -106,12 +101,12 @@ std::uint64_t new_stream_id() {
 
 void check_stream_options(const CallOptions& options) { check_options(options); }
 
-void close_stream(ActorLink& link, std::uint64_t id, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept {
+void close_stream(ActorLink& link, std::shared_ptr<TaskRecord> close, const ObjectRef<Void>& opened, const std::string& concurrency_group) noexcept {
   try {
-    auto record = make_record<StreamCloseRecord>(id, opened);
-    record->result->need_not_be_seen();
+    close->result->need_not_be_seen();
+    if (!opened.ready()) link.engine()->give_up(*opened.cell());  // else what it waits for would hold up the actor, and nobody could change that
     const WithoutParent apart;  // else a task that is cancelled could not close what it has opened
-    link.call(std::move(record), std::make_shared<const CallOptions>(CallOptions{.concurrency_group = concurrency_group, .uncounted = true}));
+    link.call(std::move(close), std::make_shared<const CallOptions>(CallOptions{.concurrency_group = concurrency_group, .uncounted = true}));
   } catch (const Error&) {  // the runtime has stopped
   }
 }

@@ -32,7 +32,7 @@ class StreamSource<F, TypeList<P...>> {
   static std::string remote_name() { return function_name<F>(); }
 
   StreamSource(Context& context, const std::decay_t<P>&... arguments)
-      : arguments_(arguments...), context_(context), generator_(begin(context, std::index_sequence_for<P...>{})) {}
+      : arguments_(arguments...), context_(context, true), generator_(begin(context, std::index_sequence_for<P...>{})) {}
 
   /// Item number `index`, which is the next one unless a worker died meanwhile.
   Item item(Context& context, std::uint64_t index) {
@@ -206,7 +206,7 @@ auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const C
   auto opening = make_record<StreamOpenRecord<T, Method>>(id, std::forward<Args>(args)...);
   const ObjectRef<Void> opened(opening->result);
   {
-    const WithoutParent apart;  // else a cancel of the task that asks lets it run to its end, and what it has opened cannot be closed
+    const WithoutParent apart;  // else a cancel of the task that asks settles `opened`, and what opens all the same cannot be closed
     link->call(std::move(opening), options);
   }
   auto ask = [link, options, id, opened](std::uint64_t index) {
@@ -215,7 +215,9 @@ auto open_stream(const std::shared_ptr<ActorLink>& link, std::shared_ptr<const C
     link->call(std::move(record), options);
     return item;
   };
-  auto end = [link, id, opened, group = options ? options->concurrency_group : std::string()](bool) { close_stream(*link, id, opened, group); };
+  auto end = [link, id, opened, group = options ? options->concurrency_group : std::string()](bool) {
+    close_stream(*link, make_record<StreamCloseRecord<T, Method>>(id, opened), opened, group);
+  };
   return RefStream<Item>(std::move(engine), std::move(ask), std::move(end), options ? options->max_unread : CallOptions{}.max_unread);
 }
 

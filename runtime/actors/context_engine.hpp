@@ -45,6 +45,7 @@ class ContextEngine final : public Engine, public std::enable_shared_from_this<C
   bool remove_durable(const std::string& name) override { return engine_->remove_durable(name); }
   std::vector<std::string> list_durable(const std::string& prefix) override { return engine_->list_durable(prefix); }
   void cancel(Cell& cell, const CancelOptions& options) override { engine_->cancel(cell, options); }
+  void give_up(Cell& cell) override { engine_->give_up(cell); }
   std::string explain(Cell& cell) override { return engine_->explain(cell); }
   std::string explain_late(const std::shared_ptr<Cell>& cell) override { return engine_->explain_late(cell); }
   void post_callback(std::function<void()> callback) override { engine_->post_callback(std::move(callback)); }

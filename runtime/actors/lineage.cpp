@@ -25,6 +25,19 @@ const char* why_without_recipe(const OwnedWork& work) {
 
 }  // namespace
 
+namespace {
+/// A small argument's bytes alone: the value as this process has it may be large, and its cell may hold on to another process. Null where what
+/// it refers to would be kept with it.
+std::shared_ptr<Cell> copy_of(const Cell& cell, std::uint64_t& bytes) {
+  auto sent = cell.failed() ? std::nullopt : cell.sent();
+  if (!sent || sent->references) return nullptr;
+  bytes += sent->bytes.size();
+  auto copy = make_pooled<Cell>(cell.ops());
+  copy->set_bytes(std::move(sent->bytes));
+  return copy;
+}
+}  // namespace
+
 std::shared_ptr<StoredObject> stored_in(const Cell& cell) {
   return !cell.settled() || cell.failed() ? nullptr : cell.stored();
 }
@@ -138,7 +151,7 @@ std::shared_ptr<Recipe> Lineage::remember(OwnedTask& task) {
     const auto stored = stored_in(*cell);
     const auto recoverable = std::dynamic_pointer_cast<RecoverableObject>(stored);
     const bool ours = recoverable && recoverable->recipe()->book.lock().get() == this;  // it may be another Runtime's
-    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : cell, .recipe = ours ? recoverable->recipe() : nullptr,
+    recipe->refs.push_back({.cell = cell, .kept = stored ? nullptr : copy_of(*cell, recipe->bytes), .recipe = ours ? recoverable->recipe() : nullptr,
                             .output = ours ? recoverable->output() : 0});
     recipe->bytes += sizeof(Recipe::Argument);
   }
@@ -182,6 +195,14 @@ Result<std::shared_ptr<Cell>> Lineage::look_at(const std::shared_ptr<Recipe>& re
     made.looked_at.push_back(stored);
     if (!cell->failed() && (!stored || stored->id() != lost)) return cell;  // on its way, or there: shared ancestors are made once
   }
+  if (auto holder = lost != 0 ? recipe->outputs.at(output).holder.lock() : nullptr) {
+    made.looked_at.push_back(holder);
+    if (holder->id() != lost) {  // it has been made again since, and nobody waits for that any more
+      auto cell = output == 0 ? std::make_shared<Cell>(recipe->function->result_ops()) : recipe->function->make_more().at(output - 1);
+      cell->set_stored(std::move(holder));
+      return cell;
+    }
+  }
   if (recipe->dropped)
     return lost_for_good(*recipe->name, "what is needed for that was dropped to stay within RuntimeOptions::lineage_bytes (" +
                                             std::to_string(limit_) + ")");
@@ -200,7 +221,7 @@ Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open
     auto cell = argument.kept ? argument.kept : argument.cell.lock();
     if (!cell && argument.recipe) return look_at(argument.recipe, argument.output, 0, made, open);
     if (!cell) {
-      auto error = lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, and has been released");
+      auto error = lost_for_good(*recipe->name, "an argument of it was put, or made by an actor, or holds refs, and has been released");
       open.pop_back();
       return error;
     }

@@ -24,7 +24,7 @@ std::shared_ptr<StoredObject> stored_in(const Cell& cell);
 struct Recipe {
   struct Argument {
     std::weak_ptr<Cell> cell{};
-    std::shared_ptr<Cell> kept{};      ///< small, so that it is simply kept
+    std::shared_ptr<Cell> kept{};      ///< small, so that a copy of it is simply kept; null when it refers to others
     std::shared_ptr<Recipe> recipe{};
     std::size_t output = 0;            ///< which of that recipe's
   };

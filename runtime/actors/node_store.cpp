@@ -45,7 +45,7 @@ void NodeStore::free(ObjectId id) {
   if (forks_ != count_forks()) return;  // a fork of the driver lets its copy of a ref go; the memory and the files are the driver's
   {
     std::lock_guard lock(mutex_);
-    forget_maker(id);
+    forget_unmade(id);
   }
   store_->free(id.value);
 }

@@ -12,6 +12,8 @@ std::shared_ptr<const std::string> name_or(const std::string& given, FunctionEnt
   return given.empty() ? shared_name(function) : std::make_shared<const std::string>(given);
 }
 
+constexpr std::size_t kManyCalls = 32;  // of one actor that wait: the next ones go to it in groups
+
 /// The work that this thread runs has been cancelled with all that it submits.
 bool submits_in_vain(const CancelSlot* parent) { return parent && parent->cancelled_with_children(); }
 

@@ -49,8 +49,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
 
   /// Asks for a task of this process that nobody has begun, to run it here; the answer goes to `joined`.
   void join(TaskId task, std::shared_ptr<JoinedTask> joined);
-  /// See Client::cancel.
+  /// See Client::cancel, and Engine::give_up.
   void cancel(Cell& cell, const CancelOptions& options);
+  void give_up(Cell& cell);
   /// Cancels what those tasks and calls submitted, and in turn what that submitted.
   void cancel_children(std::vector<TaskId> parents);
   /// A task that makes a lost object again: its arguments are encoded. Does not block.
@@ -93,7 +94,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   struct Dropped { ActorId actor; };
   struct Killed { ActorId actor; };
   struct Stop { bool everything; };
-  struct Cancel { TaskId id; CancelOptions options; };
+  enum class Settled : std::uint8_t { kAtOnce, kByItsEnd };  ///< when the ref of what is cancelled is
+  struct Cancel { TaskId id; CancelOptions options; Settled settled = Settled::kAtOnce; };
   struct CancelChildren { std::vector<TaskId> parents; };
   struct DeadlinePassed { TaskId id; };
   struct RetryDue { TaskId id; };
@@ -117,9 +119,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
     ProcessId worker = 0;
     bool own_process = false;
   };
-  class ArgumentWaiter;
-  class RebuildWaiter;
-  class Remade;
+  class ArgumentWaiter; class RebuildWaiter; class Remade;
 
   // On the calling thread.
   template <class WorkOptions>
@@ -200,7 +200,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void wait_again(OwnedTask& task, std::int64_t nanoseconds);
   void on_created(wire::ActorCreated& created);
   void abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const CancelOptions& options);
-  void abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options);
+  void abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options, Settled settled = Settled::kAtOnce);
   void end_process_of(OwnedTask& task, const wire::ReleaseLease& how);
   void isolate(OwnedTask& task);
   void arm_retry(const OwnedTask& task);
@@ -275,7 +275,6 @@ class Owner : public std::enable_shared_from_this<Owner> {
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
-  static constexpr std::size_t kManyCalls = 32;
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's
   std::uint32_t last_shape_ = 0;

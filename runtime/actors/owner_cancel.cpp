@@ -64,6 +64,8 @@ void Owner::cancel(Cell& cell, const CancelOptions& options) {
   actor_->tell(Cancel{{cell.producer()}, options});
 }
 
+void Owner::give_up(Cell& cell) { actor_->tell(Cancel{{cell.producer()}, {}, Settled::kByItsEnd}); }
+
 void Owner::cancel_children(std::vector<TaskId> parents) { actor_->tell(CancelChildren{std::move(parents)}); }
 
 void Owner::on(Cancel& event) {
@@ -73,7 +75,7 @@ void Owner::on(Cancel& event) {
   } else if (auto found = calls_.find(event.id); found != calls_.end()) {
     const auto call = found->second;
     perform_actors();  // it may be about to leave for its actor
-    abandon(call, cancelled_error(*call), event.options);
+    abandon(call, cancelled_error(*call), event.options, event.settled);
   }
 }
 
@@ -126,12 +128,15 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
   router_.send(lease->second.worker, wire::CancelWork{.lease = task->lease, .tasks = {task->id}, .recursive = options.recursive});
 }
 
-void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options) {
+void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options, Settled settled) {
   perform_actors();  // a call that is about to leave for its actor leaves ahead of its cancel
   why.where = label(*call, call->id);
-  const bool first = call->record->result->set_error(share(std::move(why)));
+  const auto error = share(std::move(why));
+  auto& result = *call->record->result;
+  const bool first = settled == Settled::kAtOnce ? result.set_error(error) : !result.settled();
   if (!first && !call->unwanted) return;  // its value is there, or on the way
   if (actor_table_.cancel(*call, actor_effects_)) {
+    result.set_error(error);  // if it was to be settled by its end: this is that
     let_go_arguments(*call);
     counts_.ended(calls_.erase(call->id));
     settled_.push_back(call);

@@ -101,6 +101,7 @@ void Owner::on_call_outcome(wire::Outcome& outcome) {
     actor_table_.again(*call, actor_effects_);  // of no effect when its actor has ended, which it is told
     return;
   }
+  if (unstarted) outcome = cancelled_outcome(call->id);
   if (outcome.retry && retry(*call)) return;
   if (outcome.lost && recover(call, outcome)) return;
   calls_.erase(it);

@@ -150,6 +150,10 @@ void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
   if (owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
 }
 
+void ProcessEngine::give_up(Cell& cell) {
+  if (owner_) owner_->give_up(cell);
+}
+
 bool ProcessEngine::run_awaited(Executor& waiter, Cell& cell) {
   constexpr std::size_t kManyThreads = 64;
   const bool crowded = ElasticScheduler::of(system()).thread_count() >= kManyThreads;

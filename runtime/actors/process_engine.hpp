@@ -29,6 +29,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   bool wait_some(std::span<Cell* const> cells, std::size_t count, Deadline deadline, bool fail_fast) override;
   bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) override;
   void cancel(Cell& cell, const CancelOptions& options) override;
+  void give_up(Cell& cell) override;
   std::string explain(Cell& cell) override;
   std::string explain_late(const std::shared_ptr<Cell>& cell) override;
   void post_callback(std::function<void()> callback) override;

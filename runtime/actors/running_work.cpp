@@ -187,10 +187,14 @@ void RunningWork::meet_early(CancelSlot& slot) {
   std::lock_guard lock(mutex_);
   if (all_) return slot.cancel(slot.id(), true);
   auto& [more, early, unmet] = rare();
-  const auto it = std::find_if(early.begin(), early.end(), [&](const Early& each) { return each.id == slot.id(); });
-  if (it != early.end()) {
-    slot.cancel(it->id, it->recursive);
-    early.erase(it);
+  bool recursive = false;  // of several cancels, any
+  const auto met = std::erase_if(early, [&](const Early& each) {
+    if (each.id != slot.id()) return false;
+    recursive |= each.recursive;
+    return true;
+  });
+  if (met != 0) {
+    slot.cancel(slot.id(), recursive);
   } else if (++unmet > kMaxUnmet) {
     early.clear();
     unmet = 0;

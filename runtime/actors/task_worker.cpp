@@ -103,7 +103,7 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
     std::lock_guard lock(mutex_);
     if (coroutine_ && coroutine_->id() == id) waiting = coroutine_;
   }
-  if (waiting) waiting->interrupt();
+  if (waiting) waiting->interrupt(recursive);
 }
 
 void TaskWorker::resume_later(std::shared_ptr<RunningCoroutine> coroutine) {

@@ -52,8 +52,8 @@ void flush_files() {
   ::_exit(status);  // no static destructors: LibTorch's and CUDA's do not survive running beside live threads
 }
 
-[[noreturn]] void leave_without_threads(const std::string& why) {
-  log(LogLevel::kError, "this worker process cannot start: the system gives no more threads (" + why + "): raise the limit of processes (ulimit -u), or end others");
+[[noreturn]] void leave_at_start(const std::string& why) {
+  log(LogLevel::kError, "this worker process cannot start: " + why);
   leave(1);
 }
 
@@ -211,7 +211,7 @@ void WorkerEngine::on_frame(const std::shared_ptr<Reactor>& reactor, const std::
     try {
       engine->begin(std::move(store), std::max(2u, std::thread::hardware_concurrency()), hello->lineage_bytes);
     } catch (const std::system_error& e) {
-      leave_without_threads(e.what());
+      leave_at_start("the system gives no more threads (" + std::string(e.what()) + "): raise the limit of processes (ulimit -u), or end others");
     }
     engine->send(kNodeProcess, wire::Ready{.build_id = program_build_id()});
   } else if (auto* reply = std::get_if<wire::StoreReply>(&*message); reply && engine) {
@@ -234,7 +234,7 @@ void WorkerEngine::run(WorkerStart start) {
   is_worker = true;
   limit_torch_threads();
   auto started = Reactor::start("manta-links", Reactor::Threads::kTwo);
-  if (!started) leave_without_threads(started.error().message);
+  if (!started) leave_at_start(started.error().message);
   const std::shared_ptr<Reactor> reactor = std::move(*started);
   LinkOptions options;
   options.limits.max_payload_bytes = kMaxFrameBytes;

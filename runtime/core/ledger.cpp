@@ -22,6 +22,22 @@ class Packing {
 
   bool place(std::size_t first) {
     if (first == shares_.size()) return true;
+    if (dead_ends_.contains(state_at(first))) return false;
+    if (place_one(first)) return true;
+    if (steps_ > 0) dead_ends_.insert(state_at(first));
+    return false;
+  }
+  std::vector<std::size_t> places() && { return std::move(places_); }
+
+ private:
+  using State = std::pair<std::size_t, std::vector<Amount>>;
+  /// Which GPU has how much is the same to the shares that are left.
+  State state_at(std::size_t first) const {
+    State state(first, free_);
+    std::sort(state.second.begin(), state.second.end());
+    return state;
+  }
+  bool place_one(std::size_t first) {
     const auto share = shares_[first];
     std::vector<std::size_t> gpus;  // the fullest first; of equally full ones one is as good as the other
     for (std::size_t i = 0; i < free_.size(); ++i)
@@ -38,13 +54,11 @@ class Packing {
     }
     return false;
   }
-  std::vector<std::size_t> places() && { return std::move(places_); }
-
- private:
-  static constexpr int kSteps = 2000;  ///< some ten microseconds: groups that wait ask again whenever something is given back
+  static constexpr int kSteps = 2000;  ///< less than a millisecond: groups that wait ask again whenever something is given back
   std::vector<Amount> free_;
   const std::vector<Amount>& shares_;
   std::vector<std::size_t> places_;
+  std::set<State> dead_ends_{};
   int steps_ = kSteps;
 };
 

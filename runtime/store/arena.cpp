@@ -260,7 +260,7 @@ void Arena::insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t by
   free_of(extent.kind).emplace(bytes, id, offset);
 }
 
-void Arena::free(const Block& block) {
+bool Arena::free(const Block& block) {
   std::unique_lock lock(mutex_);
   const auto found = extents_.find(block.extent);
   MANTA_CHECK(found != extents_.end());
@@ -277,7 +277,8 @@ void Arena::free(const Block& block) {
     const bool is_file = extent.kind == Kind::kFile;
     const auto gone = take_out(block.extent);
     lock.unlock();
-    return is_file ? remover_.remove_later(gone) : remove_extent(gone);
+    is_file ? remover_.remove_later(gone) : remove_extent(gone);
+    return false;
   }
   auto& ranges = free_of(extent.kind);
   auto next = extent.free.lower_bound(offset);
@@ -296,7 +297,9 @@ void Arena::free(const Block& block) {
     }
   }
   insert_free(block.extent, offset, bytes);
-  if (extent.blocks.empty()) extent.empty_since = Clock::now();
+  if (!extent.blocks.empty()) return false;
+  extent.empty_since = Clock::now();
+  return true;
 }
 
 /// With mutex_ held.
@@ -353,6 +356,11 @@ std::size_t Arena::trim(std::chrono::milliseconds idle) {
   lock.unlock();
   for (const auto& extent : gone) remove_extent(extent);
   return stale.size();
+}
+
+bool Arena::has_empty_extents() const {
+  std::lock_guard lock(mutex_);
+  return std::any_of(extents_.begin(), extents_.end(), [](const auto& each) { return each.second.blocks.empty(); });
 }
 
 /// From here on nobody here knows it; the caller gives it back to the system.

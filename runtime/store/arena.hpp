@@ -73,7 +73,8 @@ class Arena {
   /// True for a block of allocate_beyond or allocate_in_file.
   bool is_beyond(const Block& block) const;
   /// Gives a block back; requires one that allocate returned and that nobody reads any more. Never waits for the disk.
-  void free(const Block& block);
+  /// True when its extent is empty now, for trim to return.
+  bool free(const Block& block);
   /// The block's bytes in this process, for who fills it; requires a live block.
   std::span<std::byte> bytes(const Block& block) const;
   /// The same pages, mapped read-only: for who reads a sealed object. Requires a live block.
@@ -90,6 +91,7 @@ class Arena {
   std::uint64_t releases() const noexcept { return releases_.load(std::memory_order_acquire); }
   /// Returns extents to the system that have been empty for at least `idle`. Gives how many.
   std::size_t trim(std::chrono::milliseconds idle);
+  bool has_empty_extents() const;
 
   ArenaStats stats() const;
   std::uint64_t budget_bytes() const noexcept { return budget_bytes_; }

@@ -2,14 +2,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 
 #include "runtime/base/standard_streams.hpp"
 
@@ -17,8 +19,16 @@ namespace manta {
 
 namespace {
 
-/// The directories this process has open. Its own lock files must not be opened: POSIX drops a process's lock as soon as
-/// it closes any descriptor of the file.
+using FileId = std::pair<dev_t, ino_t>;
+
+/// Of the lock file in the directory; looks without opening it.
+std::optional<FileId> lock_file_in(const std::string& path) {
+  struct stat status {};
+  return ::stat((path + "/LOCK").c_str(), &status) == 0 ? std::optional(FileId{status.st_dev, status.st_ino}) : std::nullopt;
+}
+
+/// The directories this process has open, also where they have been moved to since. Its own lock files must not be opened: POSIX drops a
+/// process's lock as soon as it closes any descriptor of the file.
 class OpenDirectories {
  public:
   static OpenDirectories& instance() {
@@ -27,28 +37,37 @@ class OpenDirectories {
   }
   bool insert(const std::string& path) {
     std::lock_guard lock(mutex_);
-    return paths_.insert(path).second;
+    return !has(path) && open_.emplace(path, std::nullopt).second;
+  }
+  void note_lock_file(const std::string& path) {
+    std::lock_guard lock(mutex_);
+    open_[path] = lock_file_in(path);
   }
   void erase(const std::string& path) {
     std::lock_guard lock(mutex_);
-    paths_.erase(path);
+    open_.erase(path);
     released_.notify_all();
   }
   void await_release(const std::string& path, std::chrono::milliseconds timeout) {
     std::unique_lock lock(mutex_);
-    released_.wait_for(lock, timeout, [&] { return !paths_.contains(path); });
+    released_.wait_for(lock, timeout, [&] { return !has(path); });
   }
   /// Whether it is open here, or else what `look` says; none is opened meanwhile.
   template <typename Look>
   bool contains_or(const std::string& path, const Look& look) {
     std::lock_guard lock(mutex_);
-    return paths_.contains(path) || look();
+    return has(path) || look();
   }
 
  private:
+  /// An open lock file keeps its number for itself.
+  bool has(const std::string& path) const {
+    const auto there = lock_file_in(path);
+    return open_.contains(path) || (there && std::any_of(open_.begin(), open_.end(), [&](const auto& each) { return each.second == there; }));
+  }
   std::mutex mutex_;
   std::condition_variable released_;
-  std::set<std::string> paths_;
+  std::map<std::string, std::optional<FileId>> open_;
 };
 
 std::string process_name(pid_t pid) {
@@ -80,6 +99,8 @@ std::string canonical_path(const std::string& path) {
 DirectoryClaim::~DirectoryClaim() {
   if (!path_.empty()) OpenDirectories::instance().erase(path_);
 }
+
+void DirectoryClaim::note_lock_file() { OpenDirectories::instance().note_lock_file(path_); }
 
 ErrorInfo held_by(const std::string& path, const std::string& holder) {
   return {.code = ErrorCode::kResourceExhausted,

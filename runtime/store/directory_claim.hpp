@@ -19,6 +19,8 @@ class DirectoryClaim {
     return *this;
   }
   ~DirectoryClaim();
+  /// Its lock file is there, and stays the same where the directory is moved to.
+  void note_lock_file();
 
  private:
   std::string path_;

@@ -126,7 +126,7 @@ Result<Block> ObjectStore::pin(std::uint64_t id) {
     ++waiting_;
     changed_.wait(lock);
     --waiting_;
-    changed_.notify_all();
+    if (closing_) changed_.notify_all();  // close() waits for it; who waits here too would wake this one in turn
     object = find_readable(id);
   }
   if (!object) return object.error();
@@ -171,7 +171,7 @@ Result<Block> ObjectStore::restore(std::uint64_t id, Object& object, Lock& lock)
     if (block) arena_->free(*block);
     object.state = ObjectState::kSpilled;
     if (!read && read.error().code == ErrorCode::kObjectLost) {
-      tier_.drop(slot);
+      drop_from_disk(slot);
       object.slot.reset();
       object.state = ObjectState::kLost;
       ++counters_.lost_objects;
@@ -209,8 +209,7 @@ void ObjectStore::settle(std::uint64_t id, Object& object) {
   if (busy || object.pins > 0) return;
   if (object.freed) {
     if (object.block) release_block(object);
-    if (object.slot) tier_.drop(*object.slot);
-    if (object.slot) work_.notify_all();
+    if (object.slot) drop_from_disk(*object.slot);
     objects_.erase(id);
     return;
   }
@@ -227,6 +226,12 @@ void ObjectStore::settle(std::uint64_t id, Object& object) {
   changed_.notify_all();
 }
 
+void ObjectStore::drop_from_disk(const SpillSlot& slot) {
+  tier_.drop(slot);
+  ++drops_;
+  work_.notify_all();
+}
+
 void ObjectStore::leave_idle(Object& object) {
   spillable_.erase(object.last_use);
   if (evictable_.erase(object.last_use)) evictable_bytes_ -= Arena::rounded_bytes(object.bytes);
@@ -234,13 +239,14 @@ void ObjectStore::leave_idle(Object& object) {
 
 void ObjectStore::release_block(Object& object) {
   if (!object.beyond) ++progress_;
-  arena_->free(*object.block);
+  const bool emptied = arena_->free(*object.block);
   object.block.reset();
   changed_.notify_all();
-  if (const auto now = Clock::now(); now - trimmed_at_ > options_.extent_idle / 4) {
-    trimmed_at_ = now;
-    arena_->trim(options_.extent_idle);
-  }
+  if (!emptied || trim_due_) return;
+  trim_at_ = Clock::now() + options_.extent_idle;
+  trim_due_ = true;
+  wake_spiller();
+  trim_due_ = spiller_.joinable();  // else the next release tries again
 }
 
 bool ObjectStore::contains(std::uint64_t id) const {

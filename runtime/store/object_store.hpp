@@ -137,6 +137,7 @@ class ObjectStore {
   Result<Block> restore(std::uint64_t id, Object& object, Lock& lock);
   void settle(std::uint64_t id, Object& object);
   void leave_idle(Object& object);
+  void drop_from_disk(const SpillSlot& slot);
   void release_block(Object& object);
   bool evict_one();
   ErrorInfo full_error(std::uint64_t bytes) const;
@@ -145,6 +146,7 @@ class ObjectStore {
   void ask_for_room(std::uint64_t bytes);
   void wake_spiller();
   void run_spiller();
+  void wait_for_work(Lock& lock, std::optional<Clock::time_point> until = {});
   std::uint64_t bytes_to_spill() const;
   std::vector<std::uint64_t> pick_batch();
   void spill(const std::vector<std::uint64_t>& batch, Lock& lock);
@@ -164,6 +166,7 @@ class ObjectStore {
   std::uint64_t next_use_{1};
   std::uint64_t wanted_bytes_{};  // asked of the spiller since it last looked
   std::uint64_t rounds_{};        // spills that ended, well or not
+  std::uint64_t drops_{};         // of slots, which the spiller may give back
   std::uint64_t progress_{};      // counts whatever made room
   std::optional<std::uint64_t> stuck_at_;  // progress when somebody had waited in vain
   std::size_t waiting_{};         // callers that close must wait for
@@ -172,7 +175,8 @@ class ObjectStore {
   bool closing_{};
   std::optional<ErrorInfo> spill_error_;  // of the last spill, if it failed
   Clock::time_point retry_at_{};
-  Clock::time_point trimmed_at_{};
+  Clock::time_point trim_at_{};
+  bool trim_due_{};               // at trim_at_: there may be empty extents
   ObjectStoreStats counters_;
   std::thread spiller_;
 };

@@ -23,8 +23,9 @@ Result<std::optional<Block>> ObjectStore::allocate(std::uint64_t bytes) {
   while (true) {
     auto block = arena_->allocate(bytes);
     if (block) return std::optional(*block);
+    if (block.error().code != ErrorCode::kInvalidArgument && evict_one()) continue;  // also where the system gives no memory or no descriptor for a new extent
     if (block.error().code != ErrorCode::kObjectStoreFull) return block.error();
-    if (!evict_one()) return std::optional<Block>{};
+    return std::optional<Block>{};
   }
 }
 
@@ -92,6 +93,7 @@ Result<Block> ObjectStore::take_file(std::uint64_t bytes, Lock& lock, const Erro
 /// Readers must get on when creators cannot: what they let go of is what makes room.
 Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
   auto at_once = allocate(bytes);
+  if (!at_once && at_once.error().code == ErrorCode::kOutOfMemory && arena_->has_files()) return take_file(bytes, lock, at_once.error());
   if (!at_once) return at_once.error();
   if (*at_once) return **at_once;
   if (spill_error_ || nothing_moves()) {
@@ -158,41 +160,53 @@ std::string ObjectStore::biggest_holders() const {
 // --- the spiller's thread ----------------------------------------------------------------------------------------------
 
 void ObjectStore::ask_for_room(std::uint64_t bytes) {
+  if (!tier_.enabled()) return;
   wanted_bytes_ += Arena::rounded_bytes(bytes);
   wake_spiller();
 }
 
 void ObjectStore::wake_spiller() {
-  if (!tier_.enabled() || closing_) return;
+  if (closing_) return;
   if (!spiller_.joinable()) try {
       spiller_ = std::thread([this] { run_spiller(); });
     } catch (const std::system_error& e) {  // tried again at the next wish; who wants room hears that there is none
-      log(LogLevel::kWarning, std::string("no thread for spilling objects: ") + e.what());
+      log(LogLevel::kWarning, std::string("no thread for spilling objects and giving memory back: ") + e.what());
     }
   work_.notify_all();
+}
+
+/// Or until empty extents are to be looked for.
+void ObjectStore::wait_for_work(Lock& lock, std::optional<Clock::time_point> until) {
+  if (closing_) return;
+  if (trim_due_) until = until ? std::min(*until, trim_at_) : trim_at_;
+  until ? static_cast<void>(work_.wait_until(lock, *until)) : work_.wait(lock);
 }
 
 void ObjectStore::run_spiller() {
   Lock lock(mutex_);
   while (!closing_) {
+    if (const auto now = Clock::now(); trim_due_ && now >= trim_at_) {
+      arena_->trim(options_.extent_idle);
+      trim_due_ = arena_->has_empty_extents();
+      trim_at_ = now + std::max<Clock::duration>(options_.extent_idle / 4, std::chrono::milliseconds(1));
+    }
+    const auto seen = drops_;
     lock.unlock();
     const bool reclaimed = tier_.reclaim();
     lock.lock();
-    if (reclaimed) continue;
-    if (const auto now = Clock::now(); now < retry_at_) {
-      work_.wait_until(lock, retry_at_);
-    } else if (const auto batch = pick_batch(); !batch.empty()) {
+    if (reclaimed || drops_ != seen) continue;
+    if (Clock::now() < retry_at_)
+      wait_for_work(lock, retry_at_);
+    else if (const auto batch = pick_batch(); !batch.empty())
       spill(batch, lock);
-    } else if (const auto again = tier_.next_try(); again && !closing_) {
-      work_.wait_until(lock, *again);
-    } else if (!closing_) {
-      work_.wait(lock);
-    }
+    else
+      wait_for_work(lock, tier_.next_try());
   }
 }
 
 /// How much must leave so that what cannot be evicted stays below the threshold, and whoever waits finds room.
 std::uint64_t ObjectStore::bytes_to_spill() const {
+  if (!tier_.enabled()) return 0;
   const auto held = arena_->stats().used_bytes - evictable_bytes_;
   const auto allowed = static_cast<std::uint64_t>(options_.spill_threshold * static_cast<double>(arena_->budget_bytes()));
   const auto excess = held > allowed ? held - allowed + std::min(options_.spill_batch_bytes, allowed / 8) : 0;

@@ -31,6 +31,7 @@ using rocksdb::Status;
 
 constexpr char kInUse[] = "the disk was full, and the store is still in use from before";
 constexpr int kReadOnlyAttempts = 5;
+constexpr int kReadOnlyChanges = 50;  // while a writer is quicker
 constexpr int kOpenTables = 128;  // of a durable store, one for each large value: else a descriptor each, for ever
 constexpr char kReserveFile[] = "RESERVE";
 constexpr std::size_t kReservedWriteBuffer = 1 << 20;
@@ -148,6 +149,12 @@ class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Sync(o, d)); }
   IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Fsync(o, d)); }
   IOStatus Close(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Close(o, d)); }
+  /// What was written to a log without syncing is on the disk before anything in the next one is, or a power cut would leave a gap.
+  static IOStatus before_new(const std::string& name) {
+    if (!name.ends_with(".log")) return IOStatus::OK();
+    const auto synced = sync_logs(fs::path(name).parent_path());
+    return synced ? IOStatus::OK() : IOStatus::IOError(kUnsyncedLog, synced.error().message);
+  }
 
  private:
   IOStatus synced(IOStatus status) const {
@@ -163,6 +170,8 @@ class FileSystemOf final : public rocksdb::FileSystemWrapper {
   using FileSystemWrapper::FileSystemWrapper;
   const char* Name() const override { return "MantaFileSystem"; }
   IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
+    if constexpr (requires { File::before_new(name); })
+      if (auto ready = File::before_new(name); !ready.ok()) return ready;
     return wrapped(target()->NewWritableFile(name, options, file, debug), name, file);
   }
   IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
@@ -253,6 +262,7 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
 
  private:
+  Status look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const Slice& first, const std::optional<std::string>& last) const;
   static bool may_hold(rocksdb::DB& db, std::string_view first, std::string_view end);
   Result<void> stopped() const;
   Result<void> settle(const Status& status);
@@ -507,7 +517,37 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
   std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(options));
   for (at->Seek(slice(first)); at->Valid(); at->Next())
     if (!visitor(at->key().ToStringView(), view(at->value()))) break;
-  return checked(at->status(), path_);
+  auto status = at->status();
+  if (status.ok() && kind_ == StoreKind::kMeta) {
+    const auto last = at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
+    status = look_for_gaps(*db, *at, slice(first), last);
+  }
+  return checked(status, path_);
+}
+
+/// In a level's tables, RocksDB's iterator takes an error for the end of a table with range tombstones, and what comes after it is no error either
+/// (facebook/rocksdb, pull request 11782): it passes over the rest in silence. So the tables that it went through are looked into one by one.
+Status RocksDbStore::look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const Slice& first, const std::optional<std::string>& last) const {
+  rocksdb::ReadOptions once;
+  once.fill_cache = false;
+  std::vector<rocksdb::LiveFileMetaData> files;
+  db.GetLiveFilesMetaData(&files);
+  for (const auto& file : files) {
+    if (file.level == 0 || slice(file.largestkey).compare(first) < 0 || (last && file.smallestkey > *last)) continue;
+    const auto begin = std::max(first.ToStringView(), std::string_view(file.smallestkey));
+    at.Seek(slice(begin));
+    if (!at.status().ok()) return at.status();
+    rocksdb::SstFileReader table(options_);
+    if (auto opened = table.Open(file.directory + file.name); !opened.ok()) {
+      if (std::error_code ignored; !fs::exists(file.directory + file.name, ignored)) continue;  // merged meanwhile, which went through all of it
+      return opened;
+    }
+    if (table.GetTableProperties()->num_range_deletions == 0) continue;
+    const std::unique_ptr<rocksdb::Iterator> alone(table.NewIterator(once));
+    for (alone->Seek(slice(begin)); alone->Valid() && (!last || alone->key().compare(*last) <= 0);) alone->Next();
+    if (!alone->status().ok()) return alone->status();
+  }
+  return {};
 }
 
 Result<std::vector<KeyValueStore::KeyRange>> RocksDbStore::ranges(std::string_view first, std::string_view end) const {
@@ -574,26 +614,33 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
       if (auto damage = audit_logs(path, Damage::kMismatch); !damage) return damage.error();
     return translate(status, path);
   }
+  claimed->note_lock_file();
   if (reserve) static_cast<void>(reserve->hold(reserve_bytes(path)));  // a full disk is no reason not to read what is there
   return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db),
                                                                        std::move(claimed).value(), std::move(reserve)));
 }
 
-/// A writer may delete a file between two steps of the opening; then the next attempt sees its successor.
+/// A writer may delete a file between two steps of the opening; then the next attempt sees its successor. When that is a log, nothing fails,
+/// and what was in it is missing: its table is in a manifest that has changed since.
 Result<std::unique_ptr<KeyValueStore>> open_for_reading(const std::string& path, const RocksDbOptions& wanted) {
   if (auto there = require_store(path); !there) return there.error();
   const auto options = options_for(wanted);
-  Status status;
-  for (int attempt = 1; attempt <= kReadOnlyAttempts; ++attempt) {
-    if (auto sound = audit_logs(path); !sound) return sound.error();
-    rocksdb::DB* db = nullptr;
-    status = rocksdb::DB::OpenForReadOnly(options, path, &db);
-    if (status.ok())
-      return std::unique_ptr<KeyValueStore>(
-          std::make_unique<RocksDbStore>(path, wanted.kind, options, std::unique_ptr<rocksdb::DB>(db), DirectoryClaim{}));
-    std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+  for (int failed = 0, changed = 0;; std::this_thread::sleep_for(std::chrono::milliseconds(10 * (failed + 1)))) {
+    const auto before = manifest_state(path);
+    const auto sound = audit_logs(path);
+    rocksdb::DB* opened = nullptr;
+    const auto status = sound ? rocksdb::DB::OpenForReadOnly(options, path, &opened) : Status::OK();
+    std::unique_ptr<rocksdb::DB> db(opened);
+    if (manifest_state(path) != before) {
+      if (++changed == kReadOnlyChanges) return translate(Status::IOError("another program changes it faster than it can be opened; try again"), path);
+    } else if (!sound) {
+      return sound.error();
+    } else if (status.ok()) {
+      return std::unique_ptr<KeyValueStore>(std::make_unique<RocksDbStore>(path, wanted.kind, options, std::move(db), DirectoryClaim{}));
+    } else if (++failed == kReadOnlyAttempts) {
+      return translate(status, path);
+    }
   }
-  return translate(status, path);
 }
 
 }  // namespace

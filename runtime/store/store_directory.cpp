@@ -146,11 +146,21 @@ bool lacks_manifest(const std::string& path) {
   return !name.empty() && fs::status(path + "/" + name, error).type() == fs::file_type::not_found;
 }
 
-std::uint64_t manifest_bytes(const std::string& path) {
+std::uint64_t manifest_bytes(const std::string& path) { return manifest_state(path).second; }
+
+std::pair<std::string, std::uint64_t> manifest_state(const std::string& path) {
   std::error_code error;
-  const auto name = manifest_name(path);
+  auto name = manifest_name(path);
   const auto size = fs::file_size(path + "/" + name, error);
-  return error || name.empty() ? 0 : size;
+  return {std::move(name), error ? 0 : size};
+}
+
+Result<void> sync_logs(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    if (is_log(entry.path().filename().string()) && entry.is_regular_file(ignored))
+      if (auto synced = sync_file(entry.path()); !synced && fs::exists(entry.path(), ignored)) return synced;
+  return {};
 }
 
 Result<void> sync_file(const std::string& file) {

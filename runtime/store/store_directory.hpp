@@ -37,6 +37,10 @@ std::uint64_t log_bytes(const std::string& path);
 bool lacks_manifest(const std::string& path);
 /// The size of the manifest, the list of the tables; opening writes it anew.
 std::uint64_t manifest_bytes(const std::string& path);
+/// Its name and size: other ones when the store has other tables.
+std::pair<std::string, std::uint64_t> manifest_state(const std::string& path);
+/// Makes what has been written to the logs durable.
+Result<void> sync_logs(const std::string& path);
 /// Makes what has been written to the file durable.
 Result<void> sync_file(const std::string& file);
 /// Whether an error's text has, behind a colon, what the kernel says when there is no room. The same words in a path mean nothing.

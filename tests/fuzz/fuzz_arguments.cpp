@@ -74,7 +74,7 @@ constexpr void (*kChecks[])(const Buffer&, std::size_t) = {
     check<detail::ConstructorRecord<Counter, const std::map<std::string, int>&>>,
     check<detail::StreamOpenRecord<Counter, &Counter::count>>,
     check<detail::StreamItemRecord<Counter, &Counter::count>>,
-    check<detail::StreamCloseRecord>,
+    check<detail::StreamCloseRecord<Counter, &Counter::count>>,
 };
 
 }  // namespace

@@ -77,6 +77,7 @@ class NoEngine final : public Engine {
   bool wait_some(std::span<Cell* const>, std::size_t, Deadline, bool) override { return true; }
   bool wait_while(std::atomic<std::uint32_t>&, std::uint32_t, Deadline, std::span<Cell* const>) override { return true; }
   void cancel(Cell&, const CancelOptions&) override {}
+  void give_up(Cell&) override {}
   std::string explain(Cell&) override { return {}; }
   void post_callback(std::function<void()>) override {}
   GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions>) override { return {}; }

@@ -155,6 +155,20 @@ TEST_SUITE("runtime/actors/late_events") {
     CHECK_FALSE(again.slot().cancelled());
   }
 
+  TEST_CASE("of several cancels that come ahead of their work none is lost") {
+    RunningWork running;
+    running.cancel({5}, false);
+    running.cancel({5}, true);
+    running.cancel({5}, false);
+    {
+      RunningWork::Scope other(running, {4});
+      RunningWork::Scope its(running, {5});
+      CHECK(its.slot().cancelled_with_children());
+    }
+    RunningWork::Scope again(running, {5});
+    CHECK_FALSE(again.slot().cancelled());
+  }
+
   TEST_CASE("a cancel of what runs now is not kept for what begins") {
     RunningWork running;
     running.cancel_now({5}, true);

@@ -29,8 +29,35 @@ Async<int> wait_twice(Context& ctx, Box box, std::string log) {
     }
   co_return 1;
 }
+int nothing_more() { return 0; }
+/// Goes on after it has been told, and submits until it may not, and then once more when it has waited.
+Async<int> submit_when_told(Context& ctx, Box box, std::string log) {
+  auto ref = box.ref;
+  append(log, "waits\n");
+  try {
+    co_await ref;
+  } catch (const Cancelled&) {
+    append(log, "told\n");
+  }
+  auto submits = [&] {
+    try {
+      auto child = ctx.remote<nothing_more>();
+      return true;
+    } catch (const Cancelled&) {
+      return false;
+    }
+  };
+  if (eventually([&] { return !submits(); }, 30s)) append(log, "told again\n");
+  try {
+    co_await ref;
+  } catch (const Cancelled&) {
+    append(log, submits() ? "submits\n" : "refused\n");
+  }
+  co_return 1;
+}
 struct Desk {
   Async<int> wait(Context& ctx, Box box, std::string log) { co_return co_await wait_twice(ctx, std::move(box), std::move(log)); }
+  Async<int> submit(Context& ctx, Box box, std::string log) { co_return co_await submit_when_told(ctx, std::move(box), std::move(log)); }
   Async<int> one() { co_return 1; }  // begins when there is a place
 };
 constexpr char kTold[] = "waits\ntold\ntold\n";
@@ -93,6 +120,29 @@ TEST_SUITE("runtime/api/coroutine cancel") {
         CHECK(rt.get(next, 30s) == 1);
         CHECK(content(log) == kTold);
       }
+  }
+
+  TEST_CASE("a second cancel of a coroutine that goes on reaches what it submits later, too") {
+    // Behaviour: of a task it was forgotten at the next co_await.
+    Promise<int> never;
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    int i = 0;
+    const auto cancel_twice = [&](const auto& ref, const std::string& log) {
+      CHECK(eventually([&] { return content(log) == "waits\n"; }));
+      rt.cancel(ref, {.recursive = false});
+      CHECK(eventually([&] { return contains(content(log), "told\n"); }));
+      rt.cancel(ref);
+      CHECK(eventually([&] { return content(log).ends_with("submits\n") || content(log).ends_with("refused\n"); }));
+      CHECK(content(log) == "waits\ntold\ntold again\nrefused\n");
+    };
+    for (auto where : kBoth) {
+      const std::string task = folder / std::to_string(++i), call = folder / std::to_string(++i);
+      cancel_twice(rt.task<submit_when_told>({.isolation = where}).remote(Box{never.ref()}, task), task);
+      auto desk = rt.actor<Desk>({.isolation = where}).spawn();
+      cancel_twice(desk.call<&Desk::submit>(Box{never.ref()}, call), call);
+    }
   }
 
   TEST_CASE("a getter of a queue that is cancelled or dies leaves the line: the next value is for the others") {

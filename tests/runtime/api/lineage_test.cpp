@@ -32,6 +32,7 @@ std::tuple<Buffer, Buffer> both(const std::string& runs, int value) {
 }
 Buffer of_large(const std::vector<std::byte>& large) { return filled(kMiB, static_cast<int>(large.size() % 100)); }
 Buffer of_refs(Context& ctx, const std::vector<ObjectRef<int>>& refs) { return filled(kMiB, ctx.get(refs.at(0))); }
+Buffer of_list(const Buffer& before, const std::vector<ObjectRef<Buffer>>& list) { return filled(kMiB, value_of(before) + static_cast<int>(list.size())); }
 Generator<Buffer> items(int n) {
   for (int i = 0; i < n; ++i) co_yield filled(kMiB, i);
 }
@@ -96,6 +97,30 @@ std::string why_lost(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
 }  // namespace
 
 TEST_SUITE("runtime/api/lineage") {
+  TEST_CASE("what a small argument refers to does not stay for the results' sake") {
+    // Behaviour: the recipe of a result kept it, and with it every object of each round of a loop.
+    const Clean clean;
+    Place place;
+    auto& rt = place.machine.rt;
+    auto state = place.run<first>(3, place.file, 1);
+    for (int i = 0; i < 5; ++i) {
+      const auto parts = rt.put(std::vector{rt.put(filled(kMiB, i)), rt.put(filled(kMiB, i))});
+      state = place.run<of_list>(3, state, parts);
+      rt.wait(std::vector{state}, {.count = 1});
+    }
+    CHECK(eventually([&] { return rt.stats().stored_objects == 1; }));
+    CHECK(value_of(rt.get(state)) == 11);
+    place.lose_all();
+    const auto why = error_of<ObjectLost>([&] { rt.get(state); }).to_string();
+    CHECK_MESSAGE(contains(why, "holds refs"), why);
+    const auto part = rt.put(filled(kMiB, 1));
+    const auto parts = rt.put(std::vector{part});
+    auto last = place.run<of_list>(3, place.run<first>(3, place.file, 1), parts);
+    rt.wait(std::vector{last}, {.count = 1});
+    place.lose_all();
+    CHECK(value_of(rt.get(last)) == 2);  // as long as somebody has what it needs
+  }
+
   TEST_CASE("fault 15: a result whose spilled copy is damaged is made again, for whoever asks") {
     const Clean clean;
     Place place;

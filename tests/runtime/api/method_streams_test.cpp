@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 
+#include "runtime/promise.hpp"
 #include "support.hpp"
 
 namespace manta_test {
@@ -88,6 +89,11 @@ class Feed {
     for (int i = 0;; ++i) co_yield i + static_cast<int>(what.gate.size());
   }
   int kept() { return SlowToRead::alive; }
+  /// No coroutine: waits before there is one.
+  Generator<int> count_when_there(Context& ctx, const std::vector<ObjectRef<int>>& n, const std::string& reached) {
+    append(reached, "x");
+    return count(ctx.get(n.front()));
+  }
   Generator<int> leave(Context& ctx) {
     co_yield 1;
     ctx.exit_actor();
@@ -116,6 +122,15 @@ int read_first(Context& ctx, ActorHandle<Feed> feed, const std::string& gate) {
   return ctx.get(*stream.next());
 }
 int late(const std::string& gate, int n) { return pass(gate, n); }
+int read_when_there(Context& ctx, ActorHandle<Feed> feed, const std::vector<ObjectRef<int>>& n, const std::string& reached) {
+  auto stream = feed.call<&Feed::count_when_there>(n, reached);
+  return ctx.get(*stream.next());
+}
+int read_late(Context& ctx, ActorHandle<Feed> feed, const std::vector<ObjectRef<int>>& n, const std::string& reached) {
+  auto stream = feed.call<&Feed::count>(n.front());
+  append(reached, "x");
+  return ctx.get(*stream.next());
+}
 
 }  // namespace
 
@@ -316,6 +331,59 @@ TEST_SUITE("runtime/api/method_streams") {
     CHECK_THROWS_AS(rt.get(reader, 30s), Cancelled);
     gate.open();
     CHECK(eventually([&] { return rt.get(feed.call<&Feed::kept>(), 30s) == 0; }, 30s));
+  }
+
+  TEST_CASE("what a stream waits for while it is opened does not hold up the actor when its reader is cancelled, or drops it") {
+    // Behaviour: the call that opens it, which belongs to no task, could be cancelled by nobody.
+    Promise<int> never;
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    int i = 0;
+    const std::vector<ObjectRef<int>> n{never.ref()};
+    for (const auto isolation : {Isolation::kShared, Isolation::kOwnProcess})
+      for (const int calls : {1, 2}) {
+        auto feed = rt.actor<Feed>({.max_concurrency = calls, .isolation = isolation}).spawn(7);
+        const auto is_free = [&] { return rt.get(feed.call<&Feed::set_base>(7), 30s) == 7 && rt.get(feed.call<&Feed::set_base>(7), 30s) == 7; };
+        const auto cancelled = [&](auto reader, const std::string& reached) {
+          CHECK(eventually([&] { return fs::exists(reached); }));
+          rt.cancel(reader);
+          CHECK_THROWS_AS(rt.get(reader, 30s), Cancelled);
+          CHECK(is_free());
+        };
+        auto reached = [&] { return folder / std::to_string(++i); };
+        const auto first = reached(), second = reached(), third = reached();
+        cancelled(rt.remote<read_late>(feed, n, first), first);
+        cancelled(rt.remote<read_when_there>(feed, n, second), second);
+        { auto dropped = feed.call<&Feed::count>(never.ref()); }
+        CHECK(is_free());
+        {
+          auto dropped = feed.call<&Feed::count_when_there>(n, third);
+          CHECK(eventually([&] { return fs::exists(third); }));
+        }
+        CHECK(is_free());
+        CHECK(all_of(rt, feed.call<&Feed::count>(2)) == std::vector{7, 8});
+      }
+    CHECK(eventually([&] { return rt.stats().unfinished == 0; }));
+  }
+
+  TEST_CASE("a stream is closed in the concurrency group of its method") {
+    // Behaviour: in the first one, so that it stayed open while calls of that took long.
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    for (const auto isolation : {Isolation::kShared, Isolation::kOwnProcess}) {
+      Gate gate;
+      const std::string file = folder / (isolation == Isolation::kShared ? "shared" : "own");
+      auto feed = rt.actor<Feed>({.concurrency_groups = {{"slow", 1}, {"io", 1}}, .isolation = isolation}).in_group<&Feed::traced>("io").in_group<&Feed::wait_at>("slow").spawn();
+      const auto slow = feed.call<&Feed::wait_at>(gate.path());
+      {
+        auto stream = feed.options({.max_unread = 1}).call<&Feed::traced>(file, 100);
+        CHECK(rt.get(*stream.next(30s), 30s) == 0);
+      }
+      CHECK(eventually([&] { return content(file).ends_with("end;"); }));
+      CHECK_FALSE(slow.ready());
+    }
   }
 
   TEST_CASE("a stream ends with the process of its actor, and the restarted one has none") {

@@ -38,6 +38,11 @@ Generator<int> fail_after(int n, const std::string& text) {
   for (int i = 0; i < n; ++i) co_yield i;
   throw std::runtime_error(text);
 }
+Generator<int> leave(Context& ctx) {
+  co_yield 1;
+  ctx.exit_actor();
+  co_yield 2;
+}
 /// Writes down how far it has come; and that it has been destroyed.
 struct Note {
   std::string file;
@@ -296,6 +301,16 @@ TEST_SUITE("runtime/api/streams") {
           if (item) rt.get(*item);
         },
         Error);
+  }
+
+  TEST_CASE("exit_actor in a generator that is a task is refused, as in any task") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto stream = rt.remote<leave>();
+    CHECK(rt.get(*stream.next(30s), 30s) == 1);
+    const auto last = stream.next(30s);
+    REQUIRE(last);
+    CHECK(contains(error_of<TaskError>([&] { rt.get(*last, 30s); }).to_string(), "exit_actor"));
   }
 }
 

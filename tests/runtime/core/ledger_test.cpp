@@ -90,6 +90,18 @@ TEST_SUITE("runtime/core/ledger") {
     CHECK(refused > 300);
   }
 
+  TEST_CASE("a packing that is hard to find is found: what did not go once is not tried again") {
+    std::vector<Amount> free, shares;
+    for (const double part : {.41, .23, .49, .22, .59, .31}) free.emplace_back(part);
+    for (const double part : {.17, .17, .17, .17, .17, .12, .12, .12, .12, .11, .11, .11, .10, .09, .08, .08, .08}) shares.emplace_back(part);
+    const auto found = pack_shares(free, shares);
+    REQUIRE(found);
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      REQUIRE(free[(*found)[i]] >= shares[i]);
+      free[(*found)[i]] -= shares[i];
+    }
+  }
+
   TEST_CASE("more than one GPU is whole ones") {
     ResourceLedger ledger(Amount(8), {0, 1, 2}, {});
     const auto half = *ledger.acquire({.gpus = 0.5});

@@ -1,8 +1,14 @@
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
+#include <atomic>
 #include <condition_variable>
+#include <ctime>
+#include <filesystem>
 #include <future>
 #include <mutex>
+#include <random>
 
 #include "runtime/base/log.hpp"
 #include "runtime/store/faulty_store.hpp"
@@ -278,5 +284,73 @@ TEST_SUITE("runtime/store") {
     CHECK(store.create(3, 1).error().code == ErrorCode::kRuntimeStopped);
     CHECK(store.try_pin(1).ok());  // what is in the arena stays readable
     store.close();
+  }
+
+  TEST_CASE("threads that wait for an object to be brought back sleep") {
+    // Behaviour: each that was woken woke the others.
+    GatedFixture f(10 * kMiB);
+    put(f.store, 1, kMiB);
+    put(f.store, 2, 10 * kMiB);
+    f.reads.set(true);
+    std::vector<std::future<bool>> readers;
+    for (int i = 0; i < 4; ++i) readers.push_back(std::async(std::launch::async, [&] { return holds(f.store, 1, kMiB); }));
+    f.reads.await_somebody();
+    std::this_thread::sleep_for(50ms);
+    put(f.store, 3, 1000);  // wakes them
+    f.store.free(3);
+    const auto before = std::clock();
+    std::this_thread::sleep_for(500ms);
+    CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < .2);
+    f.reads.set(false);
+    for (auto& reader : readers) CHECK(reader.get());
+  }
+
+  TEST_CASE("memory that nobody uses any more goes back to the system after a while, though nothing else happens") {
+    // Behaviour: only a later release looked for it.
+    for (const bool spills : {false, true}) {
+      ObjectStore store(make_arena(32 * kMiB, 8 * kMiB), spills ? in_memory() : SpillFactory{}, {.extent_idle = 50ms});
+      for (std::uint64_t id : {1, 2}) put(store, id, 8 * kMiB);
+      for (std::uint64_t id : {1, 2}) store.free(id);
+      CHECK(store.stats().arena.reserved_bytes > 0);
+      CHECK(eventually([&] { return store.stats().arena.reserved_bytes == 0; }));
+      put(store, 3, 8 * kMiB);
+      CHECK(holds(store, 3, 8 * kMiB));
+    }
+  }
+
+  TEST_CASE("an object is brought back where the system has no descriptor for more memory, in the place of one that is on disk too") {
+    const auto files_open = [] { return static_cast<rlim_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator())); };
+    ObjectStore store(make_arena(12 * kMiB, 4 * kMiB), in_memory());
+    for (std::uint64_t id : {1, 2, 3, 4}) put(store, id, 4 * kMiB);
+    REQUIRE(eventually([&] { return store.stats().spilled_objects >= 2; }));
+    for (std::uint64_t id : {3, 4}) store.free(id);
+    CHECK(holds(store, 1, 4 * kMiB));  // now in the arena and on disk
+    store.arena().trim(0ms);
+    REQUIRE(store.stats().arena.extents == 1);
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    rlimit none{.rlim_cur = files_open() - 1, .rlim_max = before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    const auto block = store.pin(2);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    REQUIRE_MESSAGE(block, block.error().to_string());
+    CHECK(equal(store.arena().bytes(block.value()), pattern(2, 4 * kMiB)));
+    store.unpin(2);
+  }
+
+  TEST_CASE("the disk space of objects that are freed one right after the other is given back") {
+    // Behaviour: the spiller missed what was freed as it looked at what was freed before.
+    FaultyFixture f(10 * kMiB);
+    std::mt19937 random(7);
+    for (int round = 0; round < 300; ++round) {
+      for (std::uint64_t id : {1, 2}) put(f.store, id, 1000);
+      put(f.store, 3, 10 * kMiB);
+      REQUIRE(eventually([&] { return f.store.stats().spilled_objects >= 2; }));
+      f.store.free(3);
+      f.store.free(1);
+      for (auto i = random() % 20'000; i > 0; --i) std::atomic_signal_fence(std::memory_order_seq_cst);
+      f.store.free(2);
+      REQUIRE(eventually([&] { return !f.disk.last_key().value(); }));
+    }
   }
 }

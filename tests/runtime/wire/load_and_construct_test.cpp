@@ -81,6 +81,53 @@ struct Pooled {
     archive(construct->text);
   }
 };
+/// Has room of its own, and wants it where not all room is. With no other functions for it, or with those for a usual place as well.
+template <bool kAlsoUsual>
+struct alignas(64) Aligned {
+  inline static int rooms = 0;
+  static void* operator new(std::size_t size)
+    requires kAlsoUsual
+  {
+    return std::malloc(size);
+  }
+  static void operator delete(void* room)
+    requires kAlsoUsual
+  {
+    std::free(room);
+  }
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ++rooms, std::aligned_alloc(static_cast<std::size_t>(alignment), size); }
+  static void* operator new(std::size_t, void* at) { return at; }
+  static void operator delete(void* room, std::align_val_t) { --rooms, std::free(room); }
+  explicit Aligned(int n) : number(n) {}
+  int number;
+  std::string text{};
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(number, text);
+  }
+  template <class Archive>
+  static void load_and_construct(Archive& archive, cereal::construct<Aligned>& construct) {
+    int number = 0;
+    archive(number);
+    construct(number);
+    archive(construct->text);
+  }
+};
+template <class T>
+void check_aligned() {
+  const auto bytes = encode(std::shared_ptr<T>(new T(7)));
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut)
+    CHECK_THROWS_AS(decode<std::shared_ptr<T>>(bytes.slice(0, cut)), ProtocolError);
+  {
+    const auto shared = decode<std::shared_ptr<T>>(bytes);
+    CHECK(shared->number == 7);
+    CHECK(reinterpret_cast<std::uintptr_t>(shared.get()) % alignof(T) == 0);
+    const auto unique = decode<std::unique_ptr<T>>(encode(std::make_unique<T>(8)));
+    CHECK(unique->number == 8);
+    CHECK(reinterpret_cast<std::uintptr_t>(unique.get()) % alignof(T) == 0);
+  }
+  CHECK(T::rooms == 0);
+}
 /// Knows itself.
 struct Root : std::enable_shared_from_this<Root> {
   explicit Root(int n) : number(n) {}
@@ -170,6 +217,8 @@ TEST_SUITE("runtime/codec") {
       CHECK(Pooled::rooms == before + 1);
     }
     CHECK(Pooled::rooms == 0);
+    check_aligned<Aligned<false>>();
+    check_aligned<Aligned<true>>();
   }
 }
 
