@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "runtime/client.hpp"
+#include "runtime/did_not_run.hpp"
 
 namespace manta {
 
@@ -122,8 +123,9 @@ class ActorPool {
   void give_back(Job& job) {
     if (!job.actor || !job.ref.ready()) return;
     if (job.ref.cell()->failed()) {
-      const auto code = client_->try_get(job.ref).error().code;
-      if (code == ErrorCode::kActorDied || code == ErrorCode::kActorCreationFailed) job.actor = {};
+      const auto error = client_->try_get(job.ref).error();
+      const bool is_gone = error.code == ErrorCode::kActorDied || error.code == ErrorCode::kActorCreationFailed;
+      if (is_gone && !detail::did_not_run(error)) job.actor = {};
     }
     if (job.actor) idle_.push_back(std::move(job.actor));
     job.actor = {};

@@ -42,6 +42,7 @@ class QueueActor {
     }
   }
   Async<std::optional<T>> get(Context& ctx, std::uint64_t ticket) {
+    if (ctx.invocation().unwanted()) throw Cancelled("who asks the queue for a value has been cancelled, or its process has died");
     if (auto value = try_get()) co_return std::move(value);
     getters_.push_back({ticket});
     auto turn = getters_.back().value.ref();
@@ -72,7 +73,7 @@ class QueueActor {
     if (items_.empty()) return std::nullopt;
     std::optional<T> value(std::move(items_.front()));
     items_.pop_front();
-    if (!putters_.empty()) {
+    if (!putters_.empty() && items_.size() < capacity_) {  // what was given back may be one too many
       items_.push_back(std::move(putters_.front().value));
       putters_.front().done.set(true);
       putters_.pop_front();

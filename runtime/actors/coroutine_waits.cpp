@@ -47,7 +47,7 @@ void CoroutineWaits::loop() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     changed_.wait(lock, [this] { return stopped_ || !entries_.empty(); });
-    if (changed_.wait_for(lock, pause, [this] { return stopped_; })) return;
+    if (changed_.wait_for(lock, pause, [this] { return stopped_.load(); })) return;
     auto late = look();
     lock.unlock();
     tell(late);
@@ -72,7 +72,7 @@ std::vector<CoroutineWaits::Late> CoroutineWaits::look() {
 void CoroutineWaits::tell(const std::vector<Late>& late) const {
   std::size_t told = 0;
   for (const auto& [name, awaited] : late)
-    if (awaited && told++ < kMostTold) tell_(name ? *name : std::string("a coroutine"), *awaited);
+    if (awaited && !stopped_ && told++ < kMostTold) tell_(name ? *name : std::string("a coroutine"), *awaited);
   if (told > kMostTold)
     log(LogLevel::kWarning, std::to_string(told - kMostTold) + " more co_awaits have taken more than " + std::to_string(limit_.count()) + " ms");
 }

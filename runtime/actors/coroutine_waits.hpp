@@ -4,6 +4,7 @@
 // the co_await itself: a wait whose number is the same at several looks is long.
 //
 // Owned by the engine, which outlives the coroutines. Thread-safe; a thread is started with the first coroutine that waits.
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -52,7 +53,7 @@ class CoroutineWaits {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::list<Entry> entries_{};
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   std::thread thread_;
 };
 

@@ -265,7 +265,10 @@ TaskRecord* Executor::run(Work& work, ActorObject* instance, const wire::LeaseIn
                                                        environment_.coroutine_waits);
     began = true;
     hold(work.coroutine);
-    if (slot.cancelled()) work.coroutine->interrupt(slot.cancelled_with_children());  // who cancelled it may not have found it yet
+    if (slot.cancelled())
+      work.coroutine->interrupt(slot.cancelled_with_children());  // who cancelled it may not have found it yet
+    else if (work.coroutine->interrupted())
+      running_work_.cancel_now(work.id, work.coroutine->interrupted_with_children());  // its caller is gone
     work.coroutine->begin(instance);
   }
   began = true;

@@ -103,4 +103,7 @@ struct OwnedConstructor final : OwnedWork {
   std::shared_ptr<const ErrorInfo> last_error{};  ///< why its constructor failed, or its process ended
 };
 
+/// Of what the end of the runtime has overtaken.
+std::shared_ptr<const ErrorInfo> stopped_error();
+
 }  // namespace manta::detail

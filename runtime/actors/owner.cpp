@@ -2,6 +2,7 @@
 
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/placement_client.hpp"
+#include "runtime/did_not_run.hpp"
 #include "runtime/process/zygote.hpp"
 
 namespace manta::detail {
@@ -29,16 +30,10 @@ std::shared_ptr<const Options> with_absolute_log(std::shared_ptr<const Options> 
   return changed;
 }
 
-std::shared_ptr<const ErrorInfo> stopped_error() {
-  static const auto error = std::make_shared<const ErrorInfo>(
-      ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
-  return error;
-}
-
 std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size_t index, std::shared_ptr<const ErrorInfo> cause) {
   return std::make_shared<const ErrorInfo>(
       ErrorInfo{.code = cause->code,
-                .message = "it did not run: object argument " + std::to_string(index + 1) + " failed",
+                .message = kDidNotRun + ("object argument " + std::to_string(index + 1)) + " failed",
                 .where = *work.name(),
                 .cause = as_cause(std::move(cause))});
 }
@@ -90,6 +85,12 @@ void check_times(const TaskOptions& options, const std::string& what) {
 }
 
 }  // namespace
+
+std::shared_ptr<const ErrorInfo> stopped_error() {
+  static const auto error = std::make_shared<const ErrorInfo>(
+      ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  return error;
+}
 
 class Owner::ArgumentWaiter final : public Cell::Waiter {
  public:

@@ -182,6 +182,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on_refused(const wire::LeaseRefused& refused);
   void on_lost(const wire::LeaseLost& lost);
   void end_group(GroupId group, const ErrorInfo& error);
+  void end_tasks(bool running);
   void on_task_ended(const wire::Ended& ended);
   void on_call_ended(const wire::Ended& ended);
   void on_task_outcome(wire::Outcome& outcome);

@@ -8,6 +8,7 @@
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/did_not_run.hpp"
 
 namespace manta::detail {
 
@@ -128,7 +129,7 @@ void Owner::end_at_stop(ActorId actor) {
   auto& constructor = *actors_.at(actor);
   constructor.killed = true;
   log_if_unseen(constructor);
-  constructor.last_error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  constructor.last_error = stopped_error();
   actor_table_.kill(actor, actor_effects_);
   actor_table_.dropped(actor, actor_effects_);
 }
@@ -151,8 +152,8 @@ void Owner::on(ArgumentSettled& event) {
   if (by_value) take_placed(event);
   auto error = [&] {
     return share({.code = event.error->code,
-                  .message = by_value ? "it did not run: its arguments were lost, and could not be stored again"
-                                      : "it did not run: object argument " + std::to_string(event.index + 1) + " failed",
+                  .message = kDidNotRun + (by_value ? std::string("its arguments were lost, and could not be stored again")
+                                                    : "object argument " + std::to_string(event.index + 1) + " failed"),
                   .where = *work.name(),
                   .cause = as_cause(event.error)});
   };
@@ -205,24 +206,29 @@ void Owner::on(Stop& event) {
   for (const auto& [id, held] : leases_)
     if (held.worker != router_.self()) workers.insert(held.worker);
   for (const auto worker : workers) router_.send(worker, wire::CancelWork{});  // ahead of what ends the actors there: methods may end by themselves
-  const auto error = share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
-  std::vector<std::shared_ptr<OwnedTask>> tasks;
-  for (const auto& [id, task] : tasks_)
-    if (event.everything || !task->may_run()) tasks.push_back(task);
-  for (auto& task : tasks) {
-    const bool may_run = task->may_run();
-    task_table_.withdraw(*task);
-    task->record->result->set_error(error);
-    may_run ? counts_.ended(tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
-  }
+  end_tasks(event.everything);
   std::vector<ActorId> actors;
   for (auto& [id, actor] : actors_) actors.push_back(id);
   for (auto id : actors) end_at_stop(id);
   if (!event.everything) return;
   perform();
   for (auto calls = std::exchange(calls_, {}); const auto& [id, call] : calls) {
-    call->record->result->set_error(error);
+    call->record->result->set_error(stopped_error());
     counts_.ended();
+  }
+}
+
+/// At the end of the runtime; `running`: those too that may run.
+void Owner::end_tasks(bool running) {
+  std::vector<std::shared_ptr<OwnedTask>> tasks;
+  for (const auto& [id, task] : tasks_)
+    if (running || !task->may_run()) tasks.push_back(task);
+  for (auto& task : tasks) {
+    const bool may_run = task->may_run();
+    task_table_.withdraw(*task);
+    task->record->result->set_error(stopped_error());
+    may_run ? counts_.ended(tasks_.erase(task->id)) : forget_task(*task);  // it may be using its arguments
+    settled_.push_back(std::move(task));
   }
 }
 
@@ -351,7 +357,7 @@ Result<wire::Task> Owner::wire_task(OwnedWork& work, TaskId id, int attempt, Pro
   for (std::size_t i = 0; i < work.record->refs.size(); ++i) {
     auto encoded = encode_cell(*work.record->refs[i]);
     if (!encoded)
-      return ErrorInfo{.code = encoded.error().code, .message = "it did not run: object argument " + std::to_string(i + 1) + " could not be sent",
+      return ErrorInfo{.code = encoded.error().code, .message = kDidNotRun + ("object argument " + std::to_string(i + 1)) + " could not be sent",
                        .where = *work.name(), .cause = share(encoded.error())};
     refs.push_back(std::move(*encoded));
   }
@@ -461,6 +467,7 @@ void Owner::want_actor(ActorId actor, std::uint32_t count) {
 }
 
 void Owner::perform() {
+  if (stopped_) end_tasks(false);  // what was to run once more: it failed, its process died, it came back unstarted
   task_table_.settle(task_effects_);
   perform_tasks();
   perform_actors();

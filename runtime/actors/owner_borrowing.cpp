@@ -45,7 +45,8 @@ void Owner::ask_target(TaskId call, std::shared_ptr<Promise<std::uint64_t>> told
 
 void Owner::on(TargetAsked& event) {
   const auto it = calls_.find(event.call);
-  event.told->set(it == calls_.end() ? 0 : it->second->actor.value);
+  const bool ends_by_itself = it != calls_.end() && it->second->options && it->second->options->deadline.count() > 0;
+  event.told->set(it == calls_.end() || ends_by_itself ? 0 : it->second->actor.value);
 }
 
 void Owner::on(Borrowed& event) {

@@ -242,7 +242,8 @@ void Owner::perform_failures(const core::TaskEffects& effects) {
   for (auto* node : effects.ended)
     if (auto it = tasks_.find(node->id); it != tasks_.end()) forget_task(*it->second);
   lost_.clear();
-  for (auto* node : effects.isolate) isolate(static_cast<OwnedTask&>(*node));
+  for (auto* node : effects.isolate)
+    if (tasks_.contains(node->id)) isolate(static_cast<OwnedTask&>(*node));
   for (auto* node : effects.back_off) arm_retry(static_cast<OwnedTask&>(*node));
 }
 

@@ -42,7 +42,7 @@ void Owner::on_task_outcome(wire::Outcome& outcome) {
     return forget_unwanted(*task);
   }
   if (std::holds_alternative<wire::Unstarted>(outcome.result)) return task_table_.returned(*task, task_effects_);
-  if (outcome.retry && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
+  if (outcome.retry && !stopped_ && task_table_.failed(*task, outcome.nanoseconds, task_effects_)) return;
   if (outcome.lost && recover(task, outcome)) return;
   settle(*task, outcome);
   if (task->may_run())

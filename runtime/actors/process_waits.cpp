@@ -209,7 +209,9 @@ bool ProcessEngine::sleep_and_explain(std::span<Cell* const> cells, Deadline dea
   const auto late = SteadyClock::now() + long_wait();
   if (deadline && *deadline <= late) return sleep(deadline);
   if (sleep(late)) return true;
-  if (const auto* slot = CancelSlot::current(); !slot || !slot->cancelled()) log_wait(cells);
+  constexpr std::chrono::seconds kSoon{10};  // then the Timeout says why, and is not to be late for this
+  const auto* slot = CancelSlot::current();
+  if ((!slot || !slot->cancelled()) && (!deadline || *deadline > SteadyClock::now() + kSoon)) log_wait(cells);
   return sleep(deadline);
 }
 

@@ -151,7 +151,10 @@ void TaskTable::finished(TaskNode& task, std::int64_t nanoseconds, TaskEffects&,
 bool TaskTable::failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& effects) {
   if (!task.may_run() || task.unwanted || !may_retry(task)) return false;
   leave(task, nanoseconds);
-  if (task.failures < UINT16_MAX) ++task.failures;
+  if (task.failures < UINT16_MAX)
+    ++task.failures;
+  else if (task.max_retries > 0)
+    --task.max_retries;  // there is no room to count further
   retry(task, effects);
   return true;
 }

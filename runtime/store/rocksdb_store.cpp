@@ -19,6 +19,7 @@
 
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
+#include "runtime/store/live_logs.hpp"
 #include "runtime/store/store_directory.hpp"
 
 namespace manta {
@@ -121,7 +122,7 @@ using FilePointer = std::unique_ptr<rocksdb::FSWritableFile>;
 /// Spilled objects need no syncing, they are deleted at the next start.
 class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  UnsyncedFile(FilePointer file, bool) : FSWritableFileOwnerWrapper(std::move(file)) {}
+  UnsyncedFile(FilePointer file, const std::string&) : FSWritableFileOwnerWrapper(std::move(file)) {}
   IOStatus Sync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus Fsync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus RangeSync(std::uint64_t, std::uint64_t, const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
@@ -138,7 +139,12 @@ IOStatus left_to_user(IOStatus status) {
 
 class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  FileOnDisk(FilePointer file, bool is_log) : FSWritableFileOwnerWrapper(std::move(file)), is_log_(is_log) {}
+  FileOnDisk(FilePointer file, const std::string& name) : FSWritableFileOwnerWrapper(std::move(file)), log_(name.ends_with(".log") ? name : "") {
+    if (is_log()) LiveLogs::instance().add(log_);
+  }
+  ~FileOnDisk() override {
+    if (is_log()) LiveLogs::instance().remove(log_);
+  }
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, debug));
   }
@@ -149,19 +155,22 @@ class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Sync(o, d)); }
   IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Fsync(o, d)); }
   IOStatus Close(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Close(o, d)); }
-  /// What was written to a log without syncing is on the disk before anything in the next one is, or a power cut would leave a gap.
+  /// What was written to a log without syncing is on the disk before anything in the next one is, or a power cut would leave a gap. (Not what
+  /// an earlier opening has left: it is in tables by now, and a sync that failed then is not to be tried again.)
   static IOStatus before_new(const std::string& name) {
-    if (!name.ends_with(".log")) return IOStatus::OK();
-    const auto synced = sync_logs(fs::path(name).parent_path());
-    return synced ? IOStatus::OK() : IOStatus::IOError(kUnsyncedLog, synced.error().message);
+    if (name.ends_with(".log"))
+      for (const auto& log : LiveLogs::instance().beside(name))
+        if (const auto synced = sync_file(log); !synced) return IOStatus::IOError(kUnsyncedLog, synced.error().message);
+    return IOStatus::OK();
   }
 
  private:
   IOStatus synced(IOStatus status) const {
-    if (!is_log_ || !is_no_space(status)) return left_to_user(status);
+    if (!is_log() || !is_no_space(status)) return left_to_user(status);
     return IOStatus::IOError(kUnsyncedLog, status.ToString());
   }
-  const bool is_log_;
+  bool is_log() const { return !log_.empty(); }
+  const std::string log_;
 };
 
 template <class File>
@@ -180,7 +189,7 @@ class FileSystemOf final : public rocksdb::FileSystemWrapper {
 
  private:
   static IOStatus wrapped(IOStatus status, const std::string& name, FilePointer* file) {
-    if (status.ok()) *file = std::make_unique<File>(std::move(*file), name.ends_with(".log"));
+    if (status.ok()) *file = std::make_unique<File>(std::move(*file), name);
     return left_to_user(status);
   }
 };

@@ -155,14 +155,6 @@ std::pair<std::string, std::uint64_t> manifest_state(const std::string& path) {
   return {std::move(name), error ? 0 : size};
 }
 
-Result<void> sync_logs(const std::string& path) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (is_log(entry.path().filename().string()) && entry.is_regular_file(ignored))
-      if (auto synced = sync_file(entry.path()); !synced && fs::exists(entry.path(), ignored)) return synced;
-  return {};
-}
-
 Result<void> sync_file(const std::string& file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   const int error = fd < 0 || ::fdatasync(fd) != 0 ? errno : 0;

@@ -39,8 +39,6 @@ bool lacks_manifest(const std::string& path);
 std::uint64_t manifest_bytes(const std::string& path);
 /// Its name and size: other ones when the store has other tables.
 std::pair<std::string, std::uint64_t> manifest_state(const std::string& path);
-/// Makes what has been written to the logs durable.
-Result<void> sync_logs(const std::string& path);
 /// Makes what has been written to the file durable.
 Result<void> sync_file(const std::string& file);
 /// Whether an error's text has, behind a colon, what the kernel says when there is no room. The same words in a path mean nothing.

@@ -182,6 +182,12 @@ RuntimeOptions parsed(std::vector<std::string> words, std::vector<std::string>* 
   return options;
 }
 
+int fail_when_told(Context& ctx, const std::string& log) {
+  append(log, "runs;");
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  throw std::runtime_error("told");
+}
+
 }  // namespace
 
 int run_explained(const std::string& wait);  // explain_test.cpp
@@ -251,6 +257,24 @@ TEST_SUITE("runtime/api/lifecycle") {
     CHECK(called.ready());
     CHECK(running.ready());
     CHECK_THROWS_AS(actor.call<&Sleeper::one>(), RuntimeStopped);
+  }
+
+  TEST_CASE("what fails as it is told of the end is not tried again") {
+    // Behaviour: it began anew, heard of the end again, and so on up to the shutdown_timeout.
+    Folder folder;
+    for (const auto pause : {0s, 30s}) {
+      const std::string log = folder / std::to_string(pause.count());
+      auto options = small_machine();
+      options.shutdown_timeout = 60s;
+      auto rt = Runtime::start(options);
+      const auto running = rt.task<fail_when_told>({.max_retries = -1, .retry_on = retry_on_all, .backoff = {.initial = pause}}).remote(log);
+      CHECK(eventually([&] { return content(log) == "runs;"; }));
+      const auto begin = SteadyClock::now();
+      rt.shutdown();
+      CHECK(SteadyClock::now() - begin < 20s);
+      CHECK(content(log) == "runs;");
+      CHECK(running.failed());
+    }
   }
 
   // It was the TaskError of a task that had failed, whose cause it was.

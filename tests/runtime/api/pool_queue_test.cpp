@@ -142,6 +142,23 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     CHECK(pool.map<&Solver::solve>(std::vector{5}) == std::vector{7005});
   }
 
+  TEST_CASE("an actor of a pool stays in it when an argument of its call is of an actor that has died") {
+    Machine machine;
+    auto& rt = machine.rt;
+    ActorPool<Solver, int> pool(rt, {rt.actor<Solver>().spawn(1)});
+    for (const bool late : {false, true}) {
+      auto dead = rt.actor<Solver>().spawn(2);
+      Gate gate;
+      const auto argument = late ? dead.call<&Solver::solve>(rt.remote<pass>(gate.path(), 1)) : [&] { dead.kill(); return dead.call<&Solver::solve>(1); }();
+      pool.submit<&Solver::solve>(argument);
+      dead.kill();
+      gate.open();
+      CHECK_THROWS_AS(pool.get_next(), ActorDied);
+      pool.submit<&Solver::solve>(3);
+      CHECK(pool.get_next() == 1003);
+    }
+  }
+
   TEST_CASE("a queue is first in, first out, and a full one holds up who puts") {
     Machine machine;
     auto& rt = machine.rt;

@@ -157,6 +157,26 @@ TEST_SUITE("runtime/api") {
     CHECK(eventually([&] { return rt.get(queue.call<&HeldQueue::size>(), 60s) == 2; }, 20s));
   }
 
+  TEST_CASE("values that come back to a full queue do not make it larger for good") {
+    // Behaviour: each let one more in, as long as somebody waited to put.
+    Machine machine;
+    auto& rt = machine.rt;
+    auto queue = rt.actor<detail::QueueActor<int>>().spawn(std::uint64_t{1});
+    using Q = detail::QueueActor<int>;
+    CHECK(rt.get(queue.call<&Q::try_put>(1), 30s));
+    const auto second = queue.call<&Q::put>(std::uint64_t{1}, 2);
+    CHECK(rt.get(queue.call<&Q::try_get>(), 30s) == 1);
+    CHECK(rt.get(second, 30s));
+    const auto third = queue.call<&Q::put>(std::uint64_t{2}, 3);
+    rt.get(queue.call<&Q::give_back>(std::optional<int>(1)), 30s);
+    CHECK(rt.get(queue.call<&Q::try_get>(), 30s) == 1);
+    CHECK(rt.get(queue.call<&Q::size>(), 30s) == 1);
+    CHECK_FALSE(third.ready());
+    CHECK(rt.get(queue.call<&Q::try_get>(), 30s) == 2);
+    CHECK(rt.get(third, 30s));
+    CHECK(rt.get(queue.call<&Q::try_get>(), 30s) == 3);
+  }
+
   TEST_CASE("a getter that is cancelled once its value is there gives it back, to the front") {
     Machine machine;
     auto& rt = machine.rt;
