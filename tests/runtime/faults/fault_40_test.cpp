@@ -17,7 +17,7 @@
 namespace {
 std::atomic<int> g_threads_left{-1};  ///< -1: no limit
 
-bool takes_a_thread() {
+[[maybe_unused]] bool takes_a_thread() {
   int left = g_threads_left;
   while (left > 0 && !g_threads_left.compare_exchange_weak(left, left - 1)) {
   }
@@ -91,7 +91,7 @@ struct Narrow {
   std::size_t size(const std::string& text) { return text.size(); }
 };
 
-std::string made(const std::string& file) {
+[[maybe_unused]] std::string made(const std::string& file) {
   append(file, "made;");
   return std::string(1 << 20, 'r');
 }
