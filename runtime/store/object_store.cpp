@@ -72,7 +72,7 @@ Result<void> ObjectStore::require_new(std::uint64_t id) const {
 
 Result<Block> ObjectStore::insert(std::uint64_t id, const Block& block) {
   if (!objects_.try_emplace(id, Object{.bytes = block.size, .block = block, .beyond = arena_->is_beyond(block)}).second) {  // made while this one waited
-    arena_->free(block);
+    give_to_arena(block);
     return about(ErrorCode::kInvalidArgument, id, "an object with this id exists already");
   }
   if (bytes_to_spill() > 0) wake_spiller();
@@ -168,7 +168,7 @@ Result<Block> ObjectStore::restore(std::uint64_t id, Object& object, Lock& lock)
     object.state = ObjectState::kSealed;
     counters_.restore_bytes_read += object.bytes;
   } else {
-    if (block) arena_->free(*block);
+    if (block) give_to_arena(*block);
     object.state = ObjectState::kSpilled;
     if (!read && read.error().code == ErrorCode::kObjectLost) {
       drop_from_disk(slot);
@@ -239,10 +239,14 @@ void ObjectStore::leave_idle(Object& object) {
 
 void ObjectStore::release_block(Object& object) {
   if (!object.beyond) ++progress_;
-  const bool emptied = arena_->free(*object.block);
+  const auto block = *object.block;
   object.block.reset();
+  give_to_arena(block);
   changed_.notify_all();
-  if (!emptied || trim_due_) return;
+}
+
+void ObjectStore::give_to_arena(const Block& block) {
+  if (!arena_->free(block) || trim_due_) return;
   trim_at_ = Clock::now() + options_.extent_idle;
   trim_due_ = true;
   wake_spiller();

@@ -139,6 +139,7 @@ class ObjectStore {
   void leave_idle(Object& object);
   void drop_from_disk(const SpillSlot& slot);
   void release_block(Object& object);
+  void give_to_arena(const Block& block);
   bool evict_one();
   ErrorInfo full_error(std::uint64_t bytes) const;
   std::string biggest_holders() const;

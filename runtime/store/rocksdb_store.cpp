@@ -160,7 +160,8 @@ class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
   static IOStatus before_new(const std::string& name) {
     if (name.ends_with(".log"))
       for (const auto& log : LiveLogs::instance().beside(name))
-        if (const auto synced = sync_file(log); !synced) return IOStatus::IOError(kUnsyncedLog, synced.error().message);
+        if (const auto synced = sync_file(log); !synced && fs::exists(log))  // else it has just gone, as all of it is in tables
+          return IOStatus::IOError(kUnsyncedLog, synced.error().message);
     return IOStatus::OK();
   }
 
@@ -271,6 +272,13 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
 
  private:
+  struct Table {
+    explicit Table(const rocksdb::Options& options) : reader(options) {}
+    rocksdb::SstFileReader reader;
+    Status status{};
+  };
+  std::unique_ptr<Table> open_table(const rocksdb::LiveFileMetaData& file) const;
+  Status look_at_ends(rocksdb::DB& db, const std::optional<std::string>& last) const;
   Status look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const Slice& first, const std::optional<std::string>& last) const;
   static bool may_hold(rocksdb::DB& db, std::string_view first, std::string_view end);
   Result<void> stopped() const;
@@ -546,13 +554,11 @@ Status RocksDbStore::look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const
     const auto begin = std::max(first.ToStringView(), std::string_view(file.smallestkey));
     at.Seek(slice(begin));
     if (!at.status().ok()) return at.status();
-    rocksdb::SstFileReader table(options_);
-    if (auto opened = table.Open(file.directory + file.name); !opened.ok()) {
-      if (std::error_code ignored; !fs::exists(file.directory + file.name, ignored)) continue;  // merged meanwhile, which went through all of it
-      return opened;
-    }
-    if (table.GetTableProperties()->num_range_deletions == 0) continue;
-    const std::unique_ptr<rocksdb::Iterator> alone(table.NewIterator(once));
+    auto table = open_table(file);
+    if (!table) continue;
+    if (!table->status.ok()) return table->status;
+    if (table->reader.GetTableProperties()->num_range_deletions == 0) continue;
+    const std::unique_ptr<rocksdb::Iterator> alone(table->reader.NewIterator(once));
     for (alone->Seek(slice(begin)); alone->Valid() && (!last || alone->key().compare(*last) <= 0);) alone->Next();
     if (!alone->status().ok()) return alone->status();
   }
@@ -576,7 +582,34 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
   std::unique_ptr<rocksdb::Iterator> at(db->NewIterator({}));
   at->SeekToLast();
   if (!at->status().ok()) return translate(at->status(), path_);
-  return at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
+  const auto last = at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
+  if (auto status = look_at_ends(*db, last); !status.ok()) return translate(status, path_);
+  return last;
+}
+
+/// As above; and an error in one table is forgotten where what another one gives is covered by a range tombstone (pull request 11786).
+Status RocksDbStore::look_at_ends(rocksdb::DB& db, const std::optional<std::string>& last) const {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  db.GetLiveFilesMetaData(&files);
+  for (const auto& file : files) {
+    if (last && file.largestkey < *last) continue;
+    auto table = open_table(file);
+    if (!table) continue;
+    if (!table->status.ok()) return table->status;
+    const std::unique_ptr<rocksdb::Iterator> alone(table->reader.NewIterator(rocksdb::ReadOptions()));
+    alone->SeekToLast();
+    if (!alone->status().ok()) return alone->status();
+  }
+  return {};
+}
+
+/// One of its live files, alone. Null when it has been merged meanwhile, which went through all of it.
+std::unique_ptr<RocksDbStore::Table> RocksDbStore::open_table(const rocksdb::LiveFileMetaData& file) const {
+  const auto path = file.directory + file.name;
+  auto table = std::make_unique<Table>(options_);
+  table->status = table->reader.Open(path);
+  std::error_code ignored;
+  return table->status.ok() || fs::exists(path, ignored) ? std::move(table) : nullptr;
 }
 
 Result<void> RocksDbStore::sync() {

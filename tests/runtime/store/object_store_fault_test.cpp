@@ -318,6 +318,19 @@ TEST_SUITE("runtime/store") {
     }
   }
 
+  TEST_CASE("so does the memory into which a damaged object was read") {
+    FaultyFixture f(10 * kMiB, {.full_grace = 100ms, .extent_idle = 50ms});
+    put(f.store, 1, 10 * kMiB);
+    put(f.store, 2, 10 * kMiB);
+    REQUIRE(eventually([&] { return f.store.stats().spilled_objects == 1; }));
+    f.store.free(2);
+    REQUIRE(eventually([&] { return f.store.stats().arena.reserved_bytes == 0; }));
+    f.disk.flip_bit_on_read(7, 1000);
+    CHECK(f.store.pin(1).error().code == ErrorCode::kObjectLost);
+    f.disk.flip_bit_on_read(-1);
+    CHECK(eventually([&] { return f.store.stats().arena.reserved_bytes == 0; }));
+  }
+
   TEST_CASE("an object is brought back where the system has no descriptor for more memory, in the place of one that is on disk too") {
     const auto files_open = [] { return static_cast<rlim_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator())); };
     ObjectStore store(make_arena(12 * kMiB, 4 * kMiB), in_memory());
