@@ -23,9 +23,6 @@ const char* why_without_recipe(const OwnedWork& work) {
   return nullptr;
 }
 
-}  // namespace
-
-namespace {
 /// A small argument's bytes alone: the value as this process has it may be large, and its cell may hold on to another process. Null where what
 /// it refers to would be kept with it.
 std::shared_ptr<Cell> copy_of(const Cell& cell, std::uint64_t& bytes) {

@@ -583,7 +583,8 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
   at->SeekToLast();
   if (!at->status().ok()) return translate(at->status(), path_);
   const auto last = at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
-  if (auto status = look_at_ends(*db, last); !status.ok()) return translate(status, path_);
+  if (kind_ == StoreKind::kMeta)
+    if (auto status = look_at_ends(*db, last); !status.ok()) return translate(status, path_);
   return last;
 }
 

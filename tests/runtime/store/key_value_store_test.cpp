@@ -259,6 +259,7 @@ TEST_SUITE("runtime/store") {
         std::this_thread::sleep_for(std::chrono::microseconds(200));
       }
     });
+    int opened = 0;
     for (int i = 0; i < 100; ++i) {
       const auto before = written.load();
       const auto reader = open_rocksdb(path, {.create = false, .read_only = true});
@@ -266,12 +267,14 @@ TEST_SUITE("runtime/store") {
         CHECK_MESSAGE(reader.error().message.find("faster than") != std::string::npos, reader.error().message);
         continue;
       }
+      ++opened;
       std::uint64_t count = 0;
       bool in_a_row = true;
       reader.value()->scan("", [&](std::string_view key, ByteView) { return in_a_row &= number_of_key(key, 1) == count++, true; }).value();
       CHECK(in_a_row);
       CHECK(count >= before);
     }
+    CHECK(opened > 0);
     done = true;
     writes.join();
   }
