@@ -59,7 +59,6 @@ def problem_of_angled(path, included):
 
 def main(root):
     problems = []
-    users = {party: set() for party in layout.ONE_FILE_ONLY}
     for path in code_files(root):
         text = read(root, path)
         for match in INCLUDE.finditer(text):
@@ -68,11 +67,9 @@ def main(root):
             if problem:
                 problems.append(f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {problem}")
             party = (quoted or angled).split("/")[0]
-            if party in users and not path.startswith("tests/"):
-                users[party].add(path)
-    for party, files in users.items():
-        if len(files) > 1:
-            problems.append(f"<{party}/…> is for one file alone; it is in {', '.join(sorted(files))}")
+            below = layout.ONLY_BELOW.get(party, "")
+            if not path.startswith((below, "tests/")):
+                problems.append(f"{path}: <{party}/…> is for {below}* alone")
     report("includes", problems)
 
 

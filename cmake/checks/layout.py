@@ -73,8 +73,8 @@ THIRD_PARTIES = {
     "ray": (("bench",), "a rival, measured beside ours: bench/peers"),
 }
 
-# Third parties that one file alone may include.
-ONE_FILE_ONLY = ("rocksdb",)
+# Third parties that only files whose path begins so may include.
+ONLY_BELOW = {"rocksdb": "runtime/store/rocksdb_"}
 
 # Folders of <…> that the compiler and the C library bring.
 SYSTEM_FOLDERS = ("sys", "linux", "arpa", "net", "netinet", "asm", "x86_64-linux-gnu", "experimental")

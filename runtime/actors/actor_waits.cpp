@@ -36,6 +36,14 @@ void ActorWaits::forget(ActorId waiter) {
 }
 
 void ActorWaits::deliver(const wire::DeadlockFound& found) {
+  if (found.round) {
+    try {
+      second_looks_.at(SteadyClock::now() + kSecondLook, [this, waiter = found.waiter, round = found.round] { confirm(waiter, round); });
+    } catch (const std::system_error&) {  // there is no thread to be had
+      confirm(found.waiter, found.round);
+    }
+    return;
+  }
   std::shared_ptr<Cell> alarm;
   {
     std::lock_guard lock(mutex_);
@@ -44,19 +52,43 @@ void ActorWaits::deliver(const wire::DeadlockFound& found) {
   if (alarm) alarm->set_error(std::make_shared<const ErrorInfo>(found.error));
 }
 
-std::optional<ErrorInfo> SharedWaitGraph::told(const wire::ActorWaiting& waiting, ProcessId from) {
+void ActorWaits::confirm(ActorId waiter, std::uint64_t round) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!alarms_.contains(waiter)) return;  // the word of its end is on its way
+  }
+  router_.send(kNodeProcess, wire::ActorWaiting{.waiter = waiter, .round = round});
+}
+
+SharedWaitGraph::Letters SharedWaitGraph::told(const wire::ActorWaiting& waiting, ProcessId from) {
   std::lock_guard lock(mutex_);
-  if (!waiting.target) return graph_.done(waiting.waiter), std::nullopt;
-  if (waiting.what.empty()) return ErrorInfo{.code = ErrorCode::kTimeout, .message = chain_in_words(waiting.target)};
-  const auto cycle = graph_.wait(waiting.waiter, waiting.what, waiting.target, from);
-  if (cycle.empty()) return std::nullopt;
+  if (waiting.round) {
+    const auto cycle = graph_.confirm(waiting.waiter, waiting.round);
+    if (cycle.empty()) return {};
+    return {{graph_.host(cycle.front()), found(cycle)}};
+  }
+  if (!waiting.target) return graph_.done(waiting.waiter), Letters{};
+  if (waiting.what.empty())
+    return {{from, {.waiter = waiting.waiter, .error = {.code = ErrorCode::kTimeout, .message = chain_in_words(waiting.target)}}}};
+  auto cycle = graph_.wait(waiting.waiter, waiting.what, waiting.target, from);
+  if (cycle.size() == 1) return {{from, found(cycle)}};  // it has just said so itself
+  Letters questions;
+  for (auto member : cycle) questions.push_back({graph_.host(member), {.waiter = member}});
+  if (cycle.empty()) return questions;
+  const auto round = graph_.ask(std::move(cycle));
+  for (auto& [to, question] : questions) question.round = round;
+  return questions;
+}
+
+wire::DeadlockFound SharedWaitGraph::found(const std::vector<ActorId>& cycle) const {
   std::string text;
   for (auto actor : cycle) text += graph_.what(actor) + " waits for ";
   text += cycle.size() == 1 ? "its own actor" : graph_.what(cycle.front());
-  return ErrorInfo{.code = ErrorCode::kDeadlockDetected,
-                   .message = text + ": an actor that runs one call at a time cannot serve a call that its own waits for. Await it in a "
-                                     "coroutine (Async), return the ref, or raise max_concurrency",
-                   .where = waiting.what};
+  return {.waiter = cycle.front(),
+          .error = {.code = ErrorCode::kDeadlockDetected,
+                    .message = text + ": an actor that runs one call at a time cannot serve a call that its own waits for. Await it in a "
+                                      "coroutine (Async), return the ref, or raise max_concurrency",
+                    .where = graph_.what(cycle.front())}};
 }
 
 std::string SharedWaitGraph::chain_in_words(ActorId from) const {

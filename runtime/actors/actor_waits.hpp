@@ -1,11 +1,13 @@
 #pragma once
 // ActorWaits: how a method that waits for another call learns that the wait can never end. The methods of actors that run one
 // call at a time, and that have waited for kLongWait without a deadline, are told to the node, which sees the cycles of all processes, and
-// says who waits for whom. One per process; thread-safe.
+// says who waits for whom. Before it calls a cycle one, it asks every member whether its wait stands: a process that was paused may not have
+// seen yet that its own is over. One per process; thread-safe.
 #include <map>
 #include <mutex>
 
 #include "runtime/actors/owner.hpp"
+#include "runtime/actors/timer.hpp"
 #include "runtime/core/wait_graph.hpp"
 
 namespace manta::detail {
@@ -13,6 +15,8 @@ namespace manta::detail {
 class ActorWaits {
  public:
   static constexpr std::chrono::milliseconds kLongWait{200};
+  /// From the node's question to the answer: what has come meanwhile is taken in first.
+  static constexpr std::chrono::milliseconds kSecondLook{100};
 
   explicit ActorWaits(Router& router) : router_(router) {}
   /// While it lives, a method of `waiter` that bears that name waits for a call of `target`. An actor has one at a time.
@@ -40,9 +44,11 @@ class ActorWaits {
   /// The cell fails with what the node says to it.
   std::shared_ptr<Cell> tell(wire::ActorWaiting waiting);
   void forget(ActorId waiter);
+  void confirm(ActorId waiter, std::uint64_t round);
   Router& router_;
   std::mutex mutex_;
   std::map<ActorId, std::shared_ptr<Cell>> alarms_;  // guarded by mutex_
+  Timer second_looks_;  // uses the rest, so it ends first
 };
 
 /// As errors name it: "actor #3".
@@ -51,12 +57,15 @@ std::string number_of(ActorId actor);
 /// The node's graph, told by all processes.
 class SharedWaitGraph {
  public:
-  /// The error for the waiter, when its wait closes a cycle; to a question, the chain as the message of one.
-  std::optional<ErrorInfo> told(const wire::ActorWaiting& waiting, ProcessId from);
+  using Letters = std::vector<std::pair<ProcessId, wire::DeadlockFound>>;
+  /// What is to be sent now, and to whom: questions to a cycle's members; the error for the wait that closed it, when all of them have said
+  /// that theirs stand; to a question about an actor, the chain as the message of one.
+  Letters told(const wire::ActorWaiting& waiting, ProcessId from);
   void drop_owner(ProcessId owner);
 
  private:
   std::string chain_in_words(ActorId from) const;  // with mutex_ held
+  wire::DeadlockFound found(const std::vector<ActorId>& cycle) const;  // likewise
   std::mutex mutex_;
   core::WaitGraph graph_;  // guarded by mutex_
 };

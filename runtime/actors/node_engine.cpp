@@ -306,7 +306,7 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
   } else if (auto* report = std::get_if<wire::ResourcesReport>(&message)) {
     send(from, wire::ResourcesReport{.request = report->request, .total = node_->total(), .available = node_->available()});
   } else if (auto* waiting = std::get_if<wire::ActorWaiting>(&message)) {
-    if (auto error = wait_graph_.told(*waiting, from)) send(from, wire::DeadlockFound{.waiter = waiting->waiter, .error = std::move(*error)});
+    for (auto& [to, letter] : wait_graph_.told(*waiting, from)) send(to, std::move(letter));
   } else if (auto* request = std::get_if<wire::NameRequest>(&message)) {
     auto reply = directory_.answer(*request);
     if (request->request) send(from, std::move(reply));

@@ -96,10 +96,11 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   struct Explaining {
     ProcessId reader;  ///< who "this process" is in the words
     int left;          ///< objects that it may still speak of
-    bool in_lane = false;  ///< for another process: what a third one owns is only named
+    /// Whether another process is asked about what it owns: not for another one, and no more after one that did not answer.
+    bool may_ask = true;
   };
   std::string explain(Cell& cell, int depth, Explaining& explaining);
-  std::string explain_borrowed(core::ReferenceId id, const Explaining& explaining);
+  std::string explain_borrowed(core::ReferenceId id, Explaining& explaining);
   std::string explain_lent(core::ReferenceId id, ProcessId reader);
   std::string explain_group(GroupId wanted);
   std::string explain_target(Cell& cell, Deadline deadline);

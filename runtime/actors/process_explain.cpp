@@ -40,7 +40,7 @@ std::string ProcessEngine::explain_late(const std::shared_ptr<Cell>& cell) {
   const auto deadline = SteadyClock::now() + kPatience;
   lane_->post([this, waited = cell, finding, deadline]() mutable {
     try {
-      Explaining explaining{.reader = self_, .left = kObjects, .in_lane = true};
+      Explaining explaining{.reader = self_, .left = kObjects, .may_ask = false};
       finding->text = explain(*waited, 0, explaining) + explain_target(*waited, deadline);
     } catch (...) {
       log(LogLevel::kDebug, "a wait that ended without a value could not be explained: " + current_exception_info().message);
@@ -75,14 +75,16 @@ std::string ProcessEngine::explain_target(Cell& cell, Deadline deadline) {
 std::string ProcessEngine::explain_lent(core::ReferenceId id, ProcessId reader) {
   const auto cell = references_->lent_object(id);
   if (!cell) return "not ready: it has been let go";
-  Explaining explaining{.reader = reader, .left = kObjects, .in_lane = true};
+  Explaining explaining{.reader = reader, .left = kObjects, .may_ask = false};
   return explain(*cell, 0, explaining);
 }
 
-std::string ProcessEngine::explain_borrowed(core::ReferenceId id, const Explaining& explaining) {
+std::string ProcessEngine::explain_borrowed(core::ReferenceId id, Explaining& explaining) {
   const auto owner = process_in_words(maker_of(id), explaining.reader) + " owns it: ";
-  const auto said = explaining.in_lane ? std::string() : remote_explain_->ask(id);
-  return said.empty() ? "not ready: " + owner + (explaining.in_lane ? "ask there" : "it has not said more within 2 s, so ask there") : owner + said;
+  if (!explaining.may_ask) return "not ready: " + owner + "ask there";
+  const auto said = remote_explain_->ask(id);
+  explaining.may_ask = !said.empty();  // else one question after the other would wait, for each ref of a list
+  return said.empty() ? "not ready: " + owner + "it has not said more within 2 s, so ask there" : owner + said;
 }
 
 std::string ProcessEngine::explain(Cell& cell, int depth, Explaining& explaining) {

@@ -102,29 +102,63 @@ Result<Arena::Extent> Arena::map_extent(Result<int> fd, std::uint64_t bytes, Kin
   return error;
 }
 
-Result<Block> Arena::allocate(std::uint64_t bytes) {
+Result<Block> Arena::allocate(std::uint64_t bytes, std::unique_lock<std::mutex>* caller) {
   const auto rounded = rounded_bytes(bytes);
   if (rounded > budget_bytes_) {
     return ErrorInfo{.code = ErrorCode::kInvalidArgument,
                      .message = fmt::format("an object of {} bytes is larger than the arena's budget of {} bytes; raise "
                                             "the budget or split the object", bytes, budget_bytes_)};
   }
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (auto block = take_best_fit(bytes, rounded, Kind::kBudget)) return *block;
-  auto extent = add_extent(rounded);
-  if (!extent) return extent.error();
-  return *take_best_fit(bytes, rounded, Kind::kBudget);
+  const auto needed = round_up(rounded, page_bytes());
+  if (auto claimed = claim_budget(rounded, needed); !claimed) return claimed.error();
+  const bool alone = rounded > extent_bytes_;
+  const auto size = alone ? needed : needed + std::min(extent_bytes_ - needed, budget_bytes_ - reserved_bytes_);
+  reserved_bytes_ += size - needed;
+  auto made = alone ? make_alone(size, lock, caller) : map_extent(make_memfd(size), size, Kind::kBudget);
+  if (!made) return reserved_bytes_ -= size, made.error();
+  const auto id = add(std::move(*made));
+  insert_free(id, 0, size);
+  return carve({size, id, 0}, 0, bytes, rounded);
 }
 
-std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind) {
-  const auto alignment = alignment_of(rounded);
+/// Without the locks.
+Result<Arena::Extent> Arena::make_alone(std::uint64_t bytes, std::unique_lock<std::mutex>& lock, std::unique_lock<std::mutex>* caller) {
+  lock.unlock();
+  if (caller) caller->unlock();
+  auto made = map_extent(make_memfd(bytes), bytes, Kind::kBudget);
+  if (caller) caller->lock();  // first, as everywhere
+  lock.lock();
+  return made;
+}
+
+std::uint32_t Arena::add(Extent extent) {
+  const auto id = next_extent_++;
+  extents_.emplace(id, std::move(extent));
+  return id;
+}
+
+bool Arena::clears_much(std::uint64_t bytes) const {
+  const auto rounded = rounded_bytes(bytes);
+  if (rounded <= extent_bytes_ || rounded > budget_bytes_) return false;
+  std::lock_guard lock(mutex_);
+  return !best_fit(rounded, Kind::kBudget);
+}
+
+std::optional<Arena::FreeKey> Arena::best_fit(std::uint64_t rounded, Kind kind) const {
   const auto& ranges = free_of(kind);
   for (auto range = ranges.lower_bound({rounded, 0, 0}); range != ranges.end(); ++range) {
     const auto [size, id, offset] = *range;
-    const auto start = round_up(offset, alignment);
-    if (start - offset + rounded <= size) return carve(*range, start, bytes, rounded);
+    if (round_up(offset, alignment_of(rounded)) - offset + rounded <= size) return *range;
   }
   return std::nullopt;
+}
+
+std::optional<Block> Arena::take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind) {
+  const auto range = best_fit(rounded, kind);
+  if (!range) return std::nullopt;
+  return carve(*range, round_up(std::get<2>(*range), alignment_of(rounded)), bytes, rounded);
 }
 
 Block Arena::carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded) {
@@ -140,19 +174,15 @@ Block Arena::carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std:
   return {.extent = id, .offset = start, .size = bytes};
 }
 
-Result<std::uint32_t> Arena::add_extent(std::uint64_t rounded) {
-  const auto needed = round_up(rounded, page_bytes());
-  if (!make_budget_room(needed)) {
+/// `bytes` of the budget for an extent, in which `rounded` are wanted.
+Result<void> Arena::claim_budget(std::uint64_t rounded, std::uint64_t bytes) {
+  if (!make_budget_room(bytes)) {
     return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
                      .message = fmt::format("no room for {} bytes in the object arena: {} of {} bytes are in use", rounded,
                                             used_bytes_, budget_bytes_)};
   }
-  const auto bytes = std::max(needed, std::min(extent_bytes_, budget_bytes_ - reserved_bytes_));
-  auto id = map_new(bytes, Kind::kBudget);
-  if (!id) return id;
   reserved_bytes_ += bytes;
-  insert_free(*id, 0, bytes);
-  return id;
+  return {};
 }
 
 Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
@@ -163,12 +193,13 @@ Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
                      .message = fmt::format("no room for {} bytes even beyond the object arena's budget of {} bytes: {} bytes lie "
                                             "there already", rounded, budget_bytes_, beyond_bytes_)};
   }
-  auto id = map_new(round_up(rounded, page_bytes()), Kind::kBeyond);
-  if (!id) return id.error();
-  extents_.at(*id).blocks.emplace(0, rounded);
-  beyond_bytes_ += extents_.at(*id).bytes;
+  const auto size = round_up(rounded, page_bytes());
+  auto made = map_extent(make_memfd(size), size, Kind::kBeyond);
+  if (!made) return made.error();
+  made->blocks.emplace(0, rounded);
+  beyond_bytes_ += size;
   ++blocks_;
-  return Block{.extent = *id, .offset = 0, .size = bytes};
+  return Block{.extent = add(std::move(*made)), .offset = 0, .size = bytes};
 }
 
 /// Small objects share files: one for each would use up the descriptors.
@@ -188,10 +219,9 @@ Result<Block> Arena::allocate_in_file(std::uint64_t bytes) {
   lock.lock();
   file_space_ -= *claimed;
   if (!made) return made.error();
-  const auto id = next_extent_++;
   const auto size = made->bytes;
   file_space_ += size;
-  extents_.emplace(id, std::move(*made));
+  const auto id = add(std::move(*made));
   insert_free(id, 0, size);
   return carve({size, id, 0}, 0, bytes, rounded);
 }
@@ -228,14 +258,6 @@ bool Arena::is_beyond(const Block& block) const {
   std::lock_guard lock(mutex_);
   const auto found = extents_.find(block.extent);
   return found != extents_.end() && found->second.kind != Kind::kBudget;
-}
-
-Result<std::uint32_t> Arena::map_new(std::uint64_t bytes, Kind kind) {
-  auto made = map_extent(make_memfd(bytes), bytes, kind);
-  if (!made) return made.error();
-  const auto id = next_extent_++;
-  extents_.emplace(id, std::move(*made));
-  return id;
 }
 
 /// Gives empty extents back, smallest first, until `bytes` more fit the budget; only if that is enough.

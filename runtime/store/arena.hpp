@@ -61,7 +61,10 @@ class Arena {
 
   /// Reserves `bytes` (0 is allowed). ObjectStoreFull when no room is left, InvalidArgument when it is larger than the
   /// budget, OutOfMemory when the kernel refuses another extent. The content is not cleared.
-  Result<Block> allocate(std::uint64_t bytes);
+  /// Where much has to be cleared, others use the arena meanwhile, and `caller`, a lock that is held, is let go of until it has been.
+  Result<Block> allocate(std::uint64_t bytes, std::unique_lock<std::mutex>* caller = nullptr);
+  /// Whether allocate would have to make an extent for this block alone. The kernel clears all of it, some 0.3 s for each GiB.
+  bool clears_much(std::uint64_t bytes) const;
   /// As allocate, in an extent of its own that does not count towards the budget and goes with the block: the last resort
   /// for reading what is on disk when all else is full. ObjectStoreFull when a quarter of the budget lies there already.
   Result<Block> allocate_beyond(std::uint64_t bytes);
@@ -114,15 +117,18 @@ class Arena {
   using FreeKey = std::tuple<std::uint64_t, std::uint32_t, std::uint64_t>;  // bytes, extent, offset
 
   Arena(std::uint64_t budget_bytes, std::uint64_t extent_bytes, ArenaOptions options);
+  std::optional<FreeKey> best_fit(std::uint64_t rounded, Kind kind) const;
   std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind);
   Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
-  Result<std::uint32_t> add_extent(std::uint64_t rounded);
-  Result<std::uint32_t> map_new(std::uint64_t bytes, Kind kind);
+  Result<void> claim_budget(std::uint64_t rounded, std::uint64_t bytes);
+  Result<Extent> make_alone(std::uint64_t bytes, std::unique_lock<std::mutex>& lock, std::unique_lock<std::mutex>* caller);
+  std::uint32_t add(Extent extent);
   Result<std::uint64_t> claim_file_space(std::uint64_t needed);
   Result<Extent> map_new_file(std::uint64_t needed, std::uint64_t wished);
   Result<Extent> map_file(std::uint64_t bytes) const;
   static Result<Extent> map_extent(Result<int> fd, std::uint64_t bytes, Kind kind);
   const Extent& extent_of(const Block& block) const;
+  const std::set<FreeKey>& free_of(Kind kind) const { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   std::set<FreeKey>& free_of(Kind kind) { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   bool make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
@@ -137,7 +143,7 @@ class Arena {
   std::set<FreeKey> free_by_size_;   // in memory
   std::set<FreeKey> free_in_files_;
   std::uint32_t next_extent_{1};
-  std::uint64_t reserved_bytes_{};
+  std::uint64_t reserved_bytes_{};  // with extents being made
   std::uint64_t used_bytes_{};
   std::uint64_t beyond_bytes_{};
   std::uint64_t file_bytes_{};

@@ -53,7 +53,8 @@ Result<Block> ObjectStore::create(std::uint64_t id, std::uint64_t bytes) {
 Result<std::optional<Block>> ObjectStore::try_create(std::uint64_t id, std::uint64_t bytes) {
   Lock lock(mutex_);
   if (auto fresh = require_new(id); !fresh) return fresh.error();
-  auto block = allocate(bytes);
+  if (arena_->clears_much(bytes)) return std::optional<Block>{};
+  auto block = allocate(bytes, lock);
   if (!block && arena_->has_files()) return std::optional<Block>{};  // not without the disk
   if (!block || !*block) {
     if (block) ask_for_room(bytes);

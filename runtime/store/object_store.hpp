@@ -79,7 +79,8 @@ class ObjectStore {
   /// InvalidArgument when the id is taken, or it is larger than the budget and there are no files, ObjectStoreFull (lists the
   /// biggest holders), OutOfDisk when room is lacking because the disk is full.
   Result<Block> create(std::uint64_t id, std::uint64_t bytes);
-  /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere.
+  /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere, which alone makes
+  /// an object for which much memory has to be cleared.
   Result<std::optional<Block>> try_create(std::uint64_t id, std::uint64_t bytes);
   /// Makes a created object immutable and readable. InvalidArgument when it is not being created.
   Result<void> seal(std::uint64_t id);
@@ -131,7 +132,7 @@ class ObjectStore {
   Result<Block> take_file(std::uint64_t bytes, Lock& lock, const ErrorInfo& otherwise);
   bool nothing_moves() const;
   Result<Block> wait_for_room(std::uint64_t bytes, Lock& lock);
-  Result<std::optional<Block>> allocate(std::uint64_t bytes);
+  Result<std::optional<Block>> allocate(std::uint64_t bytes, Lock& lock);
   Result<Block> insert(std::uint64_t id, const Block& block);
   Block add_pin(Object& object);
   Result<Block> restore(std::uint64_t id, Object& object, Lock& lock);

@@ -18,11 +18,20 @@ bool is_full(const ErrorInfo& error) { return error.code == ErrorCode::kObjectSt
 
 }  // namespace
 
-/// Room without waiting: free, or by evicting objects that are on disk as well. nullopt when the arena is full.
-Result<std::optional<Block>> ObjectStore::allocate(std::uint64_t bytes) {
+/// Room without waiting for others: free, or by evicting objects that are on disk as well. nullopt when the arena is full. The lock
+/// is let go of while much memory is cleared.
+Result<std::optional<Block>> ObjectStore::allocate(std::uint64_t bytes, Lock& lock) {
   while (true) {
-    auto block = arena_->allocate(bytes);
+    ++waiting_;
+    auto block = arena_->allocate(bytes, &lock);
+    --waiting_;
+    if (closing_) {
+      changed_.notify_all();  // close() waits
+      if (block) arena_->free(*block);
+      return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
+    }
     if (block) return std::optional(*block);
+    if (block.error().code == ErrorCode::kOutOfMemory) changed_.notify_all();  // for a while it seemed to take a part of the budget
     if (block.error().code != ErrorCode::kInvalidArgument && evict_one()) continue;  // also where the system gives no memory or no descriptor for a new extent
     if (block.error().code != ErrorCode::kObjectStoreFull) return block.error();
     return std::optional<Block>{};
@@ -39,7 +48,7 @@ bool ObjectStore::evict_one() {
 }
 
 Result<Block> ObjectStore::obtain(std::uint64_t bytes, Lock& lock) {
-  auto block = allocate(bytes);
+  auto block = allocate(bytes, lock);
   if (!block) return block.error();
   if (*block) return **block;
   ++waiting_;
@@ -54,7 +63,8 @@ Result<Block> ObjectStore::obtain(std::uint64_t bytes, Lock& lock) {
 /// Who comes when one has waited in vain and nothing has changed since does not wait as long again, unless there is no file.
 Result<Block> ObjectStore::obtain_for_creating(std::uint64_t bytes, Lock& lock) {
   if (!arena_->has_files()) return obtain(bytes, lock);
-  auto at_once = allocate(bytes);
+  auto at_once = allocate(bytes, lock);
+  if (closing_) return at_once.error();
   if (!at_once) return take_file(bytes, lock, at_once.error());  // larger than the budget, or the kernel has no memory
   if (*at_once) return **at_once;
   if (nothing_moves())
@@ -92,7 +102,7 @@ Result<Block> ObjectStore::take_file(std::uint64_t bytes, Lock& lock, const Erro
 
 /// Readers must get on when creators cannot: what they let go of is what makes room.
 Result<Block> ObjectStore::obtain_for_reading(std::uint64_t bytes, Lock& lock) {
-  auto at_once = allocate(bytes);
+  auto at_once = allocate(bytes, lock);
   if (!at_once && at_once.error().code == ErrorCode::kOutOfMemory && arena_->has_files()) return take_file(bytes, lock, at_once.error());
   if (!at_once) return at_once.error();
   if (*at_once) return **at_once;
@@ -119,7 +129,7 @@ Result<Block> ObjectStore::wait_for_room(std::uint64_t bytes, Lock& lock) {
     asked_in = rounds_;
     changed_.wait_until(lock, std::min(deadline, limit));
     if (closing_) return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
-    auto block = allocate(bytes);
+    auto block = allocate(bytes, lock);
     if (!block) return block.error();
     if (*block) return **block;
     const auto now = Clock::now();
@@ -186,7 +196,9 @@ void ObjectStore::run_spiller() {
   Lock lock(mutex_);
   while (!closing_) {
     if (const auto now = Clock::now(); trim_due_ && now >= trim_at_) {
+      lock.unlock();  // giving pages back takes its time
       arena_->trim(options_.extent_idle);
+      lock.lock();
       trim_due_ = arena_->has_empty_extents();
       trim_at_ = now + std::max<Clock::duration>(options_.extent_idle / 4, std::chrono::milliseconds(1));
     }

@@ -1,14 +1,8 @@
 #include "runtime/store/rocksdb_store.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
-#include <rocksdb/db.h>
-#include <rocksdb/file_system.h>
-#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
-#include <rocksdb/table.h>
 
 #include <atomic>
 #include <filesystem>
@@ -19,7 +13,7 @@
 
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
-#include "runtime/store/live_logs.hpp"
+#include "runtime/store/rocksdb_tables.hpp"
 #include "runtime/store/store_directory.hpp"
 
 namespace manta {
@@ -27,59 +21,17 @@ namespace manta {
 namespace {
 
 namespace fs = std::filesystem;
-using rocksdb::Slice;
-using rocksdb::Status;
+using namespace rocks;
 
 constexpr char kInUse[] = "the disk was full, and the store is still in use from before";
 constexpr int kReadOnlyAttempts = 5;
 constexpr int kReadOnlyChanges = 50;  // while a writer is quicker
-constexpr int kOpenTables = 128;  // of a durable store, one for each large value: else a descriptor each, for ever
 constexpr char kReserveFile[] = "RESERVE";
-constexpr std::size_t kReservedWriteBuffer = 1 << 20;
 constexpr std::uint64_t kReserveBytes = 4 << 20;  // two write buffers as tables and a new log; and twice the manifest
 constexpr std::uint64_t kOpeningBytes = 256 << 10;  // beside the content of log and manifest: a new log
 constexpr int kReopenAttempts = 200;  // while somebody reads
 constexpr int kFullAttempts = 10;     // while there is too little room, even in the reserve's place
 constexpr std::uint64_t kUnsyncedBytes = 8 << 20;
-constexpr int kReservedTables = 8;  // at the first level, of a write buffer each, until they are merged
-constexpr char kUnsyncedLog[] = "the log could not be synced";
-
-Slice slice(std::string_view text) { return {text.data(), text.size()}; }
-Slice slice(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-ByteView view(const Slice& slice) { return std::as_bytes(std::span{slice.data(), slice.size()}); }
-
-/// RocksDB writes a chatty LOG file beside its data; errors come back as Status anyway.
-class SilentLogger final : public rocksdb::Logger {
- public:
-  SilentLogger() : Logger(rocksdb::InfoLogLevel::FATAL_LEVEL) {}
-  using Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
-
-/// A log that could not be synced for lack of space. The kernel may have dropped what it could not write: trying again would say
-/// that all is well, of a log that lacks what had been written to it without syncing.
-bool is_unsynced_log(const Status& status) { return !status.ok() && status.ToString().find(kUnsyncedLog) != std::string::npos; }
-
-bool is_no_space(const Status& status) {
-  if (status.ok() || status.IsNoSpace()) return !status.ok();
-  const auto text = status.ToString();
-  return text.find(kUnsyncedLog) == std::string::npos && says_no_room(text);
-}
-
-ErrorInfo translate(const Status& status, const std::string& path) {
-  const auto text = status.ToString();
-  if (is_no_space(status)) {
-    return {.code = ErrorCode::kOutOfDisk,
-            .message = fmt::format("no space left on the file system of {}; free some and try again ({})", path, text)};
-  }
-  if (status.IsCorruption() || (status.IsIOError() && lacks_manifest(path))) return damaged_store(path, text);
-  return {.code = ErrorCode::kIoError, .message = fmt::format("{}: {}", path, text)};
-}
-
-Result<void> checked(const Status& status, const std::string& path) {
-  if (status.ok()) return {};
-  return translate(status, path);
-}
 
 // --- directories -------------------------------------------------------------------------------------------------------
 
@@ -89,7 +41,7 @@ void wipe_spill(const std::string& path) {
   remove_left_object_files(path);
   remove_left_tables(path);
   rocksdb::Options options;
-  options.info_log = std::make_shared<SilentLogger>();
+  options.info_log = silent_logger();
   rocksdb::DestroyDB(path, options).PermitUncheckedError();
   fs::remove(path + "/" + kSpillMarker, ignored);
   fs::remove(path, ignored);
@@ -112,137 +64,7 @@ Result<void> prepare_spill(const std::string& path) {
   return cannot_write(path, errno);
 }
 
-// --- files as the stores need them ---------------------------------------------------------------------------------------
-
-using rocksdb::IODebugContext;
-using rocksdb::IOOptions;
-using rocksdb::IOStatus;
-using FilePointer = std::unique_ptr<rocksdb::FSWritableFile>;
-
-/// Spilled objects need no syncing, they are deleted at the next start.
-class UnsyncedFile final : public rocksdb::FSWritableFileOwnerWrapper {
- public:
-  UnsyncedFile(FilePointer file, const std::string&) : FSWritableFileOwnerWrapper(std::move(file)) {}
-  IOStatus Sync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-  IOStatus Fsync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-  IOStatus RangeSync(std::uint64_t, std::uint64_t, const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-};
-
-/// A full disk as an error that RocksDB leaves to its user. By itself it would go on with a log whose end it knows to be torn when
-/// nothing has been written since the log's beginning, and the next write would fail an assertion.
-IOStatus left_to_user(IOStatus status) {
-  if (!is_no_space(status)) return status;
-  auto left = IOStatus::IOError(status.ToString());
-  left.SetRetryable(true);
-  return left;
-}
-
-class FileOnDisk final : public rocksdb::FSWritableFileOwnerWrapper {
- public:
-  FileOnDisk(FilePointer file, const std::string& name) : FSWritableFileOwnerWrapper(std::move(file)), log_(name.ends_with(".log") ? name : "") {
-    if (is_log()) LiveLogs::instance().add(log_);
-  }
-  ~FileOnDisk() override {
-    if (is_log()) LiveLogs::instance().remove(log_);
-  }
-  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
-    return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, debug));
-  }
-  IOStatus Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo& check, IODebugContext* debug) override {
-    return left_to_user(FSWritableFileOwnerWrapper::Append(data, options, check, debug));
-  }
-  IOStatus Flush(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Flush(o, d)); }
-  IOStatus Sync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Sync(o, d)); }
-  IOStatus Fsync(const IOOptions& o, IODebugContext* d) override { return synced(FSWritableFileOwnerWrapper::Fsync(o, d)); }
-  IOStatus Close(const IOOptions& o, IODebugContext* d) override { return left_to_user(FSWritableFileOwnerWrapper::Close(o, d)); }
-  /// What was written to a log without syncing is on the disk before anything in the next one is, or a power cut would leave a gap. (Not what
-  /// an earlier opening has left: it is in tables by now, and a sync that failed then is not to be tried again.)
-  static IOStatus before_new(const std::string& name) {
-    if (name.ends_with(".log"))
-      for (const auto& log : LiveLogs::instance().beside(name))
-        if (const auto synced = sync_file(log); !synced && fs::exists(log))  // else it has just gone, as all of it is in tables
-          return IOStatus::IOError(kUnsyncedLog, synced.error().message);
-    return IOStatus::OK();
-  }
-
- private:
-  IOStatus synced(IOStatus status) const {
-    if (!is_log() || !is_no_space(status)) return left_to_user(status);
-    return IOStatus::IOError(kUnsyncedLog, status.ToString());
-  }
-  bool is_log() const { return !log_.empty(); }
-  const std::string log_;
-};
-
-template <class File>
-class FileSystemOf final : public rocksdb::FileSystemWrapper {
- public:
-  using FileSystemWrapper::FileSystemWrapper;
-  const char* Name() const override { return "MantaFileSystem"; }
-  IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
-    if constexpr (requires { File::before_new(name); })
-      if (auto ready = File::before_new(name); !ready.ok()) return ready;
-    return wrapped(target()->NewWritableFile(name, options, file, debug), name, file);
-  }
-  IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options, FilePointer* file, IODebugContext* debug) override {
-    return wrapped(target()->ReopenWritableFile(name, options, file, debug), name, file);
-  }
-
- private:
-  static IOStatus wrapped(IOStatus status, const std::string& name, FilePointer* file) {
-    if (status.ok()) *file = std::make_unique<File>(std::move(*file), name);
-    return left_to_user(status);
-  }
-};
-
-template <class File>
-rocksdb::Env* env_of() {
-  static rocksdb::Env* const env =  // never destroyed: RocksDB's threads may outlive main
-      rocksdb::NewCompositeEnv(std::make_shared<FileSystemOf<File>>(rocksdb::Env::Default()->GetFileSystem())).release();
-  return env;
-}
-
 // --- the store ---------------------------------------------------------------------------------------------------------
-
-rocksdb::Options options_for(const RocksDbOptions& wanted) {
-  rocksdb::Options options;
-  options.create_if_missing = wanted.create && !wanted.read_only;
-  options.info_log = std::make_shared<SilentLogger>();
-  options.compression = rocksdb::kNoCompression;
-  options.paranoid_checks = true;
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.max_background_jobs = 2;
-  options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
-  options.allow_fallocate = false;
-  options.write_buffer_size = 16 << 20;
-  rocksdb::BlockBasedTableOptions table;
-  table.checksum = rocksdb::kXXH3;
-  if (wanted.kind == StoreKind::kSpill) {
-    options.env = env_of<UnsyncedFile>();
-    options.disable_auto_compactions = true;
-    options.max_open_files = 256, options.advise_random_on_open = false;  // large values: the kernel reads ahead
-    table.no_block_cache = true;
-    table.block_size = 1;  // a block for each record: reading one reads nothing else
-  } else {
-    options.env = env_of<FileOnDisk>();
-    options.max_bgerror_resume_count = 0;
-    options.ttl = options.periodic_compaction_seconds = 0;  // else all is written anew each month, the large values too
-    // Who only looks on keeps all open: the writer may delete them.
-    if (!wanted.read_only) options.max_open_files = kOpenTables;
-    // A merge that finds no room is tried again for ever, and who waits for it holds locks: nobody does.
-    options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = 1 << 30;
-    options.soft_pending_compaction_bytes_limit = options.hard_pending_compaction_bytes_limit = 0;
-    if (wanted.erases_on_full_disk) {
-      options.write_buffer_size = kReservedWriteBuffer;
-      options.level0_file_num_compaction_trigger = kReservedTables;
-      options.max_bytes_for_level_base = 2 * kReservedTables * kReservedWriteBuffer;  // else each merge writes 256 MiB anew
-      options.target_file_size_base = 4 * kReservedWriteBuffer;
-    }
-    table.block_cache = rocksdb::NewLRUCache(4 << 20);
-  }
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
 
 std::uint64_t reserve_bytes(const std::string& path) { return kReserveBytes + 2 * (manifest_bytes(path) >> 20 << 20); }
 
@@ -272,15 +94,6 @@ class RocksDbStore final : public KeyValueStore {
   Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
 
  private:
-  struct Table {
-    explicit Table(const rocksdb::Options& options) : reader(options) {}
-    rocksdb::SstFileReader reader;
-    Status status{};
-  };
-  std::unique_ptr<Table> open_table(const rocksdb::LiveFileMetaData& file) const;
-  Status look_at_ends(rocksdb::DB& db, const std::optional<std::string>& last) const;
-  Status look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const Slice& first, const std::optional<std::string>& last) const;
-  static bool may_hold(rocksdb::DB& db, std::string_view first, std::string_view end);
   Result<void> stopped() const;
   Result<void> settle(const Status& status);
   /// Held by whoever uses it, so that it is not closed meanwhile; null after it could not be opened anew.
@@ -296,7 +109,6 @@ class RocksDbStore final : public KeyValueStore {
   template <class Operation>
   Status change_by_reserve(Operation&& operation);
   Result<void> write_table(const std::string& file, std::span<const Record> records);
-  Result<void> check_table(const std::string& file, std::span<const Record> records) const;
   rocksdb::WriteOptions write_options(Sync sync) const {
     rocksdb::WriteOptions options;
     options.disableWAL = kind_ == StoreKind::kSpill;
@@ -448,32 +260,12 @@ Result<void> RocksDbStore::write_table(const std::string& file, std::span<const 
   return written ? write([&] { return writer.Finish(); }) : written;
 }
 
-/// What RocksDB reads of a table when it takes it in: the first and the last record. Where it does not find them it ends the process by
-/// an assertion. What lies between them, the readers check.
-Result<void> RocksDbStore::check_table(const std::string& file, std::span<const Record> records) const {
-  rocksdb::SstFileReader reader(options_);
-  auto status = reader.Open(file);
-  rocksdb::ReadOptions once;
-  once.fill_cache = false;
-  const std::unique_ptr<rocksdb::Iterator> at(status.ok() ? reader.NewIterator(once) : nullptr);
-  for (const auto* record : {&records.front(), &records.back()}) {
-    if (!status.ok()) break;
-    at->Seek(slice(record->key));
-    status = at->status();
-    if (status.ok() && !(at->Valid() && at->key() == slice(record->key))) status = Status::Corruption("a record is missing");
-  }
-  if (status.ok()) return {};
-  return ErrorInfo{.code = ErrorCode::kIoError,
-                   .message = fmt::format("{}: a table that had just been written could not be read back. The disk is failing, or another program "
-                                          "writes to its files ({})", path_, status.ToString())};
-}
-
 Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   if (records.empty()) return {};
   if (stopped_) return stopped();
   const auto file = new_table_file(path_);
   auto loaded = write_table(file, records);
-  if (loaded) loaded = check_table(file, records);
+  if (loaded) loaded = check_table(file, records, options_, path_);
   if (loaded) {
     rocksdb::IngestExternalFileOptions ingest;
     ingest.move_files = true;
@@ -486,17 +278,6 @@ Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   std::error_code ignored;
   fs::remove(file, ignored);
   return loaded;
-}
-
-/// By what is known without reading a value: an iterator over damaged bytes ends the process by an assertion of RocksDB's.
-bool RocksDbStore::may_hold(rocksdb::DB& db, std::string_view first, std::string_view end) {
-  for (const auto* table : {"rocksdb.num-entries-active-mem-table", "rocksdb.num-entries-imm-mem-tables"}) {
-    std::uint64_t entries = 0;
-    if (!db.GetIntProperty(table, &entries) || entries) return true;
-  }
-  std::vector<rocksdb::LiveFileMetaData> files;
-  db.GetLiveFilesMetaData(&files);
-  return std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.smallestkey < end && file.largestkey >= first; });
 }
 
 Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view end) {
@@ -537,32 +318,9 @@ Result<void> RocksDbStore::scan(std::string_view first, const Visitor& visitor) 
   auto status = at->status();
   if (status.ok() && kind_ == StoreKind::kMeta) {
     const auto last = at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
-    status = look_for_gaps(*db, *at, slice(first), last);
+    status = look_for_gaps(*db, options_, *at, slice(first), last);
   }
   return checked(status, path_);
-}
-
-/// In a level's tables, RocksDB's iterator takes an error for the end of a table with range tombstones, and what comes after it is no error either
-/// (facebook/rocksdb, pull request 11782): it passes over the rest in silence. So the tables that it went through are looked into one by one.
-Status RocksDbStore::look_for_gaps(rocksdb::DB& db, rocksdb::Iterator& at, const Slice& first, const std::optional<std::string>& last) const {
-  rocksdb::ReadOptions once;
-  once.fill_cache = false;
-  std::vector<rocksdb::LiveFileMetaData> files;
-  db.GetLiveFilesMetaData(&files);
-  for (const auto& file : files) {
-    if (file.level == 0 || slice(file.largestkey).compare(first) < 0 || (last && file.smallestkey > *last)) continue;
-    const auto begin = std::max(first.ToStringView(), std::string_view(file.smallestkey));
-    at.Seek(slice(begin));
-    if (!at.status().ok()) return at.status();
-    auto table = open_table(file);
-    if (!table) continue;
-    if (!table->status.ok()) return table->status;
-    if (table->reader.GetTableProperties()->num_range_deletions == 0) continue;
-    const std::unique_ptr<rocksdb::Iterator> alone(table->reader.NewIterator(once));
-    for (alone->Seek(slice(begin)); alone->Valid() && (!last || alone->key().compare(*last) <= 0);) alone->Next();
-    if (!alone->status().ok()) return alone->status();
-  }
-  return {};
 }
 
 Result<std::vector<KeyValueStore::KeyRange>> RocksDbStore::ranges(std::string_view first, std::string_view end) const {
@@ -584,33 +342,8 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
   if (!at->status().ok()) return translate(at->status(), path_);
   const auto last = at->Valid() ? std::optional(at->key().ToString()) : std::nullopt;
   if (kind_ == StoreKind::kMeta)
-    if (auto status = look_at_ends(*db, last); !status.ok()) return translate(status, path_);
+    if (auto status = look_at_ends(*db, options_, last); !status.ok()) return translate(status, path_);
   return last;
-}
-
-/// As above; and an error in one table is forgotten where what another one gives is covered by a range tombstone (pull request 11786).
-Status RocksDbStore::look_at_ends(rocksdb::DB& db, const std::optional<std::string>& last) const {
-  std::vector<rocksdb::LiveFileMetaData> files;
-  db.GetLiveFilesMetaData(&files);
-  for (const auto& file : files) {
-    if (last && file.largestkey < *last) continue;
-    auto table = open_table(file);
-    if (!table) continue;
-    if (!table->status.ok()) return table->status;
-    const std::unique_ptr<rocksdb::Iterator> alone(table->reader.NewIterator(rocksdb::ReadOptions()));
-    alone->SeekToLast();
-    if (!alone->status().ok()) return alone->status();
-  }
-  return {};
-}
-
-/// One of its live files, alone. Null when it has been merged meanwhile, which went through all of it.
-std::unique_ptr<RocksDbStore::Table> RocksDbStore::open_table(const rocksdb::LiveFileMetaData& file) const {
-  const auto path = file.directory + file.name;
-  auto table = std::make_unique<Table>(options_);
-  table->status = table->reader.Open(path);
-  std::error_code ignored;
-  return table->status.ok() || fs::exists(path, ignored) ? std::move(table) : nullptr;
 }
 
 Result<void> RocksDbStore::sync() {
@@ -618,7 +351,7 @@ Result<void> RocksDbStore::sync() {
   if (stopped_) return stopped();
   return settle(change([](rocksdb::DB& db) {
     const auto status = db.SyncWAL();
-    return is_no_space(status) ? Status::IOError(kUnsyncedLog, status.ToString()) : status;
+    return is_no_space(status) ? unsynced_log(status.ToString()) : status;
   }));
 }
 

@@ -335,11 +335,11 @@ struct Encoder {
   }
   void operator()(const ActorWaiting& m) {
     auto o = out.initActorWaiting();
-    o.setWaiter(m.waiter.value), o.setTarget(m.target.value), o.setWhat(as_text(m.what));
+    o.setWaiter(m.waiter.value), o.setTarget(m.target.value), o.setWhat(as_text(m.what)), o.setRound(m.round);
   }
   void operator()(const DeadlockFound& m) {
     auto o = out.initDeadlockFound();
-    o.setWaiter(m.waiter.value);
+    o.setWaiter(m.waiter.value), o.setRound(m.round);
     put(o.initError(), m.error);
   }
   void operator()(const NameRequest& m) {
@@ -454,7 +454,7 @@ ActorRequest actor_request(schema::ActorRequest::Reader in) {
   return {{in.getActor()}, known(in.getOperation(), ActorOperation::kLend), in.getRequest()};
 }
 
-ActorWaiting actor_waiting(schema::ActorWaiting::Reader in) { return {{in.getWaiter()}, {in.getTarget()}, text(in.getWhat())}; }
+ActorWaiting actor_waiting(schema::ActorWaiting::Reader in) { return {{in.getWaiter()}, {in.getTarget()}, text(in.getWhat()), in.getRound()}; }
 
 NameRequest name_request(schema::NameRequest::Reader in) {
   return {in.getRequest(), known(in.getOperation(), NameOperation::kRelease), text(in.getName()), {in.getActor()},
@@ -550,7 +550,7 @@ Message read(const Reader& r, schema::Message::Reader in) {
     case M::ACTOR_PLACE: return actor_place(r, in.getActorPlace());
     case M::ACTOR_LENT: return ActorLent{in.getActorLent().getRequest(), r.value(in.getActorLent().getValue())};
     case M::ACTOR_WAITING: return actor_waiting(in.getActorWaiting());
-    case M::DEADLOCK_FOUND: return DeadlockFound{{in.getDeadlockFound().getWaiter()}, r.error(in.getDeadlockFound().getError())};
+    case M::DEADLOCK_FOUND: return DeadlockFound{{in.getDeadlockFound().getWaiter()}, r.error(in.getDeadlockFound().getError()), in.getDeadlockFound().getRound()};
     case M::NAME_REQUEST: return name_request(in.getNameRequest());
     case M::NAME_REPLY: return name_reply(r, in.getNameReply());
     case M::REFERENCES: return reference_updates(r.checked, in.getReferences());

@@ -173,8 +173,8 @@ struct ActorPlace {
   unordered @6 :Bool;
   creationFailed @7 :Bool;
 }
-struct ActorWaiting { waiter @0 :UInt64; target @1 :UInt64; what @2 :Text; }
-struct DeadlockFound { waiter @0 :UInt64; error @1 :Error; }
+struct ActorWaiting { waiter @0 :UInt64; target @1 :UInt64; what @2 :Text; round @3 :UInt64; }
+struct DeadlockFound { waiter @0 :UInt64; error @1 :Error; round @2 :UInt64; }
 struct ActorLent { request @0 :UInt64; value @1 :Value; }
 struct NameRequest {
   request @0 :UInt64;

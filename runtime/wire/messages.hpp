@@ -162,8 +162,10 @@ struct ActorPlace {
 };
 /// To the node: the running call of `waiter` waits for a call of `target`; 0: no longer. And its answer, when that never ends. Without
 /// `what` it is a question, whose answer says in words for whom `target` waits, and that one; `waiter` names it.
-struct ActorWaiting { ActorId waiter{}; ActorId target{}; std::string what{}; };
-struct DeadlockFound { ActorId waiter{}; ErrorInfo error{}; };
+/// No target: it waits no more. With a round: its wait stands, in answer to that round's question.
+struct ActorWaiting { ActorId waiter{}; ActorId target{}; std::string what{}; std::uint64_t round{}; };
+/// With a round, and no error: whether that wait stands, as it seems to be in a cycle.
+struct DeadlockFound { ActorId waiter{}; ErrorInfo error{}; std::uint64_t round{}; };
 struct ActorLent { std::uint64_t request = 0; Value value{}; };
 
 // Any process and the node's directory of named actors. The answer to kClaim names whoever has the name then.

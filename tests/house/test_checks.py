@@ -66,9 +66,11 @@ class Includes(Tree):
         self.write("runtime/wire/codec.cpp", "#include <caf/all.hpp>\n")
         self.assert_found("<caf/all.hpp> is not for runtime/wire", "includes")
 
-    def test_rocksdb_is_for_one_file(self):
+    def test_rocksdb_is_for_its_own_files(self):
+        self.write("runtime/store/rocksdb_files.hpp", "#include <rocksdb/options.h>\n")
+        self.assert_clean("includes")
         self.write("runtime/store/second.cpp", "#include <rocksdb/options.h>\n")
-        self.assert_found("is for one file alone", "includes")
+        self.assert_found("runtime/store/second.cpp: <rocksdb/…> is for runtime/store/rocksdb_* alone", "includes")
 
     def test_torch_stays_in_train(self):
         self.write("tune/core/machine.cpp", "#include <torch/torch.h>\n")

@@ -27,6 +27,46 @@ TEST_SUITE("runtime/core/wait_graph") {
     CHECK(graph.wait(c, "c", a).empty());
   }
 
+  TEST_CASE("a cycle is one when all of its members have said that their waits stand, in any order and more than once") {
+    constexpr ActorId a{1}, b{2}, c{3}, d{4};
+    WaitGraph graph;
+    graph.wait(d, "d", a, 9);
+    graph.wait(a, "a", b, 7);
+    graph.wait(b, "b", c, 8);
+    const auto cycle = graph.wait(c, "c", a);
+    CHECK(graph.host(a) == 7);
+    CHECK(graph.host(c) == 0);
+    const auto round = graph.ask(cycle);
+    CHECK(round != 0);
+    CHECK(graph.confirm(a, round).empty());
+    CHECK(graph.confirm(a, round).empty());
+    CHECK(graph.confirm(d, round).empty());
+    CHECK(graph.confirm(c, round).empty());
+    CHECK(graph.confirm(b, round + 1).empty());
+    CHECK(graph.confirm(b, round) == cycle);
+    CHECK(graph.confirm(b, round).empty());
+    CHECK(graph.ask(cycle) != round);
+  }
+
+  TEST_CASE("a member whose wait has ended, that waits anew or whose process has died ends the round; others do not") {
+    constexpr ActorId a{1}, b{2}, c{3};
+    constexpr ProcessId host = 6;
+    for (int way = 0; way < 5; ++way) {
+      CAPTURE(way);
+      WaitGraph graph;
+      graph.wait(c, "c", a, host + 1);
+      graph.wait(a, "a", b, host);
+      const auto round = graph.ask(graph.wait(b, "b", a));
+      CHECK(graph.confirm(a, round).empty());
+      if (way == 0) graph.done(a);
+      if (way == 1) graph.wait(a, "a again", b, host);
+      if (way == 2) graph.drop_owner(host);
+      if (way == 3) graph.done(c);
+      if (way == 4) graph.drop_owner(host + 1);
+      CHECK(graph.confirm(b, round).empty() == (way < 3));
+    }
+  }
+
   TEST_CASE("a chain goes from an actor to the one that does not wait, once around a cycle, and no further than asked") {
     constexpr ActorId a{1}, b{2}, c{3}, d{4};
     WaitGraph graph;

@@ -1,4 +1,7 @@
 // Fault 34: an actor waits for a call of its own, or two wait for each other's: DeadlockDetected says the cycle.
+#include <signal.h>
+#include <unistd.h>
+
 #include "../api/support.hpp"
 
 namespace manta_test {
@@ -8,6 +11,7 @@ class Waiter {
  public:
   void know(ActorHandle<Waiter> other) { other_ = std::move(other); }
   int one() const { return 1; }
+  int pid() const { return ::getpid(); }
   /// Asks the other one to ask the next one, `depth` times.
   int ask(Context& ctx, int depth) {
     if (depth == 0) return 1;
@@ -53,6 +57,17 @@ class Waiter {
 
  private:
   ActorHandle<Waiter> other_;
+};
+
+class Paused {
+ public:
+  explicit Paused(int pid) : pid_(pid) { REQUIRE(::kill(pid_, SIGSTOP) == 0); }
+  ~Paused() { ::kill(pid_, SIGCONT); }
+  Paused(const Paused&) = delete;
+  Paused& operator=(const Paused&) = delete;
+
+ private:
+  const int pid_;
 };
 
 constexpr Isolation kBoth[] = {Isolation::kShared, own_process};
@@ -192,6 +207,30 @@ TEST_SUITE("runtime/faults") {
       CHECK(rt.get(waits, 20s) == 2);
       for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
     }
+  }
+
+  // The node has heard of a wait that is over, but not of its end: what is asked of that actor meanwhile only looked like a cycle.
+  TEST_CASE("fault 34: a process that is paused while the answer to its actor's wait comes is in no cycle") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto a = rt.actor<Waiter>({.isolation = own_process}).spawn();
+    auto b = rt.actor<Waiter>({.isolation = own_process}).spawn();
+    rt.get(a.call<&Waiter::know>(b));
+    rt.get(b.call<&Waiter::know>(a));
+    const int pid = rt.get(a.call<&Waiter::pid>());
+    auto waits = a.call<&Waiter::wait_for_slow>(gate.path());
+    CHECK_THROWS_AS(rt.get(waits, 600ms), Timeout);
+    ObjectRef<int> asks;
+    {
+      const Paused paused(pid);
+      gate.open();
+      asks = b.call<&Waiter::ask>(1);
+      CHECK_THROWS_AS(rt.get(asks, 1s), Timeout);
+    }
+    CHECK(rt.get(asks, 30s) == 2);
+    CHECK(rt.get(waits, 30s) == 2);
+    for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
   }
 
   TEST_CASE("fault 34: a wait that is only long is not a deadlock") {

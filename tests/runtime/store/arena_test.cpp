@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -271,5 +273,49 @@ TEST_SUITE("runtime/store") {
     for (auto& thread : threads) thread.join();
     CHECK(clashes == 0);
     CHECK(arena->stats().used_bytes == 0);
+  }
+
+  TEST_CASE("a block larger than an extent needs an extent to itself, unless one lies there empty") {
+    auto arena = Arena::create({.budget_bytes = 8 * kMiB, .extent_bytes = kMiB}).value();
+    CHECK_FALSE(arena->clears_much(kMiB));
+    CHECK(arena->clears_much(2 * kMiB));
+    CHECK_FALSE(arena->clears_much(8 * kMiB + 1));  // nor makes it one
+    CHECK_FALSE(arena->clears_much(UINT64_MAX));
+    const auto block = arena->allocate(2 * kMiB).value();
+    CHECK(arena->stats().reserved_bytes == 2 * kMiB);
+    CHECK(arena->clears_much(2 * kMiB));
+    arena->free(block);
+    CHECK_FALSE(arena->clears_much(2 * kMiB));
+    CHECK(arena->clears_much(3 * kMiB));
+    CHECK(arena->allocate(7 * kMiB).value().size == 7 * kMiB);  // in the empty one's place
+    CHECK(arena->stats().reserved_bytes == 7 * kMiB);
+    CHECK(arena->allocate(2 * kMiB).error().code == ErrorCode::kObjectStoreFull);
+    CHECK(arena->allocate(kMiB).value().size == kMiB);
+    CHECK(arena->stats().reserved_bytes == 8 * kMiB);
+  }
+
+  // A worker that made an object of some GiB stopped all other puts and gets of the machine until the kernel had cleared it.
+  TEST_CASE("while much memory is cleared the caller's lock is free, and so is the arena") {
+    auto arena = Arena::create({.budget_bytes = 64 * kMiB, .extent_bytes = kMiB}).value();
+    std::mutex mutex;
+    std::atomic<bool> came{false};
+    std::thread other;
+    std::unique_lock lock(mutex);
+    other = std::thread([&] {
+      std::lock_guard beside(mutex);
+      const auto small = arena->allocate(100).value();
+      arena->free(small);
+      came = true;
+    });
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!came && std::chrono::steady_clock::now() < deadline) {  // the other one may be slow to wake up
+      const auto block = arena->allocate(32 * kMiB, &lock).value();
+      REQUIRE(lock.owns_lock());
+      arena->free(block);
+      arena->trim(std::chrono::milliseconds(0));
+    }
+    CHECK(came);
+    lock.unlock();
+    other.join();
   }
 }

@@ -322,7 +322,7 @@ TEST_SUITE("runtime/store") {
     FaultyFixture f(10 * kMiB, {.full_grace = 100ms, .extent_idle = 50ms});
     put(f.store, 1, 10 * kMiB);
     put(f.store, 2, 10 * kMiB);
-    REQUIRE(eventually([&] { return f.store.stats().spilled_objects == 1; }));
+    REQUIRE(eventually([&] { return f.store.stats().spilled_objects >= 1; }));
     f.store.free(2);
     REQUIRE(eventually([&] { return f.store.stats().arena.reserved_bytes == 0; }));
     f.disk.flip_bit_on_read(7, 1000);

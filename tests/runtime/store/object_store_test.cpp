@@ -4,6 +4,7 @@
 
 #include <future>
 #include <random>
+#include <thread>
 
 #include "runtime/store/memory_store.hpp"
 #include "runtime/store/rocksdb_store.hpp"
@@ -131,6 +132,47 @@ TEST_SUITE("runtime/store") {
     CHECK_FALSE(store.try_pin(1).value().has_value());
     CHECK(holds(store, 1, 2 * kMiB));
     CHECK(store.try_pin(7).error().code == ErrorCode::kNotFound);
+  }
+
+  TEST_CASE("try_create leaves clearing an extent for a large object to create, and takes one that lies there empty") {
+    ObjectStore store(make_arena(8 * kMiB, kMiB), in_memory());
+    CHECK_FALSE(store.try_create(1, 3 * kMiB).value().has_value());
+    CHECK(store.try_create(2, kMiB / 2).value().has_value());
+    CHECK(store.create(1, 3 * kMiB).value().size == 3 * kMiB);
+    CHECK(store.try_create(3, 8 * kMiB + 1).error().code == ErrorCode::kInvalidArgument);
+    store.abort(1).value();
+    CHECK(store.try_create(4, 3 * kMiB).value().has_value());
+  }
+
+  TEST_CASE("large objects are made and read back side by side, and the store closes meanwhile") {
+    for (int round = 0; round < 5; ++round) {
+      ObjectStore store(make_arena(24 * kMiB, kMiB), in_memory());
+      std::vector<std::thread> makers;
+      for (std::uint64_t maker = 0; maker < 4; ++maker)
+        makers.emplace_back([&store, maker] {
+          for (std::uint64_t id = maker * 100;; ++id) {
+            const auto block = store.create(id, 5 * kMiB + id % 7 * kMiB);
+            if (!block) {
+              CHECK_MESSAGE(block.error().code == ErrorCode::kRuntimeStopped, block.error().to_string());
+              return;
+            }
+            const auto place = store.arena().bytes(*block);
+            std::memset(place.data(), static_cast<int>(id), place.size());
+            if (!store.seal(id)) return;
+            const auto back = store.pin(id);
+            if (!back) {
+              CHECK_MESSAGE(back.error().code == ErrorCode::kRuntimeStopped, back.error().to_string());
+              return;
+            }
+            CHECK(store.arena().bytes(*back)[back->size - 1] == static_cast<std::byte>(id));
+            store.unpin(id);
+            if (id % 3 == 0) store.free(id);
+          }
+        });
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      store.close();
+      for (auto& maker : makers) maker.join();
+    }
   }
 
   TEST_CASE("a restored object keeps its copy on disk and leaves again without being written") {
