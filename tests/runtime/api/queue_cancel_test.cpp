@@ -5,6 +5,7 @@
 #include <numeric>
 #include <sstream>
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "support.hpp"
@@ -68,6 +69,12 @@ int give_one_back(Context& ctx, const ActorHandle<HeldQueue>& queue, const std::
   const auto child = ctx.remote<wait_until_told>(log);
   while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
   return 0;
+}
+
+int get_in_process(Context& ctx, const ActorHandle<HeldQueue>& queue, const std::string& log) {
+  const auto value = queue.call<&HeldQueue::get>(std::uint64_t{5});
+  append(log, std::to_string(::getpid()) + ";");
+  return ctx.get(value)->number;
 }
 
 /// Of a queue whose getters have all gone, but whose cancels may still be on their way.
@@ -155,6 +162,29 @@ TEST_SUITE("runtime/api") {
     gate.open();
     CHECK(rt.get(busy, 60s));
     CHECK(eventually([&] { return rt.get(queue.call<&HeldQueue::size>(), 60s) == 2; }, 20s));
+  }
+
+  TEST_CASE("a getter whose process has died before its turn takes nothing") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    const auto log = folder / "log";
+    auto queue = rt.actor<HeldQueue>({.num_cpus = 0, .max_coroutines = 100}).spawn(std::uint64_t{10});
+    CHECK(rt.get(queue.call<&HeldQueue::try_put>(Held({}, 7)), 60s));
+    const auto busy = queue.call<&HeldQueue::try_put>(Held(gate.path(), 1));
+    const auto getter = rt.task<get_in_process>({.max_retries = 0, .isolation = own_process}).remote(queue, log);
+    CHECK(eventually([&] { return !numbers_in(log).empty(); }, 30s));
+    std::this_thread::sleep_for(100ms);  // its call is in the line
+    ::kill(numbers_in(log).at(0), SIGKILL);
+    CHECK_THROWS_AS(rt.get(getter, 30s), WorkerCrashed);
+    std::this_thread::sleep_for(300ms);  // the queue hears of it
+    gate.open();
+    CHECK(rt.get(busy, 60s));
+    const auto left = rt.get(queue.call<&HeldQueue::try_get>(), 60s);
+    REQUIRE(left);
+    CHECK(left->number == 7);
+    CHECK(rt.get(queue.call<&HeldQueue::size>(), 60s) == 1);
   }
 
   TEST_CASE("values that come back to a full queue do not make it larger for good") {
