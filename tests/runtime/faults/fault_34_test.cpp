@@ -17,6 +17,14 @@ class Waiter {
     if (depth == 0) return 1;
     return 1 + ctx.get(other_.call<&Waiter::ask>(depth - 1));
   }
+  /// Asks with a deadline of the call's own.
+  std::string ask_by_deadline(Context& ctx) {
+    try {
+      return std::to_string(ctx.get(other_.options({.deadline = 900ms}).call<&Waiter::one>()));
+    } catch (const Timeout& e) {
+      return e.info().message;
+    }
+  }
   std::string ask_and_catch(Context& ctx) {
     try {
       return std::to_string(ctx.get(other_.call<&Waiter::one>()));
@@ -231,6 +239,20 @@ TEST_SUITE("runtime/faults") {
     CHECK(rt.get(asks, 30s) == 2);
     CHECK(rt.get(waits, 30s) == 2);
     for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
+  }
+
+  // It ends by itself: who waits has said how long it wants to.
+  TEST_CASE("fault 34: a wait for a call that has a deadline ends with its Timeout") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      auto self = rt.actor<Waiter>({.isolation = where}).spawn();
+      rt.get(self.call<&Waiter::know>(self));
+      const auto text = rt.get(self.call<&Waiter::ask_by_deadline>(), 30s);
+      CHECK_MESSAGE(contains(text, "deadline of 900 ms"), text);
+      CHECK(rt.get(self.call<&Waiter::one>(), 20s) == 1);
+      rt.get(self.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
   }
 
   TEST_CASE("fault 34: a wait that is only long is not a deadlock") {
