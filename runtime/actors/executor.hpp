@@ -35,6 +35,7 @@ struct HostEnvironment {
   std::weak_ptr<Engine> engine{};
   std::uint64_t inline_bytes = 0;
   std::atomic<bool> stopping{false};
+  std::atomic<bool> abandoned{false};  ///< and the time for that is over: all that still waits is cancelled
   Watchdog* watchdog = nullptr;
   CoroutineWaits* coroutine_waits = nullptr;
   ElasticScheduler* scheduler = nullptr;

@@ -30,7 +30,7 @@ void HostedActor::call(std::vector<Work> calls) {
 
 std::vector<TaskId> HostedActor::destroy(bool kill) {
   Fifo<Work> dropped;  // user types: destroyed without the lock
-  const bool tell = kill && !environment_.stopping;
+  const bool tell = kill && (!environment_.stopping || environment_.abandoned);
   std::vector<TaskId> unwanted;
   std::unique_lock lock(mutex_);
   if (ended_) return {};
@@ -59,7 +59,10 @@ void HostedActor::report() {
   if (!done.outcomes.empty() || !done.ended.empty()) environment_.router->send(to, std::move(done));
 }
 
-void HostedActor::relieve() { report(); }
+void HostedActor::relieve() {
+  std::lock_guard lock(relieving_);
+  report();
+}
 
 void HostedActor::cancel(TaskId id, bool recursive) {
   std::shared_ptr<RunningCoroutine> waiting;
@@ -145,6 +148,7 @@ void HostedActor::end() {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
   }
+  { std::lock_guard told(relieving_); }
   environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
 }
 

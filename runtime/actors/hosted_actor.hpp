@@ -62,6 +62,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   ActorStreams open_streams_;             // its coroutines refer to the object; cleared once ended_ is set
   bool constructed_ = false;
   bool lent_ = false;                     // the draining thread only: its CPUs serve others
+  SmallMutex relieving_;                  // held while the watchdog takes outcomes and tells them: the actor's end is told behind them
   SmallMutex mutex_;
   Fifo<Work> queue_;                      // guarded by mutex_, like what follows
   std::unique_ptr<Work> constructor_;     // null once it has begun

@@ -268,10 +268,10 @@ void NodeEngine::shutdown() {
   node_->stop();
   lane_->drain();  // launches on their way
   launcher_->stop(std::chrono::milliseconds(1000));
+  durables_->close();  // first: what is left behind below has no more use for it, and the next Runtime has
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   owner_->end();
   if (!end_callbacks(std::max(limit, SteadyClock::now() + kCallbackTime))) return end_system(false);
-  durables_->close();
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir(spill_parent().c_str());

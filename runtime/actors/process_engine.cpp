@@ -253,7 +253,13 @@ bool ProcessEngine::finish_work(SteadyClock::time_point deadline) {
   return true;
 }
 
-void ProcessEngine::abandon_work() { owner_->abandon(); }
+void ProcessEngine::abandon_work() {
+  owner_->abandon();
+  // First all refs say RuntimeStopped; then what only waits is told that nobody wants it any more.
+  for (int i = 0; i < 500 && owner_->unfinished().submitted > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  environment_.abandoned = true;
+  static_cast<void>(host_->drop_owner(self_));  // of what these had submitted, nothing is left
+}
 
 void ProcessEngine::end_system(bool idle) {
   if (!system_) return;

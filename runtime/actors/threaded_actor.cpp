@@ -32,7 +32,14 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
 
   void wake() { schedule(*environment_.scheduler); }
 
-  void relieve() override {  // also called by the watchdog, which may outlive the actor
+  /// For the watchdog, which may outlive the actor; it tells no outcome behind the actor's end.
+  void relieve() override {
+    const auto alive = alive_.lock();
+    if (!alive) return;
+    std::lock_guard lock(alive->relieving_);
+    report();
+  }
+  void report() {
     wire::ActorDone done{.actor = id_};
     ProcessId to;
     {
@@ -106,7 +113,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
       if (step == Step::kEnd) return actor_.end();
       if (step == Step::kConstruct) construct(work);
       if (step == Step::kCall) run(work);
-      if (step == Step::kReport) relieve();
+      if (step == Step::kReport) report();
       if (step == Step::kForget) actor_.end_streams();
       work = {};
     }
@@ -125,7 +132,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
   void run(Work& work) {
     const auto caller = work.caller;
     bool behind = has_outcomes();
-    if (behind && caller != outcomes_to_) relieve(), behind = false;
+    if (behind && caller != outcomes_to_) report(), behind = false;
     in_actor_ = true;
     streams_ = &actor_.open_streams_;
     actor_.lend(0, 1);
@@ -140,7 +147,7 @@ class ThreadedActor::Lane final : public Executor, public PoolJob, public std::e
       full = outcomes_.size() >= kMaxOutcomes;
     }
     if (!full && last_end() - reported_ < kReportTime) return;
-    relieve();
+    report();
     reported_ = look_at_clock();
   }
 
@@ -172,24 +179,6 @@ void ThreadedActor::start(Work constructor) {
   wake(lanes);
 }
 
-ThreadedActor::Group* ThreadedActor::group_of(const Work& call) {
-  if (call.encoded && !call.encoded->group.empty()) {
-    auto named = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.name == call.encoded->group; });
-    return named == groups_.end() ? nullptr : &*named;
-  }
-  wire::Concurrency::Method method{};
-  if (call.encoded) method = {call.encoded->module, call.encoded->offset};
-  for (std::size_t i = 1; i < groups_.size(); ++i) {
-    if (groups_[i].methods.empty()) continue;
-    if (call.record && method.module == 0) {
-      const auto key = function_key(*call.record->function);
-      method = {key.module, key.offset};
-    }
-    if (groups_[i].methods.contains(method)) return &groups_[i];
-  }
-  return &groups_.front();
-}
-
 void ThreadedActor::refuse(const Work& call) {
   ErrorInfo error{.code = ErrorCode::kInvalidArgument, .message = "the actor has no concurrency group " + call.encoded->group, .where = *call.name};
   environment_.router->send(call.caller, wire::ActorDone{.actor = id_, .outcomes = {{.id = call.id, .result = std::move(error)}}});
@@ -212,7 +201,7 @@ void ThreadedActor::call(std::vector<Work> calls) {
 
 std::vector<TaskId> ThreadedActor::destroy(bool kill) {
   std::vector<Work> dropped;  // user types: destroyed without the lock
-  const bool tell = kill && !environment_.stopping;
+  const bool tell = kill && (!environment_.stopping || environment_.abandoned);
   std::vector<TaskId> unwanted;
   std::vector<std::shared_ptr<Lane>> told;
   std::unique_lock lock(mutex_);
@@ -297,39 +286,6 @@ void ThreadedActor::end_streams() {
 /// What waits for its stream does so only while an item of that runs, or is in `items`.
 bool ThreadedActor::nothing_queued() const {
   return std::all_of(groups_.begin(), groups_.end(), [](const Group& each) { return each.queue.empty() && each.items.empty(); });
-}
-
-/// The item of the stream that ran, or whose turn it was, is over: it is the turn of the next one.
-void ThreadedActor::Group::pass_on(std::uint64_t stream) {
-  const auto found = streams.find(stream);
-  if (found == streams.end()) return;
-  if (found->second.empty())
-    streams.erase(found);
-  else
-    items.emplace_back(stream, found->second.pop_front());
-}
-
-std::optional<Work> ThreadedActor::Group::withdraw(TaskId id, Find find) {
-  if (const auto queued = find(queue, id); queued != queue.end()) return queue.take(queued);
-  for (auto& [stream, waiting] : streams)
-    if (const auto found = find(waiting, id); found != waiting.end()) return waiting.take(found);
-  const auto item = std::find_if(items.begin(), items.end(), [id](const auto& each) { return each.second.id == id; });
-  if (item == items.end()) return std::nullopt;
-  const auto stream = item->first;
-  std::optional<Work> work(std::move(item->second));
-  items.erase(item);
-  pass_on(stream);
-  return work;
-}
-
-void ThreadedActor::Group::drop_queued(std::vector<Work>& dropped) {
-  const auto drop = [&dropped](Fifo<Work>& calls) { std::move(calls.begin(), calls.end(), std::back_inserter(dropped)); };
-  drop(queue);
-  for (auto& [stream, item] : items) dropped.push_back(std::move(item));
-  for (auto& [stream, waiting] : streams) drop(waiting);
-  queue.clear();
-  items.clear();
-  streams.clear();
 }
 
 std::vector<ThreadedActor::Lane*> ThreadedActor::staff(Group& group) {
@@ -432,7 +388,7 @@ bool ThreadedActor::take(Lane& lane, Work& work) {
 
 void ThreadedActor::resume(Group& group, std::shared_ptr<RunningCoroutine> coroutine) {
   std::unique_lock lock(mutex_);
-  if (find_begun(begun_, coroutine->id()) != coroutine) return;  // abandoned
+  if (ended_ || find_begun(begun_, coroutine->id()) != coroutine) return;  // abandoned, or about to be: no lane may outlive the actor
   group.due.push_back(std::move(coroutine));
   auto lanes = staff(group);
   lock.unlock();
@@ -469,6 +425,7 @@ void ThreadedActor::end() {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
   }
+  { std::lock_guard told(relieving_); }
   environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
 }
 

@@ -89,6 +89,7 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
   bool killed_ = false;
   bool exiting_ = false;                       // by ctx.exit_actor()
   bool ended_ = false;
+  std::mutex relieving_;                       // held while the watchdog takes outcomes and tells them: the actor's end is told behind them
   std::mutex lending_mutex_;                   // held while the node is told, so that it hears it in order
   int calls_running_ = 0, calls_blocked_ = 0;  // guarded by lending_mutex_
   bool lent_ = false;

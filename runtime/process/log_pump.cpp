@@ -72,13 +72,18 @@ class LineWriter {
 
   void write(std::string_view text) {
     while (!text.empty()) {
+      if (std::exchange(cut_, false) && text.front() == '\n') {  // of the line whose last piece has been put
+        text.remove_prefix(1);
+        continue;
+      }
       const std::size_t room = prefix_.size() + kMaxLineBytes - line_.size();
       const std::size_t end = text.substr(0, room).find('\n');
       const bool whole = end != std::string_view::npos;
       const std::size_t taken = whole ? end : std::min(room, text.size());
       line_.append(text.substr(0, taken));
       text.remove_prefix(whole ? taken + 1 : taken);
-      if (whole || taken == room) put_line();
+      cut_ = !whole && taken == room;
+      if (whole || cut_) put_line();
     }
   }
   void finish() {
@@ -94,6 +99,7 @@ class LineWriter {
   int fd_;
   const std::string prefix_;
   std::string line_;
+  bool cut_ = false;  // a piece of a line has just been put that was too long
 };
 
 struct Stream {

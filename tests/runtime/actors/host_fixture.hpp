@@ -20,6 +20,7 @@ class OwnersRouter final : public Router {
  public:
   ProcessId self() const override { return 7; }
   void send(ProcessId, wire::Message message) override {
+    if (on_send) on_send(message);
     std::lock_guard lock(mutex_);
     auto take = [this](std::vector<wire::Outcome>& outcomes) {
       for (auto& outcome : outcomes) outcomes_.push_back(std::move(outcome));
@@ -44,6 +45,8 @@ class OwnersRouter final : public Router {
     std::lock_guard lock(mutex_);
     return destroyed_;
   }
+  /// Set before anything is sent: called first, by the thread that sends.
+  std::function<void(const wire::Message&)> on_send{};
 
  private:
   std::mutex mutex_;

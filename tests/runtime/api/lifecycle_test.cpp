@@ -12,6 +12,7 @@ namespace manta_test {
 int run_hold_durable(const std::string& dir);
 int run_put_durables(const std::string& dir);
 int run_hold_files(const std::string& dir);
+int run_left_behind(const std::vector<std::string>& args);
 
 namespace {
 
@@ -210,6 +211,7 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "without-streams") return run_without_streams();
   if (name == "slow-terminal") return run_slow_terminal(args.at(0));
   if (name == "interrupted") return run_interrupted(args);
+  if (name == "left-behind") return run_left_behind(args);
   return 99;
 }
 

@@ -158,6 +158,30 @@ TEST_SUITE("runtime/process") {
     CHECK(terminal.err_text.empty());
   }
 
+  // An empty line of the worker's seemed to follow.
+  TEST_CASE("a line of exactly as many bytes as a piece may have is one line, and empty lines stay") {
+    constexpr std::size_t kPiece = 65536;
+    Terminal terminal;
+    auto out = manta::make_pipe().value(), err = manta::make_pipe().value();
+    REQUIRE(terminal.pump
+                ->add({.name = "w", .pid = 5, .out = std::move(out.first), .err = std::move(err.first), .file = {}, .on_closed = terminal.on_closed()})
+                .ok());
+    err.second.reset();
+    const std::string x(kPiece, 'x'), y(kPiece, 'y');
+    const std::string text = x + "\n\n" + y + y + "\n" + "\n\n" + x + "z";
+    for (std::size_t at = 0; at < text.size();) {  // the newline comes with its line, or alone
+      const auto part = std::min<std::size_t>(text.size() - at, at == 0 ? kPiece : 30'000);
+      REQUIRE(::write(out.second.get(), text.data() + at, part) == static_cast<ssize_t>(part));
+      at += part;
+    }
+    out.second.reset();
+    REQUIRE(terminal.wait_closed(1));
+    terminal.finish();
+    std::vector<std::string> lines;
+    for (const std::string& line : lines_of(terminal.out_text)) lines.push_back(line.substr(10));
+    CHECK(lines == std::vector<std::string>{x, "", y, y, "", "", x, "z"});
+  }
+
   TEST_CASE("a pipe held open by somebody else does not delay the end of a finished worker for ever") {
     Terminal terminal;
     auto out = manta::make_pipe().value(), err = manta::make_pipe().value();
