@@ -19,6 +19,31 @@
 
 namespace manta {
 
+namespace detail {
+
+/// As what a pool keeps an argument until an actor is free: as its parameter, since what it points to may be gone by then.
+template <class Parameter, class Argument>
+struct KeptArgument {
+  static constexpr bool fits = std::is_convertible_v<Argument&&, Parameter> ||
+                               (std::is_same_v<Parameter, std::string> && std::is_convertible_v<Argument&&, std::string_view>);
+  using Type = std::conditional_t<fits, Parameter, std::decay_t<Argument>>;  // else the call says what is wrong
+};
+template <class Parameter, class U>
+struct KeptArgument<Parameter, ObjectRef<U>> {
+  using Type = ObjectRef<U>;
+};
+template <class Parameters, class... Args>
+struct KeptArguments {
+  using Tuple = std::tuple<std::decay_t<Args>...>;
+};
+template <class... Parameters, class... Args>
+  requires(sizeof...(Parameters) == sizeof...(Args))
+struct KeptArguments<TypeList<Parameters...>, Args...> {
+  using Tuple = std::tuple<typename KeptArgument<std::decay_t<Parameters>, std::remove_cvref_t<Args>>::Type...>;
+};
+
+}  // namespace detail
+
 template <class T, class R>
 class ActorPool {
  public:
@@ -29,9 +54,11 @@ class ActorPool {
   /// Calls a method as soon as an actor is free; its result comes from get_next, and so does what the call itself throws.
   template <auto Method, class... Args>
   void submit(Args&&... args) {
-    static_assert(std::is_same_v<typename detail::Signature<decltype(Method)>::Result, R>,
+    using Signature = detail::Signature<decltype(Method)>;
+    using Arguments = typename detail::KeptArguments<typename Signature::Parameters, Args...>::Tuple;
+    static_assert(std::is_same_v<typename Signature::Result, R>,
                   "manta: the method returns another type than this ActorPool's: ActorPool<Actor, Result> needs the Result of its methods.");
-    jobs_.push_back({.start = [arguments = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
+    jobs_.push_back({.start = [arguments = Arguments(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
       return std::apply([&](const auto&... each) { return actor.template call<Method>(each...); }, arguments);
     }});
     share_out();
@@ -39,17 +66,15 @@ class ActorPool {
   /// The result of the oldest submit whose result was not taken yet. Throws that call's error, NotFound when there is none.
   R get_next() {
     need_next();
-    while (!jobs_.front().ref || !jobs_.front().ref.ready()) wait_for_one();
+    wait_until([this] { return is_ready(jobs_.front()); });
     return take(0);
   }
   /// The result that is there first.
   R get_next_unordered() {
     need_next();
-    while (true) {
-      for (std::size_t i = 0; i < jobs_.size(); ++i)
-        if (jobs_[i].ref && jobs_[i].ref.ready()) return take(i);
-      wait_for_one();
-    }
+    auto first = jobs_.end();
+    wait_until([&] { return (first = std::find_if(jobs_.begin(), jobs_.end(), is_ready)) != jobs_.end(); });
+    return take(static_cast<std::size_t>(first - jobs_.begin()));
   }
   bool has_next() const noexcept { return !jobs_.empty(); }
   /// True when a submit now would begin at once.
@@ -155,16 +180,19 @@ class ActorPool {
     job.actor = std::move(idle_.front());
     idle_.pop_front();
   }
-  void wait_for_one() {
-    share_out();
-    std::vector<ObjectRef<R>> running;
-    for (auto* list : {&jobs_, &leftovers_})
-      for (auto& job : *list)
-        if (job.actor) running.push_back(job.ref);
-    const bool ready = std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.ref && job.ref.ready(); });
-    if (running.empty() && !ready) throw ActorDied("no actor of the ActorPool is left: push another one");
-    if (!ready) client_->wait(running);
-    share_out();
+  static bool is_ready(const Job& job) { return job.ref && job.ref.ready(); }
+  template <class Condition>
+  void wait_until(Condition&& condition) {
+    while (true) {
+      share_out();
+      if (condition()) return;
+      std::vector<ObjectRef<R>> running;
+      for (auto* list : {&jobs_, &leftovers_})
+        for (auto& job : *list)
+          if (job.actor) running.push_back(job.ref);
+      if (running.empty()) throw ActorDied("no actor of the ActorPool is left: push another one");
+      client_->wait(running);
+    }
   }
 
   Client* client_;

@@ -41,6 +41,7 @@ struct Journal::State {
     std::optional<Result<JournalHeader>> read;
     store->read(kHeaderKey, [&](ByteView bytes) { read = decode_journal_header(bytes); }).value();
     if (!read) fail_without_header(path);
+    if (!*read) throw_error(damaged_store(path, "the journal's header: " + read->error().message));
     header = std::move(*read).value();
     if (header.version != kVersion)
       fail(ErrorCode::kVersionMismatch,
@@ -59,7 +60,7 @@ struct Journal::State {
     const auto key = store->last_key().value();
     if (!key || !key->starts_with(kRecordPrefix)) return;
     const auto number = number_of_key(*key, 1);
-    if (!number || *number < last || *number >= kEndOfNumbers) fail(ErrorCode::kStorageCorruption, store->name() + " has a record of no number");
+    if (!number || *number < last || *number >= kEndOfNumbers) throw_error(damaged_store(store->name(), "the journal has a record of no number"));
     last = *number;
   }
 

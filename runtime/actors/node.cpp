@@ -211,35 +211,55 @@ void Node::on(Launched& event) {
     if (table_.find(lease.id)) tell_granted(lease, event.process);
 }
 
-/// A process that was asked to end may take seconds for it, and one that is killed has its GPUs' memory until it has gone: what it
-/// holds is given on then, by on(Ended).
+/// A process that was asked to end may take seconds for it, and one with GPUs has their memory until it has gone: what it holds is given
+/// on then, by on(Ended).
 bool Node::keeps_lease(const core::Lease& lease, End end) {
-  const bool matters = end == End::kTerminate || (end == End::kKill && lease.grant.amounts.gpus > Amount(0));
+  const bool matters = end == End::kTerminate || lease.grant.amounts.gpus > Amount(0);
   const auto place = places_.find(lease.id);
   if (stopping_ || place == places_.end()) return false;
   const auto it = processes_.find(place->second);
   if (it == processes_.end() || !it->second.own || !it->second.running || it->second.ended) return false;
   if (!matters) return end == End::kLeave && it->second.given_up;  // its owner has no more use for what it has asked to end
-  if (std::exchange(it->second.given_up, true) && end == End::kTerminate) return true;
+  if (std::exchange(it->second.given_up, true) && end != End::kKill) return true;
   it->second.leaving = true;
   actor_left(it->second);
-  end == End::kKill ? launcher_.kill(it->first) : launcher_.terminate(it->first);
+  if (end == End::kKill) {
+    launcher_.kill(it->first);
+  } else if (end == End::kTerminate) {
+    launcher_.terminate(it->first);
+  } else {
+    router_.send(it->first, wire::Retire{});
+    watch_timer_.at(SteadyClock::now() + options_.stays_long, [this, id = lease.id] { actor_->tell(StaysLong{id}); });
+  }
   return true;
+}
+
+void Node::on(StaysLong& event) {
+  const auto* lease = table_.find(event.lease);
+  const auto place = places_.find(event.lease);
+  if (stopping_ || !lease || place == places_.end()) return;
+  log(LogLevel::kWarning, "worker process " + std::to_string(processes_.at(place->second).pid) + " has no more work, but stays, and may keep memory of its GPU, "
+                          "which others get now: it owns objects that others refer to. Return their values instead of refs, or drop the refs");
+  let_go(event.lease);
+}
+
+void Node::let_go(LeaseId lease) {
+  table_.release(lease, effects_);
+  const auto place = places_.find(lease);
+  if (place == places_.end()) return;  // granted, but not placed yet
+  if (const auto it = processes_.find(place->second); it != processes_.end()) it->second.leases.erase(lease);
+  places_.erase(place);
 }
 
 void Node::release(LeaseId lease, End end) {
   const auto* held = table_.find(lease);
   if (!held) return;
   if (keeps_lease(*held, end)) return;
-  table_.release(lease, effects_);
-  auto place = places_.find(lease);
-  if (place == places_.end()) return;  // granted, but not placed yet
-  const auto process = place->second;
-  places_.erase(place);
+  const auto place = places_.find(lease);
+  const auto process = place == places_.end() ? kNodeProcess : place->second;
+  let_go(lease);
   auto it = processes_.find(process);
-  if (process == kNodeProcess || it == processes_.end()) return;
-  it->second.leases.erase(lease);
-  if (!it->second.own || it->second.ended) return;
+  if (process == kNodeProcess || it == processes_.end() || !it->second.own || it->second.ended) return;
   it->second.leaving = true;
   actor_left(it->second);
   if (!it->second.running) return;  // killed as soon as it has been launched

@@ -44,9 +44,12 @@ class Node {
     std::size_t shared_processes = 1;        ///< at most so many shared worker processes
     std::size_t spare_processes = 0;         ///< at most so many that are kept ready, see core/spare_table.hpp
     std::vector<std::string> gpu_names{};    ///< by id, what goes into CUDA_VISIBLE_DEVICES
+    /// How long a process that leaves may keep its GPUs; longer it stays only as others refer to what it owns, and they are given on.
+    std::chrono::milliseconds stays_long{5000};
     double memory_threshold = 1;             ///< as in RuntimeOptions
     std::function<MemoryUse()> memory_meter{};  ///< asked by a thread of the node's own
-    std::function<std::vector<std::string>()> find_gpus{};  ///< likewise: which of gpu_names are there; null: all stay
+    /// Likewise: which GPUs are there, by their names, and others; nullopt: it cannot be said just now. Null: all stay.
+    std::function<std::optional<std::vector<std::string>>()> find_gpus{};
   };
   Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
        std::function<void(ProcessId)> on_gone, Options options);
@@ -60,7 +63,7 @@ class Node {
   /// What the meter says: a worker process may be ended.
   void memory_read(const MemoryUse& use);
   /// The GPUs that are there: one that is missing twice in a row is gone for good, and what has it is ended.
-  void gpus_seen(std::vector<std::string> names);
+  void gpus_seen(std::optional<std::vector<std::string>> names);
   Resources available() const;
   Resources total() const;
   std::size_t leases_held() const;
@@ -74,10 +77,11 @@ class Node {
   struct Launched { ProcessId process; Result<ProcessLauncher::Started> result; };
   struct Ended { ProcessId process; std::string how; bool own_doing, unused; };
   struct MemoryRead { MemoryUse use; };
-  struct GpusSeen { std::vector<std::string> names; };
+  struct GpusSeen { std::optional<std::vector<std::string>> names; };
+  struct StaysLong { LeaseId lease; };
   struct LookAtSpares {};
   struct Stopped {};
-  using Event = std::variant<FromProcess, Launched, Ended, MemoryRead, GpusSeen, LookAtSpares, Stopped>;
+  using Event = std::variant<FromProcess, Launched, Ended, MemoryRead, GpusSeen, StaysLong, LookAtSpares, Stopped>;
   struct Process {
     int pid = 0;
     bool own = false;
@@ -102,6 +106,7 @@ class Node {
   MemoryUse read_meter() noexcept;
   void end_for_memory(ProcessId process, const MemoryUse& use);
   void on(GpusSeen& event);
+  void on(StaysLong& event);
   void watch_gpus();
   void lose_gpu(std::size_t id);
   void tell_total(ProcessId process);
@@ -127,6 +132,7 @@ class Node {
   enum class End : std::uint8_t { kLeave, kTerminate, kKill };
   void release(LeaseId lease, End end);
   bool keeps_lease(const core::Lease& lease, End end);
+  void let_go(LeaseId lease);
   void drop_owner(ProcessId owner);
   void publish_available();
 

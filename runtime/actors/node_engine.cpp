@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 
 #include "runtime/base/log.hpp"
 #include "runtime/base/standard_streams.hpp"
@@ -79,9 +80,27 @@ bool object_files_take_memory(const RuntimeOptions& options) {
   return options.spill_dir.empty() && lies_in_memory(default_spill_place().string());
 }
 
-std::vector<std::string> names_of_gpus() {
+std::vector<std::string> names_of(const std::vector<GpuInfo>& gpus) {
   std::vector<std::string> names;
-  for (const auto& gpu : discover_gpus()) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+  for (const auto& gpu : gpus) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+  return names;
+}
+
+std::optional<std::vector<std::string>> look_for_names() {
+  const auto gpus = look_for_gpus();
+  return gpus ? std::optional(names_of(*gpus)) : std::nullopt;
+}
+
+/// For who says how many there are: those that this program may use come first. What is made up beyond them cannot mean one that it may not.
+std::vector<std::string> names_of_so_many(std::size_t count) {
+  auto names = names_of(discover_gpus());
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::vector<std::string> entries;
+  std::istringstream list(visible ? visible : "");
+  for (std::string entry; std::getline(list, entry, ',');) entries.push_back(entry);
+  names.resize(std::min(names.size(), count));
+  for (auto id = names.size(); id < count; ++id)
+    names.push_back(!visible ? std::to_string(id) : id < entries.size() && !entries[id].empty() ? entries[id] : "none-" + std::to_string(id));
   return names;
 }
 
@@ -159,9 +178,9 @@ NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
   Machine machine{.cpus = options.num_cpus ? *options.num_cpus : Amount(usable_cpus()), .custom = options.resources};
   machine.custom.set("memory", memory_of(options));
   if (options.num_gpus) {
-    for (std::int64_t i = 0; i < options.num_gpus->raw() / Amount::kUnit; ++i) machine.gpu_names.push_back(std::to_string(i));
+    machine.gpu_names = names_of_so_many(static_cast<std::size_t>(options.num_gpus->raw() / Amount::kUnit));
   } else {
-    machine.gpu_names = names_of_gpus();
+    machine.gpu_names = names_of(discover_gpus());
   }
   return machine;
 }
@@ -227,7 +246,7 @@ void NodeEngine::start_roles() {
                                                .spare_processes = options_.spare_processes.value_or(std::min<std::size_t>(cpus, kMostSpares)), .gpu_names = machine_.gpu_names,
                                                .memory_threshold = options_.memory_threshold,
                                                .memory_meter = options_.memory_meter ? options_.memory_meter : [] { return read_memory_use(); },
-                                               .find_gpus = options_.num_gpus ? nullptr : std::function(names_of_gpus)});
+                                               .find_gpus = options_.num_gpus ? nullptr : std::function(look_for_names)});
 }
 
 NodeEngine::~NodeEngine() { shutdown(); }

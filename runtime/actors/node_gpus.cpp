@@ -25,14 +25,14 @@ void Node::watch_gpus() {
   watch_timer_.at(SteadyClock::now() + period(), [this] { gpus_seen(options_.find_gpus()); });
 }
 
-void Node::gpus_seen(std::vector<std::string> names) { actor_->tell(GpusSeen{std::move(names)}); }
+void Node::gpus_seen(std::optional<std::vector<std::string>> names) { actor_->tell(GpusSeen{std::move(names)}); }
 
 void Node::on(GpusSeen& event) {
   if (stopping_) return;
-  for (std::size_t id = 0; id < options_.gpu_names.size(); ++id) {
+  for (std::size_t id = 0; event.names && id < options_.gpu_names.size(); ++id) {
     auto& missing = gpus_missing_[id];
     if (missing >= kGoneAfter) continue;
-    const bool there = std::find(event.names.begin(), event.names.end(), options_.gpu_names[id]) != event.names.end();
+    const bool there = std::find(event.names->begin(), event.names->end(), options_.gpu_names[id]) != event.names->end();
     missing = there ? 0 : missing + 1;
     if (missing == kGoneAfter) lose_gpu(id);
   }

@@ -20,7 +20,8 @@ ErrorInfo Node::gone(GroupId group, const std::string& name) const {
   const bool orphan = maker != kNodeProcess && (process == processes_.end() || process->second.ended);
   return {.code = ErrorCode::kCancelled,
           .message = describe_group(group, name) + (orphan ? " has been removed, as the process that made it has ended," : " has been removed,") +
-                     " and what was placed in it has ended with it: make another group" + (orphan ? " where it is to last, say in the driver" : ""),
+                     " and what was placed in it has ended with it" + (orphan ? ": make another group where it is to last, say in the driver"
+                                                                              : " (or it is of another Runtime of this program): make another group"),
           .where = describe_group(group, name)};
 }
 

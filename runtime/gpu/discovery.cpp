@@ -26,21 +26,29 @@ const GpuInfo* find_gpu(const std::vector<GpuInfo>& gpus, std::string_view entry
   return &*std::find_if(gpus.begin(), gpus.end(), fits);
 }
 
-std::vector<GpuInfo> describe_all(const NvmlTable& nvml) {
+/// `warn`: log what does not answer.
+std::optional<std::vector<GpuInfo>> describe_all(const NvmlTable& nvml, bool warn) {
   unsigned count = 0;
   if (const int failed = nvml.count(count)) {
-    log(LogLevel::kWarning, "the GPUs cannot be counted (NVML error " + std::to_string(failed) + "); using none");
-    return {};
+    if (warn) log(LogLevel::kWarning, "the GPUs cannot be counted (NVML error " + std::to_string(failed) + "); using none");
+    return std::nullopt;
   }
   std::vector<GpuInfo> gpus;
   for (unsigned index = 0; index < count; ++index) {
     GpuInfo gpu{.index = index};
-    if (const int failed = nvml.describe(index, gpu))
-      log(LogLevel::kWarning, "GPU " + std::to_string(index) + " does not answer (NVML error " + std::to_string(failed) +
-                                  "); going on without it");
-    else
-      gpus.push_back(std::move(gpu));
+    const int failed = nvml.describe(index, gpu);
+    if (!failed) gpus.push_back(std::move(gpu));
+    if (failed && warn)
+      log(LogLevel::kWarning, "GPU " + std::to_string(index) + " does not answer (NVML error " + std::to_string(failed) + "); going on without it");
   }
+  return gpus;
+}
+
+/// nullopt also for a library without a running driver.
+std::optional<std::vector<GpuInfo>> ask(const NvmlTable& nvml, bool warn) {
+  if (nvml.init() != 0) return std::nullopt;
+  auto gpus = describe_all(nvml, warn);
+  nvml.shutdown();
   return gpus;
 }
 
@@ -59,10 +67,15 @@ std::vector<GpuInfo> filter_visible(const std::vector<GpuInfo>& gpus, std::strin
 }
 
 std::vector<GpuInfo> discover_gpus(const NvmlTable& nvml, const char* visible_devices) {
-  if (nvml.init() != 0) return {};  // a library without a running driver
-  auto gpus = describe_all(nvml);
-  nvml.shutdown();
+  const auto gpus = ask(nvml, true).value_or(std::vector<GpuInfo>{});
   return visible_devices ? filter_visible(gpus, visible_devices) : gpus;
+}
+
+std::optional<std::vector<GpuInfo>> look_for_gpus(const NvmlTable& nvml) { return ask(nvml, false); }
+
+std::optional<std::vector<GpuInfo>> look_for_gpus() {
+  const auto nvml = load_nvml();
+  return nvml ? look_for_gpus(*nvml) : std::nullopt;
 }
 
 std::vector<GpuInfo> discover_gpus() {

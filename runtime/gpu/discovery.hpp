@@ -39,6 +39,11 @@ std::vector<GpuInfo> discover_gpus();
 /// The same from a given table and value of CUDA_VISIBLE_DEVICES (nullptr: not set).
 std::vector<GpuInfo> discover_gpus(const NvmlTable& nvml, const char* visible_devices);
 
+/// All GPUs that answer now, whatever CUDA_VISIBLE_DEVICES says: for who looks whether those it uses are still there. nullopt when
+/// NVML cannot be asked (no library, no descriptor for it, an error of its own), which says nothing about the GPUs.
+std::optional<std::vector<GpuInfo>> look_for_gpus();
+std::optional<std::vector<GpuInfo>> look_for_gpus(const NvmlTable& nvml);
+
 /// What `visible_devices` leaves of `gpus`, in its order: numbers or (beginnings of) UUIDs separated by commas; the first
 /// entry that fits no GPU, or one already named, ends the list. Empty: none.
 std::vector<GpuInfo> filter_visible(const std::vector<GpuInfo>& gpus, std::string_view visible_devices);

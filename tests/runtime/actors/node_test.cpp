@@ -1,102 +1,12 @@
-// The node on CAF's test coordinator: one thread, a launcher that launches nothing, a router that writes down.
-#include "runtime/actors/node.hpp"
+#include "tests/runtime/actors/node_fixture.hpp"
 
 #include <doctest/doctest.h>
 
-#include <caf/scheduler/test_coordinator.hpp>
-#include <future>
-
-#include "tests/runtime/actors/quiet_process.hpp"
 #include "tests/runtime/clean.hpp"
 
 namespace manta::detail {
-namespace {
 
-class FakeLauncher final : public ProcessLauncher {
- public:
-  Result<Started> launch(ProcessId process, const wire::ProcessOptions& options,
-                         const std::map<std::string, std::string>& environment, Amount) override {
-    std::lock_guard lock(gate);
-    names.push_back(options.name);
-    last_environment = environment;
-    if (fail) return ErrorInfo{.code = ErrorCode::kIoError, .message = "no more processes"};
-    launched.push_back(process);
-    return Started{.process = process, .pid = 1000 + static_cast<int>(process)};
-  }
-  Result<Started> prepare(ProcessId process, const std::map<std::string, std::string>& environment, Amount cpus) override {
-    return launch(process, {.name = "spare"}, environment, cpus);
-  }
-  bool adopt(ProcessId process, const wire::ProcessOptions& options) override {
-    adopted.emplace_back(process, options.name);
-    return !refuse_adoption;
-  }
-  void kill(ProcessId process) override { killed.push_back(process); }
-  void terminate(ProcessId process) override { terminated.push_back(process); }
-  std::mutex gate;  // held by the test while it steps, so that launches come between steps
-  bool fail = false, refuse_adoption = false;
-  std::vector<std::pair<ProcessId, std::string>> adopted{};
-  std::vector<ProcessId> launched{}, killed{}, terminated{};
-  std::vector<std::string> names{};
-  std::map<std::string, std::string> last_environment{};
-};
-
-struct TestConfig : caf::actor_system_config {
-  TestConfig() { set("scheduler.policy", caf::atom("testing")); }
-};
-
-constexpr ProcessId kOwner = kNodeProcess;
-
-class Fixture {
- public:
-  explicit Fixture(Node::Options options = {.workers = Workers::kThread, .gpu_names = {"GPU-a", "GPU-b"}})
-      : node_owner(std::make_unique<Node>(system, core::LeaseTable(core::ResourceLedger(Amount(2), {0, 1}, {}), ids), router,
-                                          launcher, lane, [this](ProcessId process) { gone.push_back(process); },
-                                          std::move(options))),
-        node(*node_owner) {}
-  ~Fixture() {
-    node_owner.reset();
-    coordinator.run();  // the node's actor takes its leave; the system waits for that
-  }
-  /// Handles all that has come, then lets one round of launches through.
-  void step() {
-    {
-      std::lock_guard lock(launcher.gate);
-      coordinator.run();
-    }
-    std::promise<void> through;
-    lane.post([&] { through.set_value(); });
-    through.get_future().wait();
-  }
-  void settle() {
-    for (int i = 0; i < 4; ++i) step();
-  }
-  void want(core::Purpose purpose, std::uint32_t count, bool own = false, double gpus = 0, ProcessId owner = kOwner, bool retriable = true) {
-    wire::WantLeases message;
-    message.purpose = purpose;
-    message.count = count;
-    message.shape.cpus = 1;
-    message.shape.gpus = gpus;
-    message.own_process = own;
-    message.retriable = retriable;
-    message.options.name = "worker-" + std::to_string(purpose);
-    node.deliver(owner, std::move(message));
-  }
-  std::vector<wire::LeaseGranted> grants() { return settle(), router.take<wire::LeaseGranted>(kOwner); }
-  bool full() { return settle(), node.available()["CPU"] == Amount(2) && node.available()["GPU"] == Amount(2) && node.leases_held() == 0; }
-
-  TestConfig config;
-  caf::actor_system system{config};
-  caf::scheduler::test_coordinator& coordinator = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
-  IdSource ids{0};
-  WritingRouter router{kNodeProcess};
-  FakeLauncher launcher;
-  Lane lane{1};
-  std::vector<ProcessId> gone;
-  std::unique_ptr<Node> node_owner;
-  Node& node;
-};
-
-}  // namespace
+using Fixture = NodeFixture;
 
 TEST_SUITE("runtime/actors/node") {
   TEST_CASE("leases for threads are granted at once, as many as fit, and the rest when one comes back") {
@@ -134,28 +44,6 @@ TEST_SUITE("runtime/actors/node") {
       CHECK(std::count(f.launcher.names.begin(), f.launcher.names.end(), "worker-" + std::to_string(purpose)) == (purpose <= 20 ? 2 : 1));
     CHECK(f.node.options_kept() == 0);
     CHECK(f.full());
-  }
-
-  TEST_CASE("a process of its own is launched with its GPUs, told of when it is there, and ended with its lease") {
-    Fixture f;
-    f.want(1, 1, true, 2);
-    f.step();
-    CHECK(f.router.take<wire::LeaseGranted>(kOwner).empty());
-    const auto grants = f.grants();
-    REQUIRE(grants.size() == 1);
-    CHECK(grants[0].lease.gpu_ids == std::vector{0, 1});
-    CHECK(f.launcher.names == std::vector<std::string>{"worker-1"});
-    CHECK(f.launcher.last_environment.at("CUDA_VISIBLE_DEVICES") == "GPU-a,GPU-b");
-    CHECK(f.launcher.last_environment.at("OMP_NUM_THREADS") == "1");
-    const auto process = grants[0].worker;
-    CHECK(process == f.launcher.launched.at(0));
-    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
-    CHECK(f.full());
-    CHECK(f.router.take<wire::Retire>(process).size() == 1);
-    f.node.process_ended(process, "ended");
-    f.settle();
-    CHECK(f.router.take<wire::LeaseLost>(kOwner).empty());
-    CHECK(f.gone == std::vector{process});
   }
 
   TEST_CASE("a lease that is killed kills its process") {
@@ -409,41 +297,6 @@ TEST_SUITE("runtime/actors/node") {
     f.router.sent.clear();
     f.want(3, 1);
     CHECK(f.grants().empty());
-  }
-
-  TEST_CASE("fault 38: a GPU that is missing twice is gone: its process is killed, what it alone could serve is refused, the rest goes on") {
-    const manta_test::Clean clean;
-    Fixture f;
-    f.want(1, 1, true, 1);
-    const auto first = f.grants().at(0);
-    REQUIRE(first.lease.gpu_ids == std::vector{0});
-    f.want(2, 1, true, 2);  // waits for both
-    f.node.gpus_seen({"GPU-b"});
-    f.node.gpus_seen({"GPU-a", "GPU-b"});
-    f.node.gpus_seen({"GPU-b"});
-    f.settle();
-    CHECK(f.launcher.killed.empty());
-    CHECK(f.router.take<wire::LeaseRefused>(kOwner).empty());
-    f.node.gpus_seen({"GPU-b"});
-    f.settle();
-    CHECK(f.launcher.killed == std::vector{first.worker});
-    const auto refused = f.router.take<wire::LeaseRefused>(kOwner);
-    REQUIRE(refused.size() == 1);
-    CHECK(refused[0].purpose == 2);
-    CHECK(refused[0].error.code == ErrorCode::kInfeasibleResources);
-    f.node.process_ended(first.worker, "was killed by signal 9 (Killed)");
-    f.settle();
-    const auto lost = f.router.take<wire::LeaseLost>(kOwner);
-    REQUIRE(lost.size() == 1);
-    CHECK(lost[0].error.message.find("GPU-a has vanished") != std::string::npos);
-    CHECK(f.node.total()["GPU"] == Amount(1));
-    CHECK(f.node.available() == f.node.total());
-    f.want(1, 1, true, 1);
-    const auto again = f.grants().at(0);
-    CHECK(again.lease.gpu_ids == std::vector{1});
-    f.node.deliver(kOwner, wire::ReleaseLease{.lease = again.lease.id});
-    f.settle();
-    CHECK(f.node.available() == f.node.total());
   }
 
   TEST_CASE("a placement group with a negative amount, or in another process's name, is of no effect") {

@@ -27,6 +27,8 @@ struct Mine {
   }
 };
 
+int one() { return 1; }
+
 class Solver {
  public:
   int step_on(const Mine& mine) const { return mine.x; }
@@ -37,6 +39,12 @@ class Solver {
     return 1000 * number_ + x;
   }
   int wait(const std::string& gate, int x) const { return pass(gate, 1000 * number_ + x); }
+  int number_in(const std::string& text) const { return std::stoi(text); }
+  /// Needs a CPU for a task of its own, once the gate is open.
+  int nested(Context& ctx, const std::string& gate) const {
+    pass(gate, 0);
+    return ctx.get(ctx.remote<one>());
+  }
 
  private:
   int number_ = 0;
@@ -46,6 +54,16 @@ std::vector<ActorHandle<Solver>> solvers(Runtime& rt, int count) {
   std::vector<ActorHandle<Solver>> made;
   for (int i = 0; i < count; ++i) made.push_back(rt.actor<Solver>().spawn(i));
   return made;
+}
+
+/// The first result is there last.
+int use_pool(Context& ctx, const std::vector<ActorHandle<Solver>>& actors, const std::string& gate, const std::string& log) {
+  ActorPool<Solver, int> pool(ctx, actors);
+  pool.submit<&Solver::nested>(gate);
+  pool.submit<&Solver::solve>(2);
+  append(log, "waits;");
+  const int first = pool.get_next();
+  return first + pool.get_next() % 1000;
 }
 
 std::vector<int> numbers(int count) {
@@ -140,6 +158,48 @@ TEST_SUITE("runtime/api/pool_and_queue") {
     CHECK_THROWS_AS(pool.map<&Solver::solve>(numbers(3)), ActorDied);
     pool.push(rt.actor<Solver>().spawn(7));
     CHECK(pool.map<&Solver::solve>(std::vector{5}) == std::vector{7005});
+  }
+
+  // It turned at full speed, kept its CPU, which the first call waited for, and heard no cancel.
+  TEST_CASE("who waits for the oldest result while a later one is there lends its CPUs, and can be cancelled") {
+    Machine machine(small_machine(1));
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto log = folder / "log";
+    const std::vector<ActorHandle<Solver>> actors{rt.actor<Solver>({.num_cpus = 0}).spawn(), rt.actor<Solver>({.num_cpus = 0}).spawn()};
+    for (const bool cancelled : {false, true}) {
+      CAPTURE(cancelled);
+      Gate gate;
+      const auto waits = rt.remote<use_pool>(actors, gate.path(), log);
+      CHECK(eventually([&] { return content(log) == "waits;"; }));
+      CHECK_THROWS_AS(rt.get(waits, 300ms), Timeout);  // the second result is there
+      if (cancelled) {
+        rt.cancel(waits);
+        CHECK_THROWS_AS(rt.get(waits, 20s), Cancelled);
+        CHECK(eventually([&] { return rt.available_resources()["CPU"] == Amount(1); }, 20s));
+      }
+      gate.open();
+      if (!cancelled) CHECK(rt.get(waits, 20s) == 3);
+      fs::remove(log);
+    }
+  }
+
+  TEST_CASE("what waits for a free actor has its arguments, whatever becomes of the caller's") {
+    Machine machine;
+    Gate gate;
+    ActorPool<Solver, int> pool(machine.rt, solvers(machine.rt, 1));
+    pool.submit<&Solver::wait>(gate.path(), 0);
+    char text[64];
+    for (int i = 1; i <= 3; ++i) {
+      std::snprintf(text, sizeof text, "%d and more, which no small string holds in itself", 1000 + i);
+      if (i == 1) pool.submit<&Solver::number_in>(text);
+      if (i == 2) pool.submit<&Solver::number_in>(std::string_view(text));
+      if (i == 3) pool.submit<&Solver::number_in>(static_cast<const char*>(text));
+    }
+    std::snprintf(text, sizeof text, "0");
+    gate.open();
+    CHECK(pool.get_next() == 0);
+    for (int i = 1; i <= 3; ++i) CHECK(pool.get_next() == 1000 + i);
   }
 
   TEST_CASE("an actor of a pool stays in it when an argument of its call is of an actor that has died") {

@@ -5,9 +5,10 @@
 
 namespace {
 
-constexpr int kInvalidArgument = 2, kGpuIsLost = 15;
+constexpr int kInvalidArgument = 2, kDriverNotLoaded = 9, kGpuIsLost = 15;
+constexpr unsigned kNoDriver = 99;
 
-/// The file that MANTA_TEST_LOST_GPU names holds the number of a GPU that has fallen off the bus.
+/// The file that MANTA_TEST_LOST_GPU names holds the number of a GPU that has fallen off the bus; 99: the driver does not answer.
 bool lost(unsigned index) {
   const char* path = std::getenv("MANTA_TEST_LOST_GPU");
   std::FILE* file = path ? std::fopen(path, "r") : nullptr;
@@ -28,7 +29,7 @@ struct Memory {
 
 extern "C" {
 
-int nvmlInit_v2() { return 0; }
+int nvmlInit_v2() { return lost(kNoDriver) ? kDriverNotLoaded : 0; }
 int nvmlShutdown() { return 0; }
 
 int nvmlDeviceGetCount_v2(unsigned* count) {
