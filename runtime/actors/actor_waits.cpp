@@ -4,9 +4,9 @@ namespace manta::detail {
 
 std::string number_of(ActorId actor) { return "actor #" + std::to_string(actor.value & 0xffffffffffull); }
 
-ActorWaits::Wait::Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target)
+ActorWaits::Wait::Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target, const Cell& call)
     : waits_(waits), waiter_(waiter),
-      alarm_(waits.tell({.waiter = waiter, .target = target, .what = method + " of " + number_of(waiter)})) {}
+      alarm_(waits.tell({.waiter = waiter, .target = target, .what = method + " of " + number_of(waiter)}, &call)) {}
 
 ActorWaits::Wait::~Wait() {
   waits_.forget(waiter_);
@@ -14,17 +14,17 @@ ActorWaits::Wait::~Wait() {
 }
 
 std::string ActorWaits::chain(ActorId question, ActorId actor, Deadline deadline) {
-  const auto answer = tell({.waiter = question, .target = actor});
+  const auto answer = tell({.waiter = question, .target = actor}, nullptr);
   const bool answered = answer->wait(deadline);
   forget(question);
   return answered ? answer->error()->message : std::string();
 }
 
-std::shared_ptr<Cell> ActorWaits::tell(wire::ActorWaiting waiting) {
+std::shared_ptr<Cell> ActorWaits::tell(wire::ActorWaiting waiting, const Cell* call) {
   auto alarm = std::make_shared<Cell>(type_ops<Void>());
   {
     std::lock_guard lock(mutex_);
-    alarms_[waiting.waiter] = alarm;
+    alarms_[waiting.waiter] = {.cell = alarm, .call = call};
   }
   router_.send(kNodeProcess, std::move(waiting));
   return alarm;
@@ -36,7 +36,7 @@ void ActorWaits::forget(ActorId waiter) {
 }
 
 void ActorWaits::deliver(const wire::DeadlockFound& found) {
-  if (found.round) {
+  if (found.round && found.error.message.empty()) {
     try {
       second_looks_.at(SteadyClock::now() + kSecondLook, [this, waiter = found.waiter, round = found.round] { confirm(waiter, round); });
     } catch (const std::system_error&) {  // there is no thread to be had
@@ -47,7 +47,8 @@ void ActorWaits::deliver(const wire::DeadlockFound& found) {
   std::shared_ptr<Cell> alarm;
   {
     std::lock_guard lock(mutex_);
-    if (const auto it = alarms_.find(found.waiter); it != alarms_.end()) alarm = it->second;
+    const auto it = alarms_.find(found.waiter);
+    if (it != alarms_.end() && it->second.confirmed == found.round) alarm = it->second.cell;  // else it is of an earlier wait
   }
   if (alarm) alarm->set_error(std::make_shared<const ErrorInfo>(found.error));
 }
@@ -55,7 +56,9 @@ void ActorWaits::deliver(const wire::DeadlockFound& found) {
 void ActorWaits::confirm(ActorId waiter, std::uint64_t round) {
   {
     std::lock_guard lock(mutex_);
-    if (!alarms_.contains(waiter)) return;  // the word of its end is on its way
+    const auto it = alarms_.find(waiter);
+    if (it == alarms_.end() || !it->second.call || it->second.call->settled()) return;  // the word of its end is on its way, or soon will be
+    it->second.confirmed = round;
   }
   router_.send(kNodeProcess, wire::ActorWaiting{.waiter = waiter, .round = round});
 }
@@ -65,13 +68,12 @@ SharedWaitGraph::Letters SharedWaitGraph::told(const wire::ActorWaiting& waiting
   if (waiting.round) {
     const auto cycle = graph_.confirm(waiting.waiter, waiting.round);
     if (cycle.empty()) return {};
-    return {{graph_.host(cycle.front()), found(cycle)}};
+    return {{graph_.host(cycle.front()), {.waiter = cycle.front(), .error = error_of(cycle), .round = waiting.round}}};
   }
   if (!waiting.target) return graph_.done(waiting.waiter), Letters{};
   if (waiting.what.empty())
     return {{from, {.waiter = waiting.waiter, .error = {.code = ErrorCode::kTimeout, .message = chain_in_words(waiting.target)}}}};
   auto cycle = graph_.wait(waiting.waiter, waiting.what, waiting.target, from);
-  if (cycle.size() == 1) return {{from, found(cycle)}};  // it has just said so itself
   Letters questions;
   for (auto member : cycle) questions.push_back({graph_.host(member), {.waiter = member}});
   if (cycle.empty()) return questions;
@@ -80,15 +82,14 @@ SharedWaitGraph::Letters SharedWaitGraph::told(const wire::ActorWaiting& waiting
   return questions;
 }
 
-wire::DeadlockFound SharedWaitGraph::found(const std::vector<ActorId>& cycle) const {
+ErrorInfo SharedWaitGraph::error_of(const std::vector<ActorId>& cycle) const {
   std::string text;
   for (auto actor : cycle) text += graph_.what(actor) + " waits for ";
   text += cycle.size() == 1 ? "its own actor" : graph_.what(cycle.front());
-  return {.waiter = cycle.front(),
-          .error = {.code = ErrorCode::kDeadlockDetected,
-                    .message = text + ": an actor that runs one call at a time cannot serve a call that its own waits for. Await it in a "
-                                      "coroutine (Async), return the ref, or raise max_concurrency",
-                    .where = graph_.what(cycle.front())}};
+  return {.code = ErrorCode::kDeadlockDetected,
+          .message = text + ": an actor that runs one call at a time cannot serve a call that its own waits for. Await it in a "
+                            "coroutine (Async), return the ref, or raise max_concurrency",
+          .where = graph_.what(cycle.front())};
 }
 
 std::string SharedWaitGraph::chain_in_words(ActorId from) const {

@@ -19,10 +19,10 @@ class ActorWaits {
   static constexpr std::chrono::milliseconds kSecondLook{100};
 
   explicit ActorWaits(Router& router) : router_(router) {}
-  /// While it lives, a method of `waiter` that bears that name waits for a call of `target`. An actor has one at a time.
+  /// While it lives, a method of `waiter` that bears that name waits for `call`, of `target`. An actor has one at a time.
   class Wait {
    public:
-    Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target);
+    Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target, const Cell& call);
     ~Wait();
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
@@ -41,13 +41,18 @@ class ActorWaits {
   void deliver(const wire::DeadlockFound& found);
 
  private:
+  struct Alarm {
+    std::shared_ptr<Cell> cell;
+    const Cell* call = nullptr;   ///< that is waited for; null: a question
+    std::uint64_t confirmed = 0;  ///< the last round in which it was said that the wait stands
+  };
   /// The cell fails with what the node says to it.
-  std::shared_ptr<Cell> tell(wire::ActorWaiting waiting);
+  std::shared_ptr<Cell> tell(wire::ActorWaiting waiting, const Cell* call);
   void forget(ActorId waiter);
   void confirm(ActorId waiter, std::uint64_t round);
   Router& router_;
   std::mutex mutex_;
-  std::map<ActorId, std::shared_ptr<Cell>> alarms_;  // guarded by mutex_
+  std::map<ActorId, Alarm> alarms_;  // guarded by mutex_
   Timer second_looks_;  // uses the rest, so it ends first
 };
 
@@ -65,7 +70,7 @@ class SharedWaitGraph {
 
  private:
   std::string chain_in_words(ActorId from) const;  // with mutex_ held
-  wire::DeadlockFound found(const std::vector<ActorId>& cycle) const;  // likewise
+  ErrorInfo error_of(const std::vector<ActorId>& cycle) const;  // likewise
   std::mutex mutex_;
   core::WaitGraph graph_;  // guarded by mutex_
 };

@@ -8,6 +8,7 @@ namespace manta::detail {
 
 namespace {
 
+constexpr std::size_t kClearings = 2;     // large objects for which memory is cleared at the same time
 constexpr std::size_t kStoreThreads = 4;  // creations that wait at the same time, and as many restores
 
 std::string mebibytes(std::uint64_t bytes) {
@@ -21,12 +22,13 @@ ErrorInfo owner_gone() { return {.code = ErrorCode::kOwnerDied, .message = "nobo
 
 NodeStore::NodeStore(std::unique_ptr<ObjectStore> store, IdSource& ids, Reply reply, TellOrphans tell_orphans)
     : store_(std::move(store)), ids_(ids), reply_(std::move(reply)), tell_orphans_(std::move(tell_orphans)),
-      creations_(std::make_unique<Lane>(kStoreThreads)), restores_(std::make_unique<Lane>(kStoreThreads)) {}
+      creations_(std::make_unique<Lane>(kStoreThreads)), clearings_(std::make_unique<Lane>(kClearings)), restores_(std::make_unique<Lane>(kStoreThreads)) {}
 
 NodeStore::~NodeStore() { close(); }
 
 void NodeStore::close() {
   store_->close();
+  clearings_.reset();  // which may post to the next one
   creations_.reset();
   restores_.reset();
 }
@@ -217,7 +219,13 @@ void NodeStore::create_for(ProcessId from, const wire::StoreRequest& request) {
   auto now = store_->try_create(id.value, request.size);
   if (!now) return finish(now.error());
   if (*now) return finish(**now);
-  creations_->post([this, id, request, finish] { finish(create_block(id, request.size)); });
+  auto wait = [this, id, request, finish] { finish(create_block(id, request.size)); };
+  if (!store_->arena().clears_much(request.size)) return creations_->post(wait);
+  clearings_->post([this, id, request, finish, wait] {
+    auto cleared = store_->try_create_clearing(id.value, request.size);
+    if (!cleared) return finish(cleared.error());
+    *cleared ? finish(**cleared) : creations_->post(wait);
+  });
 }
 
 void NodeStore::pin_for(ProcessId from, const wire::StoreRequest& request) {

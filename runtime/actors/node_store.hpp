@@ -76,6 +76,7 @@ class NodeStore final : public StoreAccess {
   NumberRanges gone_;                               ///< processes that have ended
   std::unordered_map<ObjectId, ProcessId> makers_;  ///< of objects that a process made for another one
   std::unique_ptr<Lane> creations_;
+  std::unique_ptr<Lane> clearings_;  ///< apart, and none of them waits for room: what they make may be what others wait for
   std::unique_ptr<Lane> restores_;  ///< apart: a reader must not wait behind creators who wait for him to let go
 };
 

@@ -51,9 +51,13 @@ Result<Block> ObjectStore::create(std::uint64_t id, std::uint64_t bytes) {
 }
 
 Result<std::optional<Block>> ObjectStore::try_create(std::uint64_t id, std::uint64_t bytes) {
+  if (arena_->clears_much(bytes)) return std::optional<Block>{};
+  return try_create_clearing(id, bytes);
+}
+
+Result<std::optional<Block>> ObjectStore::try_create_clearing(std::uint64_t id, std::uint64_t bytes) {
   Lock lock(mutex_);
   if (auto fresh = require_new(id); !fresh) return fresh.error();
-  if (arena_->clears_much(bytes)) return std::optional<Block>{};
   auto block = allocate(bytes, lock);
   if (!block && arena_->has_files()) return std::optional<Block>{};  // not without the disk
   if (!block || !*block) {

@@ -79,9 +79,11 @@ class ObjectStore {
   /// InvalidArgument when the id is taken, or it is larger than the budget and there are no files, ObjectStoreFull (lists the
   /// biggest holders), OutOfDisk when room is lacking because the disk is full.
   Result<Block> create(std::uint64_t id, std::uint64_t bytes);
-  /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere, which alone makes
-  /// an object for which much memory has to be cleared.
+  /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere. Also nullopt where much
+  /// memory has to be cleared first, which try_create_clearing does.
   Result<std::optional<Block>> try_create(std::uint64_t id, std::uint64_t bytes);
+  /// Waits for no room, but takes the time to clear memory: some 0.3 s for each GiB, in which others use the store.
+  Result<std::optional<Block>> try_create_clearing(std::uint64_t id, std::uint64_t bytes);
   /// Makes a created object immutable and readable. InvalidArgument when it is not being created.
   Result<void> seal(std::uint64_t id);
   /// Gives a created object up. InvalidArgument when it is not being created.

@@ -164,7 +164,7 @@ struct ActorPlace {
 /// `what` it is a question, whose answer says in words for whom `target` waits, and that one; `waiter` names it.
 /// No target: it waits no more. With a round: its wait stands, in answer to that round's question.
 struct ActorWaiting { ActorId waiter{}; ActorId target{}; std::string what{}; std::uint64_t round{}; };
-/// With a round, and no error: whether that wait stands, as it seems to be in a cycle.
+/// With a round, and no error: whether that wait stands, as it seems to be in a cycle; with both: it is, as all have said in that round.
 struct DeadlockFound { ActorId waiter{}; ErrorInfo error{}; std::uint64_t round{}; };
 struct ActorLent { std::uint64_t request = 0; Value value{}; };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
 
 #include "runtime/store/memory_store.hpp"
 
@@ -20,9 +21,9 @@ constexpr std::uint64_t kMiB = 1 << 20;
 
 /// A store whose worker processes are played by the test.
 struct Fixture {
-  explicit Fixture(std::uint64_t budget = 4 * kMiB) {
+  explicit Fixture(std::uint64_t budget = 4 * kMiB, std::uint64_t extent = 64 * kMiB) {
     auto objects = std::make_unique<ObjectStore>(
-        Arena::create({.budget_bytes = budget}).value(),
+        Arena::create({.budget_bytes = budget, .extent_bytes = extent}).value(),
         []() -> Result<std::unique_ptr<KeyValueStore>> { return std::unique_ptr<KeyValueStore>(new MemoryStore); });
     store = std::make_shared<NodeStore>(
         std::move(objects), ids,
@@ -207,5 +208,24 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK(f.objects() == 1);
     f.store->serve(1, {.operation = wire::StoreOperation::kFree, .id = id});
     CHECK(f.store->idle());
+  }
+
+  // It stood in line behind four that waited for the room that it would have given back.
+  TEST_CASE("a large object that finds room does not wait behind those that find none") {
+    Fixture f(16 * kMiB, kMiB);
+    const auto held = f.make(1, 1, true, 5 * kMiB);
+    f.ask(1, {.operation = wire::StoreOperation::kPin, .id = held});
+    constexpr int kWaiting = 4;
+    for (int i = 0; i < kWaiting; ++i)
+      f.store->serve(2, {.request = 1000 + static_cast<std::uint64_t>(i), .operation = wire::StoreOperation::kCreate, .size = 12 * kMiB, .owner = 2});
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const auto reply = f.ask(1, {.operation = wire::StoreOperation::kCreate, .size = 2 * kMiB, .owner = 1});
+    CHECK_FALSE(reply.error);
+    {
+      std::lock_guard lock(f.mutex);
+      CHECK(std::none_of(f.replies.begin(), f.replies.end(), [](const auto& each) { return each.second.request >= 1000; }));
+    }
+    f.store->serve(1, {.operation = wire::StoreOperation::kAbort, .id = reply.id});
+    f.store->serve(1, {.operation = wire::StoreOperation::kUnpin, .id = held});
   }
 }

@@ -33,7 +33,14 @@ int get_one(Context& ctx, const std::string& log, const Refs& refs) {
   Frame frame(log);
   return ctx.get(refs[0]);
 }
+int just_get(Context& ctx, const Refs& refs) { return ctx.get(refs[0]); }
+/// Runs the other task itself, which is known to be short.
+int get_by_another(Context& ctx, const std::string& log, const Refs& refs) {
+  Frame frame(log);
+  return ctx.get(ctx.remote<just_get>(refs));
+}
 struct Patient {
+  int get_by_another(Context& ctx, const std::string& log, const Refs& refs) { return manta_test::get_by_another(ctx, log, refs); }
   Async<int> await(std::string log, Refs refs) {
     Frame frame(log);
     auto ref = refs[0];
@@ -89,14 +96,20 @@ TEST_SUITE("runtime/api/left_behind") {
     auto round = [&](int kind) {
       CAPTURE(kind);
       const std::string log = folder / std::to_string(kind);
-      auto rt = Runtime::start(hasty_machine());
-      const auto actor = rt.actor<Patient>({.max_concurrency = kind < 4 ? 1 : 2}).spawn();
+      auto options = hasty_machine();
+      options.num_cpus = 1;
+      auto rt = Runtime::start(options);
+      const auto actor = rt.actor<Patient>({.max_concurrency = kind == 4 || kind == 5 ? 2 : 1}).spawn();
+      for (int i = 0; i < 10; ++i) CHECK(rt.get(rt.remote<just_get>(Refs{rt.put(1)})) == 1);
       ObjectRef<int> waits;
       if (kind == 0) waits = rt.remote<await_one>(log, never);
       if (kind == 1) waits = rt.remote<get_one>(log, never);
       if (kind == 2 || kind == 4) waits = actor.call<&Patient::await>(log, never);
       if (kind == 3 || kind == 5) waits = actor.call<&Patient::get>(log, never);
+      if (kind == 6) waits = rt.remote<get_by_another>(log, never);
+      if (kind == 7) waits = actor.call<&Patient::get_by_another>(log, never);
       CHECK(eventually([&] { return content(log) == "runs;"; }));
+      if (kind > 5) std::this_thread::sleep_for(50ms);  // it has begun the other one
       rt.shutdown();
       CHECK(g_frames == 0);
       CHECK_THROWS_AS(rt.get(waits), RuntimeStopped);
@@ -105,7 +118,7 @@ TEST_SUITE("runtime/api/left_behind") {
     round(0);
     const auto fds = count_entries("/proc/self/fd");
     const auto threads = count_entries("/proc/self/task");
-    for (int kind = 0; kind < 6; ++kind) {
+    for (int kind = 0; kind < 8; ++kind) {
       round(kind);
       CHECK(count_entries("/proc/self/fd") == fds);
       CHECK(count_entries("/proc/self/task") == threads);

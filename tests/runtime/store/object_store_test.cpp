@@ -150,7 +150,7 @@ TEST_SUITE("runtime/store") {
       std::vector<std::thread> makers;
       for (std::uint64_t maker = 0; maker < 4; ++maker)
         makers.emplace_back([&store, maker] {
-          for (std::uint64_t id = maker * 100;; ++id) {
+          for (std::uint64_t id = maker * 1'000'000;; ++id) {
             const auto block = store.create(id, 5 * kMiB + id % 7 * kMiB);
             if (!block) {
               CHECK_MESSAGE(block.error().code == ErrorCode::kRuntimeStopped, block.error().to_string());
