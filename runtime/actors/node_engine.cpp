@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <sstream>
 
 #include "runtime/base/log.hpp"
@@ -47,10 +48,13 @@ void sweep_spills() {
   if (const auto parent = private_spill_parent()) remove_stale_spills(parent->string());
 }
 
-/// Of this run's spill store, in the folder for those of all our runs.
+/// Of this run's spill store, in the folder for those of all our runs: also of those in containers that share it, where the pids may be alike.
 std::string new_spill_name() {
   static std::atomic<int> number{0};
-  return std::to_string(::getpid()) + "-" + std::to_string(++number);
+  std::random_device random;
+  std::ostringstream name;
+  name << ::getpid() << '-' << ++number << '-' << std::hex << random() << random();
+  return name.str();
 }
 
 Result<std::unique_ptr<KeyValueStore>> open_spill(const std::filesystem::path& given, const std::string& name) {

@@ -302,7 +302,10 @@ void NodeStore::process_gone(ProcessId process) {
     if (auto known = clients_.extract(process)) client = std::move(known.mapped());
     for (const auto& [id, owner] : client.made_for) {
       makers_.erase(id);
-      if (!client.creating.contains(id)) orphans[owner].push_back(id);
+      if (!client.creating.contains(id))
+        orphans[owner].push_back(id);
+      else if (auto* its_owner = client_of(owner))
+        its_owner->owned.erase(id);  // that has never heard of it
     }
     for (auto id : client.owned) forget_maker(id);
   }

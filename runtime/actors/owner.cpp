@@ -336,7 +336,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
   call->portable = portable;
   call->options = std::move(options);
   call->id = ids_.next<TaskId>();
-  if (parent) call->parent = parent->id();
+  if (parent && !call->record->function->stream_of) call->parent = parent->id();  // a stream's items are its holder's, who may be another one later
   call->interleaves = call->record->asynchronous();
   call->holds_back = holds_back && !call->interleaves;
   name_producer(*call->record, Cell::Producer::kCall, call->id);

@@ -18,8 +18,7 @@
 
 namespace manta::detail {
 
-class ReportQuestion;
-struct WorkReport;
+class ReportQuestion; struct WorkReport;
 
 class Owner : public std::enable_shared_from_this<Owner> {
  public:
@@ -207,7 +206,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void arm_retry(const OwnedTask& task);
   bool retry(OwnedCall& call);
   void settle_crashed(OwnedTask& task, ErrorCode code);
-  void on_exited(ActorId actor);
+  void on_destroyed(const wire::ActorDestroyed& destroyed);
   void log_if_unseen(OwnedConstructor& actor) const;
   void perform();
   void perform_child_cancels();
@@ -234,6 +233,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
+  void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
   void take_back_later();

@@ -141,6 +141,7 @@ void Owner::on(Called& event) {
     if (const auto deadline = deadline_in(call.options->deadline))
       timer_.at(*deadline, [this, id = call.id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
   calls_.emplace(call.id, std::move(event.call));
+  if (const auto it = call.parent ? actors_.find(call.actor) : actors_.end(); it != actors_.end() && it->second->options->of_stream) call.parent = {};
   has_children_ |= bool(call.parent);
   actor_table_.call(call, actor_effects_);
 }
@@ -253,7 +254,7 @@ void Owner::on(Delivered& delivered) {
   } else if (auto* removed = std::get_if<wire::GroupRemoved>(&message)) {
     end_group(removed->group, removed->error);
   } else if (auto* destroyed = std::get_if<wire::ActorDestroyed>(&message)) {
-    destroyed->exited ? on_exited(destroyed->actor) : actor_table_.destroyed(destroyed->actor, actor_effects_);
+    on_destroyed(*destroyed);
   } else if (auto* orphans = std::get_if<wire::Orphans>(&message)) {
     for (auto id : orphans->objects)
       if (!store_.holds(id)) store_.free(id);
@@ -315,35 +316,6 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory}, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_,
                           {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory, .unused = lost.unused});
-}
-
-/// It was not constructed there: the host forgets it, the lease goes back.
-void Owner::empty_place(ActorId actor, LeaseId lease) {
-  if (const auto held = leases_.find(lease); held != leases_.end())
-    router_.send(held->second.worker, wire::DestroyActor{.actor = actor, .kill = true});
-}
-
-void Owner::on_created(wire::ActorCreated& created) {
-  auto it = actors_.find(created.actor);
-  if (it == actors_.end() || actor_table_.lease_of(created.actor) != created.lease) return;  // that lease's loss has overtaken it
-  if (const auto constructor = it->second; created.outcome.lost && recover(constructor, created.lease, created.outcome)) return;
-  if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
-    it->second->last_error = share(std::move(*error));
-    it->second->failed_unseen = !it->second->killed;
-    empty_place(created.actor, created.lease);
-    actor_table_.creation_failed(created.actor, created.lease, actor_effects_);
-  } else {
-    actor_table_.created(created.actor, created.lease, actor_effects_);
-  }
-  if (actor_table_.may_restart(created.actor)) return;
-  let_go_arguments(*it->second);  // it is constructed once, and has been
-  it->second->encoded.reset();
-}
-
-void Owner::on_exited(ActorId actor) {
-  if (auto it = actors_.find(actor); it != actors_.end() && !it->second->last_error)
-    it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it ended itself by exit_actor()"});
-  actor_table_.exited(actor, actor_effects_);
 }
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {

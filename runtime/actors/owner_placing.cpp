@@ -62,6 +62,8 @@ void Owner::perform_actors() {
     router_.send(kNodeProcess, wire::ReleaseLease{.lease = lease});
   }
   tell_followers(effects.moved);
+  for (auto actor : effects.moved)
+    if (const auto it = actors_.find(actor); it != actors_.end()) let_go_if_over(*it->second);
   for (auto actor : effects.forgotten) {
     const auto it = actors_.find(actor);
     if (it == actors_.end()) continue;
@@ -70,6 +72,45 @@ void Owner::perform_actors() {
     actors_.erase(it);
     counts_.actor_ended();
   }
+}
+
+/// It was not constructed there: the host forgets it, the lease goes back.
+void Owner::empty_place(ActorId actor, LeaseId lease) {
+  if (const auto held = leases_.find(lease); held != leases_.end())
+    router_.send(held->second.worker, wire::DestroyActor{.actor = actor, .kill = true});
+}
+
+void Owner::on_created(wire::ActorCreated& created) {
+  auto it = actors_.find(created.actor);
+  if (it == actors_.end() || actor_table_.lease_of(created.actor) != created.lease) return;  // that lease's loss has overtaken it
+  if (const auto constructor = it->second; created.outcome.lost && recover(constructor, created.lease, created.outcome)) return;
+  if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
+    it->second->last_error = share(std::move(*error));
+    it->second->failed_unseen = !it->second->killed;
+    empty_place(created.actor, created.lease);
+    actor_table_.creation_failed(created.actor, created.lease, actor_effects_);
+  } else {
+    actor_table_.created(created.actor, created.lease, actor_effects_);
+  }
+  if (actor_table_.may_restart(created.actor)) return;
+  let_go_arguments(*it->second);  // it is constructed once, and has been
+  it->second->encoded.reset();
+}
+
+void Owner::on_destroyed(const wire::ActorDestroyed& destroyed) {
+  const auto actor = destroyed.actor;
+  const auto it = actors_.find(actor);
+  if (destroyed.exited && it != actors_.end() && !it->second->last_error)
+    it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it ended itself by exit_actor()"});
+  destroyed.exited ? actor_table_.exited(actor, actor_effects_) : actor_table_.destroyed(actor, actor_effects_);
+  if (it != actors_.end()) let_go_if_over(*it->second);
+}
+
+/// Nothing constructs it any more.
+void Owner::let_go_if_over(OwnedConstructor& actor) {
+  if (actor.borrow || actor_table_.state(actor.actor) != core::ActorState::kDead || actor_table_.lease_of(actor.actor)) return;
+  let_go_arguments(actor);
+  actor.encoded.reset();
 }
 
 /// What becomes of generator tasks whose processes died: as of any task. Before they are placed anew, or their calls fail.

@@ -82,11 +82,15 @@ void Owner::resubmit(std::shared_ptr<OwnedTask> task) {
   task->nested = true;  // somebody waits for it
   task->id = ids_.next<TaskId>();
   task->max_retries = task->options->max_retries;
+  task->backs_off = task->options->backoff.initial > std::chrono::nanoseconds(0);
   if (fail_at_once(*task)) return;
   const auto pending = pending_arguments(*task, false);  // this may be the owner's actor, which must not wait, nor throw
   task->unresolved = static_cast<std::uint32_t>(pending.size());
   counts_.submitted();
   actor_->tell(Submitted{task});
+  if (task->options->deadline > std::chrono::nanoseconds(0))
+    if (const auto deadline = deadline_in(task->options->deadline))
+      timer_.at(*deadline, [this, id = task->id] { actor_->tell(DeadlinePassed{id}); }, until_done(std::weak_ptr<const OwnedWork>(task)));
   watch_arguments(task, pending);
 }
 

@@ -11,15 +11,17 @@ thread_local const ProcessEngine* t_callback_of = nullptr;
 bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this; }
 
 void ProcessEngine::post_callback(std::function<void()> callback) {
+  ++callbacks_due_;
   auto guarded = [this, callback = std::move(callback)]() mutable {
     const auto* before = std::exchange(t_callback_of, this);
     try {
       callback();
-      callback = {};  // what it holds is the user's too
     } catch (...) {
       log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
     }
+    callback = {};  // what it holds is the user's too
     t_callback_of = before;
+    --callbacks_due_;
   };
   std::shared_ptr<Lane> lane;
   {

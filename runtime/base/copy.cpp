@@ -1,8 +1,5 @@
 #include "runtime/base/copy.hpp"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -31,20 +28,6 @@ std::size_t take_helpers(std::size_t wanted, std::size_t most) noexcept {
   return taken;
 }
 
-/// For the threads that are started meanwhile.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    const sigset_t set = asynchronous_signals();
-    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 }  // namespace
 
 void copy_large(std::byte* to, const std::byte* from, std::size_t size) noexcept {
@@ -56,7 +39,7 @@ void copy_large(std::byte* to, const std::byte* from, std::size_t size) noexcept
   std::array<std::thread, kMostCores> helpers;
   std::size_t done = 0;  // what the helpers copy
   try {
-    const SignalsBlocked blocked;
+    const SignalsBlocked blocked;  // for the threads that are started
     for (std::size_t i = 0; i + 1 < parts; ++i, done += part)
       helpers[i] = std::thread([to, from, done, part] { std::memcpy(to + done, from + done, part); });
   } catch (const std::exception&) {  // no thread to be had, or no memory for one: the rest is the caller's

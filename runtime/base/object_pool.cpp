@@ -1,5 +1,7 @@
 #include "runtime/base/object_pool.hpp"
 
+#include <pthread.h>
+
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -83,6 +85,8 @@ class Depot {
     std::lock_guard lock(mutex_);
     return slabs_;
   }
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
 
  private:
   void fill(std::size_t size, Magazine& into) {
@@ -139,6 +143,15 @@ class Depot {
 };
 
 constinit std::array<Depot, kSizes> g_depots{};  // needs no destructor: objects are freed until the process ends
+
+/// A fork's child has only the thread that forked: nobody may hold a depot then, or the child's exit would wait for it for ever.
+void lock_all() {
+  for (auto& depot : g_depots) depot.lock();
+}
+void unlock_all() {
+  for (auto& depot : g_depots) depot.unlock();
+}
+[[maybe_unused]] const int g_at_fork = ::pthread_atfork(lock_all, unlock_all, unlock_all);
 
 struct Cache {
   struct Pair {

@@ -39,4 +39,11 @@ sigset_t asynchronous_signals() noexcept {
   return set;
 }
 
+SignalsBlocked::SignalsBlocked() noexcept {
+  const sigset_t set = asynchronous_signals();
+  ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 }  // namespace manta

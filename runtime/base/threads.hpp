@@ -13,6 +13,18 @@ std::size_t usable_cpus() noexcept;
 /// All signals but those that a fault of the thread itself raises: a thread of the runtime's blocks them, for they are the program's.
 sigset_t asynchronous_signals() noexcept;
 
+/// While one lives, the calling thread hears none of these, nor does a thread that it starts.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept;
+  ~SignalsBlocked();
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 /// The calling thread's stack: from its lowest address, the last to be used, so many bytes. None, size 0, where the system does not say.
 struct StackExtent {
   std::uintptr_t lowest = 0;

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/store/reserve_space.hpp"
+
 namespace manta {
 
 namespace {
@@ -38,9 +40,8 @@ ErrorInfo system_error(ErrorCode code, const std::string& what) {
 Result<int> make_memfd(std::uint64_t bytes) {
   const int fd = ::memfd_create("manta-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return system_error(ErrorCode::kIoError, "cannot make shared memory for objects");
-  int failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
-  while (failed && errno == EINTR) failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
-  if (failed || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 || ::fchmod(fd, 0400) != 0) {
+  errno = reserve_space(fd, bytes);
+  if (errno || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 || ::fchmod(fd, 0400) != 0) {
     auto error = system_error(ErrorCode::kOutOfMemory,
                               fmt::format("cannot reserve {} bytes of shared memory for objects; lower the arena's "
                                           "budget or free memory", bytes));

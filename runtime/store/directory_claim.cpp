@@ -71,6 +71,7 @@ class OpenDirectories {
 };
 
 std::string process_name(pid_t pid) {
+  if (pid <= 0) return "a program in another container, or on another machine";
   std::string name;
   std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
   return name.empty() ? fmt::format("process {}", pid) : fmt::format("process {} ({})", pid, name);

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/base/threads.hpp"
+
 namespace manta {
 
 namespace {
@@ -21,8 +23,9 @@ int open_file(const std::string& file) {
   return fd;
 }
 
-/// A signal ends it before its end.
+/// A signal ends it before its end, and it would begin anew.
 int allocate(int fd, std::uint64_t bytes) {
+  const SignalsBlocked blocked;
   int error = 0;
   do error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   while (error == EINTR);

@@ -1,6 +1,7 @@
 #include "runtime/store/memory_limits.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <limits>
@@ -38,18 +39,19 @@ std::optional<std::uint64_t> read_field(const std::string& path, std::string_vie
 struct CgroupNames {
   const char* limit;
   const char* usage;
-  const char* reclaimable;
+  std::array<const char*, 2> cache;  ///< of files, which the kernel can take back; not what lies in memory only (shmem)
 };
 
-constexpr CgroupNames kVersion2{"/memory.max", "/memory.current", "inactive_file "};
-constexpr CgroupNames kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file "};
+constexpr CgroupNames kVersion2{"/memory.max", "/memory.current", {"inactive_file ", "active_file "}};
+constexpr CgroupNames kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", {"total_inactive_file ", "total_active_file "}};
 
 /// Nothing for a folder without a limit.
 std::optional<MemoryUse> use_of(const std::string& folder, const CgroupNames& names) {
   const auto limit = read_number(folder + names.limit);
   const auto usage = read_number(folder + names.usage);
   if (!limit || !usage) return std::nullopt;
-  const auto reclaimable = read_field(folder + "/memory.stat", names.reclaimable).value_or(0);
+  std::uint64_t reclaimable = 0;
+  for (const auto* field : names.cache) reclaimable += read_field(folder + "/memory.stat", field).value_or(0);
   return MemoryUse{.used_bytes = *usage - std::min(*usage, reclaimable), .total_bytes = *limit};
 }
 

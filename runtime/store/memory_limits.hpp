@@ -18,7 +18,7 @@ struct MemoryLimits {
 };
 
 /// Reads /proc and /sys/fs/cgroup (v2 and v1) below `root`. What cannot be read counts as unlimited. Page cache that the
-/// kernel can drop (inactive_file) counts as headroom.
+/// kernel can drop counts as headroom, that of pages read more than once too: a cgroup at its limit is full of it.
 MemoryLimits read_memory_limits(const std::string& root = "");
 
 /// How much is in use of what this process may use, read in the same places: the machine or the cgroup that is fullest.

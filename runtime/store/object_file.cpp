@@ -18,6 +18,7 @@
 
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/store_directory.hpp"
+#include "runtime/store/reserve_space.hpp"
 
 namespace manta {
 
@@ -56,12 +57,6 @@ void write_in_place(int fd) {
   static_cast<void>(::ioctl(fd, FS_IOC_SETFLAGS, &flags));  // only where it means something
 }
 
-int reserve(int fd, std::uint64_t bytes) {
-  int failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
-  while (failed && errno == EINTR) failed = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
-  return failed ? errno : 0;
-}
-
 }  // namespace
 
 bool is_left_object_file(std::string_view name) noexcept {
@@ -83,7 +78,7 @@ Result<int> make_object_file(const std::string& directory, std::uint64_t bytes) 
   if (lies_in_memory(fd) && bytes > read_memory_limits().smaller())
     return fail(ErrorCode::kOutOfMemory, "that is in memory, of which less is left; name a directory on a disk");
   write_in_place(fd);
-  const int error = reserve(fd, bytes);
+  const int error = reserve_space(fd, bytes);
   if (error == ENOSPC || error == EDQUOT || error == EFBIG) return fail(ErrorCode::kOutOfDisk, std::strerror(error));
   if (error == EOPNOTSUPP) return fail(ErrorCode::kIoError, "its file system cannot reserve space; name another directory");
   if (error) return fail(ErrorCode::kIoError, std::strerror(error));

@@ -210,6 +210,14 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK(f.store->idle());
   }
 
+  TEST_CASE("nothing stays written down of an object whose maker died before it was whole") {
+    Fixture f;
+    f.make(1, 2, false);
+    f.store->process_gone(1);
+    CHECK(f.objects() == 0);
+    CHECK(f.store->noted_objects() == 0);
+  }
+
   // It stood in line behind four that waited for the room that it would have given back.
   TEST_CASE("a large object that finds room does not wait behind those that find none") {
     Fixture f(16 * kMiB, kMiB);

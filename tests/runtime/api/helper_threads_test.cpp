@@ -139,6 +139,15 @@ void ask_and_leave(Context& ctx, const std::string& gate, const std::string& fil
   ctx.on_ready(ctx.task<pass>({.num_cpus = 0}).remote(gate, 3), [file](const ObjectRef<int>&) { append(file, "called\n"); });
 }
 
+void ask_much_and_leave(Context& ctx, const std::string& gate, const std::string& file) {
+  append(file + ".pid", std::to_string(::getpid()));
+  for (int i = 0; i < 3; ++i)
+    ctx.on_ready(ctx.task<pass>({.num_cpus = 0}).remote(gate, i), [file](const ObjectRef<int>&) {
+      std::this_thread::sleep_for(100ms);
+      append(file, "called;");
+    });
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/api/helper_threads") {
@@ -231,6 +240,19 @@ TEST_SUITE("runtime/api/helper_threads") {
     rt.get(rt.remote<same>(1));
     gate.open();
     CHECK(eventually([&] { return contains(content(file), "called"); }));
+  }
+
+  // It left in the middle of the first one.
+  TEST_CASE("a process of its own ends behind the callbacks that it owes") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    const Folder folder;
+    const std::string file = folder / "notes";
+    rt.get(rt.task<ask_much_and_leave>({.isolation = own_process}).remote(gate.path(), file));
+    gate.open();
+    CHECK(eventually([&] { return content(file) == "called;called;called;"; }, 30s));
+    CHECK(eventually([&] { return !alive(std::stoi(content(file + ".pid"))); }, 30s));
   }
 
   // To end it flushed all files, and slept for the lock of the one that was being read; nobody ended it before the runtime did.

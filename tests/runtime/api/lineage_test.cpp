@@ -19,6 +19,12 @@ Buffer join(const std::string& runs, const Buffer& left, const Buffer& right) {
   return filled(kMiB, value_of(left) + value_of(right));
 }
 
+Buffer unless_broken(const std::string& runs, const std::string& broken) {
+  append(runs, ".");
+  if (fs::exists(broken)) throw std::runtime_error("the service is busy");
+  return filled(kMiB, 9);
+}
+
 struct Maker {
   Buffer make(int value) { return filled(kMiB, value); }
 };
@@ -134,6 +140,27 @@ TEST_SUITE("runtime/api/lineage") {
     CHECK(value_of(rt.get(two)) == 8);
     CHECK(rt.get(rt.task<value_of>({.isolation = own_process}).remote(one)) == 7);
     CHECK(place.runs() == 4);
+  }
+
+  // All its attempts were over at once.
+  TEST_CASE("what is made again waits between its attempts as it did at first") {
+    Place place;
+    auto& rt = place.machine.rt;
+    TaskOptions patient{.max_retries = 3, .retry_on = retry_on_all, .backoff = {.initial = 300ms}};
+    if (!in_processes()) patient.isolation = own_process;
+    const std::string broken = place.file + ".broken";
+    const auto one = rt.task<unless_broken>(patient).remote(place.file, broken);
+    rt.wait(std::vector{one});
+    place.lose_all();
+    append(broken, "x");
+    std::thread repair([&] {
+      eventually([&] { return place.runs() > 1; });
+      std::this_thread::sleep_for(100ms);
+      fs::remove(broken);
+    });
+    CHECK(value_of(rt.get(one, 60s)) == 9);
+    repair.join();
+    CHECK(place.runs() >= 3);
   }
 
   TEST_CASE("an argument of an actor's call that is lost is made again, and the call runs once") {

@@ -136,6 +136,8 @@ TEST_SUITE("runtime/api/refs") {
           CHECK_FALSE(cell.expired());
         else
           CHECK(freed(cell));
+        actor.kill();
+        CHECK(freed(cell));  // though there is a handle still
       }
   }
 

@@ -45,6 +45,23 @@ TEST_SUITE("runtime/store") {
     CHECK(manta::read_memory_limits(root.path()).cgroup_headroom_bytes == 0);
   }
 
+  // Workers that read a data set twice were ended one after another, though the kernel was never short of memory.
+  TEST_CASE("a cgroup that is full of cache, read once or more often, is not full") {
+    TemporaryDirectory root;
+    place(root, "proc/self/cgroup", "0::/job\n");
+    place(root, "sys/fs/cgroup/job/memory.max", "500000\n");
+    place(root, "sys/fs/cgroup/job/memory.current", "490000\n");
+    place(root, "sys/fs/cgroup/job/memory.stat", "anon 40000\nfile 450000\nshmem 10000\ninactive_anon 9\nactive_anon 31000\ninactive_file 20000\nactive_file 420000\n");
+    CHECK(manta::read_memory_limits(root.path()).cgroup_headroom_bytes == 450'000);
+    CHECK(manta::read_memory_use(root.path()).used_bytes == 50'000);
+    TemporaryDirectory old;
+    place(old, "proc/self/cgroup", "4:memory:/job\n");
+    place(old, "sys/fs/cgroup/memory/job/memory.limit_in_bytes", "500000\n");
+    place(old, "sys/fs/cgroup/memory/job/memory.usage_in_bytes", "490000\n");
+    place(old, "sys/fs/cgroup/memory/job/memory.stat", "inactive_file 1\nactive_file 2\ntotal_inactive_file 20000\ntotal_active_file 420000\n");
+    CHECK(manta::read_memory_limits(old.path()).cgroup_headroom_bytes == 450'000);
+  }
+
   TEST_CASE("what cannot be read counts as unlimited") {
     TemporaryDirectory root;
     CHECK(manta::read_memory_limits(root.path()).smaller() == UINT64_MAX);
