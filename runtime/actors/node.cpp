@@ -302,7 +302,11 @@ void Node::drop_owner(ProcessId owner) {
   // All are told: any of them may refer to its objects, or it to theirs.
   for (const auto& [id, process] : processes_)
     if (process.running && !process.ended) router_.send(id, wire::OwnerGone{owner});
-  for (auto id : table_.drop_owner(owner, effects_)) release(id, End::kKill);
+  for (auto id : table_.drop_owner(owner, effects_)) {
+    const auto place = places_.find(id);
+    const auto process = place == places_.end() ? processes_.end() : processes_.find(place->second);
+    if (process == processes_.end() || !process->second.given_up) release(id, End::kKill);  // else it leaves by itself, when nobody refers to what it owns
+  }
   std::erase_if(wanted_options_, [&](const auto& each) { return each.first.first == owner; });
   std::erase_if(spare_died_, [&](const auto& each) { return each.first == owner; });
   router_.send(kNodeProcess, wire::OwnerGone{owner});

@@ -95,16 +95,20 @@ std::optional<std::vector<std::string>> look_for_names() {
   return gpus ? std::optional(names_of(*gpus)) : std::nullopt;
 }
 
-/// For who says how many there are: those that this program may use come first. What is made up beyond them cannot mean one that it may not.
+/// For who says how many there are: those that this program may use come first. What is made up beyond them cannot mean one that it may not,
+/// nor one of them again. Where NVML finds none, numbers, or what the variable says, may mean some that it does not know.
 std::vector<std::string> names_of_so_many(std::size_t count) {
   auto names = names_of(discover_gpus());
+  const bool found_some = !names.empty();
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   std::vector<std::string> entries;
   std::istringstream list(visible ? visible : "");
   for (std::string entry; std::getline(list, entry, ',');) entries.push_back(entry);
   names.resize(std::min(names.size(), count));
-  for (auto id = names.size(); id < count; ++id)
-    names.push_back(!visible ? std::to_string(id) : id < entries.size() && !entries[id].empty() ? entries[id] : "none-" + std::to_string(id));
+  for (auto id = names.size(); id < count; ++id) {
+    const bool named = !found_some && visible && id < entries.size() && !entries[id].empty();
+    names.push_back(named ? entries[id] : !found_some && !visible ? std::to_string(id) : "none-" + std::to_string(id));
+  }
   return names;
 }
 

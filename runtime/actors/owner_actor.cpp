@@ -141,7 +141,8 @@ void Owner::on(Called& event) {
     if (const auto deadline = deadline_in(call.options->deadline))
       timer_.at(*deadline, [this, id = call.id] { actor_->tell(DeadlinePassed{id}); }, until_done(event.call));
   calls_.emplace(call.id, std::move(event.call));
-  if (const auto it = call.parent ? actors_.find(call.actor) : actors_.end(); it != actors_.end() && it->second->options->of_stream) call.parent = {};
+  if (const auto it = call.parent ? actors_.find(call.actor) : actors_.end(); it != actors_.end() && !it->second->borrow && it->second->options->of_stream)
+    call.parent = {};
   has_children_ |= bool(call.parent);
   actor_table_.call(call, actor_effects_);
 }
@@ -308,14 +309,14 @@ void Owner::on_lost(const wire::LeaseLost& lost) {
   if (!leases_.erase(lost.lease)) return;
   const auto error = share(lost.error);
   lost_[lost.lease] = error;
-  if (auto it = actors_.find(actor_table_.actor_of(lost.lease)); it != actors_.end()) {
-    if (!lost.unused) it->second->last_error = error;
-    if (lost.unused) --it->second->starts;
-  }
+  const auto had_it = actors_.find(actor_table_.actor_of(lost.lease));
+  if (had_it != actors_.end() && !lost.unused) had_it->second->last_error = error;
+  if (had_it != actors_.end() && lost.unused) --had_it->second->starts;
   const bool for_memory = lost.error.code == ErrorCode::kOutOfMemory;
   task_table_.lease_lost(lost.lease, {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory}, task_effects_);
   actor_table_.lease_lost(lost.lease, actor_effects_,
                           {.own_doing = lost.own_doing, .shared = lost.shared, .for_memory = for_memory, .unused = lost.unused});
+  if (had_it != actors_.end()) let_go_if_over(*had_it->second);
 }
 
 Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {

@@ -10,8 +10,14 @@ thread_local const ProcessEngine* t_callback_of = nullptr;
 
 bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this; }
 
+bool ProcessEngine::is_done_with_work() const {
+  const auto posted = callbacks_posted_.load();
+  if (callbacks_done_.load() != posted || owner_->unfinished().submitted > 0) return false;
+  return callbacks_posted_.load() == posted;  // else the last work has just ended
+}
+
 void ProcessEngine::post_callback(std::function<void()> callback) {
-  ++callbacks_due_;
+  ++callbacks_posted_;
   auto guarded = [this, callback = std::move(callback)]() mutable {
     const auto* before = std::exchange(t_callback_of, this);
     try {
@@ -21,7 +27,7 @@ void ProcessEngine::post_callback(std::function<void()> callback) {
     }
     callback = {};  // what it holds is the user's too
     t_callback_of = before;
-    --callbacks_due_;
+    ++callbacks_done_;
   };
   std::shared_ptr<Lane> lane;
   {

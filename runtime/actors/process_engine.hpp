@@ -40,8 +40,8 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   Resources total_resources() const override { return total_; }
   /// Whether this thread runs one of the user's callbacks.
   bool in_callback() const noexcept;
-  /// Whether some are due, or run. What makes one due has not ended before this says so.
-  bool owes_callbacks() const noexcept { return callbacks_due_.load(std::memory_order_acquire) > 0; }
+  /// Whether nothing is under way here that a callback made or that is to make one: what ends posts its callback first.
+  bool is_done_with_work() const;
 
   // Router.
   std::shared_ptr<Engine> engine() override { return shared_from_this(); }
@@ -112,7 +112,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::mutex callbacks_mutex_;
   std::shared_ptr<Lane> callbacks_;  // guarded by callbacks_mutex_
   std::shared_ptr<Lane> unfinished_callbacks_;  // likewise: one that a callback never left
-  std::atomic<std::size_t> callbacks_due_{0};
+  std::atomic<std::uint64_t> callbacks_posted_{0}, callbacks_done_{0};
 
  protected:
   caf::actor_system& system();

@@ -256,7 +256,7 @@ void WorkerEngine::run(WorkerStart start) {
 
 void WorkerEngine::leave_if_unused() {
   if (!retiring_ || references_->counts().lent > 0) return;  // the message that it is not says so
-  if (owner_->unfinished().submitted == 0 && link_->queued_bytes() == 0 && !owes_callbacks()) leave(0);
+  if (is_done_with_work() && link_->queued_bytes() == 0) leave(0);
   if (std::exchange(looks_again_, true)) return;
   reactor_->run_after(kRetiredLook, [this] {
     looks_again_ = false;

@@ -56,6 +56,7 @@ TEST_SUITE("runtime/api/kept_streams") {
           auto source = rt.actor<Source>({.num_cpus = 0}).spawn();
           auto loader = rt.actor<Loader>({.num_cpus = 0, .isolation = where}).spawn();
           of_actor ? rt.get(loader.call<&Loader::open_of>(source, gate.path())) : rt.get(loader.call<&Loader::open>(gate.path()));
+          CHECK(rt.get(loader.call<&Loader::take>(3), 60s) == std::vector{0, 1, 2});
           if (cancelled) {
             const auto taken = loader.call<&Loader::take>(10);
             CHECK_THROWS_AS(rt.get(taken, 300ms), Timeout);
