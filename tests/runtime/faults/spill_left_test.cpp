@@ -32,11 +32,13 @@ int run_spilling(const std::vector<std::string>& args) {
 
 namespace {
 
-/// Where a driver without a directory of its own spills: in one of these.
+/// What a driver without a directory of its own has: in one of these, by its pid and a random part.
 std::vector<fs::path> default_stores(const fs::path& temporary, int driver) {
   std::vector<fs::path> stores;
+  std::error_code none;
   for (const auto& place : {temporary, fs::path("/var/tmp")})
-    stores.push_back(place / ("manta-spill-" + std::to_string(::getuid())) / (std::to_string(driver) + "-1"));
+    for (const auto& entry : fs::directory_iterator(place / ("manta-spill-" + std::to_string(::getuid())), none))
+      if (entry.path().filename().string().starts_with(std::to_string(driver) + "-1-")) stores.push_back(entry.path());
   return stores;
 }
 bool any_exists(const std::vector<fs::path>& paths) {
