@@ -290,7 +290,7 @@ void Node::on(Ended& event) {
     if (!process.given_up)
       router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
                                                   .shared = process.leases.size() > 1, .unused = unused});
-    if (unused) spare_died_.emplace(lease->owner, lease->purpose);
+    if (unused && !process.given_up) spare_died_.emplace(lease->owner, lease->purpose);
     table_.release(id, effects_);
   }
   drop_owner(event.process);

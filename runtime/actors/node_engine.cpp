@@ -105,9 +105,12 @@ std::vector<std::string> names_of_so_many(std::size_t count) {
   std::istringstream list(visible ? visible : "");
   for (std::string entry; std::getline(list, entry, ',');) entries.push_back(entry);
   names.resize(std::min(names.size(), count));
+  bool by_variable = visible && !found_some;
+  const auto known = by_variable ? look_for_gpus() : std::nullopt;
   for (auto id = names.size(); id < count; ++id) {
-    const bool named = !found_some && visible && id < entries.size() && !entries[id].empty();
-    names.push_back(named ? entries[id] : !found_some && !visible ? std::to_string(id) : "none-" + std::to_string(id));
+    by_variable = by_variable && id < entries.size() && !entries[id].empty() && std::find(names.begin(), names.end(), entries[id]) == names.end() &&
+                  !(known && !filter_visible(*known, entries[id]).empty());
+    names.push_back(by_variable ? entries[id] : !found_some && !visible ? std::to_string(id) : "none-" + std::to_string(id));
   }
   return names;
 }

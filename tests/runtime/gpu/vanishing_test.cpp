@@ -120,6 +120,8 @@ TEST_SUITE("runtime/faults") {
     CHECK(seen("1", 3) == "GPU-1,none-1,none-2");
     CHECK(seen("1,9,0", 3) == "GPU-1,none-1,none-2");
     CHECK(seen("0,0", 2) == "GPU-0,none-1");
+    CHECK(seen("9,0", 2) == "9,none-1");
+    CHECK(seen("7,7", 2) == "7,none-1");
     CHECK(seen("", 1) == "none-0");
     CHECK(seen("7", 1) == "7");
   }
