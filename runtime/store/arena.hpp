@@ -63,7 +63,7 @@ class Arena {
   /// budget, OutOfMemory when the kernel refuses another extent. The content is not cleared.
   /// Where much has to be cleared, others use the arena meanwhile, and `caller`, a lock that is held, is let go of until it has been.
   Result<Block> allocate(std::uint64_t bytes, std::unique_lock<std::mutex>* caller = nullptr);
-  /// Whether allocate would have to make an extent for this block alone. The kernel clears all of it, some 0.3 s for each GiB.
+  /// Whether allocate would have to make an extent for this block alone. The kernel clears all of it, 0.1 to 0.3 s for each GiB.
   bool clears_much(std::uint64_t bytes) const;
   /// As allocate, in an extent of its own that does not count towards the budget and goes with the block: the last resort
   /// for reading what is on disk when all else is full. ObjectStoreFull when a quarter of the budget lies there already.

@@ -82,7 +82,7 @@ class ObjectStore {
   /// As create; nullopt where create would block. Room is being made then: try again, or call create elsewhere. Also nullopt where much
   /// memory has to be cleared first, which try_create_clearing does.
   Result<std::optional<Block>> try_create(std::uint64_t id, std::uint64_t bytes);
-  /// Waits for no room, but takes the time to clear memory: some 0.3 s for each GiB, in which others use the store.
+  /// Waits for no room, but takes the time to clear memory: 0.1 to 0.3 s for each GiB, in which others use the store.
   Result<std::optional<Block>> try_create_clearing(std::uint64_t id, std::uint64_t bytes);
   /// Makes a created object immutable and readable. InvalidArgument when it is not being created.
   Result<void> seal(std::uint64_t id);
