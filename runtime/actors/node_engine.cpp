@@ -266,6 +266,11 @@ void NodeEngine::need_running() const {
   if (stopped_) throw RuntimeStopped("the runtime has been shut down: start another one");
 }
 
+/// What is told of the end may keep what it has.
+void NodeEngine::need_store() const {
+  if (over_) need_running();
+}
+
 void NodeEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
   need_running();
   ProcessEngine::submit(std::move(record), std::move(options));
@@ -293,6 +298,7 @@ void NodeEngine::shutdown() {
     // What was killed with the abandoned work frees its threads in a moment; code that never returns does not.
     for (int i = 0; i < 500 && (!host_->idle() || owner_->unfinished().submitted > 0); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  over_ = true;
   coroutine_waits_->stop();  // it asks the node
   references_->begin_end();
   node_->stop();
@@ -366,7 +372,7 @@ RuntimeStats NodeEngine::stats() const {
 }
 
 void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
-  need_running();
+  need_store();
   if (!options.durable_name.empty())
     return durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
   if (!portable_) return;
@@ -379,17 +385,17 @@ void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& s
 }
 
 std::shared_ptr<Cell> NodeEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {
-  need_running();
+  need_store();
   return durables_->find(ops, name, tag);
 }
 
 bool NodeEngine::remove_durable(const std::string& name) {
-  need_running();
+  need_store();
   return durables_->remove(name);
 }
 
 std::vector<std::string> NodeEngine::list_durable(const std::string& prefix) {
-  need_running();
+  need_store();
   return durables_->list(prefix);
 }
 

@@ -48,6 +48,7 @@ class NodeEngine final : public ProcessEngine {
   std::shared_ptr<Reactor> links_loop() override { return launcher_ ? launcher_->links_loop() : nullptr; }
   wire::NameReply ask_directory(wire::NameRequest request) override { return directory_.answer(request); }
   void need_running() const;
+  void need_store() const;
 
   const RuntimeOptions options_;
   const Machine machine_;
@@ -58,6 +59,7 @@ class NodeEngine final : public ProcessEngine {
   SharedActorDirectory directory_;
   SharedWaitGraph wait_graph_;
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> over_{false};  // and the time for what still ran is over
   const int forks_ = count_forks();
 };
 

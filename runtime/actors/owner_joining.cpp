@@ -17,7 +17,8 @@ bool Owner::may_join(const OwnedTask& task, const JoinedTask& joined) const {
   const bool may_lose_arguments = task.portable && !task.record->refs.empty();  // a worker says so, and gets others
   const bool known_short = task.estimate && task.estimate->own >= 0 && task.estimate->own <= core::TaskTable::kBatchTime;
   return (known_short || joined.choice() == JoinedTask::Choice::kAny) && !more_than_cpus && options.num_cpus <= joined.held().cpus && options.deadline == std::chrono::nanoseconds(0) &&
-         !may_lose_arguments && !task.unwanted && !task.suspect && !task.record->asynchronous();
+         !may_lose_arguments && !task.unwanted && !task.suspect && task.crashes == 0 && !task_table_.shape(task.shape).own_process &&
+         !task.record->asynchronous();
 }
 
 void Owner::on(JoinAsked& event) {

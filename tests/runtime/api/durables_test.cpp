@@ -42,6 +42,16 @@ void check_number(Runtime& rt, T value) {
   if constexpr (!std::is_same_v<T, bool>) check_tag(rt, Array<T>{value, T()});
 }
 
+int save_when_told(Context& ctx, const std::string& log, int number) {
+  append(log, "runs;");
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  ctx.put(number, {.durable_name = "saved-" + std::to_string(number)});
+  return number;
+}
+struct Saver {
+  int run(Context& ctx, const std::string& log, int number) { return save_when_told(ctx, log, number); }
+};
+
 }  // namespace
 
 TEST_SUITE("runtime/api/durables") {
@@ -127,6 +137,31 @@ TEST_SUITE("runtime/api/durables") {
     for (const std::string name : {"spill", "durable"}) CHECK_MESSAGE(fs::exists(folder / "at the start" / name), name);
     CHECK(eventually([&] { return fs::exists(folder / "at the start/log"); }));
     CHECK(fs::is_empty(folder / "later"));
+  }
+
+  // On threads of the driver it was refused, and the checkpoint lost; in worker processes it was kept.
+  TEST_CASE("what is told of the runtime's end keeps its state as a durable object") {
+    for (const Isolation where : {Isolation::kShared, own_process}) {
+      Folder folder;
+      const std::string log = folder / "log";
+      auto options = small_machine();
+      options.durable_dir = folder / "objects";
+      {
+        auto rt = Runtime::start(options);
+        const auto task = rt.task<save_when_told>({.isolation = where}).remote(log, 1);
+        const auto saver = rt.actor<Saver>().spawn();  // one in a process of its own is ended with that
+        const auto method = saver.call<&Saver::run>(log, 2);
+        CHECK(eventually([&] { return content(log) == "runs;runs;"; }));
+        rt.shutdown();
+        CHECK(rt.get(task) == 1);
+        CHECK_THROWS_AS(rt.put(1, {.durable_name = "late"}), RuntimeStopped);
+        CHECK_THROWS_AS(rt.list_durable(), RuntimeStopped);
+      }
+      auto next = Runtime::start(options);
+      CHECK(next.list_durable() == std::vector<std::string>{"saved-1", "saved-2"});
+      CHECK(next.get(next.find_durable<int>("saved-1")) == 1);
+      CHECK(next.get(next.find_durable<int>("saved-2")) == 2);
+    }
   }
 }
 

@@ -36,6 +36,18 @@ std::vector<long> times(const std::string& log) {
   return all;
 }
 
+int until_told(Context& ctx, const std::string& log) {
+  append(log, "child;");
+  while (!ctx.cancelled()) std::this_thread::sleep_for(1ms);
+  append(log, "told;");
+  return 0;
+}
+int leave_child(Context& ctx, const std::string& log) {
+  ctx.task<until_told>({.num_cpus = 0}).remote(log);
+  eventually([&] { return !content(log).empty(); });
+  throw std::runtime_error("busy");
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/api/retries") {
@@ -100,6 +112,26 @@ TEST_SUITE("runtime/api/retries") {
     CHECK(at[3] - at[2] >= 99);
     CHECK_THROWS_AS(rt.task<square>({.backoff = {.factor = 0.5}}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.task<square>({.backoff = {.initial = -1ms}}).remote(1), InvalidArgument);
+  }
+
+  // Only what the attempt that ran at that moment had submitted was.
+  TEST_CASE("what an attempt that failed has submitted is cancelled with its task, and at its deadline") {
+    if (in_processes()) return;  // there the child is its worker's, which is not told
+    Machine machine;
+    auto& rt = machine.rt;
+    for (const bool by_deadline : {false, true}) {
+      CAPTURE(by_deadline);
+      Folder folder;
+      const std::string log = folder / "log";
+      TaskOptions patient{.max_retries = -1, .retry_on = retry_on_all, .backoff = {.initial = 1h, .max = 1h}};
+      if (by_deadline) patient.deadline = 2s;
+      const auto parent = rt.task<leave_child>(patient).remote(log);
+      CHECK(eventually([&] { return content(log) == "child;"; }, 20s));
+      CHECK_THROWS_AS(rt.get(parent, 100ms), Timeout);
+      if (!by_deadline) rt.cancel(parent);
+      if (by_deadline) CHECK_THROWS_AS(rt.get(parent, 30s), Timeout);
+      CHECK(eventually([&] { return content(log) == "child;told;"; }, 20s));
+    }
   }
 
   TEST_CASE("a task between two attempts can be cancelled, and a deadline ends it") {
