@@ -209,7 +209,8 @@ void Owner::on(Stop& event) {
     if (held.worker != router_.self()) workers.insert(held.worker);
   for (const auto worker : workers) router_.send(worker, wire::CancelWork{});  // ahead of what ends the actors there: methods may end by themselves
   end_tasks(event.everything);
-  for (auto& [id, joined] : event.everything ? joined_ : decltype(joined_)()) joined->cancel(id, true);  // its thread sleeps inside another task
+  if (event.everything)
+    for (const auto& [id, joined] : joined_) joined->cancel(id, true);  // its thread sleeps inside another task
   std::vector<ActorId> actors;
   for (auto& [id, actor] : actors_) actors.push_back(id);
   for (auto id : actors) end_at_stop(id);

@@ -425,7 +425,7 @@ void ThreadedActor::end() {
     std::lock_guard lock(host_.mutex_);
     host_.actors_.erase(id_);
   }
-  { std::lock_guard told(relieving_); }
+  { std::lock_guard told(relieving_); }  // what the watchdog has taken goes ahead of what follows
   environment_.router->send(owner_, wire::ActorDestroyed{.actor = id_, .exited = exiting_});
 }
 

@@ -46,10 +46,7 @@ struct Patient {
     auto ref = refs[0];
     co_return co_await ref;
   }
-  int get(Context& ctx, const std::string& log, const Refs& refs) {
-    Frame frame(log);
-    return ctx.get(refs[0]);
-  }
+  int get(Context& ctx, const std::string& log, const Refs& refs) { return get_one(ctx, log, refs); }
 };
 
 RuntimeOptions hasty_machine() {

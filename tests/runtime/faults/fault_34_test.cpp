@@ -67,9 +67,21 @@ class Waiter {
   ActorHandle<Waiter> other_;
 };
 
+/// All its threads: on a busy machine some still run when kill has returned.
+bool is_stopped(int pid) {
+  for (const auto& thread : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    const auto text = content(thread.path() / "stat");  // "id (name) state …"
+    if (!contains(text.substr(text.rfind(')') + 1, 3), "T")) return false;
+  }
+  return true;
+}
+
 class Paused {
  public:
-  explicit Paused(int pid) : pid_(pid) { REQUIRE(::kill(pid_, SIGSTOP) == 0); }
+  explicit Paused(int pid) : pid_(pid) {
+    REQUIRE(::kill(pid_, SIGSTOP) == 0);
+    REQUIRE(eventually([this] { return is_stopped(pid_); }));
+  }
   ~Paused() { ::kill(pid_, SIGCONT); }
   Paused(const Paused&) = delete;
   Paused& operator=(const Paused&) = delete;

@@ -36,14 +36,19 @@ bool nvml_is_built() {
   return false;
 }
 
+/// A machine whose GPUs the made-up driver tells; what it has lost is in the file.
+RuntimeOptions all_gpus(const std::string& lost) {
+  ::setenv("MANTA_TEST_LOST_GPU", lost.c_str(), 1);
+  auto options = small_machine();
+  options.num_gpus.reset();
+  return options;
+}
+
 void lose_one(const char* visible) {
   visible ? ::setenv("CUDA_VISIBLE_DEVICES", visible, 1) : ::unsetenv("CUDA_VISIBLE_DEVICES");
   Folder folder;
   const std::string lost = folder / "lost", log = folder / "log";
-  ::setenv("MANTA_TEST_LOST_GPU", lost.c_str(), 1);
-  auto options = small_machine();
-  options.num_gpus.reset();
-  Machine machine(options);
+  Machine machine(all_gpus(lost));
   auto& rt = machine.rt;
   REQUIRE(rt.total_resources()["GPU"] == Amount(2));
   CHECK(rt.get(rt.task<use_both>({.num_gpus = 2}).remote(), 60s) == 2);
@@ -88,10 +93,7 @@ TEST_SUITE("runtime/faults") {
     if (!nvml_is_built()) return;
     Folder folder;
     const std::string lost = folder / "lost", log = folder / "log";
-    ::setenv("MANTA_TEST_LOST_GPU", lost.c_str(), 1);
-    auto options = small_machine();
-    options.num_gpus.reset();
-    Machine machine(options);
+    Machine machine(all_gpus(lost));
     auto& rt = machine.rt;
     Gate gate;
     auto task = rt.task<use_and_wait>({.num_gpus = 1}).remote(log, gate.path());
