@@ -9,13 +9,13 @@
 //
 // Calls begin while the pool is used: in submit, get_next, map. An actor that dies leaves the pool; the call that it had
 // fails with its error. Belongs to one thread; holds its actors' handles. `client` must outlive it.
-#include <algorithm>
 #include <deque>
 #include <functional>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "runtime/client.hpp"
-#include "runtime/did_not_run.hpp"
 
 namespace manta {
 
@@ -58,23 +58,23 @@ class ActorPool {
     using Arguments = typename detail::KeptArguments<typename Signature::Parameters, Args...>::Tuple;
     static_assert(std::is_same_v<typename Signature::Result, R>,
                   "manta: the method returns another type than this ActorPool's: ActorPool<Actor, Result> needs the Result of its methods.");
-    jobs_.push_back({.start = [arguments = Arguments(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
+    jobs_.try_emplace(submitted_, Job{.start = [arguments = Arguments(std::forward<Args>(args)...)](const ActorHandle<T>& actor) {
       return std::apply([&](const auto&... each) { return actor.template call<Method>(each...); }, arguments);
     }});
+    ++submitted_;
     share_out();
   }
   /// The result of the oldest submit whose result was not taken yet. Throws that call's error, NotFound when there is none.
   R get_next() {
     need_next();
-    wait_until([this] { return is_ready(jobs_.front()); });
-    return take(0);
+    wait_until([this] { return done_.contains(jobs_.begin()->first); });
+    return take(jobs_.begin()->first);
   }
   /// The result that is there first.
   R get_next_unordered() {
     need_next();
-    auto first = jobs_.end();
-    wait_until([&] { return (first = std::find_if(jobs_.begin(), jobs_.end(), is_ready)) != jobs_.end(); });
-    return take(static_cast<std::size_t>(first - jobs_.begin()));
+    wait_until([this] { return !done_.empty(); });
+    return take(*done_.begin());
   }
   bool has_next() const noexcept { return !jobs_.empty(); }
   /// True when a submit now would begin at once.
@@ -128,46 +128,49 @@ class ActorPool {
         return results;
       }
     } catch (...) {
-      for (auto& job : jobs_)
-        if (job.ref && job.actor) leftovers_.push_back(std::move(job));
-      jobs_.clear();
+      for (auto number : running_) leftovers_.push_back(std::move(jobs_.at(number)));
+      running_.clear(), done_.clear(), jobs_.clear();
+      begun_ = submitted_;
       throw;
     }
   }
   void need_next() const {
     if (jobs_.empty()) throw NotFound("get_next of an ActorPool without calls: submit one first");
   }
-  R take(std::size_t index) {
-    give_back(jobs_[index]);
-    auto ref = std::move(jobs_[index].ref);
-    jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(index));
+  R take(std::uint64_t number) {
+    auto ref = std::move(jobs_.at(number).ref);
+    jobs_.erase(number), done_.erase(number);
     share_out();
     return client_->get(ref);
   }
-  /// The actor of a call that is done is free again, or gone.
-  void give_back(Job& job) {
-    if (!job.actor || !job.ref.ready()) return;
+  /// Whether the call is done: then its actor is free again, or gone.
+  bool give_back(Job& job) {
+    if (!job.ref.ready()) return false;
     if (job.ref.cell()->failed()) {
       const auto error = client_->try_get(job.ref).error();
       const bool is_gone = error.code == ErrorCode::kActorDied || error.code == ErrorCode::kActorCreationFailed;
-      if (is_gone && !detail::did_not_run(error)) job.actor = {};
+      if (is_gone && !error.did_not_run) job.actor = {};
     }
     if (job.actor) idle_.push_back(std::move(job.actor));
     job.actor = {};
+    return true;
   }
   void share_out() {
-    for (auto& job : jobs_) give_back(job);
-    for (auto& job : leftovers_) give_back(job);
-    std::erase_if(leftovers_, [](const Job& job) { return !job.actor; });
-    for (auto& job : jobs_) {
-      if (idle_.empty()) return;
-      if (job.ref) continue;
-      begin(job);
+    for (auto number = running_.begin(); number != running_.end();) {
+      if (!give_back(jobs_.at(*number))) {
+        ++number;
+      } else {
+        done_.insert(*number);
+        number = running_.erase(number);
+      }
     }
+    for (auto job = leftovers_.begin(); job != leftovers_.end();) job = give_back(*job) ? leftovers_.erase(job) : std::next(job);
+    while (!idle_.empty() && begun_ < submitted_) begin(begun_++);
   }
   /// What the call itself throws (its actor's max_pending_calls are taken by others, its handle is empty) is its result, and the
   /// actor stays free: an exception here would be another call's, or lose a result that is being taken.
-  void begin(Job& job) {
+  void begin(std::uint64_t number) {
+    auto& job = jobs_.at(number);
     const auto start = std::exchange(job.start, nullptr);
     try {
       job.ref = start(idle_.front());
@@ -175,21 +178,21 @@ class ActorPool {
       auto cell = std::make_shared<detail::Cell>(detail::type_ops<detail::StoredType<R>>());
       cell->set_error(std::make_shared<const ErrorInfo>(current_exception_info()));
       job.ref = ObjectRef<R>(std::move(cell));
+      done_.insert(number);
       return;
     }
     job.actor = std::move(idle_.front());
     idle_.pop_front();
+    running_.push_back(number);
   }
-  static bool is_ready(const Job& job) { return job.ref && job.ref.ready(); }
   template <class Condition>
   void wait_until(Condition&& condition) {
     while (true) {
       share_out();
       if (condition()) return;
       std::vector<ObjectRef<R>> running;
-      for (auto* list : {&jobs_, &leftovers_})
-        for (auto& job : *list)
-          if (job.actor) running.push_back(job.ref);
+      for (auto number : running_) running.push_back(jobs_.at(number).ref);
+      for (auto& job : leftovers_) running.push_back(job.ref);
       if (running.empty()) throw ActorDied("no actor of the ActorPool is left: push another one");
       client_->wait(running);
     }
@@ -197,8 +200,12 @@ class ActorPool {
 
   Client* client_;
   std::deque<ActorHandle<T>> idle_{};
-  std::deque<Job> jobs_{};       ///< submitted, results not taken
-  std::deque<Job> leftovers_{};  ///< of a map that threw: nobody wants their results
+  std::map<std::uint64_t, Job> jobs_{};  ///< submitted, results not taken, by their numbers
+  std::uint64_t submitted_ = 0;          ///< number of the next
+  std::uint64_t begun_ = 0;              ///< all before it have begun
+  std::vector<std::uint64_t> running_{};
+  std::set<std::uint64_t> done_{};
+  std::vector<Job> leftovers_{};         ///< of a map that threw, still running: nobody wants their results
 };
 
 }  // namespace manta

@@ -29,6 +29,18 @@ struct Copyable<std::tuple<T...>> : std::conjunction<Copyable<T>...> {};
 template <class T>
 struct Copyable<std::optional<T>> : Copyable<T> {};
 
+/// Whether the value's destructor is the standard library's, and has little to do.
+template <class T>
+bool destroys_quickly(const T&) noexcept {
+  return std::is_trivially_destructible_v<T>;
+}
+inline constexpr std::size_t kLittle = 64 * 1024;  // bytes: of more than 100 KiB or so the kernel takes the pages back
+inline bool destroys_quickly(const std::string& value) noexcept { return value.capacity() <= kLittle; }
+template <class T>
+bool destroys_quickly(const std::vector<T>& value) noexcept {
+  return std::is_trivially_destructible_v<T> && value.capacity() * sizeof(T) <= kLittle;
+}
+
 /// An argument: a value, or the cell it will come from.
 template <class T>
 class ArgumentSlot {
@@ -72,6 +84,7 @@ class ArgumentSlot {
     if (next >= refs.size() || ref_ != static_cast<std::int32_t>(next)) throw ProtocolError("an argument refers to an object that was not sent");
     if (!refs[next++]->use_ops(type_ops<T>())) throw ProtocolError("an argument refers to an object of another type");
   }
+  bool releases_quickly() const noexcept { return !value_ || destroys_quickly(*value_); }
   void release() noexcept { value_.reset(); }
   /// What it takes, about.
   std::uint64_t bytes() const noexcept {

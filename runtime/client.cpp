@@ -3,15 +3,23 @@
 #include <algorithm>
 #include <bit>
 
+#include "runtime/base/log.hpp"
+
 namespace manta {
 
 namespace {
 
-/// True when a pointer comes twice. Open addressing in memory that the thread keeps: a few nanoseconds for each.
+/// True when a pointer comes twice. Open addressing: a few nanoseconds for each. (A table that the thread keeps would be gone when a static of the
+/// program's ends its runtime.)
 bool has_duplicates(const std::vector<detail::Cell*>& cells) {
-  thread_local std::vector<const detail::Cell*> table;
+  constexpr std::size_t kFew = 8;
+  if (cells.size() <= kFew) {
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      if (std::find(cells.begin(), cells.begin() + static_cast<std::ptrdiff_t>(i), cells[i]) != cells.begin() + static_cast<std::ptrdiff_t>(i)) return true;
+    return false;
+  }
   const auto size = std::bit_ceil(2 * cells.size() + 1);
-  table.assign(size, nullptr);
+  std::vector<const detail::Cell*> table(size, nullptr);
   for (const auto* cell : cells) {
     auto slot = (reinterpret_cast<std::uintptr_t>(cell) >> 4) * 0x9e3779b97f4a7c15u >> 20 & (size - 1);
     for (; table[slot]; slot = (slot + 1) & (size - 1))
@@ -40,7 +48,13 @@ class Callback final : public detail::Cell::Waiter {
   Callback(std::weak_ptr<detail::Engine> engine, std::function<void()> callback)
       : engine_(std::move(engine)), callback_(std::move(callback)) {}
   void settled() override {
-    if (auto engine = engine_.lock()) engine->post_callback(std::exchange(callback_, {}));
+    const auto callback = std::exchange(callback_, {});
+    if (auto engine = engine_.lock()) return engine->post_callback(callback);
+    try {  // of a promise that outlives the runtime: here, as there is no thread for it any more
+      callback();
+    } catch (...) {
+      log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
+    }
   }
 
  private:

@@ -44,8 +44,9 @@ class Context : public Client {
   /// Internal: the same way to the runtime, and `invocation`, which must outlive it.
   Context(const Context& other, const detail::Invocation& invocation) : Client(other), invocation_(&invocation) {}
 
-  /// Ids of the GPUs that are this task's or actor's for its life, as NVML counts them. In a process of its own
-  /// CUDA_VISIBLE_DEVICES holds the same list, so there the first one is CUDA device 0.
+  /// The GPUs that are this task's or actor's for its life: positions, from 0, among those that the program may use (all that NVML finds, or
+  /// what the driver's CUDA_VISIBLE_DEVICES names, in its order). In a process of its own CUDA_VISIBLE_DEVICES names these
+  /// and no others, so there the first one is CUDA device 0.
   const std::vector<int>& gpu_ids() const noexcept { return invocation_->gpu_ids; }
   Amount num_cpus() const noexcept { return invocation_->num_cpus; }
   std::uint64_t task_id() const noexcept { return invocation_->id; }

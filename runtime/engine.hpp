@@ -18,7 +18,7 @@ Deadline deadline_in(std::chrono::duration<Rep, Period> timeout) {
   constexpr double kForever = 1e9;  // seconds; beyond, the clock would overflow
   const double seconds = std::chrono::duration<double>(timeout).count();
   if (seconds > kForever) return {};
-  if (seconds < 0) return SteadyClock::now();
+  if (!(seconds >= 0)) return SteadyClock::now();  // NaN too
   return SteadyClock::now() + std::chrono::ceil<SteadyClock::duration>(timeout);
 }
 

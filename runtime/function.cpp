@@ -108,6 +108,11 @@ FunctionTable& table() {
 
 }  // namespace
 
+const std::shared_ptr<const Void>& no_value() noexcept {
+  static const auto& value = *new std::shared_ptr<const Void>(std::make_shared<const Void>());
+  return value;
+}
+
 void ActorObject::throw_other_class(const ActorObject* self, const std::type_info& wanted) {
   throw ProtocolError("what needs an actor of class " + demangle(wanted.name()) + " came to " +
                       (!self ? "a task" : self->type ? "one of class " + demangle(self->type->name()) : "one that is not constructed") +

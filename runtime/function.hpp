@@ -47,6 +47,9 @@ class RecordBase : public TaskRecord {
   std::uint64_t argument_bytes() const noexcept override {
     return std::apply([](const auto&... slot) { return (std::uint64_t{0} + ... + slot.bytes()); }, slots_);
   }
+  bool releases_quickly() const noexcept override {
+    return std::apply([](const auto&... slot) { return (true && ... && slot.releases_quickly()); }, slots_);
+  }
   void release_arguments() noexcept override {
     std::apply([](auto&... slot) { (slot.release(), ...); }, slots_);
     refs.clear();
@@ -91,8 +94,7 @@ void settle_with(Cell& out, TaskRecord& record, Call&& call) {
   if constexpr (std::is_void_v<R>) {
     call();
     result_is_made();
-    static const auto nothing = std::make_shared<const Void>();
-    out.set_value(nothing);
+    out.set_value(no_value());
   } else if constexpr (ResultsOf<R>::kMany) {
     auto values = call();
     result_is_made();

@@ -44,6 +44,8 @@ class TaskRecord {
   virtual void encode_arguments(OutputArchive& archive) const = 0;
   /// What the arguments by value take in memory, about; cheap.
   virtual std::uint64_t argument_bytes() const noexcept = 0;
+  /// Whether that destroys little, and runs no code of the user's: a destructor may wait, or take long.
+  virtual bool releases_quickly() const noexcept = 0;
   virtual void release_arguments() noexcept = 0;
 
   FunctionEntry* function{nullptr};
@@ -51,6 +53,9 @@ class TaskRecord {
   std::vector<std::shared_ptr<Cell>> refs{};  ///< arguments that are objects, in order
   std::unique_ptr<std::vector<std::shared_ptr<Cell>>> more{};  ///< results beyond the first, of a function that returns a tuple
 };
+
+/// What a function of void gives. Lives for ever: a runtime with static storage duration ends after most other statics.
+const std::shared_ptr<const Void>& no_value() noexcept;
 
 /// What a process knows about a registered function.
 struct FunctionEntry {

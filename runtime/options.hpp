@@ -58,7 +58,8 @@ struct Backoff {
 struct TaskOptions {
   std::string name{};           ///< for messages; default: the function's name
   Amount num_cpus{1};           ///< logical CPUs held while it runs; 0 is allowed
-  Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers
+  Amount num_gpus{0};           ///< a fraction shares one GPU with others; above 1 only whole numbers. Given on when its process, which
+                                ///< has its context and memory, has ended, or has been asked to 5 s ago
   std::uint64_t memory_bytes{0};  ///< it starts only when so much is not promised to others; not a limit while it runs
   Resources resources{};        ///< custom resources by name
   bool wait_if_infeasible{false};  ///< more than the machine has is not refused at submit: it waits, and `explain` says so
@@ -134,7 +135,8 @@ struct PutOptions {
 
 struct CancelOptions {
   bool force{false};     ///< end the process at once; only of a task with own_process
-  bool recursive{true};  ///< the tasks and calls that it submitted, too; not those by another Runtime of the program
+  bool recursive{true};  ///< the tasks and calls that it submitted, too; not those by another Runtime of the program, nor what an
+                         ///< earlier attempt of a task submitted in another process
 };
 
 struct WaitOptions {

@@ -39,7 +39,7 @@ class PlacementGroup {
   }
   std::size_t bundle_count() const noexcept { return options_ ? options_->bundles.size() : 0; }
   const std::string& name() const noexcept {
-    static const std::string kNone;
+    static const std::string& kNone = *new std::string;
     return options_ ? options_->name : kNone;
   }
   std::string description() const { return *this ? detail::describe_group(id_, name()) : "the empty placement group"; }

@@ -112,7 +112,7 @@ void close_stream(ActorLink& link, std::shared_ptr<TaskRecord> close, const Obje
 }
 
 bool is_end_of_stream(const Cell& cell) {
-  static const std::string kType = demangle(typeid(EndOfStream).name());
+  static const auto& kType = *new std::string(demangle(typeid(EndOfStream).name()));
   return cell.failed() && cell.error()->code == ErrorCode::kTaskError && cell.error()->remote_type == kType;
 }
 

@@ -81,7 +81,7 @@ class RefStream {
   RefStream(std::shared_ptr<detail::Engine> engine, Ask ask, End end, std::size_t max_unread)
       : engine_(std::move(engine)), ask_(std::move(ask)), end_(std::move(end)), max_unread_(max_unread) {
     try {
-      while (unread_.size() < max_unread_) ask_for_one();
+      ask_for_more(0);
     } catch (...) {
       this->stop();
       throw;
@@ -130,7 +130,8 @@ class RefStream {
     unread_.push_back(ask_(asked_));
     ++asked_;
   }
-  /// Asks for as many as may be unread, beside `read`: one that is still in line. Throws ResourceExhausted when none is left.
+  /// Asks for as many as may be unread (for fewer where max_pending_calls leaves no more), beside `read`: one that is still in line. Throws
+  /// ResourceExhausted when none is left.
   void ask_for_more(std::size_t read) {
     try {
       while (unread_.size() < max_unread_ + read) ask_for_one();

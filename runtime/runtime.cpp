@@ -14,7 +14,7 @@ namespace manta {
 namespace {
 
 std::mutex g_runtimes_mutex;
-std::vector<Runtime*> g_runtimes;
+auto& g_runtimes = *new std::vector<Runtime*>;  // never destroyed: a runtime may be a static of the program's
 
 double number(const std::string& flag, const std::string& text) {
   double value = 0;

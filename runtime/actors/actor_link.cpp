@@ -85,24 +85,6 @@ wire::Concurrency concurrency_of(const ActorOptions& options) {
   return made;
 }
 
-void PendingCalls::admit(const std::shared_ptr<Cell>& call, const std::string& who) {
-  std::vector<std::shared_ptr<Cell>> looked_at;  // perhaps their last refs: values of the user's go without the lock
-  std::lock_guard lock(mutex_);
-  if (calls_.size() >= limit_)
-    std::erase_if(calls_, [&looked_at](const std::weak_ptr<Cell>& each) {
-      auto cell = each.lock();
-      if (!cell) return true;
-      looked_at.push_back(std::move(cell));
-      return looked_at.back()->settled();
-    });
-  if (calls_.size() >= limit_)
-    throw_error({.code = ErrorCode::kResourceExhausted,
-                 .message = std::to_string(limit_) + " calls are not finished, as many as max_pending_calls allows: get some of "
-                            "their refs, then call again",
-                 .where = who});
-  calls_.push_back(call);
-}
-
 OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::shared_ptr<const std::string> name, bool portable,
                                std::shared_ptr<const ActorOptions> options)
     : owner_(std::move(owner)), id_(id), name_(std::move(name)), portable_(portable), options_(std::move(options)) {
@@ -110,12 +92,15 @@ OwnedActorLink::OwnedActorLink(std::weak_ptr<Owner> owner, ActorId id, std::shar
 }
 
 OwnedActorLink::~OwnedActorLink() {
-  if (auto owner = owner_.lock()) owner->dropped(id_, options_->name);
+  if (auto owner = owner_.lock())
+    if (const UseGate::Use use(owner->gate()); use) owner->dropped(id_, options_->name);
 }
 
 void OwnedActorLink::call(std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options) {
   auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
+  const UseGate::Use use(owner->gate());
+  use.need();
   check_call(options.get(), options && options_->concurrency_groups.contains(options->concurrency_group), *this);
   if (pending_ && !(options && options->uncounted)) pending_->admit(record->result, description());
   const bool alone = holds_back(options.get(), serial());
@@ -135,11 +120,14 @@ std::string OwnedActorLink::description() const { return describe_actor(*name_, 
 std::shared_ptr<Engine> OwnedActorLink::engine() const {
   const auto owner = owner_.lock();
   if (!owner) throw RuntimeStopped("call of " + description() + ": the runtime has been shut down");
+  const UseGate::Use use(owner->gate());
+  use.need();
   return owner->engine();
 }
 
 void OwnedActorLink::kill() {
-  if (auto owner = owner_.lock()) owner->kill(id_, options_->name);
+  if (auto owner = owner_.lock())
+    if (const UseGate::Use use(owner->gate()); use) owner->kill(id_, options_->name);
 }
 
 }  // namespace manta::detail

@@ -1,9 +1,7 @@
 #pragma once
 // What a handle to an actor holds: the way to the actor through this process's owner, and the checks that can be made
 // before a call is. Shared by all copies of a handle; thread-safe.
-#include <mutex>
-#include <vector>
-
+#include "runtime/actors/pending_calls.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/wire/messages.hpp"
 
@@ -21,19 +19,6 @@ void check_call(const CallOptions* options, bool knows_group, const ActorLink& a
 /// True when later calls must wait until this one is done, retries included. `serial`: the actor runs one call at a time.
 bool holds_back(const CallOptions* options, bool serial);
 wire::Concurrency concurrency_of(const ActorOptions& options);
-
-/// Counts calls that are not finished, by their cells: they are settled before anybody can know that a call is over.
-class PendingCalls {
- public:
-  explicit PendingCalls(int limit) : limit_(static_cast<std::size_t>(limit)) {}
-  /// Throws ResourceExhausted when as many calls as the limit allows are not finished. `who`: the actor.
-  void admit(const std::shared_ptr<Cell>& call, const std::string& who);
-
- private:
-  const std::size_t limit_;
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<Cell>> calls_;  // guarded by mutex_; finished ones go when there is no more room
-};
 
 /// The last one to go tells the owner.
 class OwnedActorLink final : public ActorLink {

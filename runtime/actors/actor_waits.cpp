@@ -4,9 +4,9 @@ namespace manta::detail {
 
 std::string number_of(ActorId actor) { return "actor #" + std::to_string(actor.value & 0xffffffffffull); }
 
-ActorWaits::Wait::Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target, const Cell& call)
+ActorWaits::Wait::Wait(ActorWaits& waits, ActorId waiter, const std::string& method, ActorId target, std::function<bool()> is_over)
     : waits_(waits), waiter_(waiter),
-      alarm_(waits.tell({.waiter = waiter, .target = target, .what = method + " of " + number_of(waiter)}, &call)) {}
+      alarm_(waits.tell({.waiter = waiter, .target = target, .what = method + " of " + number_of(waiter)}, std::move(is_over))) {}
 
 ActorWaits::Wait::~Wait() {
   waits_.forget(waiter_);
@@ -20,11 +20,11 @@ std::string ActorWaits::chain(ActorId question, ActorId actor, Deadline deadline
   return answered ? answer->error()->message : std::string();
 }
 
-std::shared_ptr<Cell> ActorWaits::tell(wire::ActorWaiting waiting, const Cell* call) {
+std::shared_ptr<Cell> ActorWaits::tell(wire::ActorWaiting waiting, std::function<bool()> is_over) {
   auto alarm = std::make_shared<Cell>(type_ops<Void>());
   {
     std::lock_guard lock(mutex_);
-    alarms_[waiting.waiter] = {.cell = alarm, .call = call};
+    alarms_[waiting.waiter] = {.cell = alarm, .is_over = std::move(is_over)};
   }
   router_.send(kNodeProcess, std::move(waiting));
   return alarm;
@@ -36,14 +36,7 @@ void ActorWaits::forget(ActorId waiter) {
 }
 
 void ActorWaits::deliver(const wire::DeadlockFound& found) {
-  if (found.round && found.error.message.empty()) {
-    try {
-      second_looks_.at(SteadyClock::now() + kSecondLook, [this, waiter = found.waiter, round = found.round] { confirm(waiter, round); });
-    } catch (const std::system_error&) {  // there is no thread to be had
-      confirm(found.waiter, found.round);
-    }
-    return;
-  }
+  if (is_question(found)) return confirm(found.waiter, found.round);
   std::shared_ptr<Cell> alarm;
   {
     std::lock_guard lock(mutex_);
@@ -57,7 +50,7 @@ void ActorWaits::confirm(ActorId waiter, std::uint64_t round) {
   {
     std::lock_guard lock(mutex_);
     const auto it = alarms_.find(waiter);
-    if (it == alarms_.end() || !it->second.call || it->second.call->settled()) return;  // the word of its end is on its way, or soon will be
+    if (it == alarms_.end() || !it->second.is_over || it->second.is_over()) return;  // the word of its end is on its way, or soon will be
     it->second.confirmed = round;
   }
   router_.send(kNodeProcess, wire::ActorWaiting{.waiter = waiter, .round = round});

@@ -28,7 +28,6 @@ class BorrowedLink final : public ActorLink {
   const ActorId id_;
   const std::string description_;
   const CallRules rules_;
-  const std::unique_ptr<PendingCalls> pending_;  // null: no limit
   const std::shared_ptr<ReferenceKeeper::Borrow> borrow_;
   std::once_flag used_once_;
   std::atomic<bool> used_{false};

@@ -78,9 +78,24 @@ std::string ahead_in_words(const WorkReport& report, const std::function<std::st
   return "; " + count_of(report.ahead, "call") + " ahead of it" + (report.first_ahead && deeper ? ", the first: " + deeper(*report.first_ahead) : "");
 }
 
+/// Its owner says where it is once it is alive.
+std::string borrowed_in_words(const std::string& actor, std::optional<core::ActorState> told) {
+  const std::string said = "; its owner says that it ";
+  if (!told) return actor + "not alive yet, as far as its owner has said";
+  switch (*told) {
+    case core::ActorState::kWaitingForArguments: return actor + "not alive" + said + "waits for an argument of its constructor";
+    case core::ActorState::kPending: return actor + "not alive" + said + "waits for a lease";
+    case core::ActorState::kStarting: return actor + "not alive" + said + "is in its constructor";
+    case core::ActorState::kRestarting: return actor + "not alive" + said + "restarts";
+    default: return actor + "not reached yet";
+  }
+}
+
 std::string call_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
   const auto where = process_in_words(report.process, scene.self);
   const auto actor = "its " + report.actor + " is ";
+  if (report.borrowed && report.actor_state != core::ActorState::kAlive && report.actor_state != core::ActorState::kDead)
+    return borrowed_in_words(actor, report.told) + ahead_in_words(report, {});
   switch (report.actor_state) {
     case core::ActorState::kWaitingForArguments: return actor + "not made: it " + arguments_in_words(report, "constructor's argument", deeper);
     case core::ActorState::kPending: return actor + "waiting for a lease: " + resources_in_words(report, scene) + ahead_in_words(report, {});

@@ -32,6 +32,8 @@ struct WorkReport {
   std::string group{};                  ///< the placement group that they come from; empty: the machine itself
   std::string actor{};
   core::ActorState actor_state = core::ActorState::kDead;
+  bool borrowed = false;                ///< another process owns the actor: what it has said last, if anything, is `told`
+  std::optional<core::ActorState> told{};
   int pauses_after = 0;                 ///< deaths of the actor's process while it started, in a row; 0: it does not pause
   bool sent = false;                    ///< the call has left for its actor
   std::size_t at_once = 1;              ///< calls that the actor runs at once

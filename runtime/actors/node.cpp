@@ -212,7 +212,7 @@ void Node::on(Launched& event) {
 }
 
 /// A process that was asked to end may take seconds for it, and one with GPUs has their memory until it has gone: what it holds is given
-/// on then, by on(Ended).
+/// on then, by on(Ended). But one that leaves by itself may wait for what it has submitted, which may need all that it held but the GPUs.
 bool Node::keeps_lease(const core::Lease& lease, End end) {
   const bool matters = end == End::kTerminate || lease.grant.amounts.gpus > Amount(0);
   const auto place = places_.find(lease.id);
@@ -224,12 +224,14 @@ bool Node::keeps_lease(const core::Lease& lease, End end) {
   it->second.leaving = true;
   actor_left(it->second);
   if (end == End::kKill) {
+    it->second.killed = true;
     launcher_.kill(it->first);
   } else if (end == End::kTerminate) {
     launcher_.terminate(it->first);
   } else {
     router_.send(it->first, wire::Retire{});
     watch_timer_.at(SteadyClock::now() + options_.stays_long, [this, id = lease.id] { actor_->tell(StaysLong{id}); });
+    table_.release_all_but_gpus(lease.id, effects_);
   }
   return true;
 }
@@ -237,9 +239,10 @@ bool Node::keeps_lease(const core::Lease& lease, End end) {
 void Node::on(StaysLong& event) {
   const auto* lease = table_.find(event.lease);
   const auto place = places_.find(event.lease);
-  if (stopping_ || !lease || place == places_.end()) return;
-  log(LogLevel::kWarning, "worker process " + std::to_string(processes_.at(place->second).pid) + " has no more work, but stays, and may keep memory of its GPU, "
-                          "which others get now: it owns objects that others refer to. Return their values instead of refs, or drop the refs");
+  if (stopping_ || !lease || place == places_.end() || processes_.at(place->second).killed) return;
+  log(LogLevel::kWarning, "the work of worker process " + std::to_string(processes_.at(place->second).pid) + " is over, but it stays, and may keep memory of its "
+                          "GPU, which others get now: what it has submitted is not done, or it owns objects that others refer to. Wait for that in the "
+                          "task, and return values instead of refs");
   let_go(event.lease);
 }
 

@@ -88,6 +88,7 @@ class Node {
     bool running = false;              ///< launched: grants can be told
     bool leaving = false;              ///< told to end
     bool given_up = false;             ///< by its lease's owner, and the lease is kept until it has ended
+    bool killed = false;               ///< at the end of its lease
     bool ended = false;
     std::optional<ErrorInfo> ended_for{};  ///< why the node killed it, whatever ran in it
     std::set<LeaseId> leases{};

@@ -23,6 +23,7 @@ namespace manta::detail {
 namespace {
 
 constexpr std::chrono::hours kAsGoodAsForEver{24 * 365 * 30};  // what is longer, like milliseconds::max(), the clock cannot add
+constexpr std::chrono::milliseconds kLeavingTime{500};  // for threads that are just calling the runtime as it ends
 constexpr std::chrono::seconds kCallbackTime{1};  // at the end, for those that are due when nothing is left of the time for it
 constexpr std::size_t kMostSpares = 4;  // each takes some MB
 constexpr std::uint64_t kMaxInlineBytes = 192 * 1024;  // a full report of outcomes stays below the largest frame
@@ -84,35 +85,14 @@ bool object_files_take_memory(const RuntimeOptions& options) {
   return options.spill_dir.empty() && lies_in_memory(default_spill_place().string());
 }
 
-std::vector<std::string> names_of(const std::vector<GpuInfo>& gpus) {
-  std::vector<std::string> names;
-  for (const auto& gpu : gpus) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
-  return names;
-}
-
 std::optional<std::vector<std::string>> look_for_names() {
   const auto gpus = look_for_gpus();
   return gpus ? std::optional(names_of(*gpus)) : std::nullopt;
 }
 
-/// For who says how many there are: those that this program may use come first. What is made up beyond them cannot mean one that it may not,
-/// nor one of them again. Where NVML finds none, numbers, or what the variable says, may mean some that it does not know.
-std::vector<std::string> names_of_so_many(std::size_t count) {
-  auto names = names_of(discover_gpus());
-  const bool found_some = !names.empty();
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  std::vector<std::string> entries;
-  std::istringstream list(visible ? visible : "");
-  for (std::string entry; std::getline(list, entry, ',');) entries.push_back(entry);
-  names.resize(std::min(names.size(), count));
-  bool by_variable = visible && !found_some;
-  const auto known = by_variable ? look_for_gpus() : std::nullopt;
-  for (auto id = names.size(); id < count; ++id) {
-    by_variable = by_variable && id < entries.size() && !entries[id].empty() && std::find(names.begin(), names.end(), entries[id]) == names.end() &&
-                  !(known && !filter_visible(*known, entries[id]).empty());
-    names.push_back(by_variable ? entries[id] : !found_some && !visible ? std::to_string(id) : "none-" + std::to_string(id));
-  }
-  return names;
+std::vector<std::string> names_of_given(std::size_t count) {
+  const auto usable = discover_gpus();
+  return names_of_so_many(count, usable, std::getenv("CUDA_VISIBLE_DEVICES"), usable.empty() ? look_for_gpus() : std::nullopt);
 }
 
 constexpr double kMemoryShare = 0.7;  // of what is available: the rest is for the arena's pages, the driver and the system
@@ -189,7 +169,7 @@ NodeEngine::Machine NodeEngine::look_at_machine(const RuntimeOptions& options) {
   Machine machine{.cpus = options.num_cpus ? *options.num_cpus : Amount(usable_cpus()), .custom = options.resources};
   machine.custom.set("memory", memory_of(options));
   if (options.num_gpus) {
-    machine.gpu_names = names_of_so_many(static_cast<std::size_t>(options.num_gpus->raw() / Amount::kUnit));
+    machine.gpu_names = names_of_given(static_cast<std::size_t>(options.num_gpus->raw() / Amount::kUnit));
   } else {
     machine.gpu_names = names_of(discover_gpus());
   }
@@ -247,7 +227,8 @@ void NodeEngine::start_roles() {
   std::vector<int> gpu_ids(machine_.gpu_names.size());
   for (std::size_t i = 0; i < gpu_ids.size(); ++i) gpu_ids[i] = static_cast<int>(i);
   core::LeaseTable table(core::ResourceLedger(machine_.cpus, std::move(gpu_ids), machine_.custom), ids_);
-  node_ = std::make_unique<Node>(system(), std::move(table), *this, *launcher_, *lane_,
+  launches_ = std::make_unique<Lane>(2);
+  node_ = std::make_unique<Node>(system(), std::move(table), *this, *launcher_, *launches_,
                                  [this](ProcessId process) {
                                    node_store_->process_gone(process);
                                    directory_.drop_owner(process);
@@ -272,17 +253,20 @@ void NodeEngine::need_store() const {
 }
 
 void NodeEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
+  const UseGate::Use use(*gate_);
   need_running();
   ProcessEngine::submit(std::move(record), std::move(options));
 }
 
 std::shared_ptr<ActorLink> NodeEngine::spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
                                              const FunctionEntry& type) {
+  const UseGate::Use use(*gate_);
   need_running();
   return ProcessEngine::spawn(std::move(constructor), std::move(options), type);
 }
 
 std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const FunctionEntry& type) {
+  const UseGate::Use use(*gate_);
   need_running();
   return ProcessEngine::find_actor(name, type);
 }
@@ -299,13 +283,19 @@ void NodeEngine::shutdown() {
     for (int i = 0; i < 500 && (!host_->idle() || owner_->unfinished().submitted > 0); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   over_ = true;
+  gate_->shut();
   coroutine_waits_->stop();  // it asks the node
   references_->begin_end();
   node_->stop();
-  lane_->drain();  // launches on their way
+  launches_->drain();
+  lane_->drain();
   launcher_->stop(std::chrono::milliseconds(1000));
   durables_->close();  // first: what is left behind below has no more use for it, and the next Runtime has
   if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
+  if (!gate_->empty_by(SteadyClock::now() + kLeavingTime)) {
+    node_store_->close();  // they may wait for room there
+    if (!gate_->empty_by(std::max(limit, SteadyClock::now() + kLeavingTime))) return end_system(false);
+  }
   owner_->end();
   if (!end_callbacks(std::max(limit, SteadyClock::now() + kCallbackTime))) return end_system(false);
   node_store_->close();
@@ -314,6 +304,7 @@ void NodeEngine::shutdown() {
   references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
   node_.reset();
+  launches_.reset();
   end_system(true);
   launcher_.reset();
 }
@@ -353,12 +344,25 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
 
 void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launcher_->send(to, wire::encode(message)); }
 
-Resources NodeEngine::total_resources() const { return node_ ? node_->total() : total_; }
+std::shared_ptr<Reactor> NodeEngine::links_loop() {
+  const UseGate::Use use(*gate_);
+  return use && launcher_ ? launcher_->links_loop() : nullptr;
+}
 
-Resources NodeEngine::available_resources() const { return node_ ? node_->available() : Resources{}; }
+Resources NodeEngine::total_resources() const {
+  const UseGate::Use use(*gate_);
+  return use && node_ ? node_->total() : total_;
+}
+
+Resources NodeEngine::available_resources() const {
+  const UseGate::Use use(*gate_);
+  return use && node_ ? node_->available() : Resources{};
+}
 
 RuntimeStats NodeEngine::stats() const {
+  const UseGate::Use use(*gate_);
   need_running();
+  use.need();
   auto stats = own_stats();
   const auto store = node_store_->objects().stats();
   stats.stored_objects = store.objects;
@@ -372,7 +376,9 @@ RuntimeStats NodeEngine::stats() const {
 }
 
 void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& standard_tag) {
+  const UseGate::Use use(*gate_);
   need_store();
+  use.need();
   if (!options.durable_name.empty())
     return durables_->put(cell, options.durable_name, options.type_tag.empty() ? standard_tag : options.type_tag);
   if (!portable_) return;
@@ -385,17 +391,23 @@ void NodeEngine::put(Cell& cell, const PutOptions& options, const std::string& s
 }
 
 std::shared_ptr<Cell> NodeEngine::find_durable(const TypeOps& ops, const std::string& name, const std::string& tag) {
+  const UseGate::Use use(*gate_);
   need_store();
+  use.need();
   return durables_->find(ops, name, tag);
 }
 
 bool NodeEngine::remove_durable(const std::string& name) {
+  const UseGate::Use use(*gate_);
   need_store();
+  use.need();
   return durables_->remove(name);
 }
 
 std::vector<std::string> NodeEngine::list_durable(const std::string& prefix) {
+  const UseGate::Use use(*gate_);
   need_store();
+  use.need();
   return durables_->list(prefix);
 }
 

@@ -45,7 +45,7 @@ class NodeEngine final : public ProcessEngine {
   void on_message(ProcessId from, const Buffer& bytes);
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;
-  std::shared_ptr<Reactor> links_loop() override { return launcher_ ? launcher_->links_loop() : nullptr; }
+  std::shared_ptr<Reactor> links_loop() override;
   wire::NameReply ask_directory(wire::NameRequest request) override { return directory_.answer(request); }
   void need_running() const;
   void need_store() const;
@@ -54,6 +54,7 @@ class NodeEngine final : public ProcessEngine {
   const Machine machine_;
   std::shared_ptr<NodeStore> node_store_;
   std::unique_ptr<ZygoteLauncher> launcher_;
+  std::unique_ptr<Lane> launches_;  // none waits behind the user's code, or for room in the store
   std::unique_ptr<Node> node_;
   std::unique_ptr<NodeDurables> durables_;
   SharedActorDirectory directory_;

@@ -55,6 +55,7 @@ struct OwnedWork {
   bool portable = false;                      ///< may run in another process: encode what it takes
   std::atomic<bool> needs_none{false};        ///< of its arguments any more: what waits for them is taken back
   bool placing_arguments = false;             ///< the lane reads them, so they stay; of the owner actor
+  bool has_children = false;                  ///< it has submitted work to this owner; of the owner actor
   std::shared_ptr<TaskRecord> record{};
   std::unique_ptr<Portable> encoded{};        ///< null unless portable
   TaskId parent{};                            ///< the work that submitted it
@@ -93,12 +94,14 @@ struct OwnedConstructor final : OwnedWork {
   std::uint32_t unresolved = 0;
   int starts = 0;
   bool killed = false;
+  bool unsent = false;                            ///< it could not be sent to its place, which is about to be told
   bool named = false;                             ///< its name is in the node's directory
   bool alone = false;                             ///< a generator task that died in company: now it has a process of its own
   bool failed_unseen = false;                     ///< its constructor failed, and no call has been told why
   std::vector<ProcessId> followers{};             ///< processes that call it and follow where it lives
   std::shared_ptr<void> borrow{};                 ///< not null: another process owns it, and this keeps it alive
   int links = 1;                                  ///< of a borrowed one, whose handles may come and go
+  std::optional<core::ActorState> told{};         ///< of a borrowed one: what its owner has said of it last
   std::shared_ptr<const ActorOptions> options{};
   std::shared_ptr<const ErrorInfo> last_error{};  ///< why its constructor failed, or its process ended
 };

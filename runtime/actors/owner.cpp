@@ -2,7 +2,6 @@
 
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/placement_client.hpp"
-#include "runtime/did_not_run.hpp"
 #include "runtime/process/zygote.hpp"
 
 namespace manta::detail {
@@ -33,9 +32,10 @@ std::shared_ptr<const Options> with_absolute_log(std::shared_ptr<const Options> 
 std::shared_ptr<const ErrorInfo> argument_error(const OwnedWork& work, std::size_t index, std::shared_ptr<const ErrorInfo> cause) {
   return std::make_shared<const ErrorInfo>(
       ErrorInfo{.code = cause->code,
-                .message = kDidNotRun + ("object argument " + std::to_string(index + 1)) + " failed",
+                .message = "it did not run: object argument " + std::to_string(index + 1) + " failed",
                 .where = *work.name(),
-                .cause = as_cause(std::move(cause))});
+                .cause = as_cause(std::move(cause)),
+                .did_not_run = true});
 }
 
 void name_producer(const TaskRecord& record, Cell::Producer kind, TaskId id) {
@@ -87,8 +87,8 @@ void check_times(const TaskOptions& options, const std::string& what) {
 }  // namespace
 
 std::shared_ptr<const ErrorInfo> stopped_error() {
-  static const auto error = std::make_shared<const ErrorInfo>(
-      ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"});
+  static const auto& error = *new auto(std::make_shared<const ErrorInfo>(  // needed by runtimes that end after most statics
+      ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down before this was done"}));
   return error;
 }
 
@@ -99,7 +99,8 @@ class Owner::ArgumentWaiter final : public Cell::Waiter {
   void settled() override {
     auto owner = owner_.lock();
     auto cell = cell_.lock();
-    if (owner && cell) owner->argument_settled(work_, index_, std::move(cell));
+    if (!owner || !cell) return;
+    if (const UseGate::Use use(owner->gate()); use) owner->argument_settled(work_, index_, std::move(cell));
   }
   const void* whose() const noexcept override { return work_->needs_none ? &kNobody : static_cast<const void*>(work_.get()); }
 
@@ -155,6 +156,8 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
       refuse(fits.error().code, fits.error().message);
 }
 
+bool Owner::needs_encoding(Cell& cell) const { return cell.needs_encoding(options_.inline_bytes, &store_); }
+
 Result<EncodedValue> Owner::encode_cell(Cell& cell) try {
   auto encoded = cell.encoded(options_.inline_bytes, [this](std::uint64_t size, const StoreAccess::Fill& fill) {
     return store_.place(size, fill, router_.self());
@@ -172,7 +175,7 @@ Owner::Pending Owner::pending_arguments(OwnedWork& work, bool may_block) {
   for (std::size_t i = 0; i < refs.size(); ++i) {
     if (!refs[i]->settled() || refs[i]->failed())
       pending.emplace_back(i, refs[i]);  // a failed one reports at once when it is watched
-    else if (!may_block && refs[i]->needs_encoding(options_.inline_bytes, &store_))
+    else if (!may_block && needs_encoding(*refs[i]))
       pending.emplace_back(i, refs[i]);  // encoded by the lane, which says what is wrong
     else if (work.portable && may_block)  // of what is gone for good the result will say so, as of an argument that has failed
       if (auto encoded = encode_cell(*refs[i]); !encoded && !is_gone(encoded.error()))
@@ -203,7 +206,7 @@ void Owner::watch_arguments(const std::shared_ptr<OwnedWork>& work, const Pendin
 
 void Owner::argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell) {
   if (work->needs_none) return;  // at the end of the runtime the lane goes first
-  if (work->portable && !cell->failed() && cell->needs_encoding(options_.inline_bytes, &store_)) {
+  if (work->portable && !cell->failed() && needs_encoding(*cell)) {
     lane_.post([self = shared_from_this(), work, index, cell] {
       auto encoded = self->encode_cell(*cell);
       auto error = encoded ? nullptr : std::make_shared<const ErrorInfo>(encoded.error());
@@ -246,7 +249,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
 }
 
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
-  static const TaskOptions kDefaultValues;
+  static const auto& kDefaultValues = *new TaskOptions;
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
   auto task = make_pooled<OwnedTask>();
   task->options = options ? with_absolute_log(std::move(options)) : kDefaults;

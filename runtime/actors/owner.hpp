@@ -10,6 +10,7 @@
 #include "runtime/actors/lineage.hpp"
 #include "runtime/actors/owned_work.hpp"
 #include "runtime/actors/timer.hpp"
+#include "runtime/actors/use_gate.hpp"
 #include "runtime/actors/work_counts.hpp"
 #include "runtime/actors/reference_keeper.hpp"
 #include "runtime/actors/worker_host.hpp"
@@ -27,6 +28,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
     Resources total{};         ///< what the machine has, to refuse at once what can never fit
     std::uint64_t inline_bytes = 0;
     std::uint64_t max_queued_bytes = 0;  ///< 0: no limit
+    std::shared_ptr<UseGate> gate = std::make_shared<UseGate>();
   };
   Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
         ReferenceKeeper& references, Lineage& lineage, Options options);
@@ -42,6 +44,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void dropped(ActorId actor, const std::string& name = {});
   void kill(ActorId actor, const std::string& name = {});
   std::shared_ptr<Engine> engine() const { return router_.engine(); }
+  UseGate& gate() const { return *options_.gate; }  ///< for whoever comes by a link or a cell: what this stands on may go
   /// Whether one more task may be queued. When not, it may be as soon as room_word() changes.
   bool has_room() const { return options_.max_queued_bytes == 0 || queued_bytes_.load(std::memory_order_relaxed) < options_.max_queued_bytes; }
   std::atomic<std::uint32_t>& room_word() { return room_word_; }
@@ -113,11 +116,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   using Event = std::variant<Submitted, Spawned, Called, ArgumentSettled, Dropped, Killed, Stop, Cancel, CancelChildren, DeadlinePassed,
                              RetryDue, Overdue, Borrowed, Requested, Placed, Gone, TargetAsked, Asked, KillDue, JoinAsked, wire::TasksDone, wire::ActorDone,
                              wire::LeaseGranted, RestartDue, Created, Delivered>;
-  struct HeldLease {
-    wire::LeaseInfo info{};
-    ProcessId worker = 0;
-    bool own_process = false;
-  };
+  struct HeldLease { wire::LeaseInfo info{}; ProcessId worker = 0; bool own_process = false; };
   class ArgumentWaiter; class RebuildWaiter; class Remade;
 
   // On the calling thread.
@@ -131,6 +130,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// `may_block`: what is settled is encoded here; else it is pending until the lane has done so.
   Pending pending_arguments(OwnedWork& work, bool may_block = true);
   void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
+  bool needs_encoding(Cell& cell) const;
   Result<EncodedValue> encode_cell(Cell& cell);
   bool fail_at_once(OwnedWork& work);
   std::shared_ptr<const ActorOptions> share_options(std::shared_ptr<const ActorOptions> options);
@@ -148,18 +148,16 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(Cancel& event);
   void on(CancelChildren& event);
   void on(DeadlinePassed& event);
-  void on(RetryDue& event);
-  void on(RestartDue& event);
+  void on(RetryDue& event); void on(RestartDue& event);
   void on(Overdue& event);
   void on(Borrowed& event);
   void on(Requested& event);
   void on(Placed& event);
   void on(Gone& event);
-  void on(TargetAsked& event);
-  void on(Asked& event);
+  void on(TargetAsked& event); void on(Asked& event);
   void on(JoinAsked& event);
   bool may_join(const OwnedTask& task, const JoinedTask& joined) const;
-  void note_parent(const OwnedTask& task);
+  void note_parent(const OwnedWork& work);
   void describe_task(const OwnedTask& task, WorkReport& report) const;
   void describe_call(const OwnedCall& call, WorkReport& report) const;
   void on(KillDue& event);
@@ -233,6 +231,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
+  void throw_away_arguments(OwnedWork& work); void empty_bin();
   void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
@@ -275,6 +274,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_children_ = false;  ///< work that other work has submitted; perhaps it has ended
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
+  std::vector<std::shared_ptr<TaskRecord>> thrown_away_{};  ///< their arguments go on the lane
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

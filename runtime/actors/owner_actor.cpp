@@ -8,7 +8,6 @@
 #include "runtime/actors/actor_link.hpp"
 #include "runtime/actors/owner.hpp"
 #include "runtime/base/log.hpp"
-#include "runtime/did_not_run.hpp"
 
 namespace manta::detail {
 
@@ -66,6 +65,7 @@ void Owner::handle(std::vector<Event>& events) {
   perform();
   while (!cancelled_parents_.empty()) perform_child_cancels();
   take_back_waiters();
+  empty_bin();
   look_for_ebb();
 }
 
@@ -104,7 +104,6 @@ void Owner::on(Submitted& event) {
   task.shape = shape_index(task);
   tasks_.emplace(task.id, std::move(event.task));
   if (task.parent) note_parent(task);
-  has_children_ |= bool(task.parent);
   if (stopped_) {
     task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
     forget_task(task);
@@ -143,7 +142,7 @@ void Owner::on(Called& event) {
   calls_.emplace(call.id, std::move(event.call));
   if (const auto it = call.parent ? actors_.find(call.actor) : actors_.end(); it != actors_.end() && !it->second->borrow && it->second->options->of_stream)
     call.parent = {};
-  has_children_ |= bool(call.parent);
+  if (call.parent) note_parent(call);
   actor_table_.call(call, actor_effects_);
 }
 
@@ -154,10 +153,11 @@ void Owner::on(ArgumentSettled& event) {
   if (by_value) take_placed(event);
   auto error = [&] {
     return share({.code = event.error->code,
-                  .message = kDidNotRun + (by_value ? std::string("its arguments were lost, and could not be stored again")
-                                                    : "object argument " + std::to_string(event.index + 1) + " failed"),
+                  .message = "it did not run: " + (by_value ? std::string("its arguments were lost, and could not be stored again")
+                                                            : "object argument " + std::to_string(event.index + 1) + " failed"),
                   .where = *work.name(),
-                  .cause = as_cause(event.error)});
+                  .cause = as_cause(event.error),
+                  .did_not_run = true});
   };
   if (work.kind == OwnedWork::Kind::kTask) {
     auto& task = static_cast<OwnedTask&>(work);
@@ -326,20 +326,26 @@ Work Owner::typed_work(OwnedWork& work, TaskId id, int attempt) {
   return typed;
 }
 
-/// An object whose copy in the store was lost since is turned into bytes once more, and that can fail.
+/// An object whose copy in the store was lost since is to be turned into bytes once more, which may block: it is sent as one that the store does
+/// not have, so that the work comes back, in its turn, as one whose argument is lost.
 Result<wire::Task> Owner::wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to) {
-  std::vector<EncodedValue> refs;
+  std::vector<std::optional<EncodedValue>> refs;
   for (std::size_t i = 0; i < work.record->refs.size(); ++i) {
+    if (needs_encoding(*work.record->refs[i])) {
+      refs.emplace_back();
+      continue;
+    }
     auto encoded = encode_cell(*work.record->refs[i]);
     if (!encoded)
-      return ErrorInfo{.code = encoded.error().code, .message = kDidNotRun + ("object argument " + std::to_string(i + 1)) + " could not be sent",
-                       .where = *work.name(), .cause = share(encoded.error())};
+      return ErrorInfo{.code = encoded.error().code, .message = "it did not run: object argument " + std::to_string(i + 1) + " could not be sent",
+                       .where = *work.name(), .cause = share(encoded.error()), .did_not_run = true};
     refs.push_back(std::move(*encoded));
   }
   const auto key = function_key(*work.record->function);
   wire::Task task{.id = id, .module = key.module, .offset = key.offset, .name = *work.name(),
                   .attempt = static_cast<std::uint32_t>(attempt), .arguments = references_.outgoing(work.encoded->arguments, to)};
-  for (const auto& value : refs) task.refs.push_back(references_.outgoing(value, to));
+  for (const auto& value : refs)
+    task.refs.push_back(value ? references_.outgoing(*value, to) : wire::Value{.stored = ids_.next<ObjectId>(), .stored_size = 1});
   if (const auto* filter = filter_of(work)) {
     const auto filter_key = function_key(*filter);
     task.retry_module = filter_key.module, task.retry_offset = filter_key.offset;

@@ -126,6 +126,7 @@ void Owner::on(Placed& event) {
   perform();  // what was decided before still goes to the old place; afterwards nothing may
   const auto it = actors_.find(place.actor);
   if (it == actors_.end() || !it->second->borrow || it->second->killed) return;
+  it->second->told = place.state;
   if (place.error) it->second->last_error = share(*place.error);
   actor_table_.set_limits(place.actor, {.max_restarts = -1, .max_task_retries = place.max_task_retries, .unordered = place.unordered});
   if (place.state == core::ActorState::kDead) {
@@ -139,6 +140,7 @@ void Owner::on(Placed& event) {
     actor_table_.lease_lost(before, actor_effects_);
   }
   if (place.state != core::ActorState::kAlive || before == place.lease) return;
+  if (leases_.contains(place.lease)) return;  // another one's: a message of no sense
   leases_[place.lease] = {.info = {.id = place.lease}, .worker = place.worker};
   actor_table_.lease_granted(place.actor, place.lease, actor_effects_);
   actor_table_.created(place.actor, place.lease, actor_effects_);

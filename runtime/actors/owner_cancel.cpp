@@ -111,8 +111,7 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
   const bool first = task->record->result->set_error(share(std::move(why)));
   if (!first && !task->unwanted) return;  // its value is there, or on the way
   if (!task->may_run()) {
-    const bool has_begun = task->suspect || task->crashes + task->failures > 0;  // else it has no children, and looking for them is dear
-    if (options.recursive && has_begun) cancelled_parents_.insert(task->id);
+    if (options.recursive && task->has_children) cancelled_parents_.insert(task->id);  // of an attempt before; looking for them is dear
     task_table_.withdraw(*task);
     forget_task(*task);
     settled_.push_back(task);
@@ -139,7 +138,7 @@ void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const
   if (!first && !call->unwanted) return;  // its value is there, or on the way
   if (actor_table_.cancel(*call, actor_effects_)) {
     result.set_error(error);  // if it was to be settled by its end: this is that
-    if (options.recursive && call->crashes + call->failures > 0) cancelled_parents_.insert(call->id);  // as above
+    if (options.recursive && call->has_children) cancelled_parents_.insert(call->id);  // as above
     let_go_arguments(*call);
     counts_.ended(calls_.erase(call->id));
     settled_.push_back(call);

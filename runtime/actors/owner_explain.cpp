@@ -88,7 +88,11 @@ void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
   if (known == actors_.end()) return;
   const auto& actor = *known->second;
   report.actor = describe(actor);
-  if (actor.borrow) report.actor += ", which " + process_in_words(maker_of(call.actor.value), router_.self()) + " owns,";
+  if (actor.borrow) {
+    report.actor += ", which " + process_in_words(maker_of(call.actor.value), router_.self()) + " owns,";
+    report.borrowed = true;
+    report.told = actor.told;
+  }
   if (!actor.options) return;
   add_needs(report, *actor.options);
   report.at_once = static_cast<std::size_t>(std::max(1, actor.options->max_concurrency));

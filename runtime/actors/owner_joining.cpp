@@ -38,9 +38,14 @@ void Owner::on(JoinAsked& event) {
 }
 
 /// The task that submitted this one will wait for it, so nothing goes behind that one, nor behind whoever it runs inside of.
-void Owner::note_parent(const OwnedTask& task) {
-  const auto parent = tasks_.find(task.parent);
-  if (parent != tasks_.end() && parent->second->may_run()) task_table_.spawns(parent->second->lease);
+void Owner::note_parent(const OwnedWork& work) {
+  has_children_ = true;
+  if (const auto parent = tasks_.find(work.parent); parent != tasks_.end()) {
+    parent->second->has_children = true;
+    if (work.kind == OwnedWork::Kind::kTask && parent->second->may_run()) task_table_.spawns(parent->second->lease);
+  } else if (const auto call = calls_.find(work.parent); call != calls_.end()) {
+    call->second->has_children = true;
+  }
 }
 
 }  // namespace manta::detail

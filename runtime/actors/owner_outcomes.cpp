@@ -120,7 +120,22 @@ void Owner::let_go_arguments(OwnedWork& work) {
   work.needs_none = true;
   for (const auto& cell : work.record->refs)
     if (!cell->settled() && !stopped_ && (unwanted_at_.empty() || unwanted_at_.back() != cell)) unwanted_at_.push_back(cell);
-  if (!work.placing_arguments) work.record->release_arguments();  // else take_placed does
+  if (!work.placing_arguments) throw_away_arguments(work);  // else take_placed does
+}
+
+/// Values whose destructors are the user's, or have much to do, go on the lane: they may wait for what only this actor can do.
+void Owner::throw_away_arguments(OwnedWork& work) {
+  if (work.record->releases_quickly())
+    work.record->release_arguments();
+  else
+    thrown_away_.push_back(work.record);
+}
+
+void Owner::empty_bin() {
+  if (thrown_away_.empty()) return;
+  lane_.post([records = std::exchange(thrown_away_, {})] {
+    for (const auto& record : records) record->release_arguments();
+  });
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

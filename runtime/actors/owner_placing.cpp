@@ -49,11 +49,16 @@ void Owner::perform_actors() {
     if (!leases_.contains(lease)) continue;
     const auto& held = leases_.at(lease);
     const bool kill = it != actors_.end() && it->second->killed;
-    if (kill && held.own_process && busy) {
+    if (it != actors_.end() && it->second->unsent) {  // its place knows nothing of it
+      deliver(wire::ActorDestroyed{.actor = actor});
+      continue;
+    }
+    // At the runtime's end it is told, and has the time that all have.
+    if (kill && held.own_process && busy && !stopped_) {
       end_process_of(actor, lease);
       continue;
     }
-    if (kill && held.own_process)  // its destructor may run, but not for long
+    if (kill && held.own_process && !stopped_)  // its destructor may run, but not for long
       timer_.at(SteadyClock::now() + kDestructorTime, [this, actor = actor, lease = lease] { actor_->tell(KillDue{actor, lease}); });
     router_.send(held.worker, wire::DestroyActor{.actor = actor, .kill = kill});
   }
@@ -82,12 +87,13 @@ void Owner::empty_place(ActorId actor, LeaseId lease) {
 
 void Owner::on_created(wire::ActorCreated& created) {
   auto it = actors_.find(created.actor);
-  if (it == actors_.end() || actor_table_.lease_of(created.actor) != created.lease) return;  // that lease's loss has overtaken it
+  if (it == actors_.end() || it->second->borrow || !created.lease || actor_table_.lease_of(created.actor) != created.lease)
+    return;  // that lease's loss has overtaken it, or it is a message of no sense
   if (const auto constructor = it->second; created.outcome.lost && recover(constructor, created.lease, created.outcome)) return;
   if (auto* error = std::get_if<ErrorInfo>(&created.outcome.result)) {
     it->second->last_error = share(std::move(*error));
     it->second->failed_unseen = !it->second->killed;
-    empty_place(created.actor, created.lease);
+    if (!it->second->unsent) empty_place(created.actor, created.lease);
     actor_table_.creation_failed(created.actor, created.lease, actor_effects_);
   } else {
     actor_table_.created(created.actor, created.lease, actor_effects_);
@@ -142,6 +148,7 @@ void Owner::on(RestartDue& event) { actor_table_.restart_due(event.actor, actor_
 
 void Owner::create_elsewhere(OwnedConstructor& constructor, const HeldLease& held, int attempt) {
   auto task = wire_task(constructor, constructor.id, attempt, held.worker);
+  constructor.unsent = !task;
   if (!task)
     return actor_->tell(make_pooled<wire::ActorCreated>(
         wire::ActorCreated{.actor = constructor.actor, .lease = held.info.id, .outcome = {.id = constructor.id, .result = task.error()}}));

@@ -14,6 +14,8 @@ class Owner::RebuildWaiter final : public Cell::Waiter {
     auto owner = owner_.lock();
     auto made = made_.lock();
     if (!owner || !made) return;
+    const UseGate::Use use(owner->gate());
+    if (!use) return;
     auto adopted = lost_->adopt(*made);
     auto error = adopted ? nullptr : std::make_shared<const ErrorInfo>(adopted.error());
     owner->actor_->tell(ArgumentSettled{work_, std::move(error), index_});
@@ -37,6 +39,8 @@ class Owner::Remade final : public Cell::Waiter {
     auto made = made_.lock();
     if (made && made->failed()) result_->set_error(made->error());
     if (!owner || !made || made->failed()) return;
+    const UseGate::Use use(owner->gate());
+    if (!use) return;
     if (!made->needs_encoding(owner->options_.inline_bytes, &owner->store_)) return owner->hand_on(recipe_, output_, *made, *result_);
     owner->lane_.post([owner, recipe = recipe_, output = output_, made = std::move(made), result = result_] {
       owner->hand_on(recipe, output, *made, *result);
@@ -132,9 +136,18 @@ bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outco
   const auto& refs = work->record->refs;
   std::size_t index = 0;
   std::shared_ptr<StoredObject> lost;
-  for (; index < refs.size() && !lost; ++index)
-    if (auto encoded = encode_cell(*refs[index]); encoded && encoded->stored && encoded->stored->id() == outcome.lost.value)
+  std::optional<std::size_t> unencoded;  // its copy was given up for another work's sake
+  for (; index < refs.size() && !lost; ++index) {
+    if (needs_encoding(*refs[index]))
+      unencoded = index;  // by the user's code, and into the store, which may block: not here
+    else if (auto encoded = encode_cell(*refs[index]); encoded && encoded->stored && encoded->stored->id() == outcome.lost.value)
       lost = encoded->stored;
+  }
+  if (!lost && unencoded) {
+    if (!run_again(true)) return false;
+    argument_settled(work, *unencoded, refs[*unencoded]);
+    return true;
+  }
   if (!lost) return !refs.empty() && run_again(false);  // made again meanwhile, for somebody else
   if (const auto cell = refs[index - 1]; cell->forget_stored(outcome.lost.value)) {
     if (!run_again(true)) return false;
@@ -172,7 +185,7 @@ void Owner::take_placed(const ArgumentSettled& event) {
   auto& work = *event.work;
   work.placing_arguments = false;
   if (work.needs_none)
-    work.record->release_arguments();
+    throw_away_arguments(work);
   else if (event.placed && work.encoded)
     work.encoded->arguments = *event.placed;
 }

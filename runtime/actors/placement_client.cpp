@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "runtime/actors/owned_work.hpp"
+#include "runtime/function_registry.hpp"
 
 namespace manta::detail {
 
@@ -90,10 +91,10 @@ GroupHandle PlacementClient::place(std::shared_ptr<const PlacementGroupOptions> 
   if (cell->failed()) throw_error(*cell->error());
   router_.send(kNodeProcess, wire::PlaceGroup{{.spec = spec}});
   if (!spec.name.empty()) {
-    const auto found = find(spec.name);
-    if (cell->failed() && cell->error()->code != ErrorCode::kInvalidArgument) throw_error(*cell->error());
-    if (found.empty() || found.front().id != spec.id)
+    find(spec.name);  // the node answers in order: what it says of the group is here by then
+    if (cell->failed() && cell->error()->code == ErrorCode::kInvalidArgument)
       throw InvalidArgument("there is a placement group of the name " + spec.name + " already: find it, or remove it first");
+    if (cell->failed()) throw_error(*cell->error());  // removed by somebody else already, say
   }
   return {.id = spec.id, .options = std::move(options), .placed = std::move(cell)};
 }
@@ -137,7 +138,6 @@ std::vector<wire::GroupInfo> PlacementClient::ask(const std::string& name) {
 }
 
 void PlacementClient::deliver(const wire::GroupPlaced& placed) {
-  static const auto nothing = std::make_shared<const Void>();
   std::vector<std::shared_ptr<Cell>> cells;
   bool removed = false;
   {
@@ -150,7 +150,7 @@ void PlacementClient::deliver(const wire::GroupPlaced& placed) {
   // It was placed, but has been removed from here since: the node, asked anew, says that, and why.
   if (removed) return router_.send(kNodeProcess, wire::WatchGroup{placed.group});
   const auto error = placed.error ? std::make_shared<const ErrorInfo>(*placed.error) : nullptr;
-  for (auto& cell : cells) error ? cell->set_error(error) : cell->set_value(nothing);
+  for (auto& cell : cells) error ? cell->set_error(error) : cell->set_value(no_value());
 }
 
 void PlacementClient::deliver(wire::Groups groups) {

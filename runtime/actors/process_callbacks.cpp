@@ -23,7 +23,10 @@ void ProcessEngine::post_callback(std::function<void()> callback) {
     try {
       callback();
     } catch (...) {
-      log(LogLevel::kError, "a callback of on_ready threw: " + current_exception_info().message);
+      const auto error = current_exception_info();
+      // Very many may be left at the runtime's end, and each of them may ask for something.
+      if (error.code != ErrorCode::kRuntimeStopped || !environment_.stopping)
+        log(LogLevel::kError, "a callback of on_ready threw: " + error.message);
     }
     callback = {};  // what it holds is the user's too
     t_callback_of = before;

@@ -100,7 +100,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
                                         }});
   owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *references_, *lineage_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
-                                                  .max_queued_bytes = queue_limits_.bytes});
+                                                  .max_queued_bytes = queue_limits_.bytes, .gate = gate_});
   waits_ = std::make_unique<ActorWaits>(*this);
   coroutine_waits_ = std::make_unique<CoroutineWaits>(long_wait(), [this](const std::string& name, Cell& awaited) { log_wait(name, awaited); });
   environment_.coroutine_waits = coroutine_waits_.get();
@@ -147,11 +147,33 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 std::shared_ptr<ActorLink> ProcessEngine::find_actor(const std::string& name, const FunctionEntry& type) { return named_->find(name, type); }
 
 void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
-  if (owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
+  if (const UseGate::Use use(*gate_); use && owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
 }
 
 void ProcessEngine::give_up(Cell& cell) {
-  if (owner_) owner_->give_up(cell);
+  if (const UseGate::Use use(*gate_); use && owner_) owner_->give_up(cell);
+}
+
+GroupHandle ProcessEngine::place_group(std::shared_ptr<const PlacementGroupOptions> options) {
+  const UseGate::Use use(*gate_);
+  use.need();
+  return placements_.place(std::move(options));
+}
+
+std::shared_ptr<Cell> ProcessEngine::watch_group(GroupId group) {
+  const UseGate::Use use(*gate_);
+  use.need();
+  return placements_.watch(group);
+}
+
+void ProcessEngine::remove_group(GroupId group) {
+  if (const UseGate::Use use(*gate_); use) placements_.remove(group);
+}
+
+std::vector<GroupHandle> ProcessEngine::find_groups(const std::string& name) {
+  const UseGate::Use use(*gate_);
+  use.need();
+  return placements_.find(name);
 }
 
 bool ProcessEngine::run_awaited(Executor& waiter, Cell& cell) {
@@ -212,7 +234,7 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   } else if (auto* place = std::get_if<wire::ActorPlace>(&message)) {
     owner_->deliver(from, std::move(*place));
   } else if (auto* found = std::get_if<wire::DeadlockFound>(&message)) {
-    if (from == kNodeProcess) waits_->deliver(*found);
+    if (from == kNodeProcess) ActorWaits::is_question(*found) ? confirm_later(*found) : waits_->deliver(*found);
   } else if (auto* lent = std::get_if<wire::ActorLent>(&message)) {
     named_->deliver(from, std::move(*lent));
   } else if (auto* updates = std::get_if<wire::ReferenceUpdates>(&message)) {
@@ -241,6 +263,22 @@ void ProcessEngine::deliver(ProcessId from, wire::Message message) {
   } else {
     deliver_control(from, std::move(message));
   }
+}
+
+/// Behind what lies in the owner's inbox: the answer that ends the wait may be there.
+void ProcessEngine::confirm_later(const wire::DeadlockFound& question) {
+  class Confirm final : public Cell::Waiter {
+   public:
+    Confirm(ActorWaits& waits, const wire::DeadlockFound& question) : waits_(waits), question_(question) {}
+    void settled() override { waits_.deliver(question_); }
+
+   private:
+    ActorWaits& waits_;
+    const wire::DeadlockFound question_;
+  };
+  const auto taken_in = std::make_shared<Promise<std::uint64_t>>();
+  taken_in->ref().cell()->on_settled(std::make_shared<Confirm>(*waits_, question));
+  owner_->ask_target({}, taken_in);
 }
 
 bool ProcessEngine::finish_work(SteadyClock::time_point deadline) {

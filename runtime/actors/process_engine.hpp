@@ -33,10 +33,10 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::string explain(Cell& cell) override;
   std::string explain_late(const std::shared_ptr<Cell>& cell) override;
   void post_callback(std::function<void()> callback) override;
-  GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override { return placements_.place(std::move(options)); }
-  std::shared_ptr<Cell> watch_group(GroupId group) override { return placements_.watch(group); }
-  void remove_group(GroupId group) override { placements_.remove(group); }
-  std::vector<GroupHandle> find_groups(const std::string& name) override { return placements_.find(name); }
+  GroupHandle place_group(std::shared_ptr<const PlacementGroupOptions> options) override;
+  std::shared_ptr<Cell> watch_group(GroupId group) override;
+  void remove_group(GroupId group) override;
+  std::vector<GroupHandle> find_groups(const std::string& name) override;
   Resources total_resources() const override { return total_; }
   /// Whether this thread runs one of the user's callbacks.
   bool in_callback() const noexcept;
@@ -75,6 +75,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   /// Takes the CAF system down, or leaves it to the process's end when user code still runs in it.
   void end_system(bool idle);
 
+  const std::shared_ptr<UseGate> gate_ = std::make_shared<UseGate>();
   const ProcessId self_;
   const Resources total_;
   const bool portable_;
@@ -87,6 +88,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
 
  private:
   void await_room(const TaskRecord& record);
+  void confirm_later(const wire::DeadlockFound& question);
   /// Runs the task that makes the cell inside the work that waits for it, when nobody has begun it; true when it has settled.
   bool run_awaited(Executor& waiter, Cell& cell);
   /// `sleep` waits until a time and says whether what it waits for is there. Once that has taken long, logs what the first of

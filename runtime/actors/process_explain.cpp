@@ -28,6 +28,8 @@ std::chrono::milliseconds ProcessEngine::long_wait() {
 }
 
 std::string ProcessEngine::explain(Cell& cell) {
+  const UseGate::Use use(*gate_);
+  if (!use) return cell.settled() ? (cell.failed() ? "failed: " + cell.error()->to_string() : "ready") : "not ready, and the runtime has been shut down";
   Explaining explaining{.reader = self_, .left = kObjects};
   return explain(cell, 0, explaining);
 }
@@ -35,7 +37,8 @@ std::string ProcessEngine::explain(Cell& cell) {
 /// On the lane, as what it asks may take longer than its caller waits.
 std::string ProcessEngine::explain_late(const std::shared_ptr<Cell>& cell) {
   constexpr std::chrono::milliseconds kPatience{100};
-  if (environment_.stopping || cell->settled()) return {};
+  const UseGate::Use use(*gate_);
+  if (!use || environment_.stopping || cell->settled()) return {};
   const auto finding = std::make_shared<Finding>();
   const auto deadline = SteadyClock::now() + kPatience;
   lane_->post([this, waited = cell, finding, deadline]() mutable {

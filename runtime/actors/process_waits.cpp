@@ -180,7 +180,7 @@ class CycleWatch {
     if (call.settled() || gathering_->done() || answer->failed()) return true;
     const ActorId target{*std::static_pointer_cast<const std::uint64_t>(answer->value())};
     if (!target) return true;
-    const ActorWaits::Wait wait(waits_, waiter_.serial_actor(), waiter_.running_name(), target, call);
+    const ActorWaits::Wait wait(waits_, waiter_.serial_actor(), waiter_.running_name(), target, [&] { return call.settled() || gathering_->done(); });
     if (!either(call, *wait.alarm(), deadline)) return false;
     if (!call.settled() && !gathering_->done()) throw_error(*wait.alarm()->error());
     return true;

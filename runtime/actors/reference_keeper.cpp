@@ -148,12 +148,13 @@ Result<void> ReferenceKeeper::check(const EncodedValue& value) const {
   return {};
 }
 
+/// An actor's link knows its id. Where it lay, something else may lie while calls still rely on its borrow.
 core::ReferenceId ReferenceKeeper::id_for(const Reference& reference) {
+  if (reference.kind == ReferenceKind::kActor) return static_cast<ActorLink*>(reference.target.get())->id();
   if (const auto it = ids_of_.find(reference.target.get()); it != ids_of_.end() && !table_.is_gone(maker_of(it->second)))
     return it->second;
   // Ours and never lent yet; or left by a process that has died: whoever gets it now gets what we know of it.
-  return reference.kind == ReferenceKind::kActor ? static_cast<ActorLink*>(reference.target.get())->id()
-                                                 : ids_.next<ObjectId>().value;
+  return ids_.next<ObjectId>().value;
 }
 
 std::shared_ptr<wire::ValueReferences> ReferenceKeeper::give(const References& references, ProcessId to) {
@@ -165,7 +166,7 @@ std::shared_ptr<wire::ValueReferences> ReferenceKeeper::give(const References& r
   for (const auto& each : references) {
     const auto id = id_for(each);
     table_.give(id, to, effects);
-    if (maker_of(id) == self_ && table_.lent(id) && lent_.try_emplace(id, Lent{each.kind, each.target}).second)
+    if (maker_of(id) == self_ && table_.lent(id) && lent_.try_emplace(id, Lent{each.kind, each.target}).second && each.kind != ReferenceKind::kActor)
       ids_of_[each.target.get()] = id;
     out->list.push_back({.id = id, .kind = static_cast<std::uint8_t>(each.kind)});
     if (each.kind != ReferenceKind::kActor) continue;
@@ -190,20 +191,16 @@ std::shared_ptr<void> ReferenceKeeper::borrowed(const wire::Reference& reference
     auto cell = std::make_shared<BorrowedCell>(weak_from_this(), reference.id);
     cell->borrow.target_ = cell.get();
     entry.borrow = &cell->borrow;
+    ids_of_[cell.get()] = reference.id;
     target = std::shared_ptr<Cell>(std::move(cell));
   } else if (make_actor_) {
     auto borrow = entry.of_actor.lock();  // its link has gone, but not all calls that rely on it: what it keeps is kept by one
-    if (!borrow)
-      entry.of_actor = borrow = std::make_shared<Borrow>(weak_from_this(), reference.id);
-    else if (const auto known = ids_of_.find(borrow->target_); known != ids_of_.end() && known->second == reference.id)
-      ids_of_.erase(known);  // another one may lie there by now
+    if (!borrow) entry.of_actor = borrow = std::make_shared<Borrow>(weak_from_this(), reference.id);
     auto link = make_actor_(reference, borrow);
-    borrow->target_ = link.get();
     entry.borrow = borrow.get();
     target = std::move(link);
   }
   entry.target = target;
-  ids_of_[target.get()] = reference.id;
   return target;
 }
 

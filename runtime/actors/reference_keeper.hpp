@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "runtime/actors/lane.hpp"
+#include "runtime/actors/pending_calls.hpp"
 #include "runtime/actors/router.hpp"
 #include "runtime/actors/store_access.hpp"
 #include "runtime/engine.hpp"
@@ -29,12 +30,14 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
     ~Borrow();
     core::ReferenceId id() const noexcept { return id_; }
     ProcessId owner() const noexcept { return maker_of(id_); }
+    /// Of an actor with such a limit: this process's calls by all its handles, one after the other. Set by the first of their links.
+    std::unique_ptr<PendingCalls> pending_calls{};
 
    private:
     friend class ReferenceKeeper;
     std::weak_ptr<ReferenceKeeper> keeper_;
     core::ReferenceId id_;
-    const void* target_ = nullptr;
+    const void* target_ = nullptr;  // of an object
   };
   /// Makes the link behind a handle to an actor of another process. The link keeps the borrow as long as it lives. Called
   /// with the keeper's lock held: must not call the keeper.
@@ -145,7 +148,7 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   core::ReferenceTable table_;
   std::unordered_map<core::ReferenceId, Lent> lent_;
   std::unordered_map<core::ReferenceId, Borrowed> borrowed_;
-  std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the targets in both
+  std::unordered_map<const void*, core::ReferenceId> ids_of_;  ///< of the objects in both
   Fetches fetches_;
   std::map<core::ReferenceId, std::shared_ptr<Cell>> rebuilds_;  ///< asked for, for those who wait
   std::atomic<bool> ending_{false};

@@ -56,6 +56,7 @@ struct ErrorInfo {
   std::string remote_type{};  ///< the C++ type of the exception that user code threw; may be empty
   std::shared_ptr<const ErrorInfo> cause{};
   std::uint32_t left_out{};  ///< links of the chain that stood between this one and its cause (as_cause)
+  bool did_not_run{};        ///< of a task or call that never began, as an argument of it could not be had: the code is the argument's
 
   /// One line per link of the chain: "TaskError: task f #3: … \n  caused by std::runtime_error: …"; of a long one the newest and the root.
   std::string to_string() const;

@@ -114,14 +114,14 @@ void ActorTable::call(CallNode& call, ActorEffects& effects) {
 void ActorTable::argument_ready(CallNode& call, ActorEffects& effects) {
   if (call.unresolved) --call.unresolved;
   auto* entry = find(call.actor);
-  if (entry && call.unresolved == 0) flush(call.actor, *entry, effects);
+  if (entry && call.unresolved == 0) flush_after(call, *entry, effects);
 }
 
 void ActorTable::withdraw(CallNode& call, ActorEffects& effects) {
   auto* entry = find(call.actor);
   if (!entry) return;
   stop_waiting(*entry, call);
-  flush(call.actor, *entry, effects);
+  if (!entry->limits.unordered) flush(call.actor, *entry, effects);  // else it held up none
   destroy_if_done(call.actor, *entry, effects);
 }
 
@@ -131,6 +131,13 @@ bool ActorTable::cancel(CallNode& call, ActorEffects& effects) {
   if (entry && find_sent(entry->in_flight, call) != entry->in_flight.end()) return false;
   withdraw(call, effects);
   return true;
+}
+
+/// What has changed is this call only: of an unordered actor no other can go for that, and there may be very many that wait.
+void ActorTable::flush_after(CallNode& call, Entry& entry, ActorEffects& effects) {
+  if (!entry.limits.unordered) return flush(call.actor, entry, effects);
+  if (call.unresolved || entry.state != ActorState::kAlive || entry.destroying) return;
+  if (stop_waiting(entry, call)) send(call.actor, entry, call, effects);
 }
 
 void ActorTable::flush(ActorId actor, Entry& entry, ActorEffects& effects) {
@@ -262,7 +269,7 @@ bool ActorTable::again(CallNode& call, ActorEffects& effects) {
   if (!entry || call.unwanted || entry->state == ActorState::kDead || !take_out(*entry, call)) return false;
   put_back(*entry, call);
   if (entry->holding == &call) entry->holding = nullptr;
-  flush(call.actor, *entry, effects);
+  flush_after(call, *entry, effects);
   return true;
 }
 

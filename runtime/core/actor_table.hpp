@@ -180,6 +180,7 @@ class ActorTable {
   static void put_back(Entry& entry, CallNode& call);
   static bool awaits_returns(Entry& entry);
   void flush(ActorId actor, Entry& entry, ActorEffects& effects);
+  void flush_after(CallNode& call, Entry& entry, ActorEffects& effects);
   void send(ActorId actor, Entry& entry, CallNode& call, ActorEffects& effects);
   void end(ActorId actor, Entry& entry, CallFailure why, ActorEffects& effects);
   void forget_if_done(ActorId actor, ActorEffects& effects);

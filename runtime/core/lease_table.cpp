@@ -344,6 +344,14 @@ void LeaseTable::release(LeaseId lease, LeaseEffects& effects) {
   grant_what_fits(effects);
 }
 
+void LeaseTable::release_all_but_gpus(LeaseId lease, LeaseEffects& effects) {
+  auto it = leases_.find(lease);
+  if (it == leases_.end()) return;
+  auto& grant = it->second.grant;
+  grant.amounts.group ? groups_.release_all_but_gpus(grant) : ledger_.release_all_but_gpus(grant);
+  grant_what_fits(effects);
+}
+
 void LeaseTable::set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects) {
   auto it = leases_.find(lease);
   if (it == leases_.end()) return;

@@ -76,6 +76,8 @@ class LeaseTable {
   /// Sets how many leases the owner wants for a purpose, beyond those it has: 0 withdraws the request.
   void want(const LeaseRequest& request, LeaseEffects& effects);
   void release(LeaseId lease, LeaseEffects& effects);
+  /// Its work is over, but not the process that has its GPUs' memory: the rest goes to others now.
+  void release_all_but_gpus(LeaseId lease, LeaseEffects& effects);
   /// The work under the lease waits, or goes on.
   void set_blocked(LeaseId lease, bool blocked, LeaseEffects& effects);
   /// The owner's process is gone: its requests are dropped; returns the leases it held, which stay until released.

@@ -219,6 +219,16 @@ void ResourceLedger::release(const Grant& grant) {
   MANTA_CHECK(cpus_free_ <= cpus_total_);
 }
 
+void ResourceLedger::release_all_but_gpus(Grant& grant) {
+  auto rest = grant;
+  rest.amounts.gpus = {};
+  rest.gpu_ids.clear();
+  release(rest);
+  grant.amounts.cpus = {};
+  grant.amounts.custom = {};
+  grant.cpus_lent = false;
+}
+
 void ResourceLedger::lend_cpus(Grant& grant) {
   if (!std::exchange(grant.cpus_lent, true)) cpus_free_ += grant.amounts.cpus;
 }

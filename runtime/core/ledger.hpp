@@ -54,6 +54,8 @@ class ResourceLedger {
   /// All of them, in their order, or nothing. The shares of GPUs as they fit, see pack_shares.
   std::optional<std::vector<Grant>> acquire_all(const std::vector<ResourceRequest>& requests);
   void release(const Grant& grant);
+  /// Its GPUs stay taken, and in the grant.
+  void release_all_but_gpus(Grant& grant);
   /// The holder waits for something: its CPUs go to others. Twice is the same as once.
   void lend_cpus(Grant& grant);
   /// The holder goes on: it takes its CPUs back at once, even when that leaves less than none for a while.

@@ -89,6 +89,7 @@ void PlacementTable::release(const Grant& grant, ResourceLedger& machine) {
   forget_if_empty(id);
 }
 
+void PlacementTable::release_all_but_gpus(Grant& grant) { used(grant)->ledger.release_all_but_gpus(grant); }
 void PlacementTable::lend_cpus(Grant& grant) { used(grant)->ledger.lend_cpus(grant); }
 void PlacementTable::reclaim_cpus(Grant& grant) { used(grant)->ledger.reclaim_cpus(grant); }
 

@@ -42,6 +42,7 @@ class PlacementTable {
   /// Out of the bundle that the request names, or the first of any that has room and is `allowed`.
   std::optional<Grant> acquire(const ResourceRequest& request, const std::function<bool(std::int32_t bundle)>& allowed);
   void release(const Grant& grant, ResourceLedger& machine);
+  void release_all_but_gpus(Grant& grant);
   void lend_cpus(Grant& grant);
   void reclaim_cpus(Grant& grant);
   void lose_gpu(int id);  ///< see ResourceLedger

@@ -59,6 +59,7 @@ void ReferenceTable::answer(const Recount& recount, ReferenceEffects& effects) {
 void ReferenceTable::deliver(ProcessId from, const ReferenceUpdate& update, ReferenceEffects& effects) {
   switch (update.operation) {
     case ReferenceOperation::kLend:
+      if (update.process == self_) return;  // none lends to the owner: a message of no sense
       if (!gone_.contains(update.process)) add(update.id, update.process, from, update.units, effects);
       return;
     case ReferenceOperation::kReturn: return add(update.id, from, update.process, -update.units, effects);

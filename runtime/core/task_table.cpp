@@ -49,7 +49,7 @@ std::uint32_t TaskTable::shape_index(const TaskShape& shape) {
 void TaskTable::drop_unused_shapes() {
   std::erase_if(indices_, [this](const auto& each) {
     auto& queue = at(each.second);
-    if (queue.tasks || queue.wanted || queue.dirty || !queue.leases.empty()) return false;
+    if (queue.tasks || queue.wanted || queue.dirty || queue.leases) return false;
     free_slots_.push_back(slot_of(each.second));
     ShapeQueue fresh;
     fresh.index = each.second + (1u << kSlotBits);
@@ -101,7 +101,8 @@ void TaskTable::lease_granted(std::uint32_t shape, LeaseId lease, TaskEffects& e
   auto& queue = at(shape);
   if (queue.wanted) --queue.wanted;
   if (!leases_.try_emplace(lease, HeldLease{.shape = shape}).second) return;
-  queue.leases.push_back(lease);
+  ++queue.leases;
+  queue.open.push_back(lease);
   mark(shape);
 }
 
@@ -116,6 +117,7 @@ void TaskTable::take_off(HeldLease& held, TaskNode& task) {
     std::erase(held.assigned, &task);
   held.estimated -= task.estimate && task.estimate->nanoseconds > 0 ? task.estimate->nanoseconds : 0;
   if (held.assigned.empty()) held.estimated = 0, held.short_only = true, held.held_up = false;
+  if (!held.open && !is_closed(held)) held.open = true, at(held.shape).open.push_back(task.lease);
   mark(task.shape);
 }
 
@@ -155,12 +157,14 @@ bool TaskTable::failed(TaskNode& task, std::int64_t nanoseconds, TaskEffects& ef
     ++task.failures;
   else if (task.max_retries > 0)
     --task.max_retries;  // there is no room to count further
-  retry(task, effects);
+  retry(task, effects, task.nested);
   return true;
 }
 
-void TaskTable::retry(TaskNode& task, TaskEffects& effects) {
-  if (!task.backs_off && !task.short_of_memory) return make_ready(task, true);
+/// One of the task's own errors puts it behind what waits, or a task that fails for ever would keep all others of its shape from
+/// running; but for one that somebody waits for under a CPU of its own (nested).
+void TaskTable::retry(TaskNode& task, TaskEffects& effects, bool front) {
+  if (!task.backs_off && !task.short_of_memory) return make_ready(task, front);
   task.state = TaskState::kWaitingForRetry;
   effects.back_off.push_back(&task);
 }
@@ -213,7 +217,7 @@ void TaskTable::crash(TaskNode& task, Loss loss, TaskEffects& effects) {
     finish(task);
     effects.crashed.push_back(&task);
   } else {
-    retry(task, effects);
+    retry(task, effects, true);
   }
 }
 
@@ -222,7 +226,8 @@ void TaskTable::lease_lost(LeaseId lease, Loss loss, TaskEffects& effects) {
   if (it == leases_.end()) return;
   auto lost = std::move(it->second);
   leases_.erase(it);
-  std::erase(at(lost.shape).leases, lease);
+  --at(lost.shape).leases;
+  if (lost.open) std::erase(at(lost.shape).open, lease);
   mark(lost.shape);
   const bool alone = lost.assigned.size() == 1;
   for (auto task = lost.assigned.rbegin(); task != lost.assigned.rend(); ++task) {
@@ -270,9 +275,10 @@ void TaskTable::assign(HeldLease& held, LeaseId id, TaskNode& task, TaskEffects&
 }
 
 void TaskTable::hand_out(ShapeQueue& queue, TaskEffects& effects) {
-  const auto sharers = std::max<std::size_t>(1, queue.leases.size() + std::min<std::size_t>(queue.wanted, 1));
+  const auto sharers = std::max<std::size_t>(1, queue.leases + std::min<std::size_t>(queue.wanted, 1));
   const auto share = (queue.ready.size() + sharers - 1) / sharers;
-  for (LeaseId id : queue.leases) {
+  for (LeaseId id : queue.open) {
+    if (queue.ready.empty()) return;
     auto& held = leases_[id];
     for (std::size_t n = 0; n < share && !queue.ready.empty() && has_room(held, *queue.ready.front()); ++n) {
       auto* task = queue.ready.front();
@@ -301,9 +307,14 @@ void TaskTable::settle(TaskEffects& effects) {
       queue.wanted = want;
       effects.wants.push_back({index, want});
     }
-    std::erase_if(queue.leases, [&](LeaseId id) {
-      if (!leases_[id].assigned.empty()) return false;
+    std::erase_if(queue.open, [&](LeaseId id) {
+      auto& held = leases_.at(id);
+      if (!held.assigned.empty()) {
+        held.open = !is_closed(held);
+        return !held.open;
+      }
       leases_.erase(id);
+      --queue.leases;
       effects.give_back.push_back(id);
       return true;
     });
@@ -322,9 +333,9 @@ bool TaskTable::saturated(std::uint32_t shape) const {
   if (!has_shape(shape)) return false;
   const auto& queue = at(shape);
   if (queue.ready.size() >= kMaxWanted) return true;
-  return std::any_of(queue.leases.begin(), queue.leases.end(), [this](LeaseId id) {
+  return std::any_of(queue.open.begin(), queue.open.end(), [this](LeaseId id) {
     const auto& held = leases_.at(id);
-    return held.short_only && !held.held_up && !held.spawns && held.assigned.size() >= kEnough;
+    return held.short_only && !is_closed(held) && held.assigned.size() >= kEnough;
   });
 }
 

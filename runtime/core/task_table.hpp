@@ -178,11 +178,15 @@ class TaskTable {
     bool held_up = false;        ///< its running task waits or takes long
     bool spawns = false;         ///< its running task has submitted tasks
     bool used = false;           ///< a process of its own serves one task only
+    bool open = true;            ///< among its shape's open ones
   };
   struct ShapeQueue {
     TaskShape shape{};
     ReadyQueue ready{};
-    std::vector<LeaseId> leases{};
+    std::size_t leases = 0;
+    /// Those whose running task does not hold them up, and perhaps others. There may be very many tasks that wait, each with its lease, so
+    /// nothing that happens to one looks at all of these.
+    std::vector<LeaseId> open{};
     std::uint32_t wanted = 0;
     bool dirty = false;
     std::uint32_t index = 0;
@@ -198,11 +202,12 @@ class TaskTable {
   void make_ready(TaskNode& task, bool front);
   void mark(std::uint32_t shape);
   void unassign(TaskNode& task);
+  static bool is_closed(const HeldLease& held) { return held.held_up || held.spawns; }
   void take_off(HeldLease& held, TaskNode& task);
   void leave(TaskNode& task, std::int64_t nanoseconds);
   void finish(TaskNode& task);
   static bool may_retry(const TaskNode& task) { return task.max_retries < 0 || task.crashes + task.failures < task.max_retries; }
-  void retry(TaskNode& task, TaskEffects& effects);
+  void retry(TaskNode& task, TaskEffects& effects, bool front);
   void crash(TaskNode& task, Loss loss, TaskEffects& effects);
   static bool runs_alone(const TaskNode& task) { return task.suspect || task.max_retries == 0; }
   bool has_room(const HeldLease& lease, const TaskNode& task) const;

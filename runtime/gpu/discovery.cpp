@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
 
 #include "runtime/base/log.hpp"
 
@@ -81,6 +82,29 @@ std::optional<std::vector<GpuInfo>> look_for_gpus() {
 std::vector<GpuInfo> discover_gpus() {
   const auto nvml = load_nvml();
   return nvml ? discover_gpus(*nvml, std::getenv("CUDA_VISIBLE_DEVICES")) : std::vector<GpuInfo>{};
+}
+
+std::vector<std::string> names_of(const std::vector<GpuInfo>& gpus) {
+  std::vector<std::string> names;
+  for (const auto& gpu : gpus) names.push_back(gpu.uuid.empty() ? std::to_string(gpu.index) : gpu.uuid);
+  return names;
+}
+
+std::vector<std::string> names_of_so_many(std::size_t count, const std::vector<GpuInfo>& usable, const char* visible_devices,
+                                          const std::optional<std::vector<GpuInfo>>& known) {
+  auto names = names_of(usable);
+  const bool found_some = !names.empty();
+  std::vector<std::string> words;
+  std::istringstream list(visible_devices ? visible_devices : "");
+  for (std::string word; std::getline(list, word, ',');) words.push_back(word);
+  names.resize(std::min(names.size(), count));
+  bool by_word = visible_devices && !found_some;  // up to the first word that will not do, as CUDA reads it
+  for (auto id = names.size(); id < count; ++id) {
+    by_word = by_word && id < words.size() && !words[id].empty() && std::find(names.begin(), names.end(), words[id]) == names.end() &&
+              !(known && !filter_visible(*known, words[id]).empty());
+    names.push_back(by_word ? words[id] : !found_some && !visible_devices ? std::to_string(id) : "none-" + std::to_string(id));
+  }
+  return names;
 }
 
 }  // namespace manta

@@ -48,4 +48,12 @@ std::optional<std::vector<GpuInfo>> look_for_gpus(const NvmlTable& nvml);
 /// entry that fits no GPU, or one already named, ends the list. Empty: none.
 std::vector<GpuInfo> filter_visible(const std::vector<GpuInfo>& gpus, std::string_view visible_devices);
 
+/// What CUDA_VISIBLE_DEVICES calls each: its UUID, or its number where it has none.
+std::vector<std::string> names_of(const std::vector<GpuInfo>& gpus);
+/// `count` different names, for who says how many GPUs there are: those of `usable` come first. What is made up beyond them can mean none that
+/// this process may not use, nor one of them again: it is the variable's own word (`visible_devices`; nullptr: not set), or a number, only
+/// where none is usable and the word means none of `known`, all that NVML finds (nullopt: it cannot be asked); else "none-3".
+std::vector<std::string> names_of_so_many(std::size_t count, const std::vector<GpuInfo>& usable, const char* visible_devices,
+                                          const std::optional<std::vector<GpuInfo>>& known);
+
 }  // namespace manta

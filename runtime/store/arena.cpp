@@ -113,22 +113,30 @@ Result<Block> Arena::allocate(std::uint64_t bytes, std::unique_lock<std::mutex>*
   std::unique_lock lock(mutex_);
   if (auto block = take_best_fit(bytes, rounded, Kind::kBudget)) return *block;
   const auto needed = round_up(rounded, page_bytes());
-  if (auto claimed = claim_budget(rounded, needed); !claimed) return claimed.error();
+  const auto gone = claim_budget(rounded, needed);
+  if (!gone) return gone.error();
   const bool alone = rounded > extent_bytes_;
   const auto size = alone ? needed : needed + std::min(extent_bytes_ - needed, budget_bytes_ - reserved_bytes_);
   reserved_bytes_ += size - needed;
-  auto made = alone ? make_alone(size, lock, caller) : map_extent(make_memfd(size), size, Kind::kBudget);
+  auto made = alone ? make_alone(size, *gone, lock, caller) : make_instead(size, *gone);
   if (!made) return reserved_bytes_ -= size, made.error();
   const auto id = add(std::move(*made));
   insert_free(id, 0, size);
   return carve({size, id, 0}, 0, bytes, rounded);
 }
 
-/// Without the locks.
-Result<Arena::Extent> Arena::make_alone(std::uint64_t bytes, std::unique_lock<std::mutex>& lock, std::unique_lock<std::mutex>* caller) {
+/// `gone` first: before its memory is taken again.
+Result<Arena::Extent> Arena::make_instead(std::uint64_t bytes, const std::vector<MappedExtent>& gone) {
+  for (const auto& extent : gone) remove_extent(extent);
+  return map_extent(make_memfd(bytes), bytes, Kind::kBudget);
+}
+
+/// Without the locks: what the kernel clears, or takes back, may be GiBs.
+Result<Arena::Extent> Arena::make_alone(std::uint64_t bytes, const std::vector<MappedExtent>& gone, std::unique_lock<std::mutex>& lock,
+                                        std::unique_lock<std::mutex>* caller) {
   lock.unlock();
   if (caller) caller->unlock();
-  auto made = map_extent(make_memfd(bytes), bytes, Kind::kBudget);
+  auto made = make_instead(bytes, gone);
   if (caller) caller->lock();  // first, as everywhere
   lock.lock();
   return made;
@@ -175,15 +183,16 @@ Block Arena::carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std:
   return {.extent = id, .offset = start, .size = bytes};
 }
 
-/// `bytes` of the budget for an extent, in which `rounded` are wanted.
-Result<void> Arena::claim_budget(std::uint64_t rounded, std::uint64_t bytes) {
-  if (!make_budget_room(bytes)) {
+/// `bytes` of the budget for an extent, in which `rounded` are wanted. Gives what is to be removed for it.
+Result<std::vector<MappedExtent>> Arena::claim_budget(std::uint64_t rounded, std::uint64_t bytes) {
+  auto gone = make_budget_room(bytes);
+  if (!gone) {
     return ErrorInfo{.code = ErrorCode::kObjectStoreFull,
                      .message = fmt::format("no room for {} bytes in the object arena: {} of {} bytes are in use", rounded,
                                             used_bytes_, budget_bytes_)};
   }
   reserved_bytes_ += bytes;
-  return {};
+  return std::move(*gone);
 }
 
 Result<Block> Arena::allocate_beyond(std::uint64_t bytes) {
@@ -261,8 +270,8 @@ bool Arena::is_beyond(const Block& block) const {
   return found != extents_.end() && found->second.kind != Kind::kBudget;
 }
 
-/// Gives empty extents back, smallest first, until `bytes` more fit the budget; only if that is enough.
-bool Arena::make_budget_room(std::uint64_t bytes) {
+/// Takes empty extents out, smallest first, until `bytes` more fit the budget; only if that is enough.
+std::optional<std::vector<MappedExtent>> Arena::make_budget_room(std::uint64_t bytes) {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> empty;
   std::uint64_t reclaimable = 0;
   for (const auto& [id, extent] : extents_) {
@@ -270,11 +279,11 @@ bool Arena::make_budget_room(std::uint64_t bytes) {
     empty.emplace_back(extent.bytes, id);
     reclaimable += extent.bytes;
   }
-  if (reserved_bytes_ - reclaimable + bytes > budget_bytes_) return false;
+  if (reserved_bytes_ - reclaimable + bytes > budget_bytes_) return std::nullopt;
   std::sort(empty.begin(), empty.end());
-  for (auto it = empty.begin(); it != empty.end() && reserved_bytes_ + bytes > budget_bytes_; ++it)
-    remove_extent(take_out(it->second));  // before its memory is taken again
-  return true;
+  std::vector<MappedExtent> gone;
+  for (auto it = empty.begin(); it != empty.end() && reserved_bytes_ + bytes > budget_bytes_; ++it) gone.push_back(take_out(it->second));
+  return gone;
 }
 
 void Arena::insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes) {

@@ -61,7 +61,7 @@ class Arena {
 
   /// Reserves `bytes` (0 is allowed). ObjectStoreFull when no room is left, InvalidArgument when it is larger than the
   /// budget, OutOfMemory when the kernel refuses another extent. The content is not cleared.
-  /// Where much has to be cleared, others use the arena meanwhile, and `caller`, a lock that is held, is let go of until it has been.
+  /// Where much has to be cleared, or emptied extents go for it, others use the arena meanwhile, and `caller`, a lock that is held, is let go of until it has been.
   Result<Block> allocate(std::uint64_t bytes, std::unique_lock<std::mutex>* caller = nullptr);
   /// Whether allocate would have to make an extent for this block alone. The kernel clears all of it, 0.1 to 0.3 s for each GiB.
   bool clears_much(std::uint64_t bytes) const;
@@ -120,8 +120,10 @@ class Arena {
   std::optional<FreeKey> best_fit(std::uint64_t rounded, Kind kind) const;
   std::optional<Block> take_best_fit(std::uint64_t bytes, std::uint64_t rounded, Kind kind);
   Block carve(FreeKey range, std::uint64_t start, std::uint64_t bytes, std::uint64_t rounded);
-  Result<void> claim_budget(std::uint64_t rounded, std::uint64_t bytes);
-  Result<Extent> make_alone(std::uint64_t bytes, std::unique_lock<std::mutex>& lock, std::unique_lock<std::mutex>* caller);
+  Result<std::vector<MappedExtent>> claim_budget(std::uint64_t rounded, std::uint64_t bytes);
+  static Result<Extent> make_instead(std::uint64_t bytes, const std::vector<MappedExtent>& gone);
+  static Result<Extent> make_alone(std::uint64_t bytes, const std::vector<MappedExtent>& gone, std::unique_lock<std::mutex>& lock,
+                                   std::unique_lock<std::mutex>* caller);
   std::uint32_t add(Extent extent);
   Result<std::uint64_t> claim_file_space(std::uint64_t needed);
   Result<Extent> map_new_file(std::uint64_t needed, std::uint64_t wished);
@@ -130,7 +132,7 @@ class Arena {
   const Extent& extent_of(const Block& block) const;
   const std::set<FreeKey>& free_of(Kind kind) const { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
   std::set<FreeKey>& free_of(Kind kind) { return kind == Kind::kFile ? free_in_files_ : free_by_size_; }
-  bool make_budget_room(std::uint64_t bytes);
+  std::optional<std::vector<MappedExtent>> make_budget_room(std::uint64_t bytes);
   void insert_free(std::uint32_t id, std::uint64_t offset, std::uint64_t bytes);
   [[nodiscard]] MappedExtent take_out(std::uint32_t id);
 

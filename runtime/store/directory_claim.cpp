@@ -32,7 +32,7 @@ std::optional<FileId> lock_file_in(const std::string& path) {
 class OpenDirectories {
  public:
   static OpenDirectories& instance() {
-    static OpenDirectories directories;
+    static auto& directories = *new OpenDirectories;  // never destroyed: a static of the program's may have one open
     return directories;
   }
   bool insert(const std::string& path) {

@@ -15,7 +15,7 @@ ErrorInfo about(ErrorCode code, std::uint64_t id, std::string_view message) {
 }
 
 const ErrorInfo& stopped() {
-  static const ErrorInfo error{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
+  static const auto& error = *new ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
   return error;
 }
 

@@ -31,7 +31,8 @@ Result<std::optional<Block>> ObjectStore::allocate(std::uint64_t bytes, Lock& lo
       return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = "the object store has been closed"};
     }
     if (block) return std::optional(*block);
-    if (block.error().code == ErrorCode::kOutOfMemory) changed_.notify_all();  // for a while it seemed to take a part of the budget
+    const auto why = block.error().code;
+    if (why == ErrorCode::kOutOfMemory || why == ErrorCode::kIoError) changed_.notify_all();  // for a while it seemed to take a part of the budget
     if (block.error().code != ErrorCode::kInvalidArgument && evict_one()) continue;  // also where the system gives no memory or no descriptor for a new extent
     if (block.error().code != ErrorCode::kObjectStoreFull) return block.error();
     return std::optional<Block>{};

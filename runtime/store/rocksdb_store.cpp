@@ -11,6 +11,7 @@
 #include <shared_mutex>
 #include <thread>
 
+#include "runtime/store/close_at_exit.hpp"
 #include "runtime/store/directory_claim.hpp"
 #include "runtime/store/disk_reserve.hpp"
 #include "runtime/store/rocksdb_tables.hpp"
@@ -75,11 +76,21 @@ class RocksDbStore final : public KeyValueStore {
       : path_(std::move(path)), kind_(kind), options_(std::move(options)), claim_(std::move(claim)), db_(std::move(db)),
         reserve_(std::move(reserve)) {
     options_.create_if_missing = false;  // a store that is gone is not made anew behind its user
+    close_at_exit(this, [this] { close(); });
   }
 
   ~RocksDbStore() override {
+    closed_by_itself(this);
     db_.reset();
     if (kind_ == StoreKind::kSpill) wipe_spill(path_);
+  }
+
+  /// When the program ends, unless somebody uses it just then.
+  void close() {
+    std::lock_guard lock(db_mutex_);
+    if (!db_ || db_.use_count() > 1) return;
+    ended_ = stopped_ = true;
+    db_.reset();
   }
 
   const std::string& name() const noexcept override { return path_; }
@@ -124,17 +135,21 @@ class RocksDbStore final : public KeyValueStore {
   std::shared_ptr<rocksdb::DB> db_;
   Status reopened_;  // the last time
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> ended_{false};  // with the program
   std::atomic<bool> full_{false};  // the disk was, and the store has not been opened anew since
   std::shared_mutex room_;  // whoever uses the reserve excludes those who would take its space; nobody holds it for long
   std::unique_ptr<DiskReserve> reserve_;
 };
 
 Result<void> RocksDbStore::stopped() const {
+  if (ended_)
+    return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = path_ + " was closed as the program ended: end what uses it before main returns"};
   return ErrorInfo{.code = ErrorCode::kIoError, .message = path_ + " takes no more changes after an error of its disk; close "
                                                                     "it and open it anew, to see what is on the disk"};
 }
 
 Result<void> RocksDbStore::unreadable() const {
+  if (ended_) return stopped();
   std::lock_guard lock(db_mutex_);
   auto error = translate(reopened_, path_);
   error.message = fmt::format("{} cannot be read: its disk was full, and then it could not be opened anew, which the next change tries again. "
@@ -162,6 +177,7 @@ Status RocksDbStore::change(Operation&& operation) {
     if (full_)
       if (auto reopened = reopen(); !reopened.ok()) return reopened;
     const auto db = this->db();
+    if (ended_) return Status::ShutdownInProgress("the program ends");
     if (!db) return Status::NoSpace(kInUse);  // another thread just opens it
     status = operation(*db);
     if (kind_ == StoreKind::kSpill || !is_no_space(status)) break;

@@ -26,6 +26,7 @@ struct Error {
   remoteType @3 :Text;
   cause @4 :Error;
   leftOut @5 :UInt32;        # links that stood between it and its cause
+  didNotRun @6 :Bool;
 }
 struct Task {
   id @0 :UInt64;

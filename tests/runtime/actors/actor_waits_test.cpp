@@ -3,12 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include <thread>
-
 namespace manta::detail {
 namespace {
-
-using namespace std::chrono_literals;
 
 constexpr ActorId kWaiter{1}, kTarget{2};
 
@@ -17,23 +13,11 @@ class ConfirmedRounds final : public Router {
   ProcessId self() const override { return 7; }
   void send(ProcessId, wire::Message message) override {
     const auto* waiting = std::get_if<wire::ActorWaiting>(&message);
-    std::lock_guard lock(mutex_);
     if (waiting && waiting->round) rounds_.push_back(waiting->round);
   }
-  std::vector<std::uint64_t> after(std::chrono::milliseconds least, std::size_t count) {
-    const auto end = SteadyClock::now() + 20s;
-    std::this_thread::sleep_for(least);
-    while (true) {
-      {
-        std::lock_guard lock(mutex_);
-        if (rounds_.size() >= count || SteadyClock::now() > end) return rounds_;
-      }
-      std::this_thread::sleep_for(1ms);
-    }
-  }
+  const std::vector<std::uint64_t>& rounds() const { return rounds_; }
 
  private:
-  std::mutex mutex_;
   std::vector<std::uint64_t> rounds_;
 };
 
@@ -41,6 +25,9 @@ struct Scene {
   ConfirmedRounds router;
   ActorWaits waits{router};
   Cell call{type_ops<Void>()};
+  std::function<bool()> is_over() {
+    return [this] { return call.settled(); };
+  }
   void ask(std::uint64_t round) { waits.deliver({.waiter = kWaiter, .round = round}); }
   void say_cycle(std::uint64_t round) {
     waits.deliver({.waiter = kWaiter, .error = {.code = ErrorCode::kDeadlockDetected, .message = "a cycle"}, .round = round});
@@ -54,35 +41,35 @@ using Rounds = std::vector<std::uint64_t>;
 TEST_SUITE("runtime/actors/actor_waits") {
   TEST_CASE("a wait stands until its call has been settled, even where its thread has not seen that") {
     Scene scene;
-    ActorWaits::Wait wait(scene.waits, kWaiter, "C::m", kTarget, scene.call);
+    ActorWaits::Wait wait(scene.waits, kWaiter, "C::m", kTarget, scene.is_over());
     scene.ask(5);
-    CHECK(scene.router.after(0ms, 1) == Rounds{5});
+    CHECK(scene.router.rounds() == Rounds{5});
     scene.call.set_value(std::make_shared<const Void>());
     scene.ask(6);
-    CHECK(scene.router.after(3 * ActorWaits::kSecondLook, 1) == Rounds{5});
+    CHECK(scene.router.rounds() == Rounds{5});
   }
 
   TEST_CASE("a wait that has ended is not confirmed, nor one of which nothing was told") {
     Scene scene;
-    { ActorWaits::Wait wait(scene.waits, kWaiter, "C::m", kTarget, scene.call); }
+    { ActorWaits::Wait wait(scene.waits, kWaiter, "C::m", kTarget, scene.is_over()); }
     scene.ask(5);
     scene.waits.deliver({.waiter = kTarget, .round = 6});
-    CHECK(scene.router.after(3 * ActorWaits::kSecondLook, 0).empty());
+    CHECK(scene.router.rounds().empty());
   }
 
   // It failed the next wait of the actor, which would have ended.
   TEST_CASE("an error of the node's that comes late is of no wait but its own") {
     Scene scene;
     {
-      ActorWaits::Wait first(scene.waits, kWaiter, "C::m", kTarget, scene.call);
+      ActorWaits::Wait first(scene.waits, kWaiter, "C::m", kTarget, scene.is_over());
       scene.ask(5);
-      CHECK(scene.router.after(0ms, 1) == Rounds{5});
+      CHECK(scene.router.rounds() == Rounds{5});
     }
-    ActorWaits::Wait second(scene.waits, kWaiter, "C::m", kTarget, scene.call);
+    ActorWaits::Wait second(scene.waits, kWaiter, "C::m", kTarget, scene.is_over());
     scene.say_cycle(5);
     CHECK_FALSE(second.alarm()->settled());
     scene.ask(6);
-    CHECK(scene.router.after(0ms, 2) == Rounds{5, 6});
+    CHECK(scene.router.rounds() == Rounds{5, 6});
     scene.say_cycle(5);
     CHECK_FALSE(second.alarm()->settled());
     scene.say_cycle(6);

@@ -63,6 +63,37 @@ TEST_SUITE("runtime/actors/node") {
     CHECK(f.full());
   }
 
+  // Its CPU stayed taken for those five seconds, while it waited for what it had submitted, which waited for that CPU.
+  TEST_CASE("of a process with GPUs that is to leave others get the CPUs and all else at once") {
+    NodeFixture f;
+    f.want(1, 2, true, 1);
+    const auto grants = f.grants();
+    REQUIRE(grants.size() == 2);
+    f.want(2, 1);  // what one of them has submitted, say
+    f.want(3, 1, true, 1);
+    CHECK(f.grants().empty());
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = grants[0].lease.id});
+    const auto next = f.grants();
+    REQUIRE(next.size() == 1);
+    CHECK(next[0].purpose == 2);
+    f.node.deliver(grants[0].worker, wire::SetBlocked{.lease = grants[0].lease.id, .blocked = true});
+    f.node.deliver(grants[0].worker, wire::SetBlocked{.lease = grants[0].lease.id, .blocked = false});
+    f.node.deliver(kOwner, wire::ReleaseLease{.lease = next[0].lease.id});
+    f.settle();
+    CHECK(f.node.available()["CPU"] == Amount(1));
+    CHECK(f.node.available()["GPU"] == Amount(0));
+    f.node.process_ended(grants[0].worker, "ended");
+    const auto last = f.grants();
+    REQUIRE(last.size() == 1);
+    CHECK(last[0].purpose == 3);
+    for (const auto& grant : {grants[1], last[0]}) {
+      f.node.deliver(kOwner, wire::ReleaseLease{.lease = grant.lease.id, .kill = true});
+      f.settle();
+      f.node.process_ended(grant.worker, "was killed by signal 9 (Killed)");
+    }
+    CHECK(f.full());
+  }
+
   TEST_CASE("fault 38: a GPU that is missing twice is gone: its process is killed, what it alone could serve is refused, the rest goes on") {
     const manta_test::Clean clean;
     NodeFixture f;

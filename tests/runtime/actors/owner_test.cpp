@@ -1,106 +1,9 @@
 // The owner on CAF's test coordinator: events that come together are handled together, as on a busy machine.
-#include "runtime/actors/owner.hpp"
-
 #include <doctest/doctest.h>
 
-#include <caf/scheduler/test_coordinator.hpp>
-
-#include "runtime/context.hpp"
-#include "tests/runtime/actors/quiet_process.hpp"
+#include "tests/runtime/actors/owner_fixture.hpp"
 
 namespace manta::detail {
-namespace {
-
-int twice(int x) { return 2 * x; }
-int count(const std::vector<int>& numbers) { return static_cast<int>(numbers.size()); }
-
-/// What a store says it has.
-class Named final : public StoredObject {
- public:
-  std::uint64_t id() const noexcept override { return 17; }
-  std::uint64_t size() const noexcept override { return 1 << 20; }
-  Result<Buffer> open(Deadline) override { return ErrorInfo{.code = ErrorCode::kObjectLost}; }
-};
-struct Heir {
-  explicit Heir(const std::vector<int>& numbers) : count(static_cast<int>(numbers.size())) {}
-  int count;
-};
-struct Clerk {
-  int one() { return 1; }
-  int count(const std::vector<int>& numbers) { return static_cast<int>(numbers.size()); }
-};
-
-struct TestConfig : caf::actor_system_config {
-  TestConfig() { set("scheduler.policy", caf::atom("testing")); }
-};
-
-constexpr ProcessId kSelf = 3;     // a worker process that submits
-constexpr ProcessId kWorker = 5;   // where its work goes
-constexpr ProcessId kOther = 7;    // an owner of actors
-constexpr ActorId kTheirs{(std::uint64_t{kOther} << 40) + 1};
-
-class Fixture {
- public:
-  Fixture() {
-    environment.router = &router;
-    environment.store = &store;
-    environment.references = references.get();
-    environment.inline_bytes = 100'000;
-    Resources total;
-    total.set("CPU", Amount(8));
-    owner = std::make_shared<Owner>(system, ids, router, host, store, lane, *references, *lineage,
-                                    Owner::Options{.portable = true, .total = total, .inline_bytes = 100'000});
-  }
-  ~Fixture() {
-    owner->end();
-    owner.reset();
-    coordinator.run();
-  }
-  void run() { coordinator.run(); }
-
-  std::shared_ptr<Cell> submit(TaskOptions options = {}) {
-    auto record = make_record<FunctionRecord<&twice>>(4);
-    auto cell = record->result;
-    owner->submit(std::move(record), std::make_shared<const TaskOptions>(std::move(options)), false);
-    return cell;
-  }
-  std::shared_ptr<Cell> call(ActorId actor) {
-    auto record = make_record<MethodRecord<Clerk, &Clerk::one>>();
-    auto cell = record->result;
-    owner->call(actor, std::move(record), nullptr, true);
-    return cell;
-  }
-  std::shared_ptr<ActorLink> spawn(ActorId id, ActorOptions options = {}) {
-    return owner->spawn(make_record<ConstructorRecord<Clerk>>(), std::make_shared<const ActorOptions>(std::move(options)), id);
-  }
-  /// That is in a store, which has no room for it once more.
-  std::shared_ptr<Cell> stored_argument() {
-    auto argument = std::make_shared<Cell>(type_ops<std::vector<int>>());
-    argument->set_value(std::make_shared<const std::vector<int>>(100'000));
-    argument->encoded(1000, [](std::uint64_t, const auto&) -> Result<std::shared_ptr<StoredObject>> {
-      return std::shared_ptr<StoredObject>(std::make_shared<Named>());
-    }).value();
-    return argument;
-  }
-  void grant(core::Purpose purpose, std::uint64_t lease) {
-    owner->deliver(wire::LeaseGranted{.purpose = purpose, .lease = {.id = {lease}, .cpus = Amount(1)}, .worker = kWorker});
-  }
-
-  TestConfig config;
-  caf::actor_system system{config};
-  caf::scheduler::test_coordinator& coordinator = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
-  IdSource ids{kSelf};
-  WritingRouter router{kSelf};
-  EmptyStore store{kSelf};
-  Lane lane{1};
-  std::shared_ptr<ReferenceKeeper> references = std::make_shared<ReferenceKeeper>(kSelf, ids, router, store, lane, 100'000);
-  std::shared_ptr<Lineage> lineage = std::make_shared<Lineage>(0, Lineage::Hooks{});
-  HostEnvironment environment{};
-  WorkerHost host{system, environment};
-  std::shared_ptr<Owner> owner;
-};
-
-}  // namespace
 
 TEST_SUITE("runtime/actors/owner") {
   // A task that died in company goes on in a process of its own. It was made ready after the asking for leases was done, so
@@ -211,21 +114,21 @@ TEST_SUITE("runtime/actors/owner") {
   }
 
   // The error left the owner's actor as an exception, and with it went the owner.
-  TEST_CASE("a task whose argument has lost its copy, and cannot be placed anew as it leaves, fails; the owner goes on") {
+  TEST_CASE("a task whose argument has gone with its owner when it is to leave fails; the owner goes on") {
     Fixture f;
-    const auto argument = f.stored_argument();
+    const auto argument = f.borrowed_argument();
     auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
     auto cell = record->result;
     f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(TaskOptions{.name = "sad"}), false);
     f.run();
-    REQUIRE(argument->forget_stored(17));
+    f.references->process_gone(kOther);
     const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
     REQUIRE(wants.size() == 1);
     f.grant(wants[0].purpose, 1);
     f.run();
     CHECK(f.router.take<wire::RunTasks>(kWorker).empty());
     REQUIRE(cell->failed());
-    CHECK(cell->error()->code == ErrorCode::kObjectStoreFull);
+    CHECK(cell->error()->code == ErrorCode::kOwnerDied);
     CHECK(cell->error()->where == "sad");
     CHECK(f.owner->unfinished().all() == 0);
     auto next = f.submit({.name = "sad"});
@@ -236,12 +139,12 @@ TEST_SUITE("runtime/actors/owner") {
   // The loss overtook what the owner had told itself: the task was made ready again, settled, and forgotten where it was ready.
   TEST_CASE("a task that fails as it leaves, for a worker that is lost at once, is settled once and nowhere any more") {
     Fixture f;
-    const auto argument = f.stored_argument();
+    const auto argument = f.borrowed_argument();
     auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(argument));
     auto cell = record->result;
     f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(), false);
     f.run();
-    REQUIRE(argument->forget_stored(17));
+    f.references->process_gone(kOther);
     const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
     REQUIRE(wants.size() == 1);
     f.grant(wants[0].purpose, 1);
@@ -258,7 +161,7 @@ TEST_SUITE("runtime/actors/owner") {
     Fixture f;
     const auto id = f.ids.next<ActorId>();
     auto link = f.spawn(id, {.max_restarts = 1, .max_task_retries = 1});
-    const auto argument = f.stored_argument();
+    const auto argument = f.borrowed_argument();
     auto record = make_record<MethodRecord<Clerk, &Clerk::count>>(ObjectRef<std::vector<int>>(argument));
     auto cell = record->result;
     f.owner->call(id, std::move(record), nullptr, true);
@@ -267,7 +170,7 @@ TEST_SUITE("runtime/actors/owner") {
     REQUIRE(wants.size() == 1);
     f.grant(wants[0].purpose, 1);
     f.run();
-    REQUIRE(argument->forget_stored(17));
+    f.references->process_gone(kOther);
     f.owner->deliver(wire::ActorCreated{.actor = id, .lease = {1}});
     f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}});
     f.run();
@@ -284,13 +187,13 @@ TEST_SUITE("runtime/actors/owner") {
   // The late answer let the constructor's arguments go, and the next construction had none: a null pointer.
   TEST_CASE("a constructor that fails as it leaves, for a worker that is lost at once, fails where it is sent next") {
     Fixture f;
-    const auto argument = f.stored_argument();
+    const auto argument = f.borrowed_argument();
     auto record = make_record<ConstructorRecord<Heir, const std::vector<int>&>>(ObjectRef<std::vector<int>>(argument));
     auto link = f.owner->spawn(std::move(record), std::make_shared<const ActorOptions>(ActorOptions{.max_restarts = 1}), f.ids.next<ActorId>());
     f.run();
     const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
     REQUIRE(wants.size() == 1);
-    REQUIRE(argument->forget_stored(17));
+    f.references->process_gone(kOther);
     f.grant(wants[0].purpose, 1);
     f.owner->deliver(wire::LeaseLost{.lease = {1}, .error = {.code = ErrorCode::kWorkerCrashed, .message = "died"}});
     f.run();

@@ -1,5 +1,6 @@
 #pragma once
 // A process for tests of its roles: a router that writes down, no store, and an engine that is not asked.
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -36,9 +37,13 @@ class EmptyStore final : public StoreAccess {
   ProcessId self() const override { return self_; }
   Result<Buffer> open(ObjectId) override { return ErrorInfo{.code = ErrorCode::kObjectLost, .message = "no store here"}; }
   void free(ObjectId) override {}
+  std::function<void()> creating{};
 
  protected:
-  Result<Room> create(std::uint64_t, ProcessId) override { return ErrorInfo{.code = ErrorCode::kObjectStoreFull, .message = "no store here"}; }
+  Result<Room> create(std::uint64_t, ProcessId) override {
+    if (creating) creating();
+    return ErrorInfo{.code = ErrorCode::kObjectStoreFull, .message = "no store here"};
+  }
   Result<void> seal(ObjectId) override { return {}; }
   void abort(ObjectId) override {}
 

@@ -86,11 +86,32 @@ TEST_SUITE("runtime/actors/reference_keeper") {
                                                    return relied_on.size() == 1 ? link_there(kTheirs) : std::make_shared<QuietLink>();
                                                  });
     f.with_reference(ReferenceKind::kActor);
-    const auto second = f.with_reference(ReferenceKind::kActor);
     const std::uint64_t ours = f.ids.next<ActorId>().value;
-    References references{{ReferenceKind::kActor, link_there(ours)}};
-    EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
-    CHECK(f.keeper->outgoing(value, kPeer).references->list.at(0).id == ours);
+    for (const bool is_followed : {false, true}) {
+      wire::Value second;
+      if (is_followed) second = f.with_reference(ReferenceKind::kActor);
+      References references{{ReferenceKind::kActor, link_there(ours)}};
+      EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(references)};
+      CHECK(f.keeper->outgoing(value, kPeer).references->list.at(0).id == ours);
+    }
+  }
+
+  TEST_CASE("an object that comes to lie where a link lay that calls rely on is lent as itself") {
+    Fixture f;
+    std::vector<std::shared_ptr<ReferenceKeeper::Borrow>> relied_on;
+    constexpr std::size_t kSize = std::max(sizeof(QuietLink), sizeof(Cell));
+    alignas(Cell) alignas(QuietLink) std::byte place[kSize];
+    f.keeper = std::make_shared<ReferenceKeeper>(kSelf, f.ids, f.router, f.store, *f.lane, 100'000,
+                                                 [&](const wire::Reference&, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                   relied_on.push_back(std::move(borrow));
+                                                   return std::shared_ptr<QuietLink>(new (place) QuietLink(kTheirs), [](QuietLink* link) { link->~QuietLink(); });
+                                                 });
+    f.with_reference(ReferenceKind::kActor);
+    References references{{ReferenceKind::kObject, std::shared_ptr<Cell>(new (place) Cell(type_ops<int>()), [](Cell* cell) { cell->~Cell(); })}};
+    EncodedValue value{.bytes = Buffer::copy({}), .references = std::make_shared<const References>(std::move(references))};
+    CHECK(maker_of(f.keeper->outgoing(value, kPeer + 1).references->list.at(0).id) == kSelf);
+    CHECK(f.keeper->counts().lent == 1);
+    f.keeper->deliver(kPeer + 1, wire::ReferenceUpdates{{{core::ReferenceOperation::kReturn, f.keeper->id_of(static_cast<const Cell&>(*static_cast<Cell*>(value.references->at(0).target.get()))), kSelf, 1}}});
   }
 
   // The value of a promise that was set after the end of the runtime was to be encoded by a lane that was gone.

@@ -43,6 +43,22 @@ class Busy {
 
 int same(int x) { return x; }
 
+/// Each call by a handle of its own, which is gone at once. The calls that were made; then whether one more was when these were done.
+std::pair<int, bool> call_by_name(Context& ctx, const std::string& name, const std::string& gate, const std::string& log) {
+  std::vector<ObjectRef<int>> refs;
+  while (refs.size() < 100) {
+    try {
+      refs.push_back(ctx.find_actor<Busy>(name).call<&Busy::hold>(log, gate));
+    } catch (const ResourceExhausted&) {
+      break;
+    }
+  }
+  const auto made = static_cast<int>(refs.size());
+  append(log, "made\n");
+  ctx.get(refs);
+  return {made, ctx.get(ctx.find_actor<Busy>(name).call<&Busy::ping>(1)) == 1};
+}
+
 struct WaitsToBegin {
   explicit WaitsToBegin(Context& ctx) : got(ctx.get(ctx.task<same>({.deadline = 60s}).remote(4))) {}  // one with a deadline nobody runs for it
   int value() { return got; }
@@ -124,6 +140,21 @@ TEST_SUITE("runtime/api/concurrency") {
     gate.open();
     rt.get(refs);
     for (int i = 0; i < 100; ++i) REQUIRE(rt.get(busy.call<&Busy::ping>(i)) == i);
+  }
+
+  // Each handle's link counted its own, and went with it: a process that looked its actor up anew each time had no limit.
+  TEST_CASE("calls of a process count together, whichever handles they are made by") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto place : {Isolation::kShared, own_process}) {
+      Folder folder;
+      Gate gate;
+      auto busy = rt.actor<Busy>({.name = "bounded", .max_pending_calls = 3}).spawn();
+      auto made = rt.task<call_by_name>({.isolation = place}).remote("bounded", gate.path(), folder / "log");
+      CHECK(eventually([&] { return contains(content(folder / "log"), "made"); }));
+      gate.open();
+      CHECK(rt.get(made, 60s) == std::pair(3, true));
+    }
   }
 
   TEST_CASE("an unordered actor runs first what is ready first") {

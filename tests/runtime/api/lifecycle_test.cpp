@@ -307,7 +307,7 @@ TEST_SUITE("runtime/api/lifecycle") {
     }
   }
 
-  // Only what ran on threads of the driver's process was told: the others' processes were ended after the time for it.
+  // Only what ran on threads of the driver's process was told: the others' processes were ended after the time for it, an actor's at once.
   TEST_CASE("what runs anywhere when the runtime ends is told, and saves what it has") {
     struct Case {
       Isolation isolation;
@@ -322,7 +322,7 @@ TEST_SUITE("runtime/api/lifecycle") {
       {
         auto rt = Runtime::start(small_machine());
         auto saving = rt.task<save_at_end>({.isolation = isolation}).remote(log, depth, isolation);
-        auto actor = rt.actor<Saver>().spawn();
+        auto actor = rt.actor<Saver>({.isolation = isolation}).spawn();
         auto call = actor.call<&Saver::save>(log);
         CHECK(eventually([&] { return contains(content(log), "task runs;") && contains(content(log), "method runs;"); }));
         begin = SteadyClock::now();

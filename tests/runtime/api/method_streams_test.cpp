@@ -425,10 +425,21 @@ TEST_SUITE("runtime/api/method_streams") {
     CHECK_FALSE(stream.next(30s));
   }
 
+  // It threw, and told to get refs that nobody had.
+  TEST_CASE("a stream asks for as many items ahead as max_pending_calls leaves it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto feed = rt.actor<Feed>({.max_pending_calls = 3}).spawn();
+    auto stream = feed.call<&Feed::count>(200);
+    int expected = 0;
+    for (auto& item : stream) REQUIRE(rt.get(item, 30s) == expected++);
+    CHECK(expected == 200);
+  }
+
   TEST_CASE("options that mean nothing for a stream are refused, and a full line of pending calls leaves nothing open") {
     Machine machine;
     auto& rt = machine.rt;
-    auto feed = rt.actor<Feed>({.max_pending_calls = 4}).spawn();
+    auto feed = rt.actor<Feed>({.max_pending_calls = 2}).spawn();
     CHECK_THROWS_AS(feed.options({.max_unread = 0}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.max_unread = 1'000'001}).call<&Feed::count>(1), InvalidArgument);
     CHECK_THROWS_AS(feed.options({.deadline = 1s}).call<&Feed::count>(1), InvalidArgument);
@@ -436,11 +447,14 @@ TEST_SUITE("runtime/api/method_streams") {
     Folder folder;
     Gate gate;
     auto held = rt.remote<late>(gate.path(), 1000);  // so that none of its calls can end before the last is made
-    CHECK_THROWS_AS(feed.options({.max_unread = 8}).call<&Feed::traced>(folder / "trace", held), ResourceExhausted);
+    auto first = feed.call<&Feed::wait_at>(gate.path());
+    const auto why = error_of<ResourceExhausted>([&] { feed.call<&Feed::traced>(folder / "trace", held); });  // its opening is the second
+    CHECK_MESSAGE(contains(why.message, "each item that a stream waits for is a call"), why.message);
     gate.open();
+    rt.get(first);
     CHECK(eventually([&] {
       try {
-        return all_of(rt, feed.options({.max_unread = 2}).call<&Feed::count>(9)).size() == 9;
+        return all_of(rt, feed.options({.max_unread = 1}).call<&Feed::count>(9)).size() == 9;
       } catch (const ResourceExhausted&) {  // what opened the first one is not done yet
         return false;
       }

@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "support.hpp"
 
 namespace manta_test {
@@ -249,6 +251,29 @@ TEST_SUITE("runtime/api/placement") {
     CHECK(rt.get(rt.task<run_inside>({.isolation = own_process}).remote(rt.find_placement_group("shared")), 20s) == 4);
     rt.remove(group);
     CHECK(eventually([&] { return rt.placement_groups().empty(); }));
+  }
+
+  // It was InvalidArgument: there was said to be a group of that name, when it was gone.
+  TEST_CASE("a named group that another thread removes while it is made says that it has been removed") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    std::atomic<bool> done = false;
+    std::thread remover([&] {
+      while (!done) try {
+          rt.remove(rt.find_placement_group("brief"));
+        } catch (const NotFound&) {
+        }
+    });
+    int made = 0;
+    for (int i = 0; i < 2000; ++i) try {
+        rt.remove(rt.placement_group({.bundles = {{.num_cpus = 1}}, .name = "brief"}));
+        ++made;
+      } catch (const Error& e) {
+        CHECK_MESSAGE(e.code() == ErrorCode::kCancelled, e.what());
+      }
+    done = true;
+    remover.join();
+    CHECK(made > 0);
   }
 
   TEST_CASE("a group that comes with a strategy of another build is refused") {

@@ -434,6 +434,40 @@ TEST_SUITE("runtime/core/lease_table") {
     table.leases.release(running.id, table.effects);
     CHECK(table.only().purpose == 2);
   }
+
+  TEST_CASE("a lease that keeps its GPUs only gives the rest to others, on the machine and in a group") {
+    for (const bool in_group : {false, true}) {
+      CAPTURE(in_group);
+      IdSource ids{0};
+      LeaseTable leases(ResourceLedger(Amount(1), {0, 1}, {{"licence", 1}}), ids);
+      LeaseEffects effects;
+      const GroupId group{in_group ? 7u : 0u};
+      if (in_group) REQUIRE(leases.add_group({.id = group, .owner = 1, .bundles = {{.cpus = 1, .gpus = 2, .custom = {{"licence", 1}}}}}, effects));
+      const auto want = [&](Purpose purpose, double gpus) {
+        leases.want({.owner = 1, .purpose = purpose, .shape = {.cpus = 1, .gpus = gpus, .custom = {{"licence", 1}}, .group = group}, .count = 1}, effects);
+      };
+      want(1, 1.0);
+      REQUIRE(effects.granted.size() == 1);
+      const auto first = effects.granted[0].id;
+      leases.set_blocked(first, true, effects);
+      want(2, 0);
+      want(3, 2);
+      CHECK(effects.granted.size() == 1);  // the licence
+      leases.release_all_but_gpus(first, effects);
+      leases.release_all_but_gpus(first, effects);
+      leases.set_blocked(first, false, effects);
+      REQUIRE(effects.granted.size() == 2);
+      CHECK(effects.granted[1].purpose == 2);
+      leases.release(effects.granted[1].id, effects);
+      CHECK(effects.granted.size() == 2);
+      leases.release(first, effects);
+      REQUIRE(effects.granted.size() == 3);
+      CHECK(effects.granted[2].grant.gpu_ids == std::vector{0, 1});
+      leases.release(effects.granted[2].id, effects);
+      if (in_group) leases.remove_group(group, effects);
+      CHECK(leases.ledger().full());
+    }
+  }
 }
 
 }  // namespace manta::core

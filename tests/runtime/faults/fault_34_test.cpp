@@ -67,6 +67,52 @@ class Waiter {
   ActorHandle<Waiter> other_;
 };
 
+/// Its destructor takes long once, when that has been armed: a std::map of ten million nodes, say.
+struct Heavy {
+  static inline std::atomic<bool> armed{false};
+  std::vector<int> pad;
+  Heavy() = default;
+  explicit Heavy(std::size_t size) : pad(size) {}
+  Heavy(const Heavy&) = default;
+  Heavy(Heavy&&) = default;
+  Heavy& operator=(const Heavy&) = default;
+  ~Heavy() {
+    if (!pad.empty() && armed.exchange(false)) std::this_thread::sleep_for(1200ms);
+  }
+  template <class Archive>
+  void serialize(Archive& archive) { archive(pad); }
+};
+int take(const Heavy&) { return 0; }
+
+class Asker;
+class Asked {
+ public:
+  int slow() { return std::this_thread::sleep_for(400ms), 1; }
+  int ask(Context& ctx, const ActorHandle<Asker>& other);
+};
+class Asker {
+ public:
+  /// While a thread of it submits tasks, and so handles this process's events; one of these takes long when the answer comes.
+  int ask(Context& ctx, const ActorHandle<Asked>& other) {
+    std::atomic<bool> over{false};
+    std::thread helper([&] {
+      const auto begin = SteadyClock::now();
+      bool armed = false;
+      while (!over && SteadyClock::now() - begin < 5s) {
+        if (!armed && SteadyClock::now() - begin > 330ms) Heavy::armed = armed = true;
+        ctx.remote<take>(Heavy(4));
+      }
+    });
+    const auto answer = ctx.try_get(other.call<&Asked::slow>());
+    Heavy::armed = false;
+    over = true;
+    helper.join();
+    return answer ? *answer : -1;
+  }
+  int two() { return 2; }
+};
+int Asked::ask(Context& ctx, const ActorHandle<Asker>& other) { return ctx.get(other.call<&Asker::two>()); }
+
 /// All its threads: on a busy machine some still run when kill has returned.
 bool is_stopped(int pid) {
   for (const auto& thread : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
@@ -281,6 +327,22 @@ TEST_SUITE("runtime/faults") {
       gate.open();
       CHECK(rt.get(waits, 20s) == 2);
       for (auto& each : {a, b}) rt.get(each.call<&Waiter::know>(ActorHandle<Waiter>{}));
+    }
+  }
+
+  // The question whether its wait stands was answered 100 ms later; the answer that ended the wait lay in the inbox of an owner that was held up.
+  TEST_CASE("fault 34: a wait that is over is no part of a cycle, though its process is slow to see that") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (int round = 0; round < 3; ++round) {
+      auto asker = rt.actor<Asker>({.isolation = own_process}).spawn();
+      auto asked = rt.actor<Asked>({.isolation = own_process}).spawn();
+      CHECK(rt.get(asker.call<&Asker::two>()) == 2);
+      auto first = asker.call<&Asker::ask>(asked);
+      std::this_thread::sleep_for(150ms);
+      auto second = asked.call<&Asked::ask>(asker);
+      CHECK(rt.get(second, 60s) == 2);
+      CHECK(rt.get(first, 60s) == 1);
     }
   }
 }

@@ -83,6 +83,28 @@ TEST_SUITE("runtime/gpu") {
     CHECK(manta::discover_gpus(table_of_three(shutdowns), nullptr).size() == 3);
   }
 
+  TEST_CASE("of so many GPUs as are said to be there, names that are made up mean none that may not be used") {
+    using Names = std::vector<std::string>;
+    const auto all = three_gpus();
+    const auto usable = [&](const char* visible) { return manta::filter_visible(all, visible); };
+    const auto given = [&](std::size_t count, const std::vector<GpuInfo>& found, const char* visible) {
+      return manta::names_of_so_many(count, found, visible, found.empty() ? std::optional(all) : std::nullopt);
+    };
+    CHECK(given(2, all, nullptr) == Names{"GPU-aa11", "GPU-aa22"});
+    CHECK(given(5, all, nullptr) == Names{"GPU-aa11", "GPU-aa22", "GPU-bb33", "none-3", "none-4"});
+    CHECK(given(3, usable("2,0"), "2,0") == Names{"GPU-bb33", "GPU-aa11", "none-2"});
+    // None is usable: of the variable's words those that mean a GPU which it withholds are not taken, nor what follows them.
+    CHECK(given(3, {}, "7,0,8") == Names{"7", "none-1", "none-2"});
+    CHECK(given(3, {}, "7,GPU-bb,8") == Names{"7", "none-1", "none-2"});
+    CHECK(given(3, {}, "7,7") == Names{"7", "none-1", "none-2"});
+    CHECK(given(2, {}, "") == Names{"none-0", "none-1"});
+    // NVML finds none, or cannot be asked: numbers, or what the variable says.
+    CHECK(manta::names_of_so_many(2, {}, nullptr, std::vector<GpuInfo>{}) == Names{"0", "1"});
+    CHECK(manta::names_of_so_many(3, {}, "4,MIG-1", std::nullopt) == Names{"4", "MIG-1", "none-2"});
+    CHECK(manta::names_of_so_many(0, {}, nullptr, std::nullopt).empty());
+    CHECK(manta::names_of({{3, "", "old", 1}, {4, "GPU-x", "new", 1}}) == Names{"3", "GPU-x"});
+  }
+
   TEST_CASE("the driver's library is loaded by name, and the environment's CUDA_VISIBLE_DEVICES is honoured") {
     const char* built = std::getenv("MANTA_TEST_NVML");
     if (!built) {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <random>
 
@@ -16,7 +17,8 @@ Buffer bytes_of(std::string_view text) { return Buffer::copy(std::as_bytes(std::
 ErrorInfo chain(int links) {
   ErrorInfo info{.code = ErrorCode::kIoError, .message = "root", .where = "at the bottom", .remote_type = "std::bad_alloc"};
   for (int i = 1; i < links; ++i)
-    info = {.code = ErrorCode::kTaskError, .message = "link " + std::to_string(i), .cause = std::make_shared<const ErrorInfo>(info)};
+    info = {.code = ErrorCode::kTaskError, .message = "link " + std::to_string(i), .cause = std::make_shared<const ErrorInfo>(info),
+            .did_not_run = i % 2 == 1};
   return info;
 }
 
@@ -205,6 +207,8 @@ TEST_SUITE("runtime/wire/messages") {
     auto back = decode(encode(LeaseLost{{1}, chain(4)}));
     const auto& error = std::get<LeaseLost>(*back).error;
     CHECK(error.to_string() == chain(4).to_string());
+    CHECK(error.did_not_run);
+    CHECK_FALSE(error.cause->did_not_run);
     back = decode(encode(LeaseLost{{1}, chain(1000)}));
     REQUIRE(back.ok());
     int links = 0;
@@ -334,7 +338,7 @@ TEST_SUITE("runtime/wire/messages") {
   TEST_CASE("inline bytes are read where they lie") {
     const auto bytes = encode(CallActor{{1}, {task(1)}});
     const auto back = decode(bytes);
-    const auto* inside = std::get<CallActor>(*back).calls.at(0).arguments.bytes.data();
+    const auto* inside = std::get<CallActor>(*back).calls.at(0).refs.at(2).bytes.data();  // the large one
     CHECK(inside > bytes.data());
     CHECK(inside < bytes.data() + bytes.size());
   }
@@ -368,6 +372,20 @@ TEST_SUITE("runtime/wire/messages") {
       refused += refuse(bytes_of(noise));
     }
     CHECK(refused > 2900);
+  }
+
+  // Ten thousand results of four bytes kept the frames of ten thousand of 90 kB.
+  TEST_CASE("a small value does not keep the large frame that it came in; a large one lies there") {
+    const auto frame = encode(TasksDone{{4}, {{.id = {1}, .result = Value{.bytes = bytes_of(std::string(90'000, 'x'))}},
+                                              {.id = {2}, .result = Value{.bytes = bytes_of("tiny")}}}, false});
+    const auto back = decode(frame);
+    const auto& outcomes = std::get<TasksDone>(*back).outcomes;
+    const auto& large = std::get<Value>(outcomes[0].result).bytes;
+    const auto& small = std::get<Value>(outcomes[1].result).bytes;
+    const auto lies_in = [&frame](const Buffer& value) { return value.data() >= frame.data() && value.data() < frame.data() + frame.size(); };
+    CHECK(lies_in(large));
+    CHECK_FALSE(lies_in(small));
+    CHECK(std::memcmp(small.data(), "tiny", 4) == 0);
   }
 }
 
