@@ -231,7 +231,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
-  void throw_away_arguments(OwnedWork& work); void empty_bin();
+  void throw_away_arguments(OwnedWork& work); void throw_away_settled(); void empty_bin();
   void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
@@ -274,7 +274,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_children_ = false;  ///< work that other work has submitted; perhaps it has ended
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
-  std::vector<std::shared_ptr<TaskRecord>> thrown_away_{};  ///< their arguments go on the lane
+  struct { std::vector<std::shared_ptr<TaskRecord>> arguments{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  ///< goes on the lane
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -452,7 +452,7 @@ void Owner::perform() {
   task_table_.settle(task_effects_);
   perform_tasks();
   perform_actors();
-  settled_.clear();
+  throw_away_settled();
   count_ends();
   tell_submitters();
 }

@@ -12,6 +12,9 @@ void forget_nobody_in(std::vector<std::shared_ptr<Cell>>& cells, std::size_t mos
   cells.erase(std::unique(cells.begin(), cells.end()), cells.end());
   std::erase_if(cells, [most](const auto& cell) { return cell->waiters() <= most && (cell->forget(&kNobody), true); });
 }
+
+/// Whether its value's destructor is the standard library's, and lets no ref go.
+bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
 }  // namespace
 
 void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
@@ -125,15 +128,27 @@ void Owner::let_go_arguments(OwnedWork& work) {
 
 /// Values whose destructors are the user's, or have much to do, go on the lane: they may wait for what only this actor can do.
 void Owner::throw_away_arguments(OwnedWork& work) {
-  if (work.record->releases_quickly())
+  const auto& refs = work.record->refs;
+  const bool plain = std::all_of(refs.begin(), refs.end(), [](const auto& cell) { return is_plain(*cell); });
+  if (plain && work.record->releases_quickly())
     work.record->release_arguments();
   else
-    thrown_away_.push_back(work.record);
+    bin_.arguments.push_back(work.record);
+}
+
+/// The last ref to a result may be the one in here.
+void Owner::throw_away_settled() {
+  for (const auto& work : settled_) {
+    if (!work->record) continue;
+    if (const auto& result = work->record->result; result && !is_plain(*result)) bin_.results.push_back(result);
+    if (work->record->more) bin_.results.insert(bin_.results.end(), work->record->more->begin(), work->record->more->end());
+  }
+  settled_.clear();
 }
 
 void Owner::empty_bin() {
-  if (thrown_away_.empty()) return;
-  lane_.post([records = std::exchange(thrown_away_, {})] {
+  if (bin_.arguments.empty() && bin_.results.empty()) return;
+  lane_.post([records = std::exchange(bin_.arguments, {}), results = std::exchange(bin_.results, {})] {
     for (const auto& record : records) record->release_arguments();
   });
 }
