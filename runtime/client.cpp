@@ -48,8 +48,8 @@ class Callback final : public detail::Cell::Waiter {
   Callback(std::weak_ptr<detail::Engine> engine, std::function<void()> callback)
       : engine_(std::move(engine)), callback_(std::move(callback)) {}
   void settled() override {
-    const auto callback = std::exchange(callback_, {});
-    if (auto engine = engine_.lock()) return engine->post_callback(callback);
+    auto callback = std::exchange(callback_, {});
+    if (auto engine = engine_.lock()) return engine->post_callback(std::move(callback));
     try {  // of a promise that outlives the runtime: here, as there is no thread for it any more
       callback();
     } catch (...) {

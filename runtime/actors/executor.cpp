@@ -327,7 +327,9 @@ std::optional<wire::Outcome> Executor::execute(Work& work, ActorObject* instance
         waits = true;
       }
     } catch (const LostArgument& lost) {
-      outcome.result = lost.error;
+      auto error = lost.error;
+      error.did_not_run = true;
+      outcome.result = std::move(error);
       outcome.lost = lost.id;
     } catch (...) {
       note_failure(work, began, outcome);

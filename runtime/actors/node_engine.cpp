@@ -288,10 +288,11 @@ void NodeEngine::shutdown() {
   references_->begin_end();
   node_->stop();
   launches_->drain();
-  lane_->drain();
+  const auto soon = std::max(limit, SteadyClock::now() + kCallbackTime);
+  const bool is_drained = lane_->drain_until(soon) && owner_->has_emptied_bin(soon);  // the user's code may be there
   launcher_->stop(std::chrono::milliseconds(1000));
   durables_->close();  // first: what is left behind below has no more use for it, and the next Runtime has
-  if (!host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
+  if (!is_drained || !host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
   if (!gate_->empty_by(SteadyClock::now() + kLeavingTime)) {
     node_store_->close();  // they may wait for room there
     if (!gate_->empty_by(std::max(limit, SteadyClock::now() + kLeavingTime))) return end_system(false);
@@ -303,8 +304,8 @@ void NodeEngine::shutdown() {
     ::rmdir(spill_parent().c_str());
   references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
-  node_.reset();
   launches_.reset();
+  node_.reset();
   end_system(true);
   launcher_.reset();
 }

@@ -251,6 +251,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
   static const auto& kDefaultValues = *new TaskOptions;
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
+  wait_for_bin();
   auto task = make_pooled<OwnedTask>();
   task->options = options ? with_absolute_log(std::move(options)) : kDefaults;
   task->record = std::move(record);
@@ -332,6 +333,7 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable,
                  bool holds_back) {
   if (stopped_) throw_error(*stopped_error());
+  wait_for_bin();
   const auto* parent = CancelSlot::current();
   if (submits_in_vain(parent)) CancelSlot::check();
   auto call = make_pooled<OwnedCall>();

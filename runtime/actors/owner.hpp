@@ -77,6 +77,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// Tasks, calls and actors that are not at their end.
   WorkCounts::Now unfinished() const { return counts_.now(); }
   std::uint64_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+  /// Whether no value that was let go waits for its destructor any more; by then, or now.
+  bool has_emptied_bin(SteadyClock::time_point deadline = {}, std::size_t most = 0) const;
   /// Fails what is left.
   void abandon();
   /// Ends the actor: when it returns, no event is being handled and none will be.
@@ -132,7 +134,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
   bool needs_encoding(Cell& cell) const;
   Result<EncodedValue> encode_cell(Cell& cell);
-  bool fail_at_once(OwnedWork& work);
+  bool fail_at_once(OwnedWork& work); void wait_for_bin() const;
   std::shared_ptr<const ActorOptions> share_options(std::shared_ptr<const ActorOptions> options);
 
   // In the actor.
@@ -146,14 +148,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(Killed& event);
   void on(Stop& event);
   void on(Cancel& event);
-  void on(CancelChildren& event);
-  void on(DeadlinePassed& event);
+  void on(CancelChildren& event); void on(DeadlinePassed& event);
   void on(RetryDue& event); void on(RestartDue& event);
-  void on(Overdue& event);
-  void on(Borrowed& event);
-  void on(Requested& event);
-  void on(Placed& event);
-  void on(Gone& event);
+  void on(Overdue& event); void on(Borrowed& event); void on(Requested& event);
+  void on(Placed& event); void on(Gone& event);
   void on(TargetAsked& event); void on(Asked& event);
   void on(JoinAsked& event);
   bool may_join(const OwnedTask& task, const JoinedTask& joined) const;
@@ -274,7 +272,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_children_ = false;  ///< work that other work has submitted; perhaps it has ended
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
-  struct { std::vector<std::shared_ptr<TaskRecord>> arguments{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  ///< goes on the lane
+  struct { std::vector<std::shared_ptr<TaskRecord>> arguments{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};
+  std::atomic<std::size_t> thrown_away_{0};  ///< what is in the bin, or on the way out of it on a thread of its own:
+  std::unique_ptr<Lane> bin_lane_{};  ///< what waits there must not keep the lane from what it waits for
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -1,5 +1,7 @@
 // What an owner does with what came of its tasks and calls, and what it lets go then.
 #include <algorithm>
+#include <system_error>
+#include <thread>
 
 #include "runtime/actors/owner.hpp"
 
@@ -12,6 +14,8 @@ void forget_nobody_in(std::vector<std::shared_ptr<Cell>>& cells, std::size_t mos
   cells.erase(std::unique(cells.begin(), cells.end()), cells.end());
   std::erase_if(cells, [most](const auto& cell) { return cell->waiters() <= most && (cell->forget(&kNobody), true); });
 }
+
+thread_local bool t_empties_bin = false;
 
 /// Whether its value's destructor is the standard library's, and lets no ref go.
 bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
@@ -120,37 +124,64 @@ void Owner::forget_task(OwnedTask& task) {
 
 /// Not while it may run.
 void Owner::let_go_arguments(OwnedWork& work) {
-  work.needs_none = true;
+  if (work.needs_none.exchange(true)) return;  // a constructor comes here for each end that it may have
   for (const auto& cell : work.record->refs)
     if (!cell->settled() && !stopped_ && (unwanted_at_.empty() || unwanted_at_.back() != cell)) unwanted_at_.push_back(cell);
   if (!work.placing_arguments) throw_away_arguments(work);  // else take_placed does
 }
 
-/// Values whose destructors are the user's, or have much to do, go on the lane: they may wait for what only this actor can do.
+/// Values whose destructors are the user's, or have much to do, go on a thread of their own: they may wait for what only this actor can do.
 void Owner::throw_away_arguments(OwnedWork& work) {
   const auto& refs = work.record->refs;
   const bool plain = std::all_of(refs.begin(), refs.end(), [](const auto& cell) { return is_plain(*cell); });
-  if (plain && work.record->releases_quickly())
-    work.record->release_arguments();
-  else
-    bin_.arguments.push_back(work.record);
+  if (plain && work.record->releases_quickly()) return work.record->release_arguments();
+  bin_.arguments.push_back(work.record);
+  ++thrown_away_;
 }
 
 /// The last ref to a result may be the one in here.
 void Owner::throw_away_settled() {
+  const auto before = bin_.results.size();
   for (const auto& work : settled_) {
     if (!work->record) continue;
     if (const auto& result = work->record->result; result && !is_plain(*result)) bin_.results.push_back(result);
     if (work->record->more) bin_.results.insert(bin_.results.end(), work->record->more->begin(), work->record->more->end());
   }
+  thrown_away_ += bin_.results.size() - before;
   settled_.clear();
 }
 
 void Owner::empty_bin() {
   if (bin_.arguments.empty() && bin_.results.empty()) return;
-  lane_.post([records = std::exchange(bin_.arguments, {}), results = std::exchange(bin_.results, {})] {
-    for (const auto& record : records) record->release_arguments();
+  if (!bin_lane_) try {
+      bin_lane_ = std::make_unique<Lane>(1);
+    } catch (const std::system_error&) {  // no thread to be had: the other one does it
+    }
+  auto& lane = bin_lane_ ? *bin_lane_ : lane_;
+  lane.post([this, arguments = std::exchange(bin_.arguments, {}), results = std::exchange(bin_.results, {})]() mutable {
+    t_empties_bin = true;
+    const auto count = arguments.size() + results.size();
+    for (const auto& record : arguments) record->release_arguments();
+    arguments.clear(), results.clear();
+    t_empties_bin = false;
+    thrown_away_ -= count;
   });
+}
+
+bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) const {
+  while (thrown_away_ > most) {
+    if (SteadyClock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+/// What submits from outside waits a moment where destructors are slower than it, or what they are to destroy would pile up. Not for ever: one
+/// of them may wait for what this thread does next.
+void Owner::wait_for_bin() const {
+  constexpr std::size_t kFull = 256;
+  constexpr std::chrono::milliseconds kMoment{100};
+  if (thrown_away_ > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

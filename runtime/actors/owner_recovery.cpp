@@ -158,7 +158,9 @@ bool Owner::recover(const std::shared_ptr<OwnedWork>& work, wire::Outcome& outco
   if (!object) return false;
   auto made = object->rebuild(outcome.lost.value);
   if (!made) {
-    outcome.result = made.error();
+    auto error = made.error();
+    error.did_not_run = true;
+    outcome.result = std::move(error);
     return false;
   }
   if (!run_again(true)) return false;

@@ -12,7 +12,7 @@ bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this;
 
 bool ProcessEngine::is_done_with_work() const {
   const auto posted = callbacks_posted_.load();
-  if (callbacks_done_.load() != posted || owner_->unfinished().submitted > 0) return false;
+  if (callbacks_done_.load() != posted || owner_->unfinished().submitted > 0 || !owner_->has_emptied_bin()) return false;
   return callbacks_posted_.load() == posted;  // else the last work has just ended
 }
 

@@ -90,8 +90,13 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   host_ = std::make_unique<WorkerHost>(system(), environment_);
   lineage_ = std::make_shared<Lineage>(
       lineage_bytes, Lineage::Hooks{.submit =
-                                        [engine = weak_from_this()](std::shared_ptr<OwnedTask> task) {
-                                          if (auto alive = engine.lock()) alive->owner_->resubmit(std::move(task));
+                                        [engine = weak_from_this(), gate = gate_](std::shared_ptr<OwnedTask> task) {
+                                          const UseGate::Use use(*gate);
+                                          const auto alive = engine.lock();
+                                          if (use && alive) return alive->owner_->resubmit(std::move(task));
+                                          task->record->result->set_error(stopped_error());
+                                          if (task->record->more)
+                                            for (const auto& each : *task->record->more) each->set_error(stopped_error());
                                         },
                                     .wait =
                                         [engine = weak_from_this()](Cell& cell, Deadline deadline) {

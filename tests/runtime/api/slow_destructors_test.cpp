@@ -1,0 +1,140 @@
+// Arguments and results whose destructors wait or take long: they go on a thread of their own, once, and a process does not leave before.
+#include <atomic>
+
+#include "support.hpp"
+
+namespace manta_test {
+namespace {
+
+int same(int x) { return x; }
+int slow(int milliseconds) { return std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)), milliseconds; }
+
+/// Acts in the process that made it, once: what came over the wire has nothing to do.
+struct Last {
+  std::function<void()> act{};
+  Last() = default;
+  explicit Last(std::function<void()> act) : act(std::move(act)) {}
+  Last(Last&& other) noexcept : act(std::exchange(other.act, nullptr)) {}
+  Last& operator=(Last&& other) noexcept { return std::swap(act, other.act), *this; }
+  ~Last() {
+    if (act) act();
+  }
+  template <class Archive>
+  void save(Archive& archive) const { archive(0); }
+  template <class Archive>
+  void load(Archive& archive) {
+    int nothing = 0;
+    archive(nothing);
+  }
+};
+int take(const Last&) { return 1; }
+
+struct Owns {
+  Owns(std::vector<std::string> one, const std::vector<std::string>& other, int) : held(one.size() + other.size()) {}
+  std::size_t held;
+};
+
+/// Submits something with a value that removes the file a while after it is let go.
+int remove_late(Context& ctx, const std::string& file) {
+  append(file, "x");
+  return ctx.get(ctx.remote<take>(Last([file] {
+    std::this_thread::sleep_for(30ms);
+    fs::remove(file);
+  })));
+}
+
+}  // namespace
+
+/// Ends while the destructor of a task's argument takes a minute: 0 when the end was bounded.
+int slow_destructor_driver() {
+  auto options = small_machine();
+  options.shutdown_timeout = 100ms;
+  auto rt = Runtime::start(options);
+  std::atomic<bool> begun{false};
+  rt.get(rt.remote<take>(Last([&] { begun = true, std::this_thread::sleep_for(60s); })));
+  if (!eventually([&] { return begun.load(); }, 30s)) return 2;
+  const auto begin = SteadyClock::now();
+  rt.shutdown();
+  return SteadyClock::now() - begin < 20s ? 0 : 1;
+}
+
+TEST_SUITE("runtime/api") {
+  // The constructor's end and the actor's both let them go, on two threads: a double free.
+  TEST_CASE("a constructor's arguments are let go once, however quickly its actor ends") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const auto number = rt.put(5);
+    const std::vector<std::string> texts{std::string(50, 'x'), std::string(60, 'y')};
+    const int rounds = in_processes() ? 300 : 5000;
+    for (int i = 0; i < rounds; ++i) {
+      { const auto actor = rt.actor<Owns>().spawn(texts, texts, number); }
+      if (i % 64 == 0) CHECK(eventually([&] { return rt.stats().actors < 8; }));
+    }
+    CHECK(rt.get(number) == 5);
+  }
+
+  // They lay on the threads that turn values into bytes for other processes.
+  TEST_CASE("destructors that wait do not keep the runtime from what they wait for") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const auto late = rt.remote<slow>(500);
+    const auto awaited = rt.task<same>({.isolation = own_process}).remote(late);  // it is encoded when it is there
+    std::atomic<int> seen{0};
+    for (int i = 0; i < 4; ++i) CHECK(rt.get(rt.remote<take>(Last([&] { seen += rt.get(awaited, 60s); }))) == 1);
+    CHECK(rt.get(awaited, 60s) == 500);
+    CHECK(eventually([&] { return seen == 4 * 500; }));
+  }
+
+  TEST_CASE("what a loop has let go does not pile up behind slow destructors") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::atomic<int> alive{0};
+    int most = 0;
+    for (int i = 0; i < 600; ++i) {
+      ++alive;
+      rt.get(rt.remote<take>(Last([&] {
+        std::this_thread::sleep_for(1ms);
+        --alive;
+      })));
+      most = std::max(most, alive.load());
+    }
+    CHECK(most < 400);
+    CHECK(eventually([&] { return alive == 0; }));
+  }
+
+  TEST_CASE("a process of its own stays until what its tasks were given has been destroyed") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    for (int i = 0; i < 10; ++i) {
+      const auto file = folder / std::to_string(i);
+      CHECK(rt.get(rt.task<remove_late>({.isolation = own_process}).remote(file), 60s) == 1);
+      CHECK(eventually([&] { return !fs::exists(file); }, 20s));
+    }
+  }
+
+  TEST_CASE("the end is bounded when a destructor takes long") {
+    SubProgram driver("slow-destructor", {});
+    CHECK(driver.wait() == 0);
+  }
+
+  // The last copy of the callback went where its ref was settled, say in the owner's actor.
+  TEST_CASE("what a callback of on_ready holds goes on the thread that calls it") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::atomic<int> elsewhere{0}, gone{0};
+    std::atomic<std::thread::id> callers{};
+    constexpr int kMany = 20'000;
+    for (int i = 0; i < kMany; ++i) {
+      auto held = std::make_shared<Last>([&] {
+        elsewhere += std::this_thread::get_id() != callers.load();
+        ++gone;
+      });
+      rt.on_ready(rt.remote<same>(i), [&, held = std::move(held)](const auto&) { callers = std::this_thread::get_id(); });
+    }
+    CHECK(eventually([&] { return gone == kMany; }));
+    CHECK(elsewhere == 0);
+  }
+}
+
+}  // namespace manta_test
