@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/cell.hpp"
+#include "runtime/object_ref.hpp"
 
 namespace manta {
 class Context;

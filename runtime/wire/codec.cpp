@@ -65,14 +65,12 @@ class Reader {
     if (!in.isInline()) throw ProtocolError("a value of a kind that this build does not know");
     const auto data = in.getInline();
     const auto* start = reinterpret_cast<const std::byte*>(data.begin());
-    // A slice keeps the whole frame, whose other values may long be gone: what is small beside it lies apart.
-    if (data.size() < frame_.size() / 4) return {.bytes = Buffer::copy({start, data.size()})};
+    if (data.size() < frame_.size() / 4) return {.bytes = Buffer::copy({start, data.size()})};  // a slice keeps the whole frame
     return {.bytes = Buffer(frame_.owner(), {start, data.size()})};
   }
   ErrorInfo error(schema::Error::Reader in, int depth = 0) const {
     ErrorInfo info{.code = static_cast<ErrorCode>(in.getCode()), .message = text(in.getMessage()),
-                   .where = text(in.getWhere()), .remote_type = text(in.getRemoteType()), .left_out = in.getLeftOut(),
-                   .did_not_run = in.getDidNotRun()};
+                   .where = text(in.getWhere()), .remote_type = text(in.getRemoteType()), .left_out = in.getLeftOut(), .did_not_run = in.getDidNotRun()};
     if (in.hasCause() && depth < kMaxCauses) info.cause = std::make_shared<const ErrorInfo>(error(in.getCause(), depth + 1));
     return info;
   }
@@ -113,11 +111,9 @@ class Reader {
 
 void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
   out.setCode(static_cast<std::uint16_t>(error.code));
-  out.setMessage(as_text(error.message));
-  out.setWhere(as_text(error.where));
+  out.setMessage(as_text(error.message)), out.setWhere(as_text(error.where));
   out.setRemoteType(as_text(error.remote_type));
-  out.setLeftOut(error.left_out);
-  out.setDidNotRun(error.did_not_run);
+  out.setLeftOut(error.left_out), out.setDidNotRun(error.did_not_run);
   const auto cause = depth == 0 ? as_cause(error.cause) : error.cause;
   if (cause && depth < kMaxCauses) put(out.initCause(), *cause, depth + 1);
 }
