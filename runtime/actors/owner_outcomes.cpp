@@ -17,6 +17,10 @@ void forget_nobody_in(std::vector<std::shared_ptr<Cell>>& cells, std::size_t mos
 
 thread_local bool t_empties_bin = false;
 
+/// What lies in the bins of all owners of the process. Submitting threads look at this first: it is mostly 0 and never written, where an
+/// owner's own count lies among what that writes for each call.
+alignas(64) std::atomic<std::size_t> g_in_all_bins{0};
+
 /// Whether its value's destructor is the standard library's, and lets no ref go.
 bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
 }  // namespace
@@ -136,7 +140,7 @@ void Owner::throw_away_arguments(OwnedWork& work) {
   const bool plain = std::all_of(refs.begin(), refs.end(), [](const auto& cell) { return is_plain(*cell); });
   if (plain && work.record->releases_quickly()) return work.record->release_arguments();
   bin_.arguments.push_back(work.record);
-  ++thrown_away_;
+  ++thrown_away_, ++g_in_all_bins;
 }
 
 /// The last ref to a result may be the one in here.
@@ -147,7 +151,7 @@ void Owner::throw_away_settled() {
     if (const auto& result = work->record->result; result && !is_plain(*result)) bin_.results.push_back(result);
     if (work->record->more) bin_.results.insert(bin_.results.end(), work->record->more->begin(), work->record->more->end());
   }
-  thrown_away_ += bin_.results.size() - before;
+  if (const auto more = bin_.results.size() - before) thrown_away_ += more, g_in_all_bins += more;
   settled_.clear();
 }
 
@@ -164,7 +168,7 @@ void Owner::empty_bin() {
     for (const auto& record : arguments) record->release_arguments();
     arguments.clear(), results.clear();
     t_empties_bin = false;
-    thrown_away_ -= count;
+    thrown_away_ -= count, g_in_all_bins -= count;
   });
 }
 
@@ -181,7 +185,7 @@ bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) 
 void Owner::wait_for_bin() const {
   constexpr std::size_t kFull = 256;
   constexpr std::chrono::milliseconds kMoment{100};
-  if (thrown_away_ > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
+  if (g_in_all_bins > kFull && thrown_away_ > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where
