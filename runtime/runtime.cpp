@@ -150,13 +150,14 @@ Runtime::~Runtime() {
 }
 
 void Runtime::shutdown() {
-  auto* engine = static_cast<detail::NodeEngine*>(engine_.get());
+  const auto engine = std::static_pointer_cast<detail::NodeEngine>(engine_);  // kept: another thread may wait for this, and then destroy *this
   if (!engine) return;
   if (engine->in_callback())
     throw InvalidArgument("shutdown() was called by a callback of on_ready, for which it would wait: tell another thread to end the runtime");
-  engine->shutdown();
-  std::lock_guard lock(g_runtimes_mutex);
-  std::erase(g_runtimes, this);
+  engine->shutdown([this] {
+    std::lock_guard lock(g_runtimes_mutex);
+    std::erase(g_runtimes, this);
+  });
 }
 
 Runtime& Runtime::current() {

@@ -47,8 +47,8 @@ class Runtime : public Client {
   Runtime(Runtime&& other) noexcept;
   Runtime& operator=(Runtime&&) = delete;
 
-  /// Ends it now, as the destructor would. Afterwards get, try_get, wait and as_completed still work with refs that are left; what
-  /// would make or look up anything (remote, actor, put, durable objects, stats) throws RuntimeStopped. Later calls do nothing. Throws InvalidArgument in a callback of on_ready.
+  /// Ends it now, as the destructor would; waits for another thread that is at it, unless in the runtime's own work. Ready refs stay usable; what would make
+  /// or look up anything (remote, actor, put, durable objects, stats) throws RuntimeStopped. Later calls do nothing. InvalidArgument in a callback of on_ready.
   void shutdown();
 
  private:

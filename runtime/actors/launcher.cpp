@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "runtime/actors/process_engine.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/process/forks.hpp"
 #include "runtime/process/process_info.hpp"
@@ -250,6 +251,12 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   }
   if (route.to == kNodeProcess) return handlers_.on_message(from, Buffer::copy(message));
   if (gone) return send(from, wire::encode(wire::OwnerGone{route.to}));  // it may have come into being after all others were told
+  // Read here too: a worker that another one sends what is no message would end, and be charged with it.
+  if (const auto read = wire::decode(Buffer::copy(message)); !read || !may_come_from_a_worker(*read)) {
+    log(LogLevel::kError, "worker process " + std::to_string(from) + " sent another one a message that cannot be read (" +
+                              (read ? "it is the node's to send" : read.error().message) + "); it is ended");
+    return kill(from);
+  }
   if (link) end_unless_sent(route.to, send_message(*link, {.from = from, .to = route.to}, message));
 }
 

@@ -271,9 +271,21 @@ std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const
   return ProcessEngine::find_actor(name, type);
 }
 
-void NodeEngine::shutdown() {
+void NodeEngine::shutdown(const std::function<void()>& done) {
   if (!belongs_here()) return;
-  if (stopped_.exchange(true)) return;
+  if (stopped_.exchange(true)) return wait_for_the_end();
+  end_roles();
+  done();
+  ended_ = true;
+  ended_.notify_all();
+}
+
+/// Another thread ends it. What that one waits for, the runtime's work above all, must not wait for it in turn.
+void NodeEngine::wait_for_the_end() const {
+  if (!CancelSlot::current() && !in_callback() && !Owner::is_emptying_bin()) ended_.wait(false);
+}
+
+void NodeEngine::end_roles() {
   if (!node_) return;
   placements_.stop();
   const auto limit = SteadyClock::now() + std::clamp<std::chrono::milliseconds>(options_.shutdown_timeout, std::chrono::milliseconds(0), kAsGoodAsForEver);
@@ -319,11 +331,27 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
                   std::holds_alternative<wire::Ready>(*message) || std::holds_alternative<wire::StoreRequest>(*message) ||
                   std::holds_alternative<wire::ResourcesReport>(*message) || std::holds_alternative<wire::DurableRequest>(*message) ||
                   std::holds_alternative<wire::NameRequest>(*message) ||
-                  std::holds_alternative<wire::ActorWaiting>(*message)))
-    return deliver(from, std::move(*message));
+                  std::holds_alternative<wire::ActorWaiting>(*message))) {
+    if (made_its_results(from, *message)) return deliver(from, std::move(*message));
+    message = ErrorInfo{.message = "it gives another one's object as a result"};
+  }
   log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
                             (message ? "it is the node's to send" : message.error().message) + "); it is ended");
   launcher_->kill(from);
+}
+
+/// What is given as a result is freed as one: it must not be another one's object.
+bool NodeEngine::made_its_results(ProcessId from, const wire::Message& message) const {
+  const auto made = [&](const wire::Value& value) { return !value.stored || node_store_->is_maker(from, value.stored); };
+  const auto made_all = [&](const std::vector<wire::Outcome>& outcomes) {
+    return std::all_of(outcomes.begin(), outcomes.end(), [&](const wire::Outcome& outcome) {
+      const auto* value = std::get_if<wire::Value>(&outcome.result);
+      return (!value || made(*value)) && std::all_of(outcome.more.begin(), outcome.more.end(), made);
+    });
+  };
+  if (const auto* tasks = std::get_if<wire::TasksDone>(&message)) return made_all(tasks->outcomes);
+  const auto* calls = std::get_if<wire::ActorDone>(&message);
+  return !calls || made_all(calls->outcomes);
 }
 
 void NodeEngine::deliver_control(ProcessId from, wire::Message message) {

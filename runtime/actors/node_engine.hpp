@@ -15,8 +15,10 @@ class NodeEngine final : public ProcessEngine {
   /// Starts everything. Throws InvalidArgument, ResourceExhausted.
   static std::shared_ptr<NodeEngine> start(const RuntimeOptions& options);
   ~NodeEngine() override;
-  /// Nothing in a fork of the process that started it.
-  void shutdown();
+  /// Nothing in a fork of the process that started it. While another thread is at it, waits until that has done so, but not in work of a
+  /// runtime, in a callback, or in a destructor of what work let go. The caller keeps a reference to this. `done`: called by whoever did it, before
+  /// those who wait go on.
+  void shutdown(const std::function<void()>& done = [] {});
   /// False in a fork of the process that started it, which has none of its threads: there it can neither be used nor destroyed.
   bool belongs_here() const { return forks_ == count_forks(); }
 
@@ -42,7 +44,10 @@ class NodeEngine final : public ProcessEngine {
   NodeEngine(const RuntimeOptions& options, Machine machine);
   static Machine look_at_machine(const RuntimeOptions& options);
   void start_roles();
+  void end_roles();
+  void wait_for_the_end() const;
   void on_message(ProcessId from, const Buffer& bytes);
+  bool made_its_results(ProcessId from, const wire::Message& message) const;
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override;
@@ -60,6 +65,7 @@ class NodeEngine final : public ProcessEngine {
   SharedActorDirectory directory_;
   SharedWaitGraph wait_graph_;
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> ended_{false};  // and its shutdown is done
   std::atomic<bool> over_{false};  // and the time for what still ran is over
   const int forks_ = count_forks();
 };

@@ -316,6 +316,12 @@ void NodeStore::process_gone(ProcessId process) {
   for (auto& [owner, objects] : orphans) tell_orphans_(owner, std::move(objects));
 }
 
+bool NodeStore::is_maker(ProcessId process, ObjectId id) const {
+  std::lock_guard lock(mutex_);
+  const auto maker = makers_.find(id);
+  return maker != makers_.end() && maker->second == process;
+}
+
 std::size_t NodeStore::clients() const {
   std::lock_guard lock(mutex_);
   return clients_.size();

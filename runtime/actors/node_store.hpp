@@ -34,6 +34,8 @@ class NodeStore final : public StoreAccess {
   void serve(ProcessId from, const wire::StoreRequest& request);
   /// Gives back all that a dead process created, owned and pinned.
   void process_gone(ProcessId process);
+  /// Whether that process made this object for another one, which may own it now or hear of it yet.
+  bool is_maker(ProcessId process, ObjectId id) const;
   ObjectStore& objects() { return *store_; }
   /// No object, no pin.
   bool idle() const;

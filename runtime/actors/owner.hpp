@@ -79,8 +79,9 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::uint64_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
   /// Whether no value that was let go waits for its destructor any more; by then, or now.
   bool has_emptied_bin(SteadyClock::time_point deadline = {}, std::size_t most = 0) const;
-  /// Fails what is left.
-  void abandon();
+  std::uint64_t thrown_away() const { return thrown_away_; }  ///< how many of them there ever were
+  static bool is_emptying_bin() noexcept;  ///< this thread: the destructor of what was let go runs on it
+  void abandon();  ///< fails what is left
   /// Ends the actor: when it returns, no event is being handled and none will be.
   void end();
 
@@ -225,11 +226,10 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void fail_call(OwnedCall& call, core::CallFailure why);
   void forget_task(OwnedTask& task);
   void forget_unwanted(OwnedTask& task);
-  void end_call(OwnedCall& call);
-  void release(OwnedTask& task);
+  void end_call(OwnedCall& call); void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
-  void throw_away_arguments(OwnedWork& work); void throw_away_settled(); void empty_bin();
+  void throw_away_arguments(OwnedWork& work); void throw_away_record(const OwnedWork& work); void throw_away_settled(); void empty_bin();
   void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
@@ -272,8 +272,8 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_children_ = false;  ///< work that other work has submitted; perhaps it has ended
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
-  struct { std::vector<std::shared_ptr<TaskRecord>> arguments{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};
-  std::atomic<std::size_t> thrown_away_{0};  ///< what is in the bin, or on the way out of it on a thread of its own:
+  struct Bin { std::vector<std::shared_ptr<TaskRecord>> arguments{}, records{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  // records: perhaps in use
+  std::atomic<std::uint64_t> thrown_away_{0}, destroyed_{0};  ///< ever; what is in between is in the bin, or on its way out on a thread of its own:
   std::unique_ptr<Lane> bin_lane_{};  ///< what waits there must not keep the lane from what it waits for
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};

@@ -218,6 +218,7 @@ void Owner::on(Stop& event) {
   perform();
   for (auto calls = std::exchange(calls_, {}); const auto& [id, call] : calls) {
     call->record->result->set_error(stopped_error());
+    throw_away_record(*call);
     counts_.ended();
   }
 }

@@ -25,6 +25,8 @@ alignas(64) std::atomic<std::size_t> g_in_all_bins{0};
 bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
 }  // namespace
 
+bool Owner::is_emptying_bin() noexcept { return t_empties_bin; }
+
 void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   auto& cell = *work.record->result;
   if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
@@ -143,11 +145,20 @@ void Owner::throw_away_arguments(OwnedWork& work) {
   ++thrown_away_, ++g_in_all_bins;
 }
 
+/// Of work that is forgotten with its arguments, which it may be using: whoever runs it has the record too, and nobody may look into it. If
+/// nobody runs it, the last one goes as above.
+void Owner::throw_away_record(const OwnedWork& work) {
+  if (!work.record || work.needs_none) return;
+  bin_.records.push_back(work.record);
+  ++thrown_away_, ++g_in_all_bins;
+}
+
 /// The last ref to a result may be the one in here.
 void Owner::throw_away_settled() {
   const auto before = bin_.results.size();
   for (const auto& work : settled_) {
     if (!work->record) continue;
+    throw_away_record(*work);
     if (const auto& result = work->record->result; result && !is_plain(*result)) bin_.results.push_back(result);
     if (work->record->more) bin_.results.insert(bin_.results.end(), work->record->more->begin(), work->record->more->end());
   }
@@ -156,28 +167,29 @@ void Owner::throw_away_settled() {
 }
 
 void Owner::empty_bin() {
-  if (bin_.arguments.empty() && bin_.results.empty()) return;
+  if (bin_.arguments.empty() && bin_.records.empty() && bin_.results.empty()) return;
   if (!bin_lane_) try {
       bin_lane_ = std::make_unique<Lane>(1);
     } catch (const std::system_error&) {  // no thread to be had: the other one does it
     }
   auto& lane = bin_lane_ ? *bin_lane_ : lane_;
-  lane.post([this, arguments = std::exchange(bin_.arguments, {}), results = std::exchange(bin_.results, {})]() mutable {
+  lane.post([this, bin = std::exchange(bin_, {})]() mutable {
     t_empties_bin = true;
-    const auto count = arguments.size() + results.size();
-    for (const auto& record : arguments) record->release_arguments();
-    arguments.clear(), results.clear();
+    const auto count = bin.arguments.size() + bin.records.size() + bin.results.size();
+    for (const auto& record : bin.arguments) record->release_arguments();
+    bin = {};
     t_empties_bin = false;
-    thrown_away_ -= count, g_in_all_bins -= count;
+    destroyed_ += count, g_in_all_bins -= count;
   });
 }
 
 bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) const {
-  while (thrown_away_ > most) {
+  for (;;) {
+    const auto destroyed = destroyed_.load();  // first, so that it is the smaller number
+    if (thrown_away_ - destroyed <= most) return true;
     if (SteadyClock::now() >= deadline) return false;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
-  return true;
 }
 
 /// What submits from outside waits a moment where destructors are slower than it, or what they are to destroy would pile up. Not for ever: one
@@ -185,7 +197,7 @@ bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) 
 void Owner::wait_for_bin() const {
   constexpr std::size_t kFull = 256;
   constexpr std::chrono::milliseconds kMoment{100};
-  if (g_in_all_bins > kFull && thrown_away_ > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
+  if (g_in_all_bins > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

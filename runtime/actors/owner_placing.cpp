@@ -74,6 +74,7 @@ void Owner::perform_actors() {
     if (it == actors_.end()) continue;
     log_if_unseen(*it->second);
     if (it->second->unresolved && it->second->starts == 0 && it->second->record) let_go_arguments(*it->second);
+    throw_away_record(*it->second);
     actors_.erase(it);
     counts_.actor_ended();
   }
@@ -203,8 +204,8 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
     if (error.code != ErrorCode::kRuntimeStopped) error = ErrorInfo(*error.cause);
     if (error.where.empty()) error.where = *call.name();
   }
-  call.record->result->set_error(share(std::move(error)));  // its arguments stay: it may be running
-  if (call.unresolved) let_go_arguments(call);              // unless they have never been there
+  call.record->result->set_error(share(std::move(error)));
+  call.unresolved ? let_go_arguments(call) : throw_away_record(call);  // it may be running, unless they have never been there
   counts_.ended(calls_.erase(call.id));
 }
 

@@ -105,6 +105,7 @@ void Owner::wait_again(OwnedTask& task, std::int64_t nanoseconds) {
 }
 
 bool Owner::recover(const std::shared_ptr<OwnedTask>& task, wire::Outcome& outcome) {
+  if (!task->may_run()) return true;  // its process was lost since: it is to be tried again, and comes back if the argument is lost still
   return recover(task, outcome, [this, &task, &outcome](bool waits) {
     waits ? wait_again(*task, outcome.nanoseconds) : task_table_.returned(*task, task_effects_);
     return true;

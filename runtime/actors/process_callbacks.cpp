@@ -11,9 +11,12 @@ thread_local const ProcessEngine* t_callback_of = nullptr;
 bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this; }
 
 bool ProcessEngine::is_done_with_work() const {
+  // Work may end into a callback or the bin, and what these do may be work: twice, and nothing has come to either of them in between.
   const auto posted = callbacks_posted_.load();
-  if (callbacks_done_.load() != posted || owner_->unfinished().submitted > 0 || !owner_->has_emptied_bin()) return false;
-  return callbacks_posted_.load() == posted;  // else the last work has just ended
+  const auto thrown_away = owner_->thrown_away();
+  const auto has_work = [this] { return owner_->unfinished().submitted > 0; };
+  if (callbacks_done_.load() != posted || has_work() || !owner_->has_emptied_bin() || has_work()) return false;
+  return callbacks_posted_.load() == posted && owner_->thrown_away() == thrown_away;
 }
 
 void ProcessEngine::post_callback(std::function<void()> callback) {

@@ -314,6 +314,7 @@ void ProcessEngine::end_system(bool idle) {
   }
   references_->close();
   lane_.reset();
+  for (int i = 0; i < 1000 && owner_.use_count() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // who came too late has it for a moment
   owner_.reset();
   host_.reset();
   system_.reset();

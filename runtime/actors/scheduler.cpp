@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "runtime/base/log.hpp"
@@ -37,14 +38,37 @@ thread_local bool t_inline_running = false;
 thread_local caf::resumable** t_kept = nullptr;
 thread_local std::vector<caf::resumable*>* t_inline_waiting = nullptr;
 
+#ifdef __SANITIZE_THREAD__
+/// A job that this thread resumes. Another one may take it as soon as its mailbox is empty, before resume() has returned here and the order
+/// could be told: that one waits a moment. Relaxed throughout, so that jobs are not ordered that nothing orders.
+class Resumed {
+ public:
+  explicit Resumed(caf::resumable& job) : job_(&job), place_(g_jobs[std::hash<const void*>{}(job_) / 64 % g_jobs.size()]) {
+    for (int i = 0; i < 1000 && place_.load(std::memory_order_relaxed) == job_; ++i) std::this_thread::yield();
+    const void* none = nullptr;
+    noted_ = place_.compare_exchange_strong(none, job_, std::memory_order_relaxed);  // else another job has the place
+    __tsan_acquire(job_);
+  }
+  ~Resumed() {
+    __tsan_release(job_);
+    if (noted_) place_.store(nullptr, std::memory_order_relaxed);
+  }
+  Resumed(const Resumed&) = delete;
+
+ private:
+  static inline std::array<std::atomic<const void*>, 4096> g_jobs{};
+  void* const job_;
+  std::atomic<const void*>& place_;
+  bool noted_ = false;
+};
+#endif
+
 // What one thread did to an actor before it left it happens before what the next does with it. CAF's mailbox orders them,
 // but ThreadSanitizer does not see into the packaged library, so it is told here.
 caf::resumable::resume_result resume(caf::resumable& job, caf::execution_unit& unit) {
 #ifdef __SANITIZE_THREAD__
-  __tsan_acquire(&job);
-  const auto result = job.resume(&unit, kThroughput);
-  __tsan_release(&job);
-  return result;
+  const Resumed resumed(job);
+  return job.resume(&unit, kThroughput);
 #else
   return job.resume(&unit, kThroughput);
 #endif

@@ -235,10 +235,15 @@ void ZygoteLoop::forked(std::uint64_t id, pid_t pid, int error) {
   report({.kind = ControlKind::kSpawned, .id = id, .pid = pid, .value = error});
 }
 
-/// A worker that has not been reaped yet owns its number, and its group's.
+/// A worker that has not been reaped yet owns its number, and its group's, which it may have left.
+void send_signal(pid_t worker, int signal) {
+  ::kill(-worker, signal);
+  if (::getpgid(worker) != worker) ::kill(worker, signal);
+}
+
 void ZygoteLoop::kill(const ControlMessage& message) {
   const auto found = workers_.find(message.pid);
-  if (found != workers_.end() && found->second == message.id) ::kill(-message.pid, message.value);
+  if (found != workers_.end() && found->second == message.id) send_signal(message.pid, message.value);
 }
 
 /// Ends and reports one worker if it has ended: first the rest of its group, while the zombie keeps the group's number.
@@ -282,7 +287,7 @@ bool ZygoteLoop::driver_died() const {
 }
 
 void ZygoteLoop::end() {
-  for (const auto& [pid, id] : workers_) ::kill(-pid, SIGKILL);
+  for (const auto& [pid, id] : workers_) send_signal(pid, SIGKILL);
   for (const auto& [pid, id] : workers_) reap(pid, 0);
   if (when_driver_died_ && driver_died()) when_driver_died_();
   ::_exit(0);

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "runtime/wire/resources_codec.hpp"
+#include "runtime/wire/small_values.hpp"
 
 namespace manta::wire {
 
@@ -65,8 +66,8 @@ class Reader {
     if (!in.isInline()) throw ProtocolError("a value of a kind that this build does not know");
     const auto data = in.getInline();
     const auto* start = reinterpret_cast<const std::byte*>(data.begin());
-    if (data.size() < frame_.size() / 4) return {.bytes = Buffer::copy({start, data.size()})};  // a slice keeps the whole frame
-    return {.bytes = Buffer(frame_.owner(), {start, data.size()})};
+    const bool slice = frame_.size() <= SmallValues::kBlock || data.size() >= frame_.size() / 4;  // which keeps the whole frame
+    return {.bytes = slice ? Buffer(frame_.owner(), {start, data.size()}) : small_.copy({start, data.size()})};
   }
   ErrorInfo error(schema::Error::Reader in, int depth = 0) const {
     ErrorInfo info{.code = static_cast<ErrorCode>(in.getCode()), .message = text(in.getMessage()),
@@ -107,6 +108,7 @@ class Reader {
 
  private:
   const Buffer& frame_;
+  mutable SmallValues small_{};
 };
 
 void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
@@ -120,9 +122,7 @@ void put(schema::Error::Builder out, const ErrorInfo& error, int depth = 0) {
 
 void put(schema::Task::Builder out, const Task& task) {
   out.setId(task.id.value);
-  out.setModule(task.module);
-  out.setOffset(task.offset);
-  out.setName(as_text(task.name));
+  out.setModule(task.module), out.setOffset(task.offset), out.setName(as_text(task.name));
   out.setAttempt(task.attempt);
   if (!task.group.empty()) out.setGroup(as_text(task.group));
   put(out.initArguments(), task.arguments);

@@ -210,6 +210,18 @@ TEST_SUITE("runtime/actors/node_store") {
     CHECK(f.store->idle());
   }
 
+  TEST_CASE("who made an object for another one is known until that is gone") {
+    Fixture f;
+    const auto of_driver = f.make(1, kNodeProcess);
+    CHECK(f.store->is_maker(1, of_driver));
+    CHECK(!f.store->is_maker(2, of_driver));
+    CHECK(!f.store->is_maker(kNodeProcess, of_driver));
+    CHECK(!f.store->is_maker(1, f.make(1, 1)));  // its own, which it does not give
+    CHECK(!f.store->is_maker(1, f.make(2, 1)));
+    f.store->free(of_driver);
+    CHECK(!f.store->is_maker(1, of_driver));
+  }
+
   TEST_CASE("nothing stays written down of an object whose maker died before it was whole") {
     Fixture f;
     f.make(1, 2, false);

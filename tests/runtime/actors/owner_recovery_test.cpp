@@ -50,6 +50,28 @@ TEST_SUITE("runtime/actors/owner_recovery") {
     CHECK(f.owner->unfinished().all() == 0);
   }
 
+  // It was put into the queue a second time, and stayed there when it had failed.
+  TEST_CASE("word of a lost argument of a task that no worker has changes nothing") {
+    Fixture f;
+    auto record = make_record<FunctionRecord<&count>>(ObjectRef<std::vector<int>>(f.stored_argument()));
+    const auto result = record->result;
+    f.owner->submit(std::move(record), std::make_shared<const TaskOptions>(), false);
+    f.run();
+    const auto wants = f.router.take<wire::WantLeases>(kNodeProcess);
+    REQUIRE(wants.size() == 1);
+    const TaskId task{f.ids.next<TaskId>().value - 1};
+    f.owner->deliver(wire::TasksDone{.lease = {1}, .outcomes = {{.id = task, .result = ErrorInfo{.code = ErrorCode::kObjectLost, .message = "lost"}, .lost = {17}}}});
+    for (int i = 0; i < 10; ++i) f.run(), f.lane.drain();
+    CHECK_FALSE(result->settled());
+    CHECK(f.owner->unfinished().all() == 1);
+    f.grant(wants[0].purpose, 1);
+    f.run();
+    const auto runs = f.router.take<wire::RunTasks>(kWorker);
+    REQUIRE(runs.size() == 1);
+    REQUIRE(runs[0].tasks.size() == 1);
+    CHECK(runs[0].tasks[0].id == task);
+  }
+
   TEST_CASE("work whose argument has lost its copy when it is to leave comes back as one that lost it, and waits for the lane") {
     Fixture f;
     const auto argument = f.stored_argument();

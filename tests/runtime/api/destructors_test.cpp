@@ -76,8 +76,14 @@ Talkative give(Context& ctx) {
   return made;
 }
 
+struct Unmade {
+  explicit Unmade(const std::string& gate) { throw std::runtime_error("no desk " + std::to_string(pass(gate, 1))); }
+  int take(const Waiting&) { return 1; }
+};
+
 class Desk {
  public:
+  int look(const Waiting&) { return 1; }
   int wait(const std::string& gate) { return pass(gate, 1); }
   int take(const Talkative&) { return 1; }
   Async<int> hold(std::vector<ObjectRef<int>> never, Talkative) {
@@ -171,6 +177,38 @@ TEST_SUITE("runtime/api") {
     for (int i = 0; i < 200; ++i) tasks.push_back(rt->remote<take>(Talkative(*rt), i));
     rt->shutdown();
     for (const auto& task : tasks) CHECK(task.ready());
+  }
+
+  // They went with the call, in the owner's actor: nothing went on, and call() itself did not return.
+  TEST_CASE("destructors of arguments of calls that fail with their actor may wait for the runtime") {
+    Machine machine(small_machine(2));
+    auto& rt = machine.rt;
+    const Talking talking(rt);
+    const int before = g_waited;
+    {
+      Gate gate;
+      auto unmade = rt.actor<Unmade>().spawn(gate.path());
+      const auto call = unmade.call<&Unmade::take>(Waiting(true));
+      gate.open();
+      CHECK_THROWS_AS(rt.get(call, 60s), ActorCreationFailed);
+      CHECK(rt.get(rt.remote<same>(7), 30s) == 7);
+    }
+    {
+      auto dead = rt.actor<Desk>().spawn();
+      CHECK(rt.get(dead.call<&Desk::look>(Waiting()), 60s) == 1);
+      dead.kill();
+      CHECK(eventually([&] { return !rt.try_get(dead.call<&Desk::look>(Waiting()), 60s).ok(); }));
+      CHECK_THROWS_AS(rt.get(dead.call<&Desk::look>(Waiting(true)), 60s), ActorDied);
+      CHECK(rt.get(rt.remote<same>(8), 30s) == 8);
+    }
+    {
+      auto pending = rt.actor<Desk>({.resources = {{"desks", 1}}, .wait_if_infeasible = true}).spawn();
+      const auto call = pending.call<&Desk::look>(Waiting(true));
+      pending.kill();
+      CHECK_THROWS_AS(rt.get(call, 60s), ActorDied);
+      CHECK(rt.get(rt.remote<same>(9), 30s) == 9);
+    }
+    CHECK(eventually([&] { return g_waited >= before + 3; }));
   }
 }
 

@@ -8,6 +8,9 @@ namespace manta_test {
 namespace {
 
 int square(int x) { return x * x; }
+int take_a_while() { return std::this_thread::sleep_for(std::chrono::milliseconds(100)), 1; }
+Runtime* g_ended = nullptr;  // in the driver
+int end_it() { return g_ended->shutdown(), 1; }
 struct Counter {
   int add() { return ++count; }
   int count = 0;
@@ -57,6 +60,66 @@ TEST_SUITE("runtime/api") {
         for (auto& thread : threads) thread.join();
         CHECK(stopped == 3);
       }
+  }
+
+  // The destructor took it down while that thread was at it.
+  TEST_CASE("whoever ends a runtime that another thread is ending returns when it has ended, and may destroy it") {
+    for (int round = 0; round < 5; ++round) {
+      std::optional<Runtime> rt(Runtime::start(small_machine(2)));
+      const auto running = rt->remote<take_a_while>();
+      CHECK(eventually([&] { return rt->available_resources()["CPU"] < Amount(2); }));
+      std::thread ender([&] { rt->shutdown(); });
+      CHECK(eventually([&] {
+        try {
+          return rt->stats(), false;
+        } catch (const RuntimeStopped&) {
+          return true;
+        }
+      }));
+      if (round % 2) rt->shutdown();
+      CHECK((round % 2 == 0 || running.ready()));
+      rt.reset();
+      CHECK(running.ready());
+      ender.join();
+    }
+  }
+
+  TEST_CASE("tasks that end the runtime do not wait for each other") {
+    if (in_processes()) return;  // there they have no Runtime
+    auto options = small_machine(2);
+    options.shutdown_timeout = std::chrono::milliseconds(100);
+    std::optional<Runtime> rt(Runtime::start(options));
+    g_ended = &*rt;
+    const auto tasks = rt->wait(std::vector{rt->remote<end_it>(), rt->remote<end_it>()}, {.count = 2});
+    CHECK(tasks.ready.size() == 2);
+    rt.reset();
+  }
+
+  TEST_CASE("a callback for a promise that is set after the end is called once, by whoever sets it") {
+    for (const bool destroyed : {false, true}) {
+      CAPTURE(destroyed);
+      std::optional<Runtime> rt(Runtime::start(small_machine(1)));
+      const Promise<int> set, failed;
+      std::thread::id caller;
+      int calls = 0, value = 0;
+      rt->on_ready(set.ref(), [&](const ObjectRef<int>& ref) { ++calls, value = ref.ready() ? 5 : 0, caller = std::this_thread::get_id(); });
+      rt->on_ready(failed.ref(), [&](const ObjectRef<int>& ref) { ++calls, value += ref.failed() ? 100 : 0; });
+      const auto waits = rt->remote<square>(set.ref());  // as an argument it never comes in time
+      rt->shutdown();
+      CHECK_THROWS_AS(rt->get(waits), RuntimeStopped);
+      if (destroyed) rt.reset();
+      CHECK(calls == 0);
+      std::thread setter([&] {
+        CHECK(set.set(7));
+        CHECK(caller == std::this_thread::get_id());
+        CHECK(value == 5);
+        CHECK(failed.fail({.message = "no more"}));
+        CHECK(!set.set(8));
+      });
+      setter.join();
+      CHECK(calls == 2);
+      CHECK(value == 105);
+    }
   }
 }
 

@@ -84,9 +84,28 @@ int die_with_actor(Context& ctx, const std::string& log) {
   return 0;
 }
 
+/// As code does that starts programs of its own.
+int leave_its_group(const std::string& log) {
+  append(log, ::setpgid(0, ::getpgid(::getppid())) == 0 ? "left;" : "did not;");
+  while (true) ::pause();
+}
+
 }  // namespace
 
 TEST_SUITE("runtime/api/kill_running") {
+  // It was killed by its group, which it was not in: it stayed, and its lease with it.
+  TEST_CASE("a task that has left its process group is ended by force") {
+    if (!in_processes()) return;
+    Machine machine(machine_with_disk());
+    auto& rt = machine.rt;
+    Folder folder;
+    const auto left = rt.task<leave_its_group>({.resources = {{"disk", 1}}, .isolation = own_process}).remote(folder / "log");
+    CHECK(eventually([&] { return content(folder / "log") == "left;"; }));
+    rt.cancel(left, {.force = true});
+    CHECK_THROWS_AS(rt.get(left, 20s), Cancelled);
+    CHECK(all_back(rt));
+  }
+
   TEST_CASE("a method that waits when its actor is killed gets Cancelled, and the actor's resources come back") {
     for (const int at_once : {1, 2}) {
       Machine machine(machine_with_disk());

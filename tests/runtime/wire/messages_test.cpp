@@ -387,6 +387,26 @@ TEST_SUITE("runtime/wire/messages") {
     CHECK_FALSE(lies_in(small));
     CHECK(std::memcmp(small.data(), "tiny", 4) == 0);
   }
+
+  TEST_CASE("small values of one message are whole beside each other, and stay so when the others and the message go") {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 600; ++i) texts.push_back(std::string(static_cast<std::size_t>(i % 40 == 0 ? 100 + i : i % 140), static_cast<char>('a' + i % 26)));
+    TasksDone done{.lease = {4}};
+    for (const auto& text : texts) done.outcomes.push_back({.id = {1}, .result = Value{.bytes = bytes_of(text)}});
+    std::vector<Buffer> kept;
+    {
+      const auto back = decode(encode(done));
+      const auto& outcomes = std::get<TasksDone>(*back).outcomes;
+      REQUIRE(outcomes.size() == texts.size());
+      for (const auto& outcome : outcomes) kept.push_back(std::get<Value>(outcome.result).bytes);
+    }
+    for (std::size_t i = 0; i < texts.size(); i += 2) kept[i] = {};
+    for (std::size_t i = 1; i < texts.size(); i += 2) {
+      CAPTURE(i);
+      REQUIRE(kept[i].size() == texts[i].size());
+      CHECK(std::equal(texts[i].begin(), texts[i].end(), reinterpret_cast<const char*>(kept[i].data())));
+    }
+  }
 }
 
 }  // namespace manta::wire
