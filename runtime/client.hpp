@@ -157,9 +157,9 @@ class Client {
   }
 
   /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as
-  /// an argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime
-  /// in it throws Cancelled, and its CPUs stay taken until it returns. It is never retried. What it takes as arguments goes
-  /// on. Of no effect for a ref of another Runtime of the program. Throws InvalidArgument for `force` on other work than a task in a
+  /// an argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime in it throws Cancelled, and so does
+  /// each submit, call and spawn (not in destructors that run as an exception leaves: what they give back, they may); its CPUs stay taken until it returns. It is
+  /// never retried. What it takes as arguments goes on. Of no effect for a ref of another Runtime of the program. Throws InvalidArgument for `force` on other work than a task in a
   /// process of its own, and for a ref that no task or call of this process makes.
   template <class T>
   void cancel(const ObjectRef<T>& ref, const CancelOptions& options = {}) {

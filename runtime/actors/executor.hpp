@@ -61,23 +61,45 @@ inline std::shared_ptr<RunningCoroutine> find_begun(const BegunCoroutines& begun
   return found == begun.end() ? nullptr : found->second;
 }
 
-/// Where the work of this id waits, when those of the queue are in the order of their ids; else perhaps the end.
-inline Fifo<Work>::iterator find_in_order(Fifo<Work>& queue, TaskId id) {
-  auto first = queue.begin(), last = queue.end();
-  while (first != last) {
-    const auto middle = first + (last - first) / 2;
-    if (middle->id == id) return middle;
-    middle->id < id ? first = middle + 1 : last = middle;
+/// Work that waits its turn. Ids of one caller grow, so among its own one is found at once, or known not to be there. Where those of several
+/// callers lie between each other, or some come a second time, it takes a look at all.
+class WorkQueue : public Fifo<Work> {
+ public:
+  void push_back(Work work) {
+    if (empty()) last_ = 0;
+    note(work);
+    Fifo::push_back(std::move(work));
   }
-  return queue.end();
-}
+  void append(std::vector<Work> works) {
+    if (empty()) last_ = 0;
+    for (const auto& work : works) note(work);
+    Fifo::append(std::move(works));
+  }
+  /// Whether all are in the order of their ids.
+  bool knows_order() const noexcept { return last_ != kMixed; }
+  /// Where it waits, when they are; else perhaps the end.
+  iterator find_in_order(TaskId id) {
+    auto first = begin(), last = end();
+    while (first != last) {
+      const auto middle = first + (last - first) / 2;
+      if (middle->id == id) return middle;
+      middle->id < id ? first = middle + 1 : last = middle;
+    }
+    return end();
+  }
+  /// Where it waits; the end when it does not.
+  iterator find(TaskId id) {
+    const auto found = find_in_order(id);
+    if (found != end() || knows_order()) return found;
+    return std::find_if(begin(), end(), [id](const Work& work) { return work.id == id; });
+  }
 
-/// Where the work of this id waits; the end when it does not. Ids of one caller grow, so among its own it is found at once. That it is not
-/// there takes a look at all.
-inline Fifo<Work>::iterator find_work(Fifo<Work>& queue, TaskId id) {
-  const auto found = find_in_order(queue, id);
-  return found != queue.end() ? found : std::find_if(queue.begin(), queue.end(), [id](const Work& work) { return work.id == id; });
-}
+ private:
+  static constexpr std::uint64_t kMixed = UINT64_MAX;
+  void note(const Work& work) { last_ = last_ < work.id.value ? work.id.value : kMixed; }
+  using Fifo::insert, Fifo::push_front;
+  std::uint64_t last_ = 0;  ///< id; kMixed: they do not grow
+};
 
 /// What came of work that has ended and is not reported yet.
 class Outcomes {

@@ -70,7 +70,7 @@ void HostedActor::cancel(TaskId id, bool recursive) {
     std::unique_lock lock(mutex_);
     if (coroutines_) waiting = find_begun(coroutines_->begun, id);
     const bool begun = waiting || running_work_.runs(id);  // else it would be looked for in all of a queue that may be long
-    const auto queued = begun ? queue_.end() : find_work(queue_, id);
+    const auto queued = begun ? queue_.end() : queue_.find(id);
     if (queued != queue_.end()) {
       const Work dropped = queue_.take(queued);
       lock.unlock();

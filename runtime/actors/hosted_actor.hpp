@@ -64,7 +64,7 @@ class HostedActor final : public Executor, public Hosted, public PoolJob, public
   bool lent_ = false;                     // the draining thread only: its CPUs serve others
   SmallMutex relieving_;                  // held while the watchdog takes outcomes and tells them: the actor's end is told behind them
   SmallMutex mutex_;
-  Fifo<Work> queue_;                      // guarded by mutex_, like what follows
+  WorkQueue queue_;                       // guarded by mutex_, like what follows
   std::unique_ptr<Work> constructor_;     // null once it has begun
   Outcomes outcomes_;                     // all of calls from outcomes_to_
   ProcessId outcomes_to_ = 0;

@@ -50,7 +50,7 @@ std::shared_ptr<ActorLink> NamedActors::spawn(std::shared_ptr<TaskRecord> constr
 /// The new actor; null when another one has the name, `holder`.
 std::shared_ptr<ActorLink> NamedActors::claim(const std::shared_ptr<TaskRecord>& constructor, const std::shared_ptr<const ActorOptions>& options,
                                               const FunctionEntry& type, ActorId& holder) {
-  if (const auto* work = CancelSlot::current(); work && work->cancelled_with_children()) CancelSlot::check();
+  if (const auto* work = CancelSlot::submitting(); work && work->cancelled_with_children()) CancelSlot::check();
   const auto actor = ids_.next<ActorId>();
   begin_making(actor);  // ahead of the claim: as soon as the node has heard that, others may ask for the actor
   try {

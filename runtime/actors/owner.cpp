@@ -266,7 +266,7 @@ void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const Tas
   task->nested = nested;
   task->max_retries = task->options->max_retries;
   task->backs_off = task->options->backoff.initial > std::chrono::nanoseconds(0);
-  if (const auto* slot = CancelSlot::current()) task->parent = slot->id();
+  if (const auto* slot = CancelSlot::submitting()) task->parent = slot->id();
   const bool alone = own_process || (options_.portable && task->options->num_gpus > Amount(0));
   name_producer(*task->record, alone ? Cell::Producer::kOwnProcessTask : Cell::Producer::kTask, task->id);
   if (fail_at_once(*task)) return;
@@ -300,7 +300,7 @@ void Owner::check_spawn(const OwnedConstructor& actor) const {
 
 std::shared_ptr<ActorLink> Owner::spawn(std::shared_ptr<TaskRecord> record, std::shared_ptr<const ActorOptions> options, ActorId actor) {
   if (stopped_) throw_error(*stopped_error());
-  if (submits_in_vain(CancelSlot::current())) CancelSlot::check();
+  if (submits_in_vain(CancelSlot::submitting())) CancelSlot::check();
   auto constructor = std::make_shared<OwnedConstructor>();
   constructor->options = share_options(with_absolute_log(std::move(options)));
   const auto& label = constructor->options->label.empty() ? constructor->options->name : constructor->options->label;
@@ -334,7 +334,7 @@ void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_
                  bool holds_back) {
   if (stopped_) throw_error(*stopped_error());
   wait_for_bin();
-  const auto* parent = CancelSlot::current();
+  const auto* parent = CancelSlot::submitting();
   if (submits_in_vain(parent)) CancelSlot::check();
   auto call = make_pooled<OwnedCall>();
   call->record = std::move(record);

@@ -122,7 +122,7 @@ RuntimeStats ProcessEngine::own_stats() const {
 }
 
 void ProcessEngine::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) {
-  const auto* parent = CancelSlot::current();
+  const auto* parent = CancelSlot::submitting();
   if (parent && parent->cancelled_with_children()) CancelSlot::check();
   if (!owner_->has_room()) await_room(*record);
   owner_->submit(std::move(record), std::move(options), Executor::current() || Executor::HelperThread::current());

@@ -1,6 +1,7 @@
 #include "runtime/actors/running_work.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "runtime/base/error.hpp"
@@ -15,6 +16,11 @@ thread_local bool t_without_parent = false;
 }  // namespace
 
 CancelSlot* CancelSlot::current() noexcept { return t_without_parent ? nullptr : t_slot; }
+
+CancelSlot* CancelSlot::submitting() noexcept {
+  auto* slot = current();
+  return slot && slot->cancelled_with_children() && std::uncaught_exceptions() > 0 ? nullptr : slot;
+}
 
 WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent, true)) {}
 

@@ -23,6 +23,9 @@ class CancelSlot {
  public:
   /// The slot of the work that this thread runs or is a helper of; null elsewhere, and within a WithoutParent.
   static CancelSlot* current() noexcept;
+  /// Whose children what this thread submits is. Null also in destructors that run as an exception leaves cancelled work: what they give back,
+  /// a lock say, is to arrive.
+  static CancelSlot* submitting() noexcept;
 
   TaskId id() const noexcept { return {id_.load(std::memory_order_relaxed)}; }
   /// The id of the task that was cancelled here last: the work in hand is meant only when it is its own.

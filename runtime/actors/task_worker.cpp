@@ -20,7 +20,7 @@ TaskWorker::Append TaskWorker::append(std::vector<Work> tasks) {
 
 std::optional<Work> TaskWorker::take_back(TaskId task) {
   std::lock_guard lock(mutex_);
-  const auto queued = find_work(queue_, task);
+  const auto queued = queue_.find(task);
   if (queued == queue_.end()) return std::nullopt;
   return queue_.take(queued);
 }
@@ -90,7 +90,7 @@ void TaskWorker::cancel(TaskId id, bool recursive) {
   std::optional<Work> dropped;  // user types: destroyed without the lock
   {
     std::lock_guard lock(mutex_);
-    const auto queued = find_work(queue_, id);
+    const auto queued = queue_.find(id);
     if (queued != queue_.end()) {
       dropped = queue_.take(queued);
       outcomes_.add(cancelled_outcome(id), is_local(owner_));

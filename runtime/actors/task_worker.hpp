@@ -44,7 +44,7 @@ class TaskWorker final : public Executor, public PoolJob, public std::enable_sha
   ProcessId owner_ = 0;
   wire::LeaseInfo lease_info_{};
   SmallMutex mutex_;
-  Fifo<Work> queue_;                      // guarded by mutex_
+  WorkQueue queue_;                       // guarded by mutex_
   Outcomes outcomes_;                     // guarded by mutex_
   bool awake_ = false;                    // guarded by mutex_
   bool running_ = false;                  // guarded by mutex_

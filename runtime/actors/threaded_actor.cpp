@@ -244,7 +244,7 @@ void ThreadedActor::cancel(TaskId id, bool recursive) {
 
 /// A call that has not begun; none when it is not here. Looks through all of a queue, which may be long, only when it must.
 std::optional<Work> ThreadedActor::withdraw(TaskId id) {
-  for (const Group::Find find : {find_in_order, find_work}) {
+  for (const Group::Find find : {&WorkQueue::find_in_order, &WorkQueue::find}) {
     for (auto& group : groups_)
       if (auto found = group.withdraw(id, find)) return found;
     if (std::any_of(lanes_.begin(), lanes_.end(), [id](const auto& lane) { return lane->runs(id); })) break;

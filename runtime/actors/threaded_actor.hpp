@@ -33,14 +33,14 @@ class ThreadedActor final : public Hosted, public std::enable_shared_from_this<T
     std::string name{};
     std::size_t limit = 1;
     std::set<wire::Concurrency::Method> methods{};
-    Fifo<Work> queue{};
-    std::map<std::uint64_t, Fifo<Work>> streams{};  // of which an item runs, or is in `items`; what came since waits here
+    WorkQueue queue{};
+    std::map<std::uint64_t, WorkQueue> streams{};  // of which an item runs, or is in `items`; what came since waits here
     std::deque<std::pair<std::uint64_t, Work>> items{};  // whose turn it is, with their streams: ahead of the queue
     std::deque<std::shared_ptr<RunningCoroutine>> due{};  // begun, and what they awaited is there
     std::vector<Lane*> idle{};
     std::size_t running = 0;  // lanes that take calls, or are about to
     void pass_on(std::uint64_t stream);
-    using Find = Fifo<Work>::iterator (*)(Fifo<Work>&, TaskId);
+    using Find = WorkQueue::iterator (WorkQueue::*)(TaskId);
     std::optional<Work> withdraw(TaskId id, Find find);
     void drop_queued(std::vector<Work>& dropped);
   };

@@ -35,9 +35,9 @@ void ThreadedActor::Group::pass_on(std::uint64_t stream) {
 }
 
 std::optional<Work> ThreadedActor::Group::withdraw(TaskId id, Find find) {
-  if (const auto queued = find(queue, id); queued != queue.end()) return queue.take(queued);
+  if (const auto queued = (queue.*find)(id); queued != queue.end()) return queue.take(queued);
   for (auto& [stream, waiting] : streams)
-    if (const auto found = find(waiting, id); found != waiting.end()) return waiting.take(found);
+    if (const auto found = (waiting.*find)(id); found != waiting.end()) return waiting.take(found);
   const auto item = std::find_if(items.begin(), items.end(), [id](const auto& each) { return each.second.id == id; });
   if (item == items.end()) return std::nullopt;
   const auto stream = item->first;

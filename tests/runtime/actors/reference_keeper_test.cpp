@@ -74,20 +74,20 @@ TEST_SUITE("runtime/actors/reference_keeper") {
 
   // Its place in memory still meant the other actor, whose methods then ran on this one's object.
   TEST_CASE("a link that comes to lie where one lay that calls rely on is another actor's") {
-    Fixture f;
-    std::vector<std::shared_ptr<ReferenceKeeper::Borrow>> relied_on;
-    alignas(QuietLink) std::byte place[sizeof(QuietLink)];
-    const auto link_there = [&](std::uint64_t id) {
-      return std::shared_ptr<QuietLink>(new (place) QuietLink(id), [](QuietLink* link) { link->~QuietLink(); });
-    };
-    f.keeper = std::make_shared<ReferenceKeeper>(kSelf, f.ids, f.router, f.store, *f.lane, 100'000,
-                                                 [&](const wire::Reference&, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
-                                                   relied_on.push_back(std::move(borrow));
-                                                   return relied_on.size() == 1 ? link_there(kTheirs) : std::make_shared<QuietLink>();
-                                                 });
-    f.with_reference(ReferenceKind::kActor);
-    const std::uint64_t ours = f.ids.next<ActorId>().value;
     for (const bool is_followed : {false, true}) {
+      alignas(QuietLink) std::byte place[sizeof(QuietLink)];  // the keeper's table has what lies here as long as the fixture lives
+      Fixture f;
+      std::vector<std::shared_ptr<ReferenceKeeper::Borrow>> relied_on;
+      const auto link_there = [&](std::uint64_t id) {
+        return std::shared_ptr<QuietLink>(new (place) QuietLink(id), [](QuietLink* link) { link->~QuietLink(); });
+      };
+      f.keeper = std::make_shared<ReferenceKeeper>(kSelf, f.ids, f.router, f.store, *f.lane, 100'000,
+                                                   [&](const wire::Reference&, std::shared_ptr<ReferenceKeeper::Borrow> borrow) {
+                                                     relied_on.push_back(std::move(borrow));
+                                                     return relied_on.size() == 1 ? link_there(kTheirs) : std::make_shared<QuietLink>();
+                                                   });
+      f.with_reference(ReferenceKind::kActor);
+      const std::uint64_t ours = f.ids.next<ActorId>().value;
       wire::Value second;
       if (is_followed) second = f.with_reference(ReferenceKind::kActor);
       References references{{ReferenceKind::kActor, link_there(ours)}};

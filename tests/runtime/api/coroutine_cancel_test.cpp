@@ -29,6 +29,32 @@ Async<int> wait_twice(Context& ctx, Box box, std::string log) {
     }
   co_return 1;
 }
+/// Who has taken it gives it back, however he ends.
+class Lock {
+ public:
+  int take() { return held_ = true; }
+  int give_back() { return held_ = false; }
+  bool held() const { return held_; }
+
+ private:
+  bool held_ = false;
+};
+struct Held {
+  ActorHandle<Lock> lock;
+  ~Held() { lock.call<&Lock::give_back>(); }
+};
+int hold(Context& ctx, ActorHandle<Lock> lock, Box box) {
+  const Held held{lock};
+  ctx.get(lock.call<&Lock::take>());
+  return ctx.get(box.ref);
+}
+Async<int> hold_coroutine(Context&, ActorHandle<Lock> lock, Box box) {
+  const Held held{lock};
+  const auto taken = lock.call<&Lock::take>();
+  co_await taken;
+  auto ref = box.ref;
+  co_return co_await ref;
+}
 int nothing_more() { return 0; }
 /// Goes on after it has been told, and submits until it may not, and then once more when it has waited.
 Async<int> submit_when_told(Context& ctx, Box box, std::string log) {
@@ -119,6 +145,25 @@ TEST_SUITE("runtime/api/coroutine cancel") {
         rt.cancel(ref);
         CHECK(rt.get(next, 30s) == 1);
         CHECK(content(log) == kTold);
+      }
+  }
+
+  // The call in the destructor threw Cancelled: the program ended, or, where that was caught, the lock was held for ever.
+  TEST_CASE("what cancelled work gives back in destructors, as the exception leaves it, arrives") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const Promise<int> never;
+    for (const bool coroutine : {false, true})
+      for (const bool by_deadline : {false, true}) {
+        CAPTURE(coroutine);
+        CAPTURE(by_deadline);
+        auto lock = rt.actor<Lock>({.num_cpus = 0}).spawn();
+        const TaskOptions options{.max_retries = 0, .deadline = by_deadline ? 500ms : 0ms};
+        const auto held = coroutine ? rt.task<hold_coroutine>(options).remote(lock, Box{never.ref()}) : rt.task<hold>(options).remote(lock, Box{never.ref()});
+        CHECK(eventually([&] { return rt.get(lock.call<&Lock::held>()) || held.ready(); }));
+        if (!by_deadline) rt.cancel(held);
+        CHECK_FALSE(rt.try_get(held, 20s).ok());
+        CHECK(eventually([&] { return !rt.get(lock.call<&Lock::held>()); }, 20s));
       }
   }
 
