@@ -4,6 +4,7 @@
 
 #include <system_error>
 
+#include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
 
 namespace manta::detail {
@@ -36,6 +37,7 @@ void Lane::post(std::function<void()> job) {
 void Lane::add_thread() {
   threads_.emplace_back([this] {
     ::pthread_setname_np(::pthread_self(), "manta-lane");
+    t_is_runtimes = true;
     work();
   });
 }

@@ -16,7 +16,9 @@ Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, Pr
   watch_gpus();
 }
 
-Node::~Node() {
+Node::~Node() { end(); }
+
+void Node::end() {
   watch_timer_.stop();
   actor_->stop();
 }

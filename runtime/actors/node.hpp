@@ -71,6 +71,8 @@ class Node {
   std::size_t options_kept() const;
   /// Tells all worker processes to end; those that do not are killed by the launcher's end.
   void stop();
+  /// Ends the actor: no event is handled any more, so that nothing is posted to the lane.
+  void end();
 
  private:
   struct FromProcess { ProcessId from; wire::Message message; };

@@ -10,10 +10,12 @@
 #include <random>
 #include <sstream>
 
+#include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/standard_streams.hpp"
 #include "runtime/base/threads.hpp"
 #include "runtime/gpu/discovery.hpp"
+#include "runtime/in_task.hpp"
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/rocksdb_store.hpp"
 #include "runtime/store/spill_place.hpp"
@@ -272,17 +274,19 @@ std::shared_ptr<ActorLink> NodeEngine::find_actor(const std::string& name, const
 }
 
 void NodeEngine::shutdown(const std::function<void()>& done) {
-  if (!belongs_here()) return;
+  if (!belongs_here()) return done();
   if (stopped_.exchange(true)) return wait_for_the_end();
+  struct Told {
+    ~Told() { ended = true, ended.notify_all(); }  // also where memory is short
+    std::atomic<bool>& ended;
+  } const told{ended_};
   end_roles();
   done();
-  ended_ = true;
-  ended_.notify_all();
 }
 
 /// Another thread ends it. What that one waits for, the runtime's work above all, must not wait for it in turn.
 void NodeEngine::wait_for_the_end() const {
-  if (!CancelSlot::current() && !in_callback() && !Owner::is_emptying_bin()) ended_.wait(false);
+  if (!t_is_runtimes && !in_task()) ended_.wait(false);
 }
 
 void NodeEngine::end_roles() {
@@ -316,6 +320,7 @@ void NodeEngine::end_roles() {
     ::rmdir(spill_parent().c_str());
   references_->close();  // a promise that is set later must not reach for the lane
   lane_.reset();
+  node_->end();  // its events may still be launches
   launches_.reset();
   node_.reset();
   end_system(true);

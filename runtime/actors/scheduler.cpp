@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 
+#include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
 
@@ -198,6 +199,7 @@ void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
   try {
     self->thread = std::thread([this, self] {
       ::pthread_setname_np(::pthread_self(), "manta-pool");
+      t_is_runtimes = true;
       t_pool = this;
       work(*self);
     });

@@ -14,7 +14,7 @@ WorkQueue queue_of(const std::vector<std::uint64_t>& ids) {
 }
 
 TEST_SUITE("runtime/actors/find_work") {
-  // A cancel that missed looked at all: fifty thousand of them kept their actor from its work for a quarter of a minute.
+  // A cancel that missed looked at all: fifty thousand of them kept their actor from its work for up to a quarter of a minute.
   TEST_CASE("that work is not there is known without a look at all, as long as the ids grow") {
     WorkQueue queue = queue_of({2, 4, 6});
     queue.append({});

@@ -11,6 +11,12 @@ int square(int x) { return x * x; }
 int take_a_while() { return std::this_thread::sleep_for(std::chrono::milliseconds(100)), 1; }
 Runtime* g_ended = nullptr;  // in the driver
 int end_it() { return g_ended->shutdown(), 1; }
+struct Ender {
+  int touch() { return 1; }
+  ~Ender() {
+    if (g_ended) g_ended->shutdown();
+  }
+};
 struct Counter {
   int add() { return ++count; }
   int count = 0;
@@ -84,6 +90,19 @@ TEST_SUITE("runtime/api") {
     }
   }
 
+  // It waited for the end, which waited for it.
+  TEST_CASE("an actor's destructor that ends the runtime holds up no end") {
+    if (in_processes()) return;  // there they have no Runtime
+    auto options = small_machine(2);
+    options.shutdown_timeout = std::chrono::milliseconds::max();
+    auto rt = Runtime::start(options);
+    g_ended = &rt;
+    auto ender = rt.actor<Ender>().spawn();
+    CHECK(rt.get(ender.call<&Ender::touch>()) == 1);
+    rt.shutdown();
+    g_ended = nullptr;
+  }
+
   TEST_CASE("tasks that end the runtime do not wait for each other") {
     if (in_processes()) return;  // there they have no Runtime
     auto options = small_machine(2);
@@ -93,6 +112,7 @@ TEST_SUITE("runtime/api") {
     const auto tasks = rt->wait(std::vector{rt->remote<end_it>(), rt->remote<end_it>()}, {.count = 2});
     CHECK(tasks.ready.size() == 2);
     rt.reset();
+    g_ended = nullptr;
   }
 
   TEST_CASE("a callback for a promise that is set after the end is called once, by whoever sets it") {
