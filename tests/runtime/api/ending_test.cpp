@@ -8,7 +8,7 @@ namespace manta_test {
 namespace {
 
 int square(int x) { return x * x; }
-int take_a_while() { return std::this_thread::sleep_for(std::chrono::milliseconds(100)), 1; }
+int take_a_while() { return std::this_thread::sleep_for(std::chrono::milliseconds(400)), 1; }
 Runtime* g_ended = nullptr;  // in the driver
 int end_it() { return g_ended->shutdown(), 1; }
 struct Ender {
