@@ -10,7 +10,11 @@ namespace {
 int square(int x) { return x * x; }
 int take_a_while() { return std::this_thread::sleep_for(std::chrono::milliseconds(400)), 1; }
 Runtime* g_ended = nullptr;  // in the driver
-int end_it() { return g_ended->shutdown(), 1; }
+std::atomic<bool> g_submitted{false};
+int end_it() {
+  while (!g_submitted) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return g_ended->shutdown(), 1;
+}
 struct Ender {
   int touch() { return 1; }
   ~Ender() {
@@ -109,7 +113,9 @@ TEST_SUITE("runtime/api") {
     options.shutdown_timeout = std::chrono::milliseconds(100);
     std::optional<Runtime> rt(Runtime::start(options));
     g_ended = &*rt;
-    const auto tasks = rt->wait(std::vector{rt->remote<end_it>(), rt->remote<end_it>()}, {.count = 2});
+    const std::vector both{rt->remote<end_it>(), rt->remote<end_it>()};
+    g_submitted = true;
+    const auto tasks = rt->wait(both, {.count = 2});
     CHECK(tasks.ready.size() == 2);
     rt.reset();
     g_ended = nullptr;
