@@ -15,9 +15,9 @@ class NodeEngine final : public ProcessEngine {
   /// Starts everything. Throws InvalidArgument, ResourceExhausted.
   static std::shared_ptr<NodeEngine> start(const RuntimeOptions& options);
   ~NodeEngine() override;
-  /// Nothing in a fork of the process that started it. While another thread is at it, waits until that has done so, but not in work of a
-  /// runtime, in a callback, or in a destructor of what work let go. The caller keeps a reference to this. `done`: called by whoever did it, before
-  /// those who wait go on.
+  /// Nothing but `done` in a fork of the process that started it. While another thread is at it, waits until that has done so, unless in work or
+  /// on one of the runtime's own threads, for which that one may be waiting. The caller keeps a reference to this. `done`: called by whoever did
+  /// it, before those who wait go on.
   void shutdown(const std::function<void()>& done = [] {});
   /// False in a fork of the process that started it, which has none of its threads: there it can neither be used nor destroyed.
   bool belongs_here() const { return forks_ == count_forks(); }

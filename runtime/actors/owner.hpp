@@ -80,7 +80,6 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// Whether no value that was let go waits for its destructor any more; by then, or now.
   bool has_emptied_bin(SteadyClock::time_point deadline = {}, std::size_t most = 0) const;
   std::uint64_t thrown_away() const { return thrown_away_; }  ///< how many of them there ever were
-  static bool is_emptying_bin() noexcept;  ///< this thread: the destructor of what was let go runs on it
   void abandon();  ///< fails what is left
   /// Ends the actor: when it returns, no event is being handled and none will be.
   void end();

@@ -25,8 +25,6 @@ alignas(64) std::atomic<std::size_t> g_in_all_bins{0};
 bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
 }  // namespace
 
-bool Owner::is_emptying_bin() noexcept { return t_empties_bin; }
-
 void Owner::settle(OwnedWork& work, wire::Outcome& outcome) {
   auto& cell = *work.record->result;
   if (auto* error = std::get_if<ErrorInfo>(&outcome.result)) {
