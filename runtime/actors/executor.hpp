@@ -63,8 +63,9 @@ inline std::shared_ptr<RunningCoroutine> find_begun(const BegunCoroutines& begun
 
 /// Work that waits its turn. Ids of one caller grow, so among its own one is found at once, or known not to be there. Where those of several
 /// callers lie between each other, or some come a second time, it takes a look at all.
-class WorkQueue : public Fifo<Work> {
+class WorkQueue : private Fifo<Work> {  // privately, so that nothing is put into it as into another Fifo
  public:
+  using Fifo::begin, Fifo::clear, Fifo::empty, Fifo::end, Fifo::front, Fifo::iterator, Fifo::pop_front, Fifo::size, Fifo::take;
   void push_back(Work work) {
     if (empty()) last_ = 0;
     note(work);
@@ -97,7 +98,6 @@ class WorkQueue : public Fifo<Work> {
  private:
   static constexpr std::uint64_t kMixed = UINT64_MAX;
   void note(const Work& work) { last_ = last_ < work.id.value ? work.id.value : kMixed; }
-  using Fifo::insert, Fifo::push_front;
   std::uint64_t last_ = 0;  ///< id; kMixed: they do not grow
 };
 

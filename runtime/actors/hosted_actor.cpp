@@ -29,7 +29,7 @@ void HostedActor::call(std::vector<Work> calls) {
 }
 
 std::vector<TaskId> HostedActor::destroy(bool kill) {
-  Fifo<Work> dropped;  // user types: destroyed without the lock
+  WorkQueue dropped;  // user types: destroyed without the lock
   const bool tell = kill && (!environment_.stopping || environment_.abandoned);
   std::vector<TaskId> unwanted;
   std::unique_lock lock(mutex_);
@@ -180,7 +180,7 @@ void HostedActor::release(const std::shared_ptr<RunningCoroutine>& coroutine) {
 }
 
 void HostedActor::exit_wanted() {
-  Fifo<Work> dropped;  // user types: destroyed without the lock
+  WorkQueue dropped;  // user types: destroyed without the lock
   std::lock_guard lock(mutex_);
   exiting_ = destroying_ = true;
   dropped = std::move(queue_);
@@ -216,7 +216,7 @@ void HostedActor::give_back(ProcessId caller, wire::Outcome first) {
   report();  // what ended before them: so each that comes back is the first of those under way, which the caller finds at once
   wire::ActorDone done{.actor = id_};
   done.outcomes.push_back(std::move(first));
-  Fifo<Work> returned;  // user types: destroyed without the lock
+  WorkQueue returned;  // user types: destroyed without the lock
   {
     std::lock_guard lock(mutex_);
     for (auto& work : std::exchange(queue_, {}))

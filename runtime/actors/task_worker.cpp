@@ -26,7 +26,7 @@ std::optional<Work> TaskWorker::take_back(TaskId task) {
 }
 
 TaskId TaskWorker::abandon(ProcessId owner) {
-  Fifo<Work> dropped;  // user types: destroyed without the lock
+  WorkQueue dropped;  // user types: destroyed without the lock
   TaskId current;
   {
     std::lock_guard lock(mutex_);
@@ -66,7 +66,7 @@ TaskWorker::Next TaskWorker::end_and_next(Work& work, wire::Outcome outcome) {
 }
 
 void TaskWorker::report(bool held_up) {
-  Fifo<Work> unstarted;  // user types: destroyed without the lock
+  WorkQueue unstarted;  // user types: destroyed without the lock
   wire::TasksDone done;
   ProcessId owner;
   {

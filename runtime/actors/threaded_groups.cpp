@@ -48,7 +48,7 @@ std::optional<Work> ThreadedActor::Group::withdraw(TaskId id, Find find) {
 }
 
 void ThreadedActor::Group::drop_queued(std::vector<Work>& dropped) {
-  const auto drop = [&dropped](Fifo<Work>& calls) { std::move(calls.begin(), calls.end(), std::back_inserter(dropped)); };
+  const auto drop = [&dropped](WorkQueue& calls) { std::move(calls.begin(), calls.end(), std::back_inserter(dropped)); };
   drop(queue);
   for (auto& [stream, item] : items) dropped.push_back(std::move(item));
   for (auto& [stream, waiting] : streams) drop(waiting);

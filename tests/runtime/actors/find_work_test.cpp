@@ -7,6 +7,9 @@
 namespace manta::detail {
 namespace {
 
+// One that takes it for a Fifo puts work into it whose order it does not hear of: a call that came back did, and cancels missed then.
+static_assert(!std::is_convertible_v<WorkQueue*, Fifo<Work>*>);
+
 WorkQueue queue_of(const std::vector<std::uint64_t>& ids) {
   WorkQueue queue;
   for (const auto id : ids) queue.push_back(Work{.id = {id}});
