@@ -6,6 +6,7 @@
 // Each ref comes once for each time that it was given, failed ones too. What had finished before comes first, in the order
 // given. The total cost is linear in the number of refs, whereas a loop around `wait` looks at all of them each time.
 // One thread takes; a task that waits here gives its CPUs to others. Movable; may be dropped at any time.
+#include <algorithm>
 #include <optional>
 
 #include "runtime/engine.hpp"
@@ -65,7 +66,7 @@ class Completions {
 
   /// Waits for the next ref to finish. None when all have come. Throws Cancelled in a task that is cancelled.
   std::optional<ObjectRef<T>> next() { return take({}); }
-  /// Throws Timeout when none finishes in time; all can be asked for again.
+  /// Throws Timeout when none finishes in time, which says what the first of them waits for, as Client::get does; all can be asked for again.
   template <class Rep, class Period>
   std::optional<ObjectRef<T>> next(std::chrono::duration<Rep, Period> timeout) {
     return take(detail::deadline_in(timeout));
@@ -102,10 +103,16 @@ class Completions {
     for (const auto& ref : refs_) cells.push_back(ref.cell().get());
     return cells;
   }
+  [[noreturn]] void throw_late(bool is_long) const {
+    const auto late = std::find_if(refs_.begin(), refs_.end(), [](const auto& ref) { return !ref.ready(); });
+    detail::throw_timeout(*engine_, is_long && late != refs_.end() ? late->cell() : nullptr,
+                          "none of the " + std::to_string(left_) + " refs that are left finished in time; ask again, or give it more time");
+  }
   std::optional<ObjectRef<T>> take(Deadline deadline) {
     if (left_ == 0) return std::nullopt;
+    const bool is_long = detail::is_long_wait(deadline);
     const auto index = arrivals_->take(*engine_, deadline);
-    if (!index) throw Timeout("none of the " + std::to_string(left_) + " refs that are left finished in time; ask again, or give it more time");
+    if (!index) throw_late(is_long);
     --left_;
     return refs_[*index];
   }

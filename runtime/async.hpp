@@ -115,9 +115,26 @@ class AsyncPromiseBase {
     return {ref.cell(), resumer_};
   }
   template <class T>
-  auto await_transform(Async<T>&& other) const;
+  auto await_transform(Async<T>&& other);
+
+  /// Destroys the coroutines that this one waits in, the innermost first, one after another: each owns the next, so that a chain which is
+  /// destroyed from the outside takes stack for all of it.
+  void destroy_awaited() noexcept {
+    auto* last = this;
+    while (last->awaited_) last = last->awaited_;
+    while (last != this) {
+      auto* outer = last->awaiting_;
+      outer->awaited_ = nullptr;
+      outer->destroy_one_(outer->awaiter_);
+      last = outer;
+    }
+  }
 
   std::coroutine_handle<> continuation_{std::noop_coroutine()};  // whoever awaits this one
+  AsyncPromiseBase* awaiting_ = nullptr;                         // likewise, where that is a coroutine
+  AsyncPromiseBase* awaited_ = nullptr;                          // the one that it waits in; owned by `awaiter_`, in its frame
+  void* awaiter_ = nullptr;
+  void (*destroy_one_)(void* awaiter) noexcept = nullptr;
   Resumer* resumer_ = nullptr;
   int depth_ = 0;  // of coroutines that await this one
   std::exception_ptr error_{};
@@ -165,7 +182,9 @@ class [[nodiscard]] Async {
     return *this;
   }
   ~Async() {
-    if (coroutine_) coroutine_.destroy();
+    if (!coroutine_) return;
+    coroutine_.promise().destroy_awaited();
+    coroutine_.destroy();
   }
 
   /// Internal.
@@ -193,27 +212,35 @@ template <class T>
 struct AsyncAwaiter {
   static constexpr int kDeepest = 200;
   Async<T> awaited;
-  Resumer* resumer;
-  int depth;
+  AsyncPromiseBase& awaiting;
   bool await_ready() const {
     auto& promise = awaited.coroutine().promise();
-    promise.resumer_ = resumer;
-    promise.depth_ = depth;
-    if (depth > kDeepest) return false;
+    promise.resumer_ = awaiting.resumer_;
+    promise.depth_ = awaiting.depth_ + 1;
+    if (promise.depth_ > kDeepest) return false;
     awaited.coroutine().resume();
     return awaited.coroutine().done();
   }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-    awaited.coroutine().promise().continuation_ = awaiting;
-    if (depth > kDeepest) return awaited.coroutine();
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> coroutine) noexcept {
+    auto& promise = awaited.coroutine().promise();
+    promise.continuation_ = coroutine;
+    promise.awaiting_ = &awaiting;
+    awaiting.awaited_ = &promise;
+    awaiting.awaiter_ = this;
+    awaiting.destroy_one_ = [](void* self) noexcept { const auto ended = std::move(static_cast<AsyncAwaiter*>(self)->awaited); };
+    if (promise.depth_ > kDeepest) return awaited.coroutine();
     return std::noop_coroutine();
   }
-  T await_resume() const { return awaited.coroutine().promise().take(); }
+  T await_resume() const {
+    awaiting.awaited_ = nullptr;
+    return awaited.coroutine().promise().take();
+  }
 };
 
 template <class T>
-auto AsyncPromiseBase::await_transform(Async<T>&& other) const {
-  return AsyncAwaiter<T>{std::move(other), resumer_, depth_ + 1};
+auto AsyncPromiseBase::await_transform(Async<T>&& other) {
+  if (!other.coroutine()) throw InvalidArgument("co_await of an Async that was moved from, or awaited before: each can be awaited once");
+  return AsyncAwaiter<T>{std::move(other), *this};
 }
 
 template <class R>

@@ -29,18 +29,7 @@ bool has_duplicates(const std::vector<detail::Cell*>& cells) {
   return false;
 }
 
-/// A short wait may be one of very many looks, which an explanation would make slow.
-bool is_long(Deadline deadline) {
-  constexpr std::chrono::milliseconds kLong{100};
-  return deadline && *deadline >= SteadyClock::now() + kLong;
-}
-
-/// `late`: is explained; null: nothing is.
-[[noreturn]] void throw_timeout(detail::Engine& engine, const std::shared_ptr<detail::Cell>& late) {
-  const auto words = late ? engine.explain_late(late) : std::string();
-  throw Timeout("the value was not there in time; the work goes on: get it again, or give it more time" +
-                (words.empty() ? words : ". explain says: " + words));
-}
+constexpr const char* kValueLate = "the value was not there in time; the work goes on: get it again, or give it more time";
 
 /// Hands a user's callback to the thread for callbacks, when its cell has settled.
 class Callback final : public detail::Cell::Waiter {
@@ -64,6 +53,21 @@ class Callback final : public detail::Cell::Waiter {
 
 }  // namespace
 
+bool detail::is_long_wait(Deadline deadline) noexcept {
+  constexpr std::chrono::milliseconds kLong{100};
+  return deadline && *deadline >= SteadyClock::now() + kLong;
+}
+
+void detail::throw_timeout(Engine& engine, const std::shared_ptr<Cell>& late, const std::string& message) {
+  const auto words = late ? engine.explain_late(late) : std::string();
+  throw Timeout(message + (words.empty() ? words : ". explain says: " + words));
+}
+
+void detail::wait_in_time(Engine& engine, const std::shared_ptr<Cell>& cell, Deadline deadline, const std::string& message) {
+  const bool is_long = is_long_wait(deadline);
+  if (!engine.wait(*cell, deadline)) throw_timeout(engine, is_long ? cell : nullptr, message);
+}
+
 void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptions& options) {
   if (has_duplicates(cells)) throw InvalidArgument("wait was given the same ObjectRef twice: give each once");
   if (cells.empty() && options.count <= 1) return;  // nothing to wait for, as with a list that happens to be empty
@@ -78,18 +82,17 @@ void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptio
 
 void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadline,
                        const std::function<std::shared_ptr<detail::Cell>(std::size_t)>& shared) {
-  const bool long_enough = is_long(deadline);
+  const bool long_enough = detail::is_long_wait(deadline);
   const bool done = engine_->wait_some(cells, cells.size(), deadline, true);
   for (const auto* cell : cells)
     if (cell->failed()) throw_error(*cell->error());
   if (done) return;
   const auto late = std::find_if(cells.begin(), cells.end(), [](const auto* cell) { return !cell->settled(); });
-  throw_timeout(*engine_, long_enough && late != cells.end() ? shared(static_cast<std::size_t>(late - cells.begin())) : nullptr);
+  detail::throw_timeout(*engine_, long_enough && late != cells.end() ? shared(static_cast<std::size_t>(late - cells.begin())) : nullptr, kValueLate);
 }
 
 void Client::await_pending(const std::shared_ptr<detail::Cell>& cell, Deadline deadline) {
-  const bool long_enough = is_long(deadline);
-  if (!engine_->wait(*cell, deadline)) throw_timeout(*engine_, long_enough ? cell : nullptr);
+  detail::wait_in_time(*engine_, cell, deadline, kValueLate);
 }
 
 void Client::notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback) {

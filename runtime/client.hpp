@@ -107,7 +107,8 @@ class Client {
   detail::ValuesOf<T> get(const std::vector<ObjectRef<T>>& refs, std::chrono::duration<Rep, Period> timeout) {
     return take_all(refs, detail::deadline_in(timeout));
   }
-  /// The value itself, shared, not copied.
+  /// The value itself, shared, not copied. Keep the pointer while the value is used: `for (auto& x : *rt.get_shared(ref))` reads what is
+  /// gone, as C++20 destroys the temporary before the loop; name it first.
   template <class T>
   std::shared_ptr<const T> get_shared(const ObjectRef<T>& ref, Deadline deadline = {}) {
     await(ref, deadline);
@@ -156,11 +157,12 @@ class Client {
     notify(need(ref), [ref, kept = std::move(kept)] { (*kept)(std::as_const(ref)); });
   }
 
-  /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as
-  /// an argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime in it throws Cancelled, and so does
-  /// each submit, call and spawn (not in destructors that run as an exception leaves: what they give back, they may); its CPUs stay taken until it returns. It is
-  /// never retried. What it takes as arguments goes on. Of no effect for a ref of another Runtime of the program. Throws InvalidArgument for `force` on other work than a task in a
-  /// process of its own, and for a ref that no task or call of this process makes.
+  /// Nobody wants the value any more: the ref, unless it is ready, fails with Cancelled at once, and so does what takes it as an
+  /// argument. Work that has not begun never does; work that runs sees Context::cancelled(), every wait of the runtime in it throws
+  /// Cancelled, and so does each submit, call and spawn (not in destructors that run as an exception leaves: what they give back, they
+  /// may); its CPUs stay taken until it returns. It is never retried. What it takes as arguments goes on. Of no effect for a ref of
+  /// another Runtime of the program. Throws InvalidArgument for `force` on other work than a task in a process of its own, and for a ref
+  /// that no task or call of this process makes.
   template <class T>
   void cancel(const ObjectRef<T>& ref, const CancelOptions& options = {}) {
     engine_->cancel(*need(ref), options);

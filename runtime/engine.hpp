@@ -107,4 +107,11 @@ class Engine {
   virtual std::shared_ptr<Engine> behind() const { return nullptr; }
 };
 
+/// Whether a Timeout at that deadline says what was waited for. A short wait may be one of very many looks, which an explanation would make slow.
+bool is_long_wait(Deadline deadline) noexcept;
+/// `late`: is explained; null: nothing is.
+[[noreturn]] void throw_timeout(Engine& engine, const std::shared_ptr<Cell>& late, const std::string& message);
+/// Waits until the cell is settled. Throws Timeout.
+void wait_in_time(Engine& engine, const std::shared_ptr<Cell>& cell, Deadline deadline, const std::string& message);
+
 }  // namespace manta::detail

@@ -137,6 +137,7 @@ class InvokingRecord : public RecordBase<Derived, P...> {
     if constexpr (IsAsync<Returned>::value) {
       auto made = std::make_unique<CoroutineOf<typename Returned::value_type>>();
       derived().invoke(instance, context, [&](auto&& call) { made->async.emplace(call()); }, &made->arguments);
+      if (!made->async->coroutine()) throw InvalidArgument("an Async was returned that had been moved from, or awaited");
       return made;
     } else {
       return TaskRecord::begin(instance, context);

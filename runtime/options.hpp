@@ -70,7 +70,8 @@ struct TaskOptions {
   std::chrono::nanoseconds deadline{0};  ///< from submit to the end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
-  std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
+  std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000.
+                                ///< So many calls are made when the stream is opened, some 500 bytes each
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
                                              ///< which says which GPUs it got. Beside it a worker process has what the driver had at
@@ -123,7 +124,7 @@ struct CallOptions {
   RetryOn retry_on{};     ///< as for tasks
   std::chrono::nanoseconds deadline{0};  ///< from the call to its end: then its ref fails with Timeout at once, and it is
                                          ///< stopped as by cancel. 0: none
-  std::size_t max_unread{64};  ///< of a method that is a Generator only: items that it may be ahead of its reader; 1 to 1,000,000
+  std::size_t max_unread{64};  ///< of a method that is a Generator only: as TaskOptions::max_unread
   bool uncounted{false};       ///< internal: beside max_pending_calls
 };
 

@@ -96,10 +96,15 @@ class RefStream {
   /// throws RuntimeStopped, or ResourceExhausted once those that were asked for are read (max_pending_calls); then it can be
   /// called again, no item is lost.
   std::optional<ObjectRef<T>> next() { return take({}); }
-  /// Throws Timeout; the same item can be asked for again.
+  /// Throws Timeout, which says what the item waits for, as Client::get does; the same item can be asked for again.
   template <class Rep, class Period>
   std::optional<ObjectRef<T>> next(std::chrono::duration<Rep, Period> timeout) {
     return take(detail::deadline_in(timeout));
+  }
+  /// What the next item waits for, in words; see Client::explain.
+  std::string explain() const {
+    if (ended_ || !ask_) return "the stream has ended";
+    return unread_.empty() ? "no item is asked for: the actor's max_pending_calls are taken" : engine_->explain(*unread_.front().cell());
   }
   /// Ends the generator, in a process of its own with that: then what its items refer to there is lost. What was not read is dropped.
   void stop() { end_it(false); }
@@ -152,8 +157,7 @@ class RefStream {
   std::optional<ObjectRef<T>> take(Deadline deadline) {
     if (ended_ || !ask_) return std::nullopt;
     ask_for_more(0);
-    if (!engine_->wait(*unread_.front().cell(), deadline))
-      throw Timeout("the stream's next item was not there in time; ask again, or give it more time");
+    detail::wait_in_time(*engine_, unread_.front().cell(), deadline, "the stream's next item was not there in time; ask again, or give it more time");
     const bool last = unread_.front().cell()->failed();
     if (!last) ask_for_more(1);  // while the item is in line: if that throws, it is there the next time
     auto item = std::move(unread_.front());

@@ -84,6 +84,18 @@ template <class Archive, class T, class Allocator>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T, Allocator>& vector) {
   detail::load_plain(archive, vector);
 }
+// Bytes not by cereal: an enum is written and read one by one. They lie there just the same.
+template <class Archive, class Allocator>
+  requires std::is_same_v<Archive, OutputArchive>
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const std::vector<std::byte, Allocator>& bytes) {
+  archive(cereal::make_size_tag(static_cast<cereal::size_type>(bytes.size())));
+  archive.write(bytes.data(), bytes.size());
+}
+template <class Archive, class Allocator>
+  requires std::is_same_v<Archive, InputArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<std::byte, Allocator>& bytes) {
+  detail::load_plain(archive, bytes);
+}
 template <class Archive, class Character, class Traits, class Allocator>
   requires std::is_same_v<Archive, InputArchive>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::basic_string<Character, Traits, Allocator>& text) {

@@ -91,6 +91,11 @@ std::string borrowed_in_words(const std::string& actor, std::optional<core::Acto
   }
 }
 
+/// Where it waits only its own process knows, which logs it when that takes long.
+std::string coroutine_in_words(const WorkReport& report) {
+  return report.asynchronous ? "; it is a coroutine, and may be waiting at a co_await" : "";
+}
+
 std::string call_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
   const auto where = process_in_words(report.process, scene.self);
   const auto actor = "its " + report.actor + " is ";
@@ -111,7 +116,7 @@ std::string call_in_words(const WorkReport& report, const ReportScene& scene, co
   const auto sent = "sent there " + seconds_since(report.since, scene.now) + " ago";
   if (!report.sent) return actor + "alive in " + where + ahead_in_words(report, deeper);
   if (report.ahead >= report.at_once) return actor + "alive in " + where + "; it was " + sent + ahead_in_words(report, deeper);
-  return actor + "alive and runs it" + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent;
+  return actor + "alive and runs it" + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent + coroutine_in_words(report);
 }
 
 std::string state_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
@@ -128,7 +133,7 @@ std::string state_in_words(const WorkReport& report, const ReportScene& scene, c
       if (report.ahead)
         return "was sent to " + where + " " + seconds_since(report.since, scene.now) + " ago, and " + count_of(report.ahead, "task") +
                " ahead of it there";
-      return "runs since " + seconds_since(report.since, scene.now) + attempt_in_words(report.attempt) + " in " + where;
+      return "runs since " + seconds_since(report.since, scene.now) + attempt_in_words(report.attempt) + " in " + where + coroutine_in_words(report);
     case Stage::kCall: return call_in_words(report, scene, deeper);
   }
   return "has ended, and its value is on the way";

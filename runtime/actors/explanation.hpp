@@ -36,6 +36,7 @@ struct WorkReport {
   std::optional<core::ActorState> told{};
   int pauses_after = 0;                 ///< deaths of the actor's process while it started, in a row; 0: it does not pause
   bool sent = false;                    ///< the call has left for its actor
+  bool asynchronous = false;            ///< a coroutine: when it runs, it may be waiting
   std::size_t at_once = 1;              ///< calls that the actor runs at once
 };
 

@@ -252,12 +252,19 @@ void ZygoteLauncher::on_frame(ProcessId from, Link::Frame& frame) {
   if (route.to == kNodeProcess) return handlers_.on_message(from, Buffer::copy(message));
   if (gone) return send(from, wire::encode(wire::OwnerGone{route.to}));  // it may have come into being after all others were told
   // Read here too: a worker that another one sends what is no message would end, and be charged with it.
-  if (const auto read = wire::decode(Buffer::copy(message)); !read || !may_come_from_a_worker(*read)) {
-    log(LogLevel::kError, "worker process " + std::to_string(from) + " sent another one a message that cannot be read (" +
-                              (read ? "it is the node's to send" : read.error().message) + "); it is ended");
+  const auto read = wire::decode(Buffer::copy(message));
+  const auto fault = read ? handlers_.check_passing(from, *read) : read.error().message;
+  if (!fault.empty()) {
+    if (read && !has(route.to)) return;  // it ended meanwhile, and what was made for it is nobody's any more
+    log(LogLevel::kError, "worker process " + std::to_string(from) + " sent another one a message that cannot be read (" + fault + "); it is ended");
     return kill(from);
   }
   if (link) end_unless_sent(route.to, send_message(*link, {.from = from, .to = route.to}, message));
+}
+
+bool ZygoteLauncher::has(ProcessId process) {
+  std::lock_guard lock(mutex_);
+  return entries_.contains(process);
 }
 
 void ZygoteLauncher::end_unless_sent(ProcessId to, const Result<void>& sent) {

@@ -39,6 +39,8 @@ class ZygoteLauncher final : public ProcessLauncher {
  public:
   struct Handlers {
     std::function<void(ProcessId from, const Buffer& message)> on_message{};  ///< for this process; on the reactor's thread
+    /// What is wrong with a message that one worker process sends another, as both are there; empty: nothing. On the reactor's thread.
+    std::function<std::string(ProcessId from, const wire::Message& message)> check_passing{};
     std::function<void(ProcessId process, std::string how, bool own_doing, bool unused)> on_ended{};  ///< after its last message
   };
   /// `left_behind`: see ZygoteOptions.
@@ -93,6 +95,7 @@ class ZygoteLauncher final : public ProcessLauncher {
   void signal(ProcessId process, int signal);
   void give_up_if_stopped(ProcessId process, const std::shared_ptr<Zygote>& zygote);
   void kill_unless_ready(ProcessId process, int looks_left);
+  bool has(ProcessId process);
   void end_unless_sent(ProcessId to, const Result<void>& sent);
   void on_frame(ProcessId from, Link::Frame& frame);
   void on_exit(const WorkerExit& exit);

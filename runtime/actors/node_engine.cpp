@@ -221,6 +221,7 @@ void NodeEngine::start_roles() {
                   .max_queued_bytes = options_.max_queued_bytes, .submit_timeout_ms = options_.submit_timeout.count(), .lineage_bytes = options_.lineage_bytes},
       options_.log_dir,
       ZygoteLauncher::Handlers{.on_message = [this](ProcessId from, const Buffer& bytes) { on_message(from, bytes); },
+                               .check_passing = [this](ProcessId from, const wire::Message& message) { return check_passing(from, message); },
                                .on_ended = [this](ProcessId process, std::string how, bool own_doing, bool unused) {
                                  node_->process_ended(process, std::move(how), own_doing, unused);
                                }},
@@ -327,6 +328,15 @@ void NodeEngine::end_roles() {
   launcher_.reset();
 }
 
+namespace {
+constexpr const char* kOfAnother = "it gives another one's object as a result";
+}
+
+std::string NodeEngine::check_passing(ProcessId from, const wire::Message& message) const {
+  if (!may_come_from_a_worker(message)) return "it is the node's to send";
+  return made_its_results(from, message) ? "" : kOfAnother;
+}
+
 void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
   auto message = wire::decode(bytes);
   if (message && (may_come_from_a_worker(*message) || std::holds_alternative<wire::WantLeases>(*message) ||
@@ -338,7 +348,7 @@ void NodeEngine::on_message(ProcessId from, const Buffer& bytes) {
                   std::holds_alternative<wire::NameRequest>(*message) ||
                   std::holds_alternative<wire::ActorWaiting>(*message))) {
     if (made_its_results(from, *message)) return deliver(from, std::move(*message));
-    message = ErrorInfo{.message = "it gives another one's object as a result"};
+    message = ErrorInfo{.message = kOfAnother};
   }
   log(LogLevel::kError, "worker process " + std::to_string(from) + " sent a message that cannot be read (" +
                             (message ? "it is the node's to send" : message.error().message) + "); it is ended");

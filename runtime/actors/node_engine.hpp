@@ -47,6 +47,7 @@ class NodeEngine final : public ProcessEngine {
   void end_roles();
   void wait_for_the_end() const;
   void on_message(ProcessId from, const Buffer& bytes);
+  std::string check_passing(ProcessId from, const wire::Message& message) const;
   bool made_its_results(ProcessId from, const wire::Message& message) const;
   void deliver_control(ProcessId from, wire::Message message) override;
   void send_remote(ProcessId to, const wire::Message& message) override;

@@ -106,6 +106,9 @@ struct OwnedConstructor final : OwnedWork {
   std::shared_ptr<const ErrorInfo> last_error{};  ///< why its constructor failed, or its process ended
 };
 
+/// Why a task, or what generates, has failed whose processes died, in so many of its attempts; `code` is WorkerCrashed or OutOfMemory, `last` how
+/// the last one ended.
+std::string death_in_words(ErrorCode code, const std::string& last, int deaths, int attempts);
 /// Of what the end of the runtime has overtaken.
 std::shared_ptr<const ErrorInfo> stopped_error();
 

@@ -229,12 +229,16 @@ void Owner::settle_crashed(OwnedTask& task, ErrorCode code) {
       code == ErrorCode::kTaskPoisoned
           ? "it ended " + std::to_string(task.own_deaths) + " worker processes by its own doing, the last one " + last +
                 ": it is not tried again; fix the task, the worker's output may say more"
-      : code == ErrorCode::kOutOfMemory
-          ? "its worker process " + last + " (attempt " + std::to_string(task.crashes + task.failures) +
-                ", the last): say what it needs by memory_bytes so that less runs beside it, run less at once, or make it smaller"
-          : "its worker process died " + deaths_text(task.crashes, task.crashes + task.failures) + " as it " + last + ": look at the worker's output";
+          : death_in_words(code, last, task.crashes, task.crashes + task.failures);
   task.record->result->set_error(share({.code = code, .message = message, .where = label(task, task.id)}));
   forget_task(task);
+}
+
+std::string death_in_words(ErrorCode code, const std::string& last, int deaths, int attempts) {
+  if (code == ErrorCode::kOutOfMemory)
+    return "its worker process " + last + " (attempt " + std::to_string(attempts) +
+           ", the last): say what it needs by memory_bytes so that less runs beside it, run less at once, or make it smaller";
+  return "its worker process died " + deaths_text(deaths, attempts) + " as it " + last + ": look at the worker's output";
 }
 
 /// What becomes of tasks whose workers died, or that failed and go again.

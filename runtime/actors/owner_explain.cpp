@@ -52,6 +52,7 @@ void Owner::on(Asked& event) {
 void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
   report.name = "task " + *task.name();
   report.attempt = task.crashes + task.failures + 1;
+  report.asynchronous = task.record->asynchronous();
   report.ahead = task_table_.ahead_of(task);
   add_needs(report, *task.options);
   switch (task.state) {
@@ -74,6 +75,7 @@ void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
 void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
   report.name = "call " + *call.name();
   report.attempt = call.crashes + call.failures + 1;
+  report.asynchronous = call.record->asynchronous();
   report.since = call.sent_at;
   report.stage = call.unresolved ? Stage::kArguments : Stage::kCall;
   if (call.unresolved) return add_arguments(report, call);

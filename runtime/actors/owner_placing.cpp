@@ -202,6 +202,10 @@ void Owner::fail_call(OwnedCall& call, core::CallFailure why) {
   const bool of_stream = it != actors_.end() && it->second->options && it->second->options->of_stream;
   if (of_stream && error.cause && why != core::CallFailure::kUnavailable && error.cause->code != ErrorCode::kActorDied) {
     if (error.code != ErrorCode::kRuntimeStopped) error = ErrorInfo(*error.cause);
+    if (error.code == ErrorCode::kWorkerCrashed || error.code == ErrorCode::kOutOfMemory) {
+      error.message = death_in_words(error.code, error.message, it->second->starts, it->second->starts);
+      error.where = *it->second->label;
+    }
     if (error.where.empty()) error.where = *call.name();
   }
   call.record->result->set_error(share(std::move(error)));

@@ -46,4 +46,37 @@ GroupInfo group_info(const ListCheck& checked, schema::Group::Reader in) {
   return group;
 }
 
+void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease) {
+  out.setId(lease.id.value);
+  out.setCpus(lease.cpus.raw());
+  out.setLendIdleCpus(lease.lend_idle_cpus);
+  auto ids = out.initGpuIds(static_cast<unsigned>(lease.gpu_ids.size()));
+  for (unsigned i = 0; i < ids.size(); ++i) ids.set(i, lease.gpu_ids[i]);
+}
+LeaseInfo lease_info(schema::LeaseInfo::Reader in) {
+  LeaseInfo lease{.id = {in.getId()}, .cpus = Amount::from_raw(in.getCpus())};
+  for (int id : in.getGpuIds()) lease.gpu_ids.push_back(id);
+  lease.lend_idle_cpus = in.getLendIdleCpus();
+  return lease;
+}
+
+void put(schema::Method::Builder out, const Concurrency::Method& method) {
+  out.setModule(method.module);
+  out.setOffset(method.offset);
+}
+void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group) {
+  out.setName(as_text(group.name));
+  out.setLimit(group.limit);
+  auto methods = out.initMethods(static_cast<unsigned>(group.methods.size()));
+  for (unsigned i = 0; i < methods.size(); ++i) put(methods[i], group.methods[i]);
+}
+Concurrency concurrency(const ListCheck& checked, schema::CreateActor::Reader in) {
+  Concurrency out{.limit = in.getMaxConcurrency(), .coroutines = in.getMaxCoroutines()};
+  for (auto group : checked(in.getGroups())) {
+    auto& made = out.groups.emplace_back(Concurrency::Group{.name = text(group.getName()), .limit = group.getLimit()});
+    for (auto method : checked(group.getMethods())) made.methods.push_back({method.getModule(), method.getOffset()});
+  }
+  return out;
+}
+
 }  // namespace manta::wire

@@ -1,5 +1,5 @@
 #pragma once
-// Amounts, resource shapes and placement groups between their plain values and Cap'n Proto, and what every decoder checks. Internal to
+// Amounts, resource shapes, leases, placement groups and concurrency groups between their plain values and Cap'n Proto, and what every decoder checks. Internal to
 // runtime/wire.
 #include <capnp/common.h>
 
@@ -7,6 +7,8 @@
 #include "runtime/wire/messages.hpp"
 
 namespace manta::wire {
+
+inline constexpr int kMaxCauses = 16;  ///< links of an error's chain that travel; Cap'n Proto's own nesting limit is 64
 
 inline std::string text(capnp::Text::Reader reader) { return {reader.begin(), reader.size()}; }
 /// Whole: a string that is passed as it is ends at its first NUL.
@@ -42,5 +44,12 @@ Resources resources(const ListCheck& checked, capnp::List<schema::Amount>::Reade
 void put(schema::Group::Builder out, const GroupInfo& group);
 /// Throws ProtocolError for a strategy that there is not.
 GroupInfo group_info(const ListCheck& checked, schema::Group::Reader in);
+
+void put(schema::LeaseInfo::Builder out, const LeaseInfo& lease);
+LeaseInfo lease_info(schema::LeaseInfo::Reader in);
+
+void put(schema::Method::Builder out, const Concurrency::Method& method);
+void put(schema::ConcurrencyGroup::Builder out, const Concurrency::Group& group);
+Concurrency concurrency(const ListCheck& checked, schema::CreateActor::Reader in);
 
 }  // namespace manta::wire

@@ -86,6 +86,11 @@ class Desk {
     auto shared = shared_;
     co_return co_await shared;
   }
+  /// So many frames that each await the next, the last one the gate. The outermost and the innermost say when they go.
+  Async<int> wait_below(std::string file, int depth) {
+    const Mark outermost{file, "outermost"};
+    co_return co_await down(std::move(file), depth);
+  }
   Async<int> twice(Context& ctx, int n) {
     auto first = ctx.remote<fib>(n);
     const int a = co_await first;
@@ -107,10 +112,35 @@ class Desk {
   int one() const { return 1; }
 
  private:
+  Async<int> down(std::string file, int depth) {
+    if (depth > 0) co_return co_await down(std::move(file), depth - 1);
+    const Mark innermost{std::move(file), "innermost"};
+    auto shared = shared_;
+    co_return co_await shared;
+  }
   Mark mark_{};  // goes last
   std::atomic<int> waiting_{0};
   ObjectRef<int> shared_{};
 };
+
+Async<int> await_what_was_moved(Context& ctx) {
+  auto first = helper(ctx, 1);
+  auto second = std::move(first);
+  std::string said;
+  try {
+    co_await std::move(first);
+  } catch (const InvalidArgument& e) {
+    said = e.info().message;
+  }
+  const int value = co_await std::move(second);
+  if (said.find("moved from") == std::string::npos) co_return -1;
+  co_return value;
+}
+Async<int> return_what_was_moved(Context& ctx) {
+  auto made = helper(ctx, 1);
+  const auto kept = std::move(made);
+  return made;
+}
 
 void leave_task(Context& ctx) { ctx.exit_actor(); }
 
@@ -213,6 +243,41 @@ TEST_SUITE("runtime/api/async") {
       desk.kill();
       CHECK_THROWS_AS(rt.get(waits, 60s), ActorDied);
       CHECK(eventually([&] { return content(file) == "frame\ndesk\n"; }));
+    }
+  }
+
+  // Each frame owns the next one, so that they went on the stack of the first.
+  TEST_CASE("kill destroys 50,000 frames that await one another, the innermost first") {
+#ifdef MANTA_SANITIZED
+    constexpr int kDepth = 2'000;
+#else
+    constexpr int kDepth = 50'000;
+#endif
+    Machine machine;
+    auto& rt = machine.rt;
+    for (int threads : {1, 2}) {
+      Folder folder;
+      Gate gate;
+      const std::string file = folder / "log";
+      auto bystander = rt.actor<Desk>().spawn();
+      auto desk = rt.actor<Desk>({.max_concurrency = threads}).spawn(file);
+      rt.get(desk.call<&Desk::start>(gate.path()));
+      auto waits = desk.call<&Desk::wait_below>(file, kDepth);
+      rt.get(desk.call<&Desk::one>());
+      desk.kill();
+      CHECK_THROWS_AS(rt.get(waits, 60s), ActorDied);
+      CHECK(eventually([&] { return content(file) == "innermost\noutermost\ndesk\n"; }));
+      CHECK(rt.get(bystander.call<&Desk::one>(), 20s) == 1);
+    }
+  }
+
+  TEST_CASE("an Async that was moved from is refused") {
+    Machine machine;
+    auto& rt = machine.rt;
+    for (auto where : kBoth) {
+      CHECK(rt.get(rt.task<await_what_was_moved>({.isolation = where}).remote(), 20s) == 100);
+      const auto error = error_of<Error>([&] { rt.get(rt.task<return_what_was_moved>({.isolation = where}).remote(), 20s); });
+      CHECK(contains(error.to_string(), "moved from"));
     }
   }
 

@@ -264,6 +264,7 @@ TEST_SUITE("runtime/api/explain") {
     std::vector<ObjectRef<int>> calls;
     for (int i = 0; i < 3; ++i) calls.push_back(waiter.call<&Waiter::await>(std::vector{source}));
     for (const auto& call : calls) comes_to_say(rt, call, "is alive and runs it in ");
+    CHECK(contains(rt.explain(calls.back()), "may be waiting at a co_await"));
     CHECK_FALSE(contains(rt.explain(calls.back()), "ahead of it"));
     CHECK(rt.get(waiter.call<&Waiter::pid>(), 30s) > 0);
     gate.open();

@@ -90,6 +90,11 @@ Generator<int> dies_at(Context& ctx, int n, int deadly) {
   }
 }
 
+Generator<int> always_dies() {
+  ::kill(::getpid(), SIGKILL);
+  co_yield 1;
+}
+
 Generator<ObjectRef<int>> objects(Context& ctx, int n, bool fail) {
   for (int i = 0; i < n; ++i) co_yield ctx.put(i);
   if (fail) throw std::runtime_error("broken");
@@ -187,6 +192,11 @@ TEST_SUITE("runtime/api/streams") {
       CHECK(rt.get(*stream.next()) == 1);
       CHECK(eventually([&] { return content(folder / "waits") == "waiting;"; }));
       CHECK_THROWS_AS(stream.next(5ms), Timeout);
+      CHECK(contains(stream.explain(), "runs it in "));
+      const auto late = error_of<Timeout>([&] { stream.next(150ms); }).to_string();
+      CHECK_MESSAGE((contains(late, "explain says") && contains(late, "runs it in ")), late);
+      stream.stop();
+      CHECK(stream.explain() == "the stream has ended");
     }
     CHECK(eventually([&] { return content(folder / "waits") == "waiting;cancelled;"; }));
     gate.open();
@@ -235,8 +245,12 @@ TEST_SUITE("runtime/api/streams") {
     auto fragile = rt.task<dies_at>({.max_retries = 0, .isolation = own_process}).remote(20, 0);
     auto lost = fragile.next();
     REQUIRE(lost);
-    CHECK_THROWS_AS(rt.get(*lost), WorkerCrashed);
+    const auto error = error_of<WorkerCrashed>([&] { rt.get(*lost); }).to_string();
+    CHECK_MESSAGE((contains(error, "dies_at") && contains(error, "in its only attempt")), error);
     CHECK_FALSE(fragile.next());
+    auto unlucky = rt.task<always_dies>({.name = "unlucky", .max_retries = 1, .isolation = own_process}).remote();
+    const auto last = error_of<WorkerCrashed>([&] { rt.get(*unlucky.next()); }).to_string();
+    CHECK_MESSAGE((contains(last, "unlucky") && contains(last, "in each of 2 attempts")), last);
   }
 
   TEST_CASE("a generator task fails as a task does: with why its group was removed, or why its argument failed") {

@@ -45,6 +45,8 @@ TEST_SUITE("runtime/api/waiting") {
     CHECK(((first[0] == fast && first[1] == failed) || (first[0] == failed && first[1] == fast)));
     CHECK(finished.left() == 1);
     CHECK_THROWS_AS(finished.next(5ms), Timeout);
+    const auto late = error_of<Timeout>([&] { finished.next(150ms); }).to_string();
+    CHECK_MESSAGE((contains(late, "1 refs") && contains(late, "runs since")), late);
     gate.open();
     CHECK(*finished.next(20s) == slow);
     CHECK_FALSE(finished.next());

@@ -126,6 +126,10 @@ TEST_SUITE("runtime/codec") {
     CHECK(round_trip(std::stack<int>({1, 2, 3})).top() == 3);
     CHECK(round_trip(std::forward_list<std::string>{"a", "", "c"}) == std::forward_list<std::string>{"a", "", "c"});
     CHECK(round_trip(std::filesystem::path("a folder/a file")) == "a folder/a file");
+    const std::vector<std::byte> bytes{std::byte{1}, std::byte{0xff}, std::byte{0}};
+    CHECK(round_trip(bytes) == bytes);
+    CHECK(encode(bytes).size() == encode(std::vector<std::uint8_t>(3)).size());
+    CHECK_THROWS_AS(decode<std::vector<std::byte>>(encode(std::uint64_t{1} << 40)), ProtocolError);  // more than there are
     CHECK(round_trip(std::bitset<0>()).none());
     CHECK(round_trip(std::bitset<11>(0b101'0000'0011)) == std::bitset<11>(0b101'0000'0011));
     CHECK(round_trip(std::bitset<64>().set()).all());
