@@ -247,11 +247,11 @@ TEST_SUITE("runtime/api/async") {
   }
 
   // Each frame owns the next one, so that they went on the stack of the first.
-  TEST_CASE("kill destroys 50,000 frames that await one another, the innermost first") {
+  TEST_CASE("kill destroys 200,000 frames that await one another, the innermost first") {
 #ifdef MANTA_SANITIZED
     constexpr int kDepth = 2'000;
 #else
-    constexpr int kDepth = 50'000;
+    constexpr int kDepth = 200'000;
 #endif
     Machine machine;
     auto& rt = machine.rt;
