@@ -32,9 +32,9 @@ class Runtime : public Client {
   static std::string flags_help();
 
   /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes; on whichever thread, not
-  /// only the one that started it. Callbacks of on_ready
-  /// that are due get the rest of that time, a second at least. In a fork of the process that started it, it does nothing: a child
-  /// that fork() has made may return from main, but has no runtime.
+  /// only the one that started it. Callbacks of on_ready that are due get the rest of that time, a second at least. In a fork of the
+  /// process that started it, it does nothing: a child that fork() has made may return from main (by _exit, where a store was open, without
+  /// older exit handlers), but has no runtime: what needs it is RuntimeStopped.
   ///
   /// Of the refs that are left, those that are not ready fail with RuntimeStopped; so does what runs and lets the RuntimeStopped of a ref that
   /// it waited for pass. What is ready stays so: its value can be got, here

@@ -316,12 +316,15 @@ std::optional<wire::Outcome> Executor::execute(Work& work, ActorObject* instance
   {
     std::shared_ptr<TaskRecord> made;
     Running running(this);
+    // What they destroy is the user's, who may call from there: no cancel of the work is to throw there, so they go after it.
+    std::shared_ptr<TaskRecord> record;
+    std::shared_ptr<RunningCoroutine> coroutine;
     RunningWork::Scope scope(running_work_, work.id, is_local(owner));
     try {
-      if (auto* record = run(work, instance, lease, scope.slot(), made, began)) {
+      if (auto* its_record = run(work, instance, lease, scope.slot(), made, began)) {
         if (!is_local(owner)) {
-          add_results(work, *record, owner, outcome);
-          keep_references(*record, outcome);
+          add_results(work, *its_record, owner, outcome);
+          keep_references(*its_record, outcome);
         }
       } else {
         waits = true;
@@ -335,8 +338,8 @@ std::optional<wire::Outcome> Executor::execute(Work& work, ActorObject* instance
       note_failure(work, began, outcome);
     }
     if (work.coroutine && !waits) release(work.coroutine);
-    work.coroutine.reset();
-    work.record.reset();
+    coroutine = std::move(work.coroutine);
+    record = std::move(work.record);
   }
   if (running_work_.take_helped()) forget_helpers();
   outcome.nanoseconds = look_at_clock() - start;

@@ -246,12 +246,19 @@ void NodeEngine::start_roles() {
 
 NodeEngine::~NodeEngine() { shutdown(); }
 
+void NodeEngine::need_own_process() const {
+  if (!belongs_here())
+    throw RuntimeStopped("a fork of the process that started the runtime has none: use it there, or let the fork start a program anew by exec");
+}
+
 void NodeEngine::need_running() const {
+  need_own_process();
   if (stopped_) throw RuntimeStopped("the runtime has been shut down: start another one");
 }
 
 /// What is told of the end may keep what it has.
 void NodeEngine::need_store() const {
+  need_own_process();
   if (over_) need_running();
 }
 
@@ -315,7 +322,8 @@ void NodeEngine::end_roles() {
     if (!gate_->empty_by(std::max(limit, SteadyClock::now() + kLeavingTime))) return end_system(false);
   }
   owner_->end();
-  if (!end_callbacks(std::max(limit, SteadyClock::now() + kCallbackTime))) return end_system(false);
+  const auto late = std::max(limit, SteadyClock::now() + kCallbackTime);
+  if (!owner_->has_emptied_bin(late) || !end_callbacks(late)) return end_system(false);
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir(spill_parent().c_str());
@@ -388,7 +396,9 @@ void NodeEngine::deliver_control(ProcessId from, wire::Message message) {
 
 void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launcher_->send(to, wire::encode(message)); }
 
+/// Whoever waits asks for it.
 std::shared_ptr<Reactor> NodeEngine::links_loop() {
+  need_own_process();
   const UseGate::Use use(*gate_);
   return use && launcher_ ? launcher_->links_loop() : nullptr;
 }

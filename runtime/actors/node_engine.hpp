@@ -53,6 +53,7 @@ class NodeEngine final : public ProcessEngine {
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override;
   wire::NameReply ask_directory(wire::NameRequest request) override { return directory_.answer(request); }
+  void need_own_process() const;
   void need_running() const;
   void need_store() const;
 

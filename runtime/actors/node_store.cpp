@@ -33,7 +33,15 @@ void NodeStore::close() {
   restores_.reset();
 }
 
+Result<void> NodeStore::check_process() const {
+  if (forks_ == count_forks()) return {};
+  return ErrorInfo{.code = ErrorCode::kRuntimeStopped,
+                   .message = "a fork of the process that started the runtime has none, and the memory of objects is that one's: use it there, or let "
+                              "the fork start a program anew by exec"};
+}
+
 Result<Buffer> NodeStore::open(ObjectId id) {
+  if (auto ours = check_process(); !ours) return ours.error();
   auto block = store_->pin(id.value);
   if (!block) return block.error();
   const auto bytes = store_->arena().readable(*block);
@@ -70,6 +78,7 @@ NodeStore::Client* NodeStore::client_of(ProcessId process) {
 }
 
 Result<StoreAccess::Room> NodeStore::create(std::uint64_t size, ProcessId owner) {
+  if (auto ours = check_process(); !ours) return ours.error();
   const auto id = ids_.next<ObjectId>();
   auto block = create_block(id, size);
   if (!block) return block.error();

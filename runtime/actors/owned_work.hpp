@@ -94,6 +94,7 @@ struct OwnedConstructor final : OwnedWork {
   std::uint32_t unresolved = 0;
   int starts = 0;
   bool killed = false;
+  bool ended_at_stop = false;                     ///< by the runtime's end alone: what runs has the time that all have
   bool unsent = false;                            ///< it could not be sent to its place, which is about to be told
   bool named = false;                             ///< its name is in the node's directory
   bool alone = false;                             ///< a generator task that died in company: now it has a process of its own

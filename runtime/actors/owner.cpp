@@ -432,13 +432,18 @@ void Owner::stop() {
 void Owner::end() {
   timer_.stop();
   const auto unhandled = actor_->stop();
-  const auto leave = [](const OwnedWork& work) { work.record->result->set_error(stopped_error()); };  // of no effect where it is settled
+  const auto leave = [this](OwnedWork& work) {
+    if (work.record && work.record->result) work.record->result->set_error(stopped_error());  // of no effect where it is settled
+    throw_away_left(work);
+  };
   for (const auto& event : unhandled) {
     if (const auto* submitted = std::get_if<Submitted>(&event)) leave(*submitted->task);
     if (const auto* called = std::get_if<Called>(&event)) leave(*called->call);
   }
   for (const auto& [id, task] : tasks_) leave(*task);
   for (const auto& [id, call] : calls_) leave(*call);
+  for (const auto& [id, actor] : actors_) leave(*actor);
+  empty_bin();
 }
 
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }

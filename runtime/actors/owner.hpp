@@ -228,7 +228,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_call(OwnedCall& call); void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
-  void throw_away_arguments(OwnedWork& work); void throw_away_record(const OwnedWork& work); void throw_away_settled(); void empty_bin();
+  void throw_away_arguments(OwnedWork& work); void throw_away_record(const OwnedWork& work); void throw_away_settled(); void throw_away_left(OwnedWork& work); void empty_bin();
   void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
@@ -273,6 +273,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<bool> trim_due_{false};
   struct Bin { std::vector<std::shared_ptr<TaskRecord>> arguments{}, records{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  // records: perhaps in use
   std::atomic<std::uint64_t> thrown_away_{0}, destroyed_{0};  ///< ever; what is in between is in the bin, or on its way out on a thread of its own:
+  mutable std::atomic<std::uint64_t> bin_stood_at_{UINT64_MAX};  ///< destroyed_ when somebody had waited for it in vain
   std::unique_ptr<Lane> bin_lane_{};  ///< what waits there must not keep the lane from what it waits for
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};

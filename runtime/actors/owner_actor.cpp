@@ -126,6 +126,7 @@ void Owner::on(Spawned& event) {
 
 void Owner::end_at_stop(ActorId actor) {
   auto& constructor = *actors_.at(actor);
+  constructor.ended_at_stop = !constructor.killed;
   constructor.killed = true;
   log_if_unseen(constructor);
   constructor.last_error = stopped_error();
@@ -197,6 +198,11 @@ void Owner::on(Killed& event) {
   auto it = actors_.find(event.actor);
   if (it == actors_.end()) return;
   it->second->killed = true;
+  if (std::exchange(it->second->ended_at_stop, false)) {  // who ends the runtime does not wait for this one
+    const auto lease = actor_table_.lease_of(event.actor);
+    if (const auto held = leases_.find(lease); held != leases_.end() && held->second.own_process) end_process_of(event.actor, lease);
+    return;
+  }
   if (!it->second->last_error)
     it->second->last_error = share({.code = ErrorCode::kActorDied, .message = "it was ended by kill()"});
   it->second->borrow ? end_borrowed(event.actor) : actor_table_.kill(event.actor, actor_effects_);

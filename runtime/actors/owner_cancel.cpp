@@ -120,7 +120,7 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
   task->unwanted = true;
   if (const auto joined = joined_.find(task->id); joined != joined_.end()) {
     joined->second->cancel(task->id, options.recursive);
-    if (options.recursive) cancelled_parents_.insert(task->id);
+    if (options.recursive) cancel_children({task->id});  // behind what it has submitted before it was told
     return;
   }
   const auto lease = leases_.find(task->lease);

@@ -164,6 +164,14 @@ void Owner::throw_away_settled() {
   settled_.clear();
 }
 
+/// At the end, when nothing runs: the owner must not be the last to have it.
+void Owner::throw_away_left(OwnedWork& work) {
+  if (!work.record) return;
+  settled_.push_back(std::shared_ptr<OwnedWork>(std::shared_ptr<void>(), &work));
+  throw_away_settled();
+  work.record.reset();
+}
+
 void Owner::empty_bin() {
   if (bin_.arguments.empty() && bin_.records.empty() && bin_.results.empty()) return;
   if (!bin_lane_) try {
@@ -191,11 +199,14 @@ bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) 
 }
 
 /// What submits from outside waits a moment where destructors are slower than it, or what they are to destroy would pile up. Not for ever: one
-/// of them may wait for what this thread does next.
+/// of them may wait for what this thread does next; and once for each that does.
 void Owner::wait_for_bin() const {
   constexpr std::size_t kFull = 256;
   constexpr std::chrono::milliseconds kMoment{100};
-  if (g_in_all_bins > kFull && !t_empties_bin && !CancelSlot::current()) has_emptied_bin(SteadyClock::now() + kMoment, kFull);
+  if (g_in_all_bins <= kFull || t_empties_bin || CancelSlot::current()) return;
+  const auto destroyed = destroyed_.load();
+  if (destroyed == bin_stood_at_) return;
+  if (!has_emptied_bin(SteadyClock::now() + kMoment, kFull) && destroyed_ == destroyed) bin_stood_at_ = destroyed;
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

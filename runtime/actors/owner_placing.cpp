@@ -53,12 +53,12 @@ void Owner::perform_actors() {
       deliver(wire::ActorDestroyed{.actor = actor});
       continue;
     }
-    // At the runtime's end it is told, and has the time that all have.
-    if (kill && held.own_process && busy && !stopped_) {
+    const bool at_once = kill && held.own_process && !it->second->ended_at_stop;
+    if (at_once && busy) {
       end_process_of(actor, lease);
       continue;
     }
-    if (kill && held.own_process && !stopped_)  // its destructor may run, but not for long
+    if (at_once)  // its destructor may run, but not for long
       timer_.at(SteadyClock::now() + kDestructorTime, [this, actor = actor, lease = lease] { actor_->tell(KillDue{actor, lease}); });
     router_.send(held.worker, wire::DestroyActor{.actor = actor, .kill = kill});
   }

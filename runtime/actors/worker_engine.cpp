@@ -264,8 +264,14 @@ void WorkerEngine::leave_if_unused() {
   });
 }
 
+/// At the runtime's end; the node waits for that, but not for long.
+void WorkerEngine::leave_when_let_go() {
+  if (owner_->has_emptied_bin()) leave(0);
+  reactor_->run_after(kRetiredLook, [this] { leave_when_let_go(); });
+}
+
 void WorkerEngine::deliver_control(ProcessId, wire::Message message) {
-  if (std::holds_alternative<wire::Shutdown>(message)) leave(0);
+  if (std::holds_alternative<wire::Shutdown>(message)) return leave_when_let_go();
   retiring_ |= std::holds_alternative<wire::Retire>(message);
   if (auto* reply = std::get_if<wire::NameReply>(&message)) {
     std::shared_ptr<NameWait> waiting;

@@ -72,6 +72,7 @@ class WorkerEngine final : public ProcessEngine {
   void deliver_control(ProcessId from, wire::Message message) override;
   /// Told to retire, nobody refers to what this process owns, and the tasks and calls that it made are done: ends it.
   void leave_if_unused();
+  void leave_when_let_go();
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override { return nullptr; }  // its own threads read: a cancel must reach who waits
   wire::NameReply ask_directory(wire::NameRequest request) override;

@@ -1,7 +1,9 @@
 #pragma once
 // Stores that are still open when the program ends. A static of the program's may hold one (a global Journal, a Runtime in a static), and
 // RocksDB's own statics, which closing needs, are destroyed before it where they were made after it: so what is open when main has
-// returned is closed ahead of them. Not in a fork's child, which has not the threads that closing waits for. Thread-safe.
+// returned is closed ahead of them. A fork's child has not the threads that closing waits for, nor those of RocksDB's statics: where a store
+// has been opened before the fork, it closes its own and leaves there, by _exit, without the program's handlers and statics that are older.
+// Thread-safe.
 #include <functional>
 
 namespace manta {

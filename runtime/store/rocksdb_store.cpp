@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/sst_file_writer.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -81,6 +82,10 @@ class RocksDbStore final : public KeyValueStore {
 
   ~RocksDbStore() override {
     closed_by_itself(this);
+    if (in_fork()) {
+      static_cast<void>(new std::shared_ptr<rocksdb::DB>(std::move(db_)));  // closing waits for threads that are not here, and the files are not ours
+      return;
+    }
     db_.reset();
     if (kind_ == StoreKind::kSpill) wipe_spill(path_);
   }
@@ -102,9 +107,13 @@ class RocksDbStore final : public KeyValueStore {
   Result<std::vector<KeyRange>> ranges(std::string_view first, std::string_view end) const override;
   Result<std::optional<std::string>> last_key() const override;
   Result<void> sync() override;
-  Result<void> flush() override { return stopped_ ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
+  Result<void> flush() override { return !takes_changes() ? stopped() : settle(change([](rocksdb::DB& db) { return db.Flush({}); })); }
 
  private:
+  /// A fork has the open files, at the same places in them: what it wrote would lie between the records of the process that opened the store.
+  bool in_fork() const { return ::getpid() != process_; }
+  bool takes_changes() const { return !stopped_ && !in_fork(); }
+  /// Why it takes none.
   Result<void> stopped() const;
   Result<void> settle(const Status& status);
   /// Held by whoever uses it, so that it is not closed meanwhile; null after it could not be opened anew.
@@ -129,6 +138,7 @@ class RocksDbStore final : public KeyValueStore {
 
   const std::string path_;
   const StoreKind kind_;
+  const pid_t process_ = ::getpid();
   rocksdb::Options options_;
   DirectoryClaim claim_;  // ends after the database is closed
   mutable std::mutex db_mutex_;
@@ -142,6 +152,9 @@ class RocksDbStore final : public KeyValueStore {
 };
 
 Result<void> RocksDbStore::stopped() const {
+  if (in_fork())
+    return ErrorInfo{.code = ErrorCode::kRuntimeStopped,
+                     .message = path_ + " is open in the process of which this one is a fork: change it there, or let the fork start a program anew by exec"};
   if (ended_)
     return ErrorInfo{.code = ErrorCode::kRuntimeStopped, .message = path_ + " was closed as the program ended: end what uses it before main returns"};
   return ErrorInfo{.code = ErrorCode::kIoError, .message = path_ + " takes no more changes after an error of its disk; close "
@@ -202,7 +215,7 @@ Status RocksDbStore::reopen() {
 }
 
 Result<void> RocksDbStore::write(const WriteBatch& batch, Sync sync) {
-  if (stopped_) return stopped();
+  if (!takes_changes()) return stopped();
   rocksdb::WriteBatch changes;
   bool puts = false;
   for (const auto& operation : batch.operations()) {
@@ -278,7 +291,7 @@ Result<void> RocksDbStore::write_table(const std::string& file, std::span<const 
 
 Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
   if (records.empty()) return {};
-  if (stopped_) return stopped();
+  if (!takes_changes()) return stopped();
   const auto file = new_table_file(path_);
   auto loaded = write_table(file, records);
   if (loaded) loaded = check_table(file, records, options_, path_);
@@ -298,6 +311,7 @@ Result<void> RocksDbStore::bulk_load(std::span<const Record> records) {
 
 Result<void> RocksDbStore::drop_range(std::string_view first, std::string_view end) {
   if (first >= end) return {};
+  if (in_fork()) return stopped();
   const Slice begin_slice = slice(first);
   const Slice end_slice = slice(end);
   bool rest = false;
@@ -318,6 +332,8 @@ Result<bool> RocksDbStore::read(std::string_view key, const Reader& reader) cons
   rocksdb::PinnableSlice value;  // lets go of its block before the database
   const auto status = db->Get({verify, true}, db->DefaultColumnFamily(), slice(key), &value);
   if (status.IsNotFound()) return false;
+  if (kind_ == StoreKind::kSpill && (status.IsCorruption() || status.IsPathNotFound()))  // a cleaner of old files may have been there
+    return ErrorInfo{.code = ErrorCode::kStorageCorruption, .message = fmt::format("a file of {} is damaged, or gone: {}", path_, status.ToString())};
   if (!status.ok()) return translate(status, path_);
   reader(view(value));
   return true;
@@ -364,7 +380,7 @@ Result<std::optional<std::string>> RocksDbStore::last_key() const {
 
 Result<void> RocksDbStore::sync() {
   if (kind_ == StoreKind::kSpill) return {};
-  if (stopped_) return stopped();
+  if (!takes_changes()) return stopped();
   return settle(change([](rocksdb::DB& db) {
     const auto status = db.SyncWAL();
     return is_no_space(status) ? unsynced_log(status.ToString()) : status;

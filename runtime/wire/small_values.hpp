@@ -13,7 +13,7 @@ class SmallValues {
   static constexpr std::size_t kBlock = 1024;  ///< what lives keeps so many bytes at most, or its own copy
   Buffer copy(std::span<const std::byte> bytes) {
     constexpr std::size_t kSmall = 128, kAlign = 16;
-    if (bytes.size() > kSmall) return Buffer::copy(bytes);
+    if (bytes.empty() || bytes.size() > kSmall) return Buffer::copy(bytes);
     const auto taken = (bytes.size() + kAlign - 1) / kAlign * kAlign;
     if (room_.size() < taken || !block_) {
       auto [block, room] = Buffer::allocate(kBlock);

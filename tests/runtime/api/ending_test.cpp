@@ -26,6 +26,13 @@ struct Counter {
   int count = 0;
 };
 
+struct Endless {
+  int touch() { return 1; }
+  int stay() {
+    for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+};
+
 /// Does it until the runtime has ended, then counts.
 template <class Act>
 std::thread repeat(std::atomic<int>& stopped, const std::atomic<bool>& over, Act act) {
@@ -105,6 +112,29 @@ TEST_SUITE("runtime/api") {
     CHECK(rt.get(ender.call<&Ender::touch>()) == 1);
     rt.shutdown();
     g_ended = nullptr;
+  }
+
+  // The end had told it already, and what a kill does beside was left out: nobody could end such a wait.
+  TEST_CASE("a kill while the runtime ends, or just before, ends a method that never does") {
+    for (const bool before : {true, false}) {
+      auto options = small_machine(2);
+      options.shutdown_timeout = std::chrono::milliseconds::max();
+      auto rt = Runtime::start(options);
+      auto endless = rt.actor<Endless>({.isolation = own_process}).spawn();
+      CHECK(rt.get(endless.call<&Endless::touch>()) == 1);
+      const auto stays = endless.call<&Endless::stay>();
+      CHECK_THROWS_AS(rt.get(stays, std::chrono::milliseconds(200)), Timeout);
+      std::vector<ObjectRef<int>> ahead;  // so that the owner has much to do before it hears of the kill
+      for (int i = 0; before && i < 20'000; ++i) ahead.push_back(rt.remote<square>(i));
+      if (before) endless.kill();
+      std::thread killer([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        if (!before) endless.kill();
+      });
+      rt.shutdown();
+      killer.join();
+      CHECK(stays.ready());
+    }
   }
 
   TEST_CASE("tasks that end the runtime do not wait for each other") {

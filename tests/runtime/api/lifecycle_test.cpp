@@ -193,7 +193,7 @@ int fail_when_told(Context& ctx, const std::string& log) {
 
 int run_explained(const std::string& wait);  // explain_test.cpp
 int run_unseen();     // unseen_test.cpp
-int slow_destructor_driver();  // slow_destructors_test.cpp
+int slow_destructor_driver(bool of_actor);  // slow_destructors_test.cpp
 int run_without_streams();  // fault_40_test.cpp
 int run_slow_terminal(const std::string& file);  // the same
 int run_spilling(const std::vector<std::string>& args);     // spill_left_test.cpp
@@ -206,7 +206,7 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "busy") return busy_driver(args.at(0));
   if (name == "hasty") return hasty_driver();
   if (name == "spilling") return run_spilling(args);
-  if (name == "slow-destructor") return slow_destructor_driver();
+  if (name == "slow-destructor") return slow_destructor_driver(!args.empty() && args[0] == "actor");
   if (name == "called-back") return called_back_driver(args.at(0) == "by-callback");
   if (name == "explained") return run_explained(args.at(0));
   if (name == "unseen") return run_unseen();

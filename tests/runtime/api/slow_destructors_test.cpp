@@ -1,6 +1,7 @@
 // Arguments and results whose destructors wait or take long: they go on a thread of their own, once, and a process does not leave before.
 #include <atomic>
 
+#include "runtime/promise.hpp"
 #include "support.hpp"
 
 namespace manta_test {
@@ -34,6 +35,22 @@ struct Owns {
   std::size_t held;
 };
 
+/// May be constructed again, so its argument is kept.
+struct Busy {
+  explicit Busy(const Last&) {}
+  int one() { return 1; }
+  int stay() { return std::this_thread::sleep_for(100s), 1; }
+};
+
+/// As the last one of a worker's: its file is there still when that has been cut off.
+int remove_after(Context& ctx, const std::string& file) {
+  append(file, "x");
+  return ctx.get(ctx.remote<take>(Last([file] {
+    std::this_thread::sleep_for(200ms);
+    fs::remove(file);
+  })));
+}
+
 /// Submits something with a value that removes the file a while after it is let go.
 int remove_late(Context& ctx, const std::string& file) {
   append(file, "x");
@@ -45,14 +62,21 @@ int remove_late(Context& ctx, const std::string& file) {
 
 }  // namespace
 
-/// Ends while the destructor of a task's argument takes a minute: 0 when the end was bounded.
-int slow_destructor_driver() {
+/// Ends while the destructor of a task's, or a constructor's, argument takes a minute: 0 when the end was bounded.
+int slow_destructor_driver(bool of_actor) {
   auto options = small_machine();
   options.shutdown_timeout = 100ms;
   auto rt = Runtime::start(options);
   std::atomic<bool> begun{false};
-  rt.get(rt.remote<take>(Last([&] { begun = true, std::this_thread::sleep_for(60s); })));
-  if (!eventually([&] { return begun.load(); }, 30s)) return 2;
+  ActorHandle<Busy> busy;
+  if (of_actor) {  // it is destroyed when its process is ended, after the time that all have
+    busy = rt.actor<Busy>({.max_restarts = 1}).spawn(Last([] { std::this_thread::sleep_for(60s); }));
+    rt.get(busy.call<&Busy::one>());
+    busy.call<&Busy::stay>();
+  } else {
+    rt.get(rt.remote<take>(Last([&] { begun = true, std::this_thread::sleep_for(60s); })));
+    if (!eventually([&] { return begun.load(); }, 30s)) return 2;
+  }
   const auto begin = SteadyClock::now();
   rt.shutdown();
   return SteadyClock::now() - begin < 20s ? 0 : 1;
@@ -116,6 +140,29 @@ TEST_SUITE("runtime/api") {
   TEST_CASE("the end is bounded when a destructor takes long") {
     SubProgram driver("slow-destructor", {});
     CHECK(driver.wait() == 0);
+    SubProgram of_actor("slow-destructor", {"actor"});
+    CHECK(of_actor.wait() == 0);
+  }
+
+  TEST_CASE("a worker process leaves at the end of the runtime when what it has let go is destroyed, as threads do") {
+    Folder folder;
+    {
+      auto rt = Runtime::start(small_machine());
+      for (int i = 0; i < 3; ++i) CHECK(rt.get(rt.remote<remove_after>(folder / std::to_string(i)), 60s) == 1);
+    }
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(fs::exists(folder / std::to_string(i)));
+  }
+
+  // Each submit waited a tenth of a second for it.
+  TEST_CASE("one destructor that waits does not hold up each submit") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Promise<int> gate;
+    rt.get(rt.remote<take>(Last([&rt, ref = gate.ref()] { rt.get(ref); })));
+    const auto begin = SteadyClock::now();
+    for (int i = 0; i < 500; ++i) CHECK(rt.get(rt.remote<take>(Last([] {})), 60s) == 1);
+    CHECK(SteadyClock::now() - begin < 10s);  // it was 25 s
+    gate.set(1);
   }
 
   // The last copy of the callback went where its ref was settled, say in the owner's actor.
