@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "manta-object-";
 constexpr std::string_view kRandomPart = "XXXXXX";
-constexpr int kFolderAttempts = 100;
+constexpr int kFolderAttempts = 1000;
 
 ErrorInfo file_error(ErrorCode code, const std::string& directory, std::uint64_t bytes, std::string_view why) {
   return {.code = code, .message = fmt::format("no file of {} bytes for an object in {}: {}", bytes, directory, why)};
