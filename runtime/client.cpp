@@ -92,7 +92,8 @@ void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadlin
 }
 
 void Client::await_pending(const std::shared_ptr<detail::Cell>& cell, Deadline deadline) {
-  detail::wait_in_time(*engine_, cell, deadline, kValueLate);
+  const bool long_enough = detail::is_long_wait(deadline);
+  if (!engine_->wait(*cell, deadline)) detail::throw_timeout(*engine_, long_enough ? cell : nullptr, kValueLate);  // the text is made only here
 }
 
 void Client::notify(const std::shared_ptr<detail::Cell>& cell, std::function<void()> callback) {

@@ -71,7 +71,7 @@ struct TaskOptions {
                                          ///< stopped as by cancel; in a process of its own by SIGTERM after 1 s, by
                                          ///< SIGKILL 5 s later. On a thread its CPUs stay taken until it returns. 0: none
   std::size_t max_unread{64};   ///< of a Generator only: items that it may be ahead of its reader; 1 to 1,000,000.
-                                ///< So many calls are made when the stream is opened, some 500 bytes each
+                                ///< So many calls are made when the stream is opened
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
                                              ///< which says which GPUs it got. Beside it a worker process has what the driver had at

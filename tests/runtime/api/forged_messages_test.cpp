@@ -13,6 +13,12 @@ struct Back : Client {
   static Router& router(Client& client) { return *std::dynamic_pointer_cast<Router>(engine_of(client)); }
 };
 
+RuntimeOptions with_processes() {
+  auto options = small_machine();
+  options.workers = Workers::kProcess;
+  return options;
+}
+
 class Place {
  public:
   ProcessId where(Context& ctx) { return Back::router(ctx).self(); }
@@ -42,9 +48,7 @@ int speak_as_the_node(Context& ctx, ProcessId to) {
 
 TEST_SUITE("runtime/api/forged messages") {
   TEST_CASE("a worker that gives another one's object as a result is ended, whoever it gives it to; the object stays") {
-    auto options = small_machine();
-    options.workers = Workers::kProcess;
-    Machine machine(options);
+    Machine machine(with_processes());
     auto& rt = machine.rt;
     auto keeper = rt.actor<Place>({.isolation = own_process}).spawn();
     const auto there = rt.get(keeper.call<&Place::where>(), 30s);
@@ -64,9 +68,7 @@ TEST_SUITE("runtime/api/forged messages") {
   }
 
   TEST_CASE("a worker that speaks to another one as the node does is ended, and the other one is not") {
-    auto options = small_machine();
-    options.workers = Workers::kProcess;
-    Machine machine(options);
+    Machine machine(with_processes());
     auto& rt = machine.rt;
     auto other = rt.actor<Place>({.isolation = own_process}).spawn();
     const auto there = rt.get(other.call<&Place::where>(), 30s);
