@@ -135,8 +135,9 @@ constexpr std::int64_t kMostGpus = 65536;  // each has an id; beyond it is a sli
 constexpr std::int64_t kMostCpus = 1'000'000;
 
 void check_options(const RuntimeOptions& options) {
-  if (options.num_cpus && *options.num_cpus < Amount(0))
-    throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": give 0 or more");
+  if (options.workers > Workers::kProcess)
+    throw InvalidArgument("workers is " + std::to_string(static_cast<int>(options.workers)) + ": give Workers::kThread or Workers::kProcess");
+  if (options.num_cpus && *options.num_cpus < Amount(0)) throw InvalidArgument("num_cpus is negative or not a number: give 0 or more");
   if (options.num_cpus && *options.num_cpus > Amount(kMostCpus))
     throw InvalidArgument("num_cpus is " + options.num_cpus->to_string() + ": at most " + std::to_string(kMostCpus));
   if (options.arena_bytes && *options.arena_bytes == 0)
@@ -144,7 +145,8 @@ void check_options(const RuntimeOptions& options) {
   if (options.inline_bytes > kMaxInlineBytes)
     throw InvalidArgument("inline_bytes is " + std::to_string(options.inline_bytes) + ": at most " + std::to_string(kMaxInlineBytes) +
                           "; larger values travel by the arena, which is faster");
-  if (options.num_gpus && (*options.num_gpus < Amount(0) || !options.num_gpus->is_whole()))
+  if (options.num_gpus && *options.num_gpus < Amount(0)) throw InvalidArgument("num_gpus is negative or not a number: give a whole number, 0 or more");
+  if (options.num_gpus && !options.num_gpus->is_whole())
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": give a whole number, 0 or more");
   if (options.num_gpus && *options.num_gpus > Amount(kMostGpus))
     throw InvalidArgument("num_gpus is " + options.num_gpus->to_string() + ": at most " + std::to_string(kMostGpus));

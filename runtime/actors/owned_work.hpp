@@ -56,6 +56,7 @@ struct OwnedWork {
   std::atomic<bool> needs_none{false};        ///< of its arguments any more: what waits for them is taken back
   bool placing_arguments = false;             ///< the lane reads them, so they stay; of the owner actor
   bool has_children = false;                  ///< it has submitted work to this owner; of the owner actor
+  bool cancelled_with_children = false;       ///< what it submits from now on is not wanted either; of the owner actor
   std::shared_ptr<TaskRecord> record{};
   std::unique_ptr<Portable> encoded{};        ///< null unless portable
   TaskId parent{};                            ///< the work that submitted it
@@ -110,6 +111,8 @@ struct OwnedConstructor final : OwnedWork {
 /// Why a task, or what generates, has failed whose processes died, in so many of its attempts; `code` is WorkerCrashed or OutOfMemory, `last` how
 /// the last one ended.
 std::string death_in_words(ErrorCode code, const std::string& last, int deaths, int attempts);
+/// Of what has been cancelled with its parent.
+ErrorInfo child_cancelled(const OwnedWork& work, TaskId id);
 /// Of what the end of the runtime has overtaken.
 std::shared_ptr<const ErrorInfo> stopped_error();
 

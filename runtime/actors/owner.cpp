@@ -132,6 +132,9 @@ void Owner::check(const WorkOptions& options, const std::string& what) const {
              "it needs " + amount_text(name, amount) + ", and this machine has " + options_.total[name].to_string() +
                  " in all (" + options_.total.to_string() + "): ask for less, or start the runtime with more");
   };
+  if (options.isolation > Isolation::kOwnProcess)
+    refuse(ErrorCode::kInvalidArgument, "its isolation is " + std::to_string(static_cast<int>(options.isolation)) +
+                                            ": give Isolation::kShared or manta::own_process");
   for (const auto& [name, amount] : options.resources)
     if (name.empty()) refuse(ErrorCode::kInvalidArgument, "a custom resource has no name: give it one");
   if (request.gpus > Amount(1) && !request.gpus.is_whole())

@@ -155,7 +155,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void on(TargetAsked& event); void on(Asked& event);
   void on(JoinAsked& event);
   bool may_join(const OwnedTask& task, const JoinedTask& joined) const;
-  void note_parent(const OwnedWork& work);
+  bool note_parent(const OwnedWork& work);
   void describe_task(const OwnedTask& task, WorkReport& report) const;
   void describe_call(const OwnedCall& call, WorkReport& report) const;
   void on(KillDue& event);
@@ -223,7 +223,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   Result<wire::Task> wire_task(OwnedWork& work, TaskId id, int attempt, ProcessId to);
   void settle(OwnedWork& work, wire::Outcome& outcome);
   void fail_call(OwnedCall& call, core::CallFailure why);
-  void forget_task(OwnedTask& task);
+  void forget_task(OwnedTask& task); void forget_call(OwnedCall& call);
   void forget_unwanted(OwnedTask& task);
   void end_call(OwnedCall& call); void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);

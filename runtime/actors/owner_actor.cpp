@@ -103,9 +103,10 @@ void Owner::on(Submitted& event) {
   task.estimate = last_estimate_;
   task.shape = shape_index(task);
   tasks_.emplace(task.id, std::move(event.task));
-  if (task.parent) note_parent(task);
-  if (stopped_) {
-    task.record->result->set_error(share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"}));
+  const bool wanted = !task.parent || note_parent(task);
+  if (stopped_ || !wanted) {
+    task.record->result->set_error(wanted ? share({.code = ErrorCode::kRuntimeStopped, .message = "the runtime has been shut down"})
+                                          : share(child_cancelled(task, task.id)));
     forget_task(task);
     return;
   }
@@ -143,8 +144,9 @@ void Owner::on(Called& event) {
   calls_.emplace(call.id, std::move(event.call));
   if (const auto it = call.parent ? actors_.find(call.actor) : actors_.end(); it != actors_.end() && !it->second->borrow && it->second->options->of_stream)
     call.parent = {};
-  if (call.parent) note_parent(call);
-  actor_table_.call(call, actor_effects_);
+  if (!call.parent || note_parent(call)) return actor_table_.call(call, actor_effects_);
+  call.record->result->set_error(share(child_cancelled(call, call.id)));
+  forget_call(call);
 }
 
 void Owner::on(ArgumentSettled& event) {

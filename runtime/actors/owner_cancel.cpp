@@ -51,6 +51,12 @@ const char* doing(core::TaskState state) {
 
 }  // namespace
 
+ErrorInfo child_cancelled(const OwnedWork& work, TaskId id) {
+  return {.code = ErrorCode::kCancelled,
+          .message = "the task that submitted it was cancelled (#" + std::to_string(work.parent.value & 0xffffffffffull) + ")",
+          .where = label(work, id)};
+}
+
 void Owner::cancel(Cell& cell, const CancelOptions& options) {
   const auto kind = cell.producer_kind();
   if (kind == Cell::Producer::kNone)
@@ -81,28 +87,33 @@ void Owner::on(Cancel& event) {
 
 void Owner::on(CancelChildren& event) { cancelled_parents_.insert(event.parents.begin(), event.parents.end()); }
 
-/// One look at all tasks and calls for all parents of a group of events.
+/// One look at all tasks and calls for all parents of a group of events, and for all that descends from them: of work that goes on to submit,
+/// a look for each level would always be behind.
 void Owner::perform_child_cancels() {
-  const auto parents = std::exchange(cancelled_parents_, {});
+  auto parents = std::exchange(cancelled_parents_, {});
   if (!std::exchange(has_children_, false)) return;  // a program that cancels what it has submitted itself does not pay for looking
-  std::vector<std::shared_ptr<OwnedTask>> tasks;
-  std::vector<std::shared_ptr<OwnedCall>> calls;
-  const auto look = [&](auto& all, auto& wanted) {
+  std::vector<std::pair<TaskId, OwnedWork*>> children;
+  bool deeper = false;
+  const auto look = [&](auto& all) {
     for (const auto& [id, work] : all) {
       if (!work->parent) continue;
-      has_children_ = true;
-      if (parents.contains(work->parent)) wanted.push_back(work);
+      children.emplace_back(id, work.get());
+      deeper = deeper || (work->has_children && parents.contains(work->parent));
     }
   };
-  look(tasks_, tasks);
-  look(calls_, calls);
-  auto why = [](const OwnedWork& work) {
-    auto error = cancelled_error(true);
-    error.message = "the task that submitted it was cancelled (#" + std::to_string(work.parent.value & 0xffffffffffull) + ")";
-    return error;
-  };
-  for (const auto& task : tasks) abandon(task, why(*task), {});
-  for (const auto& call : calls) abandon(call, why(*call), {});
+  look(tasks_);
+  look(calls_);
+  has_children_ = !children.empty();
+  if (deeper) std::sort(children.begin(), children.end());  // what submits is older, and has the smaller id, than what it submits
+  std::vector<std::shared_ptr<OwnedWork>> wanted;
+  for (const auto& [id, work] : children) {
+    if (!parents.contains(work->parent)) continue;
+    wanted.push_back(work->kind == OwnedWork::Kind::kTask ? std::shared_ptr<OwnedWork>(tasks_.find(id)->second) : calls_.find(id)->second);
+    if (work->has_children && (work->cancelled_with_children || !work->record->result->settled())) parents.insert(id);
+  }
+  for (const auto& work : wanted)
+    work->kind == OwnedWork::Kind::kTask ? abandon(std::static_pointer_cast<OwnedTask>(work), child_cancelled(*work, {}), {})
+                                         : abandon(std::static_pointer_cast<OwnedCall>(work), child_cancelled(*work, {}), {});
   perform();
 }
 
@@ -110,6 +121,7 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
   why.where = label(*task, task->id);
   const bool first = task->record->result->set_error(share(std::move(why)));
   if (!first && !task->unwanted) return;  // its value is there, or on the way
+  task->cancelled_with_children = task->cancelled_with_children || options.recursive;
   if (!task->may_run()) {
     if (options.recursive && task->has_children) cancelled_parents_.insert(task->id);  // of an attempt before; looking for them is dear
     task_table_.withdraw(*task);
@@ -136,12 +148,11 @@ void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const
   auto& result = *call->record->result;
   const bool first = settled == Settled::kAtOnce ? result.set_error(error) : !result.settled();
   if (!first && !call->unwanted) return;  // its value is there, or on the way
+  call->cancelled_with_children = call->cancelled_with_children || options.recursive;
   if (actor_table_.cancel(*call, actor_effects_)) {
     result.set_error(error);  // if it was to be settled by its end: this is that
     if (options.recursive && call->has_children) cancelled_parents_.insert(call->id);  // as above
-    let_go_arguments(*call);
-    counts_.ended(calls_.erase(call->id));
-    settled_.push_back(call);
+    forget_call(*call);
     return;
   }
   const auto lease = leases_.find(actor_table_.lease_of(call->actor));

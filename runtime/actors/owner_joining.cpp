@@ -37,15 +37,19 @@ void Owner::on(JoinAsked& event) {
   joined->give(std::move(work));
 }
 
-/// The task that submitted this one will wait for it, so nothing goes behind that one, nor behind whoever it runs inside of.
-void Owner::note_parent(const OwnedWork& work) {
+/// The task that submitted this one will wait for it, so nothing goes behind that one, nor behind whoever it runs inside of. False when
+/// that has been cancelled with all that it submits: it may not have heard of it.
+bool Owner::note_parent(const OwnedWork& work) {
   has_children_ = true;
   if (const auto parent = tasks_.find(work.parent); parent != tasks_.end()) {
     parent->second->has_children = true;
     if (work.kind == OwnedWork::Kind::kTask && parent->second->may_run()) task_table_.spawns(parent->second->lease);
-  } else if (const auto call = calls_.find(work.parent); call != calls_.end()) {
-    call->second->has_children = true;
+    return !parent->second->cancelled_with_children;
   }
+  const auto call = calls_.find(work.parent);
+  if (call == calls_.end()) return true;
+  call->second->has_children = true;
+  return !call->second->cancelled_with_children;
 }
 
 }  // namespace manta::detail

@@ -126,6 +126,15 @@ void Owner::forget_task(OwnedTask& task) {
   ends_ += tasks_.erase(task.id);
 }
 
+/// It has been told to no actor, or taken back from it.
+void Owner::forget_call(OwnedCall& call) {
+  const auto it = calls_.find(call.id);
+  let_go_arguments(call);
+  settled_.push_back(std::move(it->second));
+  calls_.erase(it);
+  ++ends_;
+}
+
 /// Not while it may run.
 void Owner::let_go_arguments(OwnedWork& work) {
   if (work.needs_none.exchange(true)) return;  // a constructor comes here for each end that it may have

@@ -55,6 +55,9 @@ void PlacementClient::check(const PlacementGroupOptions& options, const core::Pl
   auto refuse = [&](ErrorCode code, const std::string& why) {
     throw_error({.code = code, .message = why, .where = describe_group(spec.id, spec.name)});
   };
+  if (options.strategy > PlacementStrategy::kStrictSpread)
+    refuse(ErrorCode::kInvalidArgument, "its strategy is " + std::to_string(static_cast<int>(options.strategy)) +
+                                            ": give one of PlacementStrategy's");
   if (options.bundles.empty()) refuse(ErrorCode::kInvalidArgument, "a group without bundles: give one or more");
   for (std::size_t i = 0; i < options.bundles.size(); ++i) {
     const auto which = "bundle " + std::to_string(i) + ": ";

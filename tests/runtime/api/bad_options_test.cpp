@@ -48,6 +48,19 @@ TEST_SUITE("runtime/api/bad_options") {
       CHECK_THROWS_AS(rt.task<square>({.num_cpus = least}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.num_gpus = 1e12}), InvalidArgument);
     CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.num_cpus = 1e300}), InvalidArgument);
+    for (const auto& options : {RuntimeOptions{.num_cpus = NAN}, RuntimeOptions{.num_gpus = NAN}}) {
+      const auto error = error_of<InvalidArgument>([&] { Runtime::start(options); });
+      CHECK_MESSAGE(contains(error.message, "not a number"), error.message);
+    }
+  }
+
+  TEST_CASE("a number that is none of an enumeration's is refused") {
+    Machine machine;
+    auto& rt = machine.rt;
+    CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.workers = static_cast<Workers>(9)}), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<square>({.isolation = static_cast<Isolation>(7)}).remote(1), InvalidArgument);
+    CHECK_THROWS_AS(rt.actor<Adder>({.isolation = static_cast<Isolation>(7)}).spawn(), InvalidArgument);
+    CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_cpus = 1}}, .strategy = static_cast<PlacementStrategy>(9)}), InvalidArgument);
   }
 
   TEST_CASE("numbers of retries and restarts below -1 are refused") {

@@ -61,6 +61,14 @@ class Desk {
   std::atomic<int> waiting_{0}, submitted_{0}, refused_{0};
 };
 
+/// Has no end: each submits three more like it, and waits for them.
+int go_on(Context& ctx, int depth) {
+  std::vector<ObjectRef<int>> children;
+  for (int i = 0; i < 3; ++i) children.push_back(ctx.remote<go_on>(depth + 1));
+  ctx.wait(children, {.count = children.size()});
+  return depth;
+}
+
 /// Submits what waits for the ref, and waits for it.
 int submit_many(Context& ctx, const std::vector<ObjectRef<int>>& first, const std::string& log) {
   std::vector<ObjectRef<int>> all;
@@ -131,6 +139,18 @@ TEST_SUITE("runtime/api") {
         for (const auto& call : calls) CHECK_THROWS_AS(rt.get(call), Cancelled);
         CHECK(rt.get(desk.call<&Desk::submitted>(), 60s) == 0);
       }
+  }
+
+  // The story: a look at all tasks for each level of the tree was slower than the tree grew. Twenty seconds later it had ten times the tasks.
+  TEST_CASE("a recursion without an end is cancelled: it ends") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const auto root = rt.remote<go_on>(0);
+    CHECK(eventually([&] { return rt.stats().leases > 3; }));
+    std::this_thread::sleep_for(300ms);
+    rt.cancel(root);
+    CHECK_THROWS_AS(rt.get(root), Cancelled);
+    CHECK(eventually([&] { return rt.stats().idle(); }, 20s));
   }
 
   TEST_CASE("a thousand coroutines are cancelled while their actor is busy: what any of them submits afterwards is refused") {
