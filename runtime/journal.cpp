@@ -1,6 +1,7 @@
 #include "runtime/journal.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <mutex>
 #include <optional>
@@ -36,6 +37,7 @@ struct Journal::State {
   mutable std::mutex mutex;  // numbers are given in the order of the writes, so that a failed one leaves no hole
   JournalHeader header{};
   std::uint64_t last{};
+  const pid_t process = ::getpid();
 
   void load_header(const std::string& path) {
     std::optional<Result<JournalHeader>> read;
@@ -82,6 +84,9 @@ Journal::~Journal() = default;
 
 Journal::State& Journal::state() const {
   if (!state_) fail(ErrorCode::kInvalidArgument, "the journal is closed");
+  if (::getpid() != state_->process)  // a thread that this one has not may hold its locks
+    fail(ErrorCode::kRuntimeStopped, state_->store->name() + " is open in the process of which this one is a fork: use it there, read it here by "
+                                     "open_read_only, or let the fork start a program anew by exec");
   return *state_;
 }
 
@@ -176,7 +181,7 @@ void Journal::sync() {
 
 void Journal::close() {
   if (!state_) return;
-  if (!state_->read_only) state_->store->sync().value();
+  if (!state_->read_only && ::getpid() == state_->process) state_->store->sync().value();
   state_.reset();
 }
 

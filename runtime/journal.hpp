@@ -5,7 +5,7 @@
 // whose append returned is there; after a power loss a prefix that holds at least everything before the last sync. Damage
 // anywhere else is an error and never a missing record. One process writes; others may look on with open_read_only. Owned
 // by whoever opened it; thread-safe except for moving and close. Ends with close or the destructor. Every function throws
-// an exception of the manta::Error family. A fork of that process may read; what would change it is RuntimeStopped there.
+// an exception of the manta::Error family: in a fork of that process, RuntimeStopped, where open_read_only gives one to read.
 //
 //   auto journal = manta::Journal::open("results/experiment.journal");
 //   journal.append(bytes);

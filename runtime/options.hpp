@@ -75,7 +75,7 @@ struct TaskOptions {
   Isolation isolation{Isolation::kShared};
   std::map<std::string, std::string> env{};  ///< environment of its process; needs own_process. With num_gpus not CUDA_VISIBLE_DEVICES,
                                              ///< which says which GPUs it got. Beside it a worker process has what the driver had at
-                                             ///< Runtime::start: a later setenv there is seen by none
+                                             ///< Runtime::start: a later setenv there is seen by none; and a library that read its own when it was loaded, the driver's
   std::filesystem::path log_file{};          ///< own_process: stdout and stderr are also written here; a relative one is meant where the
                                              ///< process that submits stands
   bool echo_output{true};                    ///< own_process: print its output on the driver's terminal, with a prefix; what runs
@@ -151,7 +151,7 @@ enum class Workers : std::uint8_t { kThread, kProcess };
 /// --num-gpus=N, --memory-mib=N, --memory-threshold=SHARE, --resource=NAME=AMOUNT, --arena-mib=N, --spill-dir=DIR,
 /// --file-fallback=on|off, --durable-dir=DIR, --log-dir=DIR. Relative folders are meant from where the program is when it starts.
 struct RuntimeOptions {
-  Workers workers{Workers::kThread};
+  Workers workers{Workers::kThread};  ///< with kProcess, or own_process, the program has one more child: wait for yours by pid, or wait() never ends
   std::optional<Amount> num_cpus{};              ///< default: the CPUs this process may run on; with 0 only work of 0 CPUs runs; at
                                                  ///< most 1,000,000
   std::optional<Amount> num_gpus{};              ///< default: what NVML finds; a number pretends

@@ -17,7 +17,7 @@ namespace manta {
 class Runtime : public Client {
  public:
   /// Takes the runtime's own flags (see RuntimeOptions) out of argc and argv, leaves the others. Throws InvalidArgument
-  /// for a bad value of one of its flags. Never returns in a worker process.
+  /// for a bad value of one of its flags. Never returns in a worker process. Before it, drop privileges, and block signals that a thread waits for.
   static Runtime start(int& argc, char** argv);
   /// Starts with given options. Throws InvalidArgument, or ResourceExhausted when a limit of the system is in the way.
   static Runtime start(const RuntimeOptions& options);

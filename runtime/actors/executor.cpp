@@ -14,7 +14,7 @@ thread_local Executor::HelperThread* t_helper = nullptr;
 std::int64_t now_ns() { return SteadyClock::now().time_since_epoch().count(); }
 
 std::string label_of(const Work& work) {
-  return *work.name + " #" + std::to_string(work.id.value) + " (attempt " + std::to_string(work.attempt) + ")";
+  return *work.name + " #" + std::to_string(work.id.value & 0xffffffffffull) + " (attempt " + std::to_string(work.attempt) + ")";
 }
 
 ErrorInfo task_error(const Work& work) {
@@ -172,14 +172,15 @@ std::shared_ptr<TaskRecord> Executor::decoded(Work& work) {
   return record;
 }
 
+/// What it throws is not the task's doing.
 Executor::HeldValues Executor::read_arguments(const Work& work, const TaskRecord& record) {
   HeldValues held;
   if (!work.encoded) return held;
   for (std::size_t i = 0; i < work.encoded->refs.size(); ++i) {
-    if (!work.encoded->refs[i].stored) continue;
     try {
       held.push_back(record.refs[i]->value());
     } catch (const ObjectLost& lost) {
+      if (!work.encoded->refs[i].stored) throw;  // a load of the user's threw it
       throw LostArgument{lost.info(), work.encoded->refs[i].stored};
     }
   }
@@ -226,6 +227,7 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
   if (!began) {
     auto error = current_exception_info();
     if (error.where.empty()) error.where = *work.name;
+    error.did_not_run = error.code != ErrorCode::kCancelled;  // else it could not be had what it takes
     outcome.result = std::move(error);
     return;
   }
@@ -316,7 +318,9 @@ std::optional<wire::Outcome> Executor::execute(Work& work, ActorObject* instance
   {
     std::shared_ptr<TaskRecord> made;
     Running running(this);
-    // What they destroy is the user's, who may call from there: no cancel of the work is to throw there, so they go after it.
+    // What they destroy is the user's, who may call from there: no cancel of the work, or of one that waits for it on this thread, is to throw
+    // there, so they go after it.
+    const CancelSlot::Outside outside;
     std::shared_ptr<TaskRecord> record;
     std::shared_ptr<RunningCoroutine> coroutine;
     RunningWork::Scope scope(running_work_, work.id, is_local(owner));

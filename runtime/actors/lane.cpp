@@ -6,6 +6,7 @@
 
 #include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/threads.hpp"
 
 namespace manta::detail {
 
@@ -37,6 +38,7 @@ void Lane::post(std::function<void()> job) {
 void Lane::add_thread() {
   threads_.emplace_back([this] {
     ::pthread_setname_np(::pthread_self(), "manta-lane");
+    become_program_thread();
     t_is_runtimes = true;
     work();
   });

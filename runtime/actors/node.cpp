@@ -6,6 +6,10 @@
 
 namespace manta::detail {
 
+namespace {
+constexpr std::chrono::seconds kLaunchPause{2};  // after a shared worker process that could not be made, or did not start
+}
+
 Node::Node(caf::actor_system& system, core::LeaseTable table, Router& router, ProcessLauncher& launcher, Lane& lane,
            std::function<void(ProcessId)> on_gone, Options options)
     : table_(std::move(table)), router_(router), launcher_(launcher), lane_(lane), on_gone_(std::move(on_gone)),
@@ -114,6 +118,7 @@ void Node::on(FromProcess& event) {
   } else if (auto* remove = std::get_if<wire::RemoveGroup>(&event.message)) {
     remove_group(remove->group);
   } else if (auto* ready = std::get_if<wire::Ready>(&event.message)) {
+    if (const auto it = processes_.find(event.from); it != processes_.end()) it->second.started = true;
     log(LogLevel::kDebug, "worker process " + std::to_string(event.from) + " is ready, build " + std::to_string(ready->build_id));
   }
 }
@@ -142,6 +147,13 @@ void Node::place(const core::Lease& lease) {
     entry.ungranted.push_back(lease);
 }
 
+bool Node::has_shared_process() const {
+  return std::any_of(processes_.begin(), processes_.end(), [](const auto& each) {
+    const auto& process = each.second;
+    return !process.own && !process.leaving && !process.ended && !process.ended_for;
+  });
+}
+
 ProcessId Node::shared_process() {
   ProcessId best = 0;
   std::size_t count = 0;
@@ -150,7 +162,7 @@ ProcessId Node::shared_process() {
     ++count;
     if (!best || process.leases.size() < processes_[best].leases.size()) best = id;
   }
-  if (best && (processes_[best].leases.empty() || count >= options_.shared_processes)) return best;
+  if (best && (processes_[best].leases.empty() || count >= options_.shared_processes || SteadyClock::now() < no_launch_before_)) return best;
   return launch(false, {.name = "worker"}, nullptr);
 }
 
@@ -189,8 +201,13 @@ void Node::on(Launched& event) {
   auto waiting = std::exchange(process.ungranted, {});
   if (!event.result) {
     process.ended = true;
+    const bool elsewhere = !process.own && has_shared_process();  // one more could not be had: those that there are do its work
+    if (!process.own) no_launch_before_ = SteadyClock::now() + kLaunchPause;
+    if (elsewhere)
+      log(LogLevel::kWarning, "one more worker process could not be made, the others go on without it: " + event.result.error().message);
     for (const auto& lease : waiting) {
       places_.erase(lease.id);
+      if (elsewhere) continue;
       table_.release(lease.id, effects_);
       router_.send(lease.owner, wire::LeaseRefused{.purpose = lease.purpose, .error = event.result.error()});
     }
@@ -198,6 +215,8 @@ void Node::on(Launched& event) {
       log(LogLevel::kWarning, "a worker process that was to be kept ready for the next actor could not be made: " + event.result.error().message);
     actor_left(process);
     processes_.erase(event.process);
+    if (elsewhere)
+      for (const auto& lease : waiting) place(lease);
     return;
   }
   process.pid = event.result->pid;
@@ -279,6 +298,7 @@ void Node::on(Ended& event) {
   spares_.gone(event.process);
   actor_left(it->second);
   auto process = it->second;
+  if (!process.own && !process.started) no_launch_before_ = SteadyClock::now() + kLaunchPause;
   for (const auto& lease : std::exchange(it->second.ungranted, {}))
     if (table_.find(lease.id)) tell_granted(lease, event.process);  // granted and lost, so that it counts as a crash
   process.running ? static_cast<void>(processes_.erase(it)) : static_cast<void>(it->second.ended = true);
@@ -293,7 +313,7 @@ void Node::on(Ended& event) {
                                          : ErrorInfo{.code = ErrorCode::kWorkerCrashed, .message = event.how,
                                                      .where = "worker process " + std::to_string(process.pid)};
     if (!process.given_up)
-      router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.leases.size() == 1,
+      router_.send(lease->owner, wire::LeaseLost{.lease = id, .error = error, .own_doing = event.own_doing && process.started && process.leases.size() == 1,
                                                   .shared = process.leases.size() > 1, .unused = unused});
     if (unused && !process.given_up) spare_died_.emplace(lease->owner, lease->purpose);
     table_.release(id, effects_);

@@ -88,6 +88,7 @@ class Node {
     int pid = 0;
     bool own = false;
     bool running = false;              ///< launched: grants can be told
+    bool started = false;              ///< it has said that it is ready
     bool leaving = false;              ///< told to end
     bool given_up = false;             ///< by its lease's owner, and the lease is kept until it has ended
     bool killed = false;               ///< at the end of its lease
@@ -124,6 +125,7 @@ class Node {
   void forget_options();
   void place(const core::Lease& lease);
   ProcessId shared_process();
+  bool has_shared_process() const;
   ProcessId launch(bool own, const wire::ProcessOptions& options, const core::Lease* lease);
   core::SpareTable::Kind kind_of(const wire::ProcessOptions& options, const core::Lease* lease) const;
   ProcessId process_for_actor(const wire::ProcessOptions& options, const core::Lease& lease);
@@ -147,6 +149,7 @@ class Node {
   const Options options_;
   core::LeaseEffects effects_{};
   ProcessId next_process_ = 1;
+  SteadyClock::time_point no_launch_before_{};  ///< of a shared process, while there is another one
   std::map<ProcessId, Process> processes_{};
   std::map<LeaseId, ProcessId> places_{};
   std::map<std::pair<ProcessId, core::Purpose>, wire::ProcessOptions> wanted_options_{};  ///< until the leases wanted are placed

@@ -191,6 +191,7 @@ std::shared_ptr<NodeEngine> NodeEngine::start(const RuntimeOptions& given) {
   for (auto* folder : {&options.spill_dir, &options.durable_dir, &options.log_dir}) make_absolute(*folder);
   check_options(options);
   check_folders(options);
+  remember_program_thread();
   try {
     std::thread([] {}).join();  // at the limit it fails here, where it can be said, and not inside CAF
     std::shared_ptr<NodeEngine> engine(new NodeEngine(options, look_at_machine(options)));
@@ -248,19 +249,14 @@ void NodeEngine::start_roles() {
 
 NodeEngine::~NodeEngine() { shutdown(); }
 
-void NodeEngine::need_own_process() const {
-  if (!belongs_here())
-    throw RuntimeStopped("a fork of the process that started the runtime has none: use it there, or let the fork start a program anew by exec");
-}
-
 void NodeEngine::need_running() const {
-  need_own_process();
+  gate_->need_own_process();
   if (stopped_) throw RuntimeStopped("the runtime has been shut down: start another one");
 }
 
 /// What is told of the end may keep what it has.
 void NodeEngine::need_store() const {
-  need_own_process();
+  gate_->need_own_process();
   if (over_) need_running();
 }
 
@@ -400,7 +396,7 @@ void NodeEngine::send_remote(ProcessId to, const wire::Message& message) { launc
 
 /// Whoever waits asks for it.
 std::shared_ptr<Reactor> NodeEngine::links_loop() {
-  need_own_process();
+  gate_->need_own_process();
   const UseGate::Use use(*gate_);
   return use && launcher_ ? launcher_->links_loop() : nullptr;
 }

@@ -3,7 +3,6 @@
 #include "runtime/actors/launcher.hpp"
 #include "runtime/actors/node_durables.hpp"
 #include "runtime/actors/process_engine.hpp"
-#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -20,7 +19,7 @@ class NodeEngine final : public ProcessEngine {
   /// it, before those who wait go on.
   void shutdown(const std::function<void()>& done = [] {});
   /// False in a fork of the process that started it, which has none of its threads: there it can neither be used nor destroyed.
-  bool belongs_here() const { return forks_ == count_forks(); }
+  bool belongs_here() const { return !gate_->in_fork(); }
 
   void submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options) override;
   std::shared_ptr<ActorLink> spawn(std::shared_ptr<TaskRecord> constructor, std::shared_ptr<const ActorOptions> options,
@@ -53,7 +52,6 @@ class NodeEngine final : public ProcessEngine {
   void send_remote(ProcessId to, const wire::Message& message) override;
   std::shared_ptr<Reactor> links_loop() override;
   wire::NameReply ask_directory(wire::NameRequest request) override { return directory_.answer(request); }
-  void need_own_process() const;
   void need_running() const;
   void need_store() const;
 
@@ -69,7 +67,6 @@ class NodeEngine final : public ProcessEngine {
   std::atomic<bool> stopped_{false};
   std::atomic<bool> ended_{false};  // and its shutdown is done
   std::atomic<bool> over_{false};  // and the time for what still ran is over
-  const int forks_ = count_forks();
 };
 
 }  // namespace manta::detail

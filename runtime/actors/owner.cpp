@@ -442,6 +442,7 @@ void Owner::end() {
   for (const auto& event : unhandled) {
     if (const auto* submitted = std::get_if<Submitted>(&event)) leave(*submitted->task);
     if (const auto* called = std::get_if<Called>(&event)) leave(*called->call);
+    if (const auto* spawned = std::get_if<Spawned>(&event)) leave(*spawned->constructor);
   }
   for (const auto& [id, task] : tasks_) leave(*task);
   for (const auto& [id, call] : calls_) leave(*call);

@@ -273,7 +273,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   std::atomic<bool> trim_due_{false};
   struct Bin { std::vector<std::shared_ptr<TaskRecord>> arguments{}, records{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  // records: perhaps in use
   std::atomic<std::uint64_t> thrown_away_{0}, destroyed_{0};  ///< ever; what is in between is in the bin, or on its way out on a thread of its own:
-  mutable std::atomic<std::uint64_t> bin_stood_at_{UINT64_MAX};  ///< destroyed_ when somebody had waited for it in vain
+  mutable std::atomic<int> bin_passes_{0};  ///< submits that need not wait for the bin, as somebody has just done so in vain
   std::unique_ptr<Lane> bin_lane_{};  ///< what waits there must not keep the lane from what it waits for
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};

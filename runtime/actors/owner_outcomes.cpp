@@ -190,11 +190,17 @@ void Owner::empty_bin() {
   auto& lane = bin_lane_ ? *bin_lane_ : lane_;
   lane.post([this, bin = std::exchange(bin_, {})]() mutable {
     t_empties_bin = true;
-    const auto count = bin.arguments.size() + bin.records.size() + bin.results.size();
-    for (const auto& record : bin.arguments) record->release_arguments();
-    bin = {};
+    const auto empty = [this](auto& values, auto&& let_go) {
+      for (auto& each : values) {
+        let_go(each);
+        each.reset();
+        ++destroyed_, --g_in_all_bins;  // one by one: who waits sees whether it goes on
+      }
+    };
+    empty(bin.arguments, [](const auto& record) { record->release_arguments(); });
+    empty(bin.records, [](const auto&) {});
+    empty(bin.results, [](const auto&) {});
     t_empties_bin = false;
-    destroyed_ += count, g_in_all_bins -= count;
   });
 }
 
@@ -208,14 +214,15 @@ bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) 
 }
 
 /// What submits from outside waits a moment where destructors are slower than it, or what they are to destroy would pile up. Not for ever: one
-/// of them may wait for what this thread does next; and once for each that does.
+/// of them may wait for what this thread does next. Where none has ended in that moment, some submits more need not wait for it.
 void Owner::wait_for_bin() const {
   constexpr std::size_t kFull = 256;
   constexpr std::chrono::milliseconds kMoment{100};
+  constexpr int kPasses = 64;
   if (g_in_all_bins <= kFull || t_empties_bin || CancelSlot::current()) return;
+  if (bin_passes_ > 0 && bin_passes_-- > 0) return;
   const auto destroyed = destroyed_.load();
-  if (destroyed == bin_stood_at_) return;
-  if (!has_emptied_bin(SteadyClock::now() + kMoment, kFull) && destroyed_ == destroyed) bin_stood_at_ = destroyed;
+  if (!has_emptied_bin(SteadyClock::now() + kMoment, kFull) && destroyed_ == destroyed) bin_passes_ = kPasses;
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

@@ -152,6 +152,7 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 std::shared_ptr<ActorLink> ProcessEngine::find_actor(const std::string& name, const FunctionEntry& type) { return named_->find(name, type); }
 
 void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
+  gate_->need_own_process();
   if (const UseGate::Use use(*gate_); use && owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
 }
 
@@ -172,6 +173,7 @@ std::shared_ptr<Cell> ProcessEngine::watch_group(GroupId group) {
 }
 
 void ProcessEngine::remove_group(GroupId group) {
+  gate_->need_own_process();
   if (const UseGate::Use use(*gate_); use) placements_.remove(group);
 }
 

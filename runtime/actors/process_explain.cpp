@@ -29,6 +29,7 @@ std::chrono::milliseconds ProcessEngine::long_wait() {
 
 std::string ProcessEngine::explain(Cell& cell) {
   const UseGate::Use use(*gate_);
+  gate_->need_own_process();
   if (!use) return cell.settled() ? (cell.failed() ? "failed: " + cell.error()->to_string() : "ready") : "not ready, and the runtime has been shut down";
   Explaining explaining{.reader = self_, .left = kObjects};
   return explain(cell, 0, explaining);

@@ -217,6 +217,7 @@ bool ProcessEngine::sleep_and_explain(std::span<Cell* const> cells, Deadline dea
 
 bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
   if (cell.settled()) return true;
+  gate_->need_own_process();
   cell.demand();
   auto* executor = Executor::current();
   if (executor && !deadline && run_awaited(*executor, cell)) return true;
@@ -234,6 +235,7 @@ bool ProcessEngine::wait(Cell& cell, Deadline deadline) {
 
 bool ProcessEngine::wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline, std::span<Cell* const> cells) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != value; };
+  if (!changed()) gate_->need_own_process();
   if (auto loop = changed() ? nullptr : links_loop()) loop->take_back();  // it is not run here
   if (spin_until(changed)) return true;
   const auto sleep_until = [&](Deadline end) {
@@ -267,6 +269,7 @@ bool ProcessEngine::wait_some(std::span<Cell* const> cells, std::size_t count, D
       return true;
   }
   if (cells.size() - pending.size() >= count) return true;
+  gate_->need_own_process();
   constexpr std::size_t kFew = 4;  // more go faster by workers, which take them in groups
   auto* const executor = count == cells.size() && !deadline ? Executor::current() : nullptr;
   if (executor && pending.size() <= kFew) {

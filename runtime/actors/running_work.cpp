@@ -26,6 +26,10 @@ WithoutParent::WithoutParent() noexcept : before_(std::exchange(t_without_parent
 
 WithoutParent::~WithoutParent() { t_without_parent = before_; }
 
+CancelSlot::Outside::Outside() noexcept : before_(std::exchange(t_slot, nullptr)) {}
+
+CancelSlot::Outside::~Outside() { t_slot = before_; }
+
 bool in_task() noexcept { return t_slot != nullptr; }
 
 void result_is_made() noexcept { CancelSlot::end_running(); }

@@ -51,6 +51,18 @@ class CancelSlot {
     CancelSlot* slot_;
   };
 
+  /// While it lives, no cancel reaches what this thread does outside of a Scope that begins after it.
+  class Outside {
+   public:
+    Outside() noexcept;
+    ~Outside();
+    Outside(const Outside&) = delete;
+    Outside& operator=(const Outside&) = delete;
+
+   private:
+    CancelSlot* before_;
+  };
+
  private:
   friend class RunningWork;
   bool is_own(const std::atomic<std::uint64_t>& id) const noexcept {

@@ -8,6 +8,7 @@
 
 #include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/threads.hpp"
 #include "runtime/base/spin.hpp"
 
 #ifdef __SANITIZE_THREAD__
@@ -199,6 +200,7 @@ void ElasticScheduler::add_thread(std::unique_lock<std::mutex>&) {
   try {
     self->thread = std::thread([this, self] {
       ::pthread_setname_np(::pthread_self(), "manta-pool");
+      become_program_thread();
       t_is_runtimes = true;
       t_pool = this;
       work(*self);

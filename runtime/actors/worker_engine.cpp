@@ -14,6 +14,7 @@
 
 #include "runtime/actors/launcher.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/threads.hpp"
 #include "runtime/process/forks.hpp"
 
 namespace manta::detail {
@@ -57,10 +58,12 @@ void flush_files() {
   leave(1);
 }
 
-/// LibTorch's intra-op threads follow the CPUs of this process, where the program is linked with it.
-void limit_torch_threads() {
+/// LibTorch's intra-op threads, and OpenMP's, follow the CPUs of this process, where the program is linked with them: they have read the
+/// environment of the zygote.
+void limit_threads() {
   const char* text = std::getenv("OMP_NUM_THREADS");
   const int threads = text ? std::atoi(text) : 0;
+  remember_program_thread(threads);
   using SetThreads = void (*)(int);
   auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "_ZN2at15set_num_threadsEi"));
   if (set && threads > 0) set(threads);
@@ -232,7 +235,7 @@ bool WorkerEngine::runs_here() noexcept { return is_worker.load(std::memory_orde
 
 void WorkerEngine::run(WorkerStart start) {
   is_worker = true;
-  limit_torch_threads();
+  limit_threads();
   auto started = Reactor::start("manta-links", Reactor::Threads::kTwo);
   if (!started) leave_at_start(started.error().message);
   const std::shared_ptr<Reactor> reactor = std::move(*started);
@@ -264,9 +267,10 @@ void WorkerEngine::leave_if_unused() {
   });
 }
 
-/// At the runtime's end; the node waits for that, but not for long.
+/// At the runtime's end; the node waits for that, but not for long: what the program has written is to be on its way by then.
 void WorkerEngine::leave_when_let_go() {
   if (owner_->has_emptied_bin()) leave(0);
+  if (!std::exchange(leaving_, true)) flush_files();
   reactor_->run_after(kRetiredLook, [this] { leave_when_let_go(); });
 }
 

@@ -85,6 +85,7 @@ class WorkerEngine final : public ProcessEngine {
   const std::shared_ptr<Link> link_;
   bool retiring_ = false;     // whoever runs the reactor only
   bool looks_again_ = false;  // likewise
+  bool leaving_ = false;      // told to; of the reactor's thread
   std::shared_ptr<RemoteStore> remote_store_;
   std::unique_ptr<RemoteDurables> remote_durables_;
   mutable std::mutex reports_mutex_;  // guards what follows

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "runtime/base/standard_streams.hpp"
+
 namespace manta {
 
 namespace {
@@ -33,6 +35,7 @@ void log(LogLevel level, std::string_view text) noexcept {
   try {
     std::string line = "manta[" + std::to_string(::getpid()) + "] " +
                        std::string(kLevelNames[static_cast<int>(level)]) + ": " + std::string(text) + "\n";
+    if (!is_standard_stream(STDERR_FILENO)) return;
     [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.data(), line.size());  // one write: lines stay whole
   } catch (...) {
   }

@@ -1,9 +1,12 @@
 #include "runtime/base/threads.hpp"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 namespace manta {
@@ -37,6 +40,39 @@ sigset_t asynchronous_signals() noexcept {
   ::sigfillset(&set);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) ::sigdelset(&set, fault);
   return set;
+}
+
+namespace {
+struct ProgramThread {
+  std::mutex mutex;
+  std::optional<sigset_t> signals;  // guarded by mutex, as what follows
+  int openmp_threads = 0;
+};
+ProgramThread& program_thread() {
+  static auto& made = *new ProgramThread;  // never destroyed: threads outlive main
+  return made;
+}
+}  // namespace
+
+void remember_program_thread(int openmp_threads) noexcept {
+  sigset_t now;
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &now);
+  auto& program = program_thread();
+  std::lock_guard lock(program.mutex);
+  program.signals = now;
+  program.openmp_threads = openmp_threads;
+}
+
+void become_program_thread() noexcept {
+  auto& program = program_thread();
+  std::unique_lock lock(program.mutex);
+  const auto signals = program.signals;
+  const int threads = program.openmp_threads;
+  lock.unlock();
+  if (signals) ::pthread_sigmask(SIG_SETMASK, &*signals, nullptr);
+  if (threads <= 0) return;
+  using SetThreads = void (*)(int);  // of the calling thread: those that start later have what the library read as it was loaded
+  if (auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set(threads);
 }
 
 SignalsBlocked::SignalsBlocked() noexcept {

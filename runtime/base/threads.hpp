@@ -25,6 +25,12 @@ class SignalsBlocked {
   sigset_t before_{};
 };
 
+/// How each thread that runs the program's code begins: the signals that were blocked on the calling thread, which is the program's own, and
+/// so many threads of OpenMP; 0: as that library says. The runtime's threads start one another, and most of them block signals.
+void remember_program_thread(int openmp_threads = 0) noexcept;
+/// The calling thread, which has just been started, becomes such a one.
+void become_program_thread() noexcept;
+
 /// The calling thread's stack: from its lowest address, the last to be used, so many bytes. None, size 0, where the system does not say.
 struct StackExtent {
   std::uintptr_t lowest = 0;

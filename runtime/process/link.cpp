@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/process/forks.hpp"
 
 namespace manta {
@@ -31,7 +32,7 @@ bool take_fds(msghdr& message, std::vector<OwnedFd>& fds) {
     for (std::size_t i = 0; i < count; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      fds.emplace_back(fd);
+      fds.emplace_back(above_standard_streams(fd));
     }
   }
   return (message.msg_flags & MSG_CTRUNC) == 0;

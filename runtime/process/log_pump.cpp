@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "runtime/base/log.hpp"
+#include "runtime/base/standard_streams.hpp"
 
 namespace manta {
 
@@ -93,7 +95,8 @@ class LineWriter {
  private:
   void put_line() {
     line_ += '\n';
-    if (fd_ >= 0 && write_all(fd_, line_) != 0) fd_ = -1;  // nobody reads the terminal any more; the file goes on
+    const bool closed = fd_ >= 0 && fd_ <= STDERR_FILENO && !is_standard_stream(fd_);
+    if (fd_ >= 0 && !closed && write_all(fd_, line_) != 0) fd_ = -1;  // nobody reads the terminal any more; the file goes on
     line_.resize(prefix_.size());
   }
   int fd_;

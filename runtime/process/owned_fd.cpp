@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
+
+#include "runtime/base/standard_streams.hpp"
 
 namespace manta {
 
@@ -16,20 +19,28 @@ ErrorInfo system_error(const char* what, int error) {
   return {.code = files || memory ? ErrorCode::kResourceExhausted : ErrorCode::kIoError, .message = std::move(text)};
 }
 
+namespace {
+Result<FdPair> lifted(const int (&fds)[2]) {
+  FdPair pair{OwnedFd(above_standard_streams(fds[0])), OwnedFd(above_standard_streams(fds[1]))};
+  if (!pair.first || !pair.second) return system_error("duplicating a descriptor", errno);
+  return pair;
+}
+}  // namespace
+
 Result<FdPair> make_pipe() {
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) != 0) return system_error("making a pipe", errno);
-  return FdPair{OwnedFd(fds[0]), OwnedFd(fds[1])};
+  return lifted(fds);
 }
 
 Result<FdPair> make_socket_pair(int type) {
   int fds[2];
   if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0) return system_error("making a socket pair", errno);
-  return FdPair{OwnedFd(fds[0]), OwnedFd(fds[1])};
+  return lifted(fds);
 }
 
 Result<OwnedFd> duplicate(int fd) {
-  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (copy < 0) return system_error("duplicating a descriptor", errno);
   return OwnedFd(copy);
 }

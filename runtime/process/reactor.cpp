@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/base/threads.hpp"
 
 namespace manta {
@@ -28,9 +29,9 @@ ErrorInfo stopped_error() {
 }  // namespace
 
 Result<std::unique_ptr<Reactor>> Reactor::start(const std::string& name, Threads threads) {
-  OwnedFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  OwnedFd epoll(above_standard_streams(::epoll_create1(EPOLL_CLOEXEC)));
   if (!epoll) return system_error("making an epoll instance", errno);
-  OwnedFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  OwnedFd wake(above_standard_streams(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
   if (!wake) return system_error("making an event descriptor", errno);
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kWakeToken}};
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0)

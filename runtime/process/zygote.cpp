@@ -152,6 +152,8 @@ Result<void> check_request(const SpawnRequest& request) {
   std::size_t bytes = request.title.size();
   for (const auto& [name, value] : request.env) {
     bytes += name.size() + value.size();
+    if (name == kChildVariable)
+      return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = name + " cannot be set in a worker's environment: it is the runtime's own; leave it out"};
     if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
         value.find('\0') != std::string::npos)
       return ErrorInfo{.code = ErrorCode::kInvalidArgument,

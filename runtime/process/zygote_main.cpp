@@ -87,6 +87,7 @@ void leave_zygote(pid_t zygote, int out, int err) noexcept {
     ::close(oom);
   }
   ::signal(SIGCHLD, SIG_DFL);
+  ::signal(SIGTERM, SIG_DFL);
   ::signal(SIGINT, SIG_IGN);
 }
 
@@ -147,6 +148,7 @@ ZygoteLoop::ZygoteLoop(std::function<void()> when_driver_died) : when_driver_die
   action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
   ::sigaction(SIGCHLD, &action, nullptr);
   ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGTERM, SIG_IGN);  // that to all processes of a job is the driver's to heed: it ends this one, and the workers with it
   ::prctl(PR_SET_NAME, "manta-zygote");
   std::fflush(nullptr);  // or every worker would print it once more
 }

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <memory>
 
+#include "runtime/base/standard_streams.hpp"
+
 namespace manta {
 
 namespace {
@@ -54,7 +56,7 @@ std::vector<OwnedFd> take_fds(msghdr& message) {
     std::array<int, kMaxControlFds> numbers;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     std::memcpy(numbers.data(), CMSG_DATA(header), count * sizeof(int));
-    for (std::size_t i = 0; i < count; ++i) fds.emplace_back(numbers[i]);
+    for (std::size_t i = 0; i < count; ++i) fds.emplace_back(above_standard_streams(numbers[i]));
   }
   return fds;
 }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/store/reserve_space.hpp"
 
 namespace manta {
@@ -38,7 +39,7 @@ ErrorInfo system_error(ErrorCode code, const std::string& what) {
 
 /// A sealed memfd of exactly `bytes`, every page of it reserved. Its mode lets nobody reopen it for writing.
 Result<int> make_memfd(std::uint64_t bytes) {
-  const int fd = ::memfd_create("manta-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const int fd = above_standard_streams(::memfd_create("manta-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (fd < 0) return system_error(ErrorCode::kIoError, "cannot make shared memory for objects");
   errno = reserve_space(fd, bytes);
   if (errno || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 || ::fchmod(fd, 0400) != 0) {
@@ -359,7 +360,7 @@ Result<int> Arena::extent_fd(std::uint32_t extent, bool writable) const {
     return ErrorInfo{.code = ErrorCode::kNotFound, .message = fmt::format("the arena has no extent {}", extent)};
   const int source = found->second.fd;
   const int fd = writable ? ::fcntl(source, F_DUPFD_CLOEXEC, 3)
-                          : ::open(fmt::format("/proc/self/fd/{}", source).c_str(), O_RDONLY | O_CLOEXEC);
+                          : above_standard_streams(::open(fmt::format("/proc/self/fd/{}", source).c_str(), O_RDONLY | O_CLOEXEC));
   if (fd < 0) return system_error(ErrorCode::kIoError, "cannot share the object arena with another process");
   return fd;
 }

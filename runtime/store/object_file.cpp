@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "runtime/base/standard_streams.hpp"
 #include "runtime/store/memory_limits.hpp"
 #include "runtime/store/store_directory.hpp"
 #include "runtime/store/reserve_space.hpp"
@@ -33,12 +34,12 @@ ErrorInfo file_error(ErrorCode code, const std::string& directory, std::uint64_t
 }
 
 int open_unnamed(const std::string& directory) {
-  const int fd = ::open(directory.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+  const int fd = above_standard_streams(::open(directory.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
   if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return fd;
   auto name = fmt::format("{}/{}{}", directory, kPrefix, kRandomPart);  // a file system without unnamed files
   const int named = ::mkostemp(name.data(), O_CLOEXEC);
   if (named >= 0) ::unlink(name.c_str());
-  return named;
+  return above_standard_streams(named);
 }
 
 bool is_in_memory(const struct statfs& info) { return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC; }

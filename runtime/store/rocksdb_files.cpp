@@ -6,6 +6,9 @@
 #include <rocksdb/table.h>
 
 #include <filesystem>
+#include <future>
+#include <thread>
+#include <vector>
 
 #include "runtime/store/live_logs.hpp"
 #include "runtime/store/store_directory.hpp"
@@ -126,6 +129,7 @@ rocksdb::Options options_for(const RocksDbOptions& wanted) {
   options.paranoid_checks = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.max_background_jobs = 2;
+  options.max_file_opening_threads = 1;  // of more than one, those that the system does not give end the program
   options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
   options.allow_fallocate = false;
   options.write_buffer_size = 16 << 20;
@@ -170,8 +174,24 @@ bool is_no_space(const Status& status) {
   return text.find(kUnsyncedLog) == std::string::npos && says_no_room(text);
 }
 
+void need_threads() {
+  constexpr int kThreads = 5;  // of its pools and its timer
+  std::promise<void> enough;
+  const auto told = enough.get_future().share();
+  std::vector<std::jthread> threads;  // joined behind what follows
+  struct Tell {
+    ~Tell() { enough.set_value(); }
+    std::promise<void>& enough;
+  } const tell{enough};
+  for (int i = 0; i < kThreads; ++i) threads.emplace_back([told] { told.wait(); });
+}
+
 ErrorInfo translate(const Status& status, const std::string& path) {
   const auto text = status.ToString();
+  if (status.IsMemoryLimit())
+    return {.code = ErrorCode::kResourceExhausted,
+            .message = fmt::format("{} cannot be opened: the system gives no more threads ({}): raise the limit of processes (ulimit -u) or of "
+                                   "memory, or end others", path, text)};
   if (is_no_space(status)) {
     return {.code = ErrorCode::kOutOfDisk,
             .message = fmt::format("no space left on the file system of {}; free some and try again ({})", path, text)};

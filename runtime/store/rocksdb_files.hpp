@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "runtime/store/rocksdb_store.hpp"
 
@@ -28,7 +29,18 @@ Status unsynced_log(std::string_view reason);
 bool is_unsynced_log(const Status& status);
 /// No room, and trying again once there is some does no harm.
 bool is_no_space(const Status& status);
-/// OutOfDisk, StorageCorruption or IoError, with what to do. `status` is not OK.
+/// Throws std::system_error when the system does not give as many threads as RocksDB starts when a store is opened: where it has begun to,
+/// and cannot go on, it ends the program.
+void need_threads();
+/// What opens a store.
+template <class Open>
+Status opened(Open&& open) try {
+  need_threads();
+  return open();
+} catch (const std::system_error& e) {
+  return Status::MemoryLimit(e.what());
+}
+/// OutOfDisk, StorageCorruption, IoError, or ResourceExhausted of `opened`, with what to do. `status` is not OK.
 ErrorInfo translate(const Status& status, const std::string& path);
 Result<void> checked(const Status& status, const std::string& path);
 

@@ -208,9 +208,9 @@ Status RocksDbStore::reopen() {
     return Status::NoSpace("the disk was full, and has too little room to go on");
   db_.reset();
   rocksdb::DB* db = nullptr;
-  reopened_ = rocksdb::DB::Open(options_, path_, &db);
+  reopened_ = rocks::opened([&] { return rocksdb::DB::Open(options_, path_, &db); });
   full_ = !reopened_.ok();
-  if (!full_ || rocksdb::DB::OpenForReadOnly(options_, path_, &db).ok()) db_.reset(db);  // reading goes on
+  if (!full_ || rocks::opened([&] { return rocksdb::DB::OpenForReadOnly(options_, path_, &db); }).ok()) db_.reset(db);  // reading goes on
   return reopened_;
 }
 
@@ -411,10 +411,11 @@ Result<std::unique_ptr<KeyValueStore>> open_for_writing(const std::string& path,
   std::unique_ptr<DiskReserve> reserve;
   if (wanted.erases_on_full_disk) reserve = std::make_unique<DiskReserve>(path + "/" + kReserveFile);
   rocksdb::DB* db = nullptr;
-  auto status = rocksdb::DB::Open(options, path, &db);
+  const auto open = [&] { return rocksdb::DB::Open(options, path, &db); };
+  auto status = rocks::opened(open);
   if (reserve && is_no_space(status)) {
     reserve->give_up();  // opening moves the log into tables
-    status = rocksdb::DB::Open(options, path, &db);
+    status = rocks::opened(open);
   }
   if (!status.ok()) {
     if (status.ToString().find("While lock file") != std::string::npos) return held_by(path, "another program");
@@ -437,7 +438,7 @@ Result<std::unique_ptr<KeyValueStore>> open_for_reading(const std::string& path,
     const auto before = manifest_state(path);
     const auto sound = audit_logs(path);
     rocksdb::DB* opened = nullptr;
-    const auto status = sound ? rocksdb::DB::OpenForReadOnly(options, path, &opened) : Status::OK();
+    const auto status = sound ? rocks::opened([&] { return rocksdb::DB::OpenForReadOnly(options, path, &opened); }) : Status::OK();
     std::unique_ptr<rocksdb::DB> db(opened);
     if (manifest_state(path) != before) {
       if (++changed == kReadOnlyChanges) return translate(Status::IOError("another program changes it faster than it can be opened; try again"), path);

@@ -51,6 +51,12 @@ int remove_after(Context& ctx, const std::string& file) {
   })));
 }
 
+/// What it prints lies in the program's buffer when the worker is told to leave, which a destructor of two seconds keeps it from.
+int print_to(Context& ctx, const std::string& file) {
+  std::fputs("printed", std::fopen(file.c_str(), "w"));
+  return ctx.get(ctx.remote<take>(Last([] { std::this_thread::sleep_for(2s); })));
+}
+
 /// Submits something with a value that removes the file a while after it is let go.
 int remove_late(Context& ctx, const std::string& file) {
   append(file, "x");
@@ -126,6 +132,25 @@ TEST_SUITE("runtime/api") {
     CHECK(eventually([&] { return alive == 0; }));
   }
 
+  // The wait for them was given up for all that lay there together when none of them had ended in a tenth of a second, though they do.
+  TEST_CASE("nor behind destructors of some milliseconds, of works that end many at a time") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::atomic<int> alive{0};
+    int most = 0;
+    for (int i = 1; i <= 1600; ++i) {
+      ++alive;
+      const auto ref = rt.remote<take>(Last([&] {
+        std::this_thread::sleep_for(3ms);
+        --alive;
+      }));
+      if (i % 64 == 0) rt.get(ref);
+      most = std::max(most, alive.load());
+    }
+    CHECK(most < 900);
+    CHECK(eventually([&] { return alive == 0; }));
+  }
+
   TEST_CASE("a process of its own stays until what its tasks were given has been destroyed") {
     Machine machine;
     auto& rt = machine.rt;
@@ -151,6 +176,16 @@ TEST_SUITE("runtime/api") {
       for (int i = 0; i < 3; ++i) CHECK(rt.get(rt.remote<remove_after>(folder / std::to_string(i)), 60s) == 1);
     }
     for (int i = 0; i < 3; ++i) CHECK_FALSE(fs::exists(folder / std::to_string(i)));
+  }
+
+  TEST_CASE("what a task has printed to a file of its own arrives, though its worker is killed over a destructor") {
+    if (!in_processes()) return;
+    Folder folder;
+    {
+      auto rt = Runtime::start(small_machine());
+      CHECK(rt.get(rt.remote<print_to>(folder / "file"), 60s) == 1);
+    }
+    CHECK(content(folder / "file") == "printed");
   }
 
   // Each submit waited a tenth of a second for it.

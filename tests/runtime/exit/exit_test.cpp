@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "runtime/journal.hpp"
+#include "runtime/promise.hpp"
 #include "runtime/runtime.hpp"
 
 namespace {
@@ -120,6 +122,50 @@ int fork_and_go_on(manta::RuntimeOptions options) {
   return refused ? 0 : 7;
 }
 
+struct Counter {
+  int calls = 0;
+  int add(int more) { return calls += more; }
+};
+
+/// What other threads had locked at the fork, of a journal or of an actor's owner, its child waited for without an end; and calls, cancels and
+/// callbacks of its were lost without a word.
+int fork_while_busy(const manta::RuntimeOptions& options) {
+  auto journal = manta::Journal::open(folder().path + "/journal", {.sync_each_append = true});
+  auto rt = manta::Runtime::start(options);
+  std::atomic<bool> stop{false};
+  std::thread appends([&] { while (!stop) journal.append(std::as_bytes(std::span("hello"))); });
+  std::thread calls([&] {
+    auto counter = rt.actor<Counter>().spawn();
+    while (!stop) rt.get(counter.call<&Counter::add>(1));
+  });
+  const manta::Promise<int> never;
+  const auto pending = rt.remote<slow>(never.ref()), done = rt.put(1);
+  bool well = true;
+  for (int i = 0; i < 40 && well; ++i) {
+    auto counter = rt.actor<Counter>().spawn();
+    const auto child = ::fork();
+    if (child != 0) {
+      well = ends_well(child);
+      continue;
+    }
+    bool refused = is_refused("read a journal", [&] { journal.for_each([](std::uint64_t, manta::Journal::Record) {}); });
+    refused &= is_refused("append to a journal", [&] { journal.append(std::as_bytes(std::span("from the fork"))); });
+    refused &= is_refused("call an actor", [&] { counter.call<&Counter::add>(1); });
+    refused &= is_refused("kill an actor", [&] { counter.kill(); });
+    refused &= is_refused("cancel a task", [&] { rt.cancel(pending); });
+    refused &= is_refused("wait for a task", [&] { static_cast<void>(rt.wait(std::vector{pending}, {.timeout = 5s})); });
+    refused &= is_refused("ask for a callback", [&] { rt.on_ready(done, [](const auto&) {}); });
+    refused &= is_refused("make a group", [&] { static_cast<void>(rt.placement_group({.bundles = {{.num_cpus = 1}}})); });
+    { const auto gone = std::move(counter); }
+    journal.close();
+    ::_exit(refused ? 0 : 7);
+  }
+  stop = true;
+  appends.join(), calls.join();
+  rt.cancel(pending);
+  return well ? 0 : 6;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -140,6 +186,8 @@ int main(int argc, char** argv) {
     for (int i = 0; i < 2; ++i) static_cast<void>(rt.remote<work>(100));
   } else if (how == "fork") {
     return fork_and_go_on(options);
+  } else if (how == "forks") {
+    return fork_while_busy(options);
   } else {
     return 5;
   }

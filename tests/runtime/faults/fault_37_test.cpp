@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "tests/runtime/api/support.hpp"
@@ -33,6 +34,16 @@ std::string look_from_child() {
   ::pclose(pipe);
   return text;
 }
+
+/// Of this thread, as the kernel says it.
+std::string blocked_signals(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  std::ifstream status("/proc/thread-self/status");
+  for (std::string line; std::getline(status, line);)
+    if (contains(line, "SigBlk")) return line.substr(line.find_last_of(" \t") + 1);
+  return {};
+}
+int run_shell(const std::string& command) { return ::system(command.c_str()); }
 
 /// A child of a task's that lives on when the worker's group is killed; it ends with this.
 struct Escaped {
@@ -158,6 +169,22 @@ TEST_SUITE("runtime/faults") {
     auto parent = machine.rt.actor<Parent>({.isolation = own_process}).spawn();
     machine.rt.get(parent.call<&Parent::exit_in_child_later>((folder / "status").string()), 30s);
     CHECK(eventually([&] { return content(folder / "status") == "7"; }));
+  }
+
+  // The thread that reads the links blocks all signals, and so did the pool's threads that it had started: a shell waited for ever for its child.
+  TEST_CASE("fault 37: tasks run with the program's signals, on whichever thread") {
+    Machine machine;
+    auto& rt = machine.rt;
+    const std::string mine = blocked_signals(0);
+    const auto first = rt.task<blocked_signals>({.num_cpus = 0, .isolation = own_process}).remote(30);
+    CHECK(rt.get(first, 30s) == std::string(mine.size(), '0'));
+    std::vector<ObjectRef<std::string>> masks;
+    for (int i = 0; i < 60; ++i) masks.push_back(rt.task<blocked_signals>({.num_cpus = 0}).remote(i % 5));
+    for (const auto& mask : masks) CHECK(rt.get(mask, 30s) == mine);
+    std::vector<ObjectRef<int>> shells;
+    for (int i = 0; i < 12; ++i) shells.push_back(rt.task<run_shell>({.num_cpus = 0}).remote("sleep 0.05 & wait"));
+    for (int i = 0; i < 3; ++i) shells.push_back(rt.task<run_shell>({.num_cpus = 0, .isolation = own_process}).remote("sleep 0.05 & wait"));
+    for (const auto& shell : shells) CHECK(rt.get(shell, 30s) == 0);
   }
 
   TEST_CASE("fault 37: the files of a worker's grandchild are its own") {

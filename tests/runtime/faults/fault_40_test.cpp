@@ -9,10 +9,12 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <numeric>
 #include <optional>
 #include <thread>
 
 #include "../api/support.hpp"
+#include "runtime/base/log.hpp"
 
 namespace {
 std::atomic<int> g_threads_left{-1};  ///< -1: no limit
@@ -104,6 +106,7 @@ void print_much() {
   for (int i = 0; i < 1000; ++i) std::puts(std::string(100, 'x').c_str());
 }
 void print_a_line() { std::puts("the last line"); }
+std::uint64_t sum(const std::vector<std::uint8_t>& bytes) { return std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0}); }
 bool is_whole(const std::string& text) { return text == std::string(1 << 20, 'x'); }
 
 }  // namespace
@@ -119,6 +122,40 @@ int run_without_streams() {
     std::this_thread::sleep_for(30ms);  // what is printed in a process comes here by a pipe
     if (!rt.get(rt.task<is_whole>({.isolation = own_process}).remote(object), 30s) || !is_whole(rt.get(object))) return 1;
   }
+  return 0;
+}
+
+/// 0: what a driver keeps whose streams were closed while it ran is as it was put, whatever is printed: the next files took their numbers.
+int run_closed_streams() {
+  for (int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    auto rt = Runtime::start(small_machine());
+    rt.get(rt.task<print_to_both>({.isolation = own_process}).remote(), 30s);
+    ::close(stream);
+    const std::vector<std::uint8_t> sevens(2 << 20, 7);  // the first object, for which memory is made
+    const auto object = rt.put(sevens);
+    const auto first = rt.task<sum>({.isolation = own_process}).remote(object);
+    if (rt.get(first, 60s) != 7ull * sevens.size()) return 1;
+    for (int i = 0; i < 5; ++i) rt.get(rt.task<print_to_both>({.isolation = own_process}).remote(), 30s);
+    std::this_thread::sleep_for(100ms);  // what is printed in a process comes here by a pipe
+    log(LogLevel::kError, "to a stream that is closed");
+    if (rt.get(rt.task<sum>({.isolation = own_process}).remote(object), 60s) != 7ull * sevens.size()) return 2;
+  }
+  return 0;
+}
+
+int nap(int x) { return std::this_thread::sleep_for(2ms), x; }
+
+/// 0: where there are descriptors for some worker processes only, these do the work of all that there might be.
+int run_few_descriptors() {
+  const rlimit few{28, 28};
+  if (::setrlimit(RLIMIT_NOFILE, &few) != 0) return 2;
+  auto options = small_machine();
+  options.num_cpus = Amount(8);
+  auto rt = Runtime::start(options);
+  std::vector<ObjectRef<int>> refs;
+  for (int i = 0; i < 600; ++i) refs.push_back(rt.remote<nap>(i));
+  for (int i = 0; i < 600; ++i)
+    if (rt.get(refs[static_cast<std::size_t>(i)], 60s) != i) return 1;
   return 0;
 }
 
@@ -194,6 +231,40 @@ TEST_SUITE("runtime/faults") {
 #endif
 
 #ifndef MANTA_SANITIZED  // UBSan looks whether memory can be read by a pipe; without descriptors it takes each new type for a wrong one
+  // What they printed came into the first object.
+  TEST_CASE("fault 40: what is printed after a driver has closed stdout and stderr is written into none of its files") {
+    SubProgram driver("closed-streams", {});
+    CHECK(driver.wait() == 0);
+  }
+
+  // Each process that could not be made used up a task, at the speed at which they failed.
+  TEST_CASE("fault 40: with descriptors for a few shared worker processes these do all tasks") {
+    if (!in_processes()) return;
+    SubProgram driver("few-descriptors", {});
+    CHECK(driver.wait() == 0);
+  }
+
+  // RocksDB let go of threads that it had started when one more could not be: the program was ended.
+  TEST_CASE("fault 40: without threads left a first durable object is refused, and kept when there are") {
+    for (int left = 0; left < 5; ++left) {  // it wants to see five at once
+      Folder folder;
+      auto options = small_machine();
+      options.durable_dir = folder.path;
+      Machine machine(options);
+      auto& rt = machine.rt;
+      {
+        NoThreads none(left);
+        try {
+          static_cast<void>(rt.put(7, {.durable_name = "seven"}));
+        } catch (const ResourceExhausted& e) {
+          CHECK_MESSAGE(contains(e.what(), "threads"), e.what());
+        }
+      }
+      static_cast<void>(rt.put(8, {.durable_name = "eight"}));
+      CHECK(rt.get(rt.find_durable<int>("eight")) == 8);
+    }
+  }
+
   TEST_CASE("fault 40: without a descriptor left a new process is refused with what to raise, what runs goes on") {
     Machine machine;
     auto& rt = machine.rt;
