@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 namespace manta {
 
@@ -67,12 +68,22 @@ void become_program_thread() noexcept {
   auto& program = program_thread();
   std::unique_lock lock(program.mutex);
   const auto signals = program.signals;
-  const int threads = program.openmp_threads;
   lock.unlock();
   if (signals) ::pthread_sigmask(SIG_SETMASK, &*signals, nullptr);
-  if (threads <= 0) return;
-  using SetThreads = void (*)(int);  // of the calling thread: those that start later have what the library read as it was loaded
-  if (auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set(threads);
+  limit_openmp_here();
+}
+
+/// Of the calling thread: the others have what the library read as it was loaded.
+void limit_openmp_here() noexcept {
+  thread_local bool limited = false;
+  if (std::exchange(limited, true)) return;
+  auto& program = program_thread();
+  std::unique_lock lock(program.mutex);
+  const int threads = program.openmp_threads;
+  lock.unlock();
+  using SetThreads = void (*)(int);
+  const auto set = threads > 0 ? reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads")) : nullptr;
+  if (set) set(threads);
 }
 
 SignalsBlocked::SignalsBlocked() noexcept {

@@ -30,6 +30,8 @@ class SignalsBlocked {
 void remember_program_thread(int openmp_threads = 0) noexcept;
 /// The calling thread, which has just been started, becomes such a one.
 void become_program_thread() noexcept;
+/// As for OpenMP alone; costs little but the first time on a thread.
+void limit_openmp_here() noexcept;
 
 /// The calling thread's stack: from its lowest address, the last to be used, so many bytes. None, size 0, where the system does not say.
 struct StackExtent {

@@ -164,6 +164,7 @@ void Reactor::lead() {
 void Reactor::run_next(Function& function) {
   const sigset_t blocked = asynchronous_signals();
   ::pthread_sigmask(SIG_SETMASK, &signals_, nullptr);
+  limit_openmp_here();
   t_laid_down = this;
   function();
   function = nullptr;
