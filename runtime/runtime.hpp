@@ -34,7 +34,7 @@ class Runtime : public Client {
   /// Cancels what is queued, waits up to options.shutdown_timeout for what runs, ends all worker processes; on whichever thread, not
   /// only the one that started it. Callbacks of on_ready that are due get the rest of that time, a second at least. In a fork of the
   /// process that started it, it does nothing: a child that fork() has made may return from main (by _exit, where a store had been opened, without
-  /// older exit handlers), but has no runtime: what needs it is RuntimeStopped.
+  /// older exit handlers), but has no runtime: what needs it is RuntimeStopped; cancel, kill and on_ready do nothing.
   ///
   /// Of the refs that are left, those that are not ready fail with RuntimeStopped; so does what runs and lets the RuntimeStopped of a ref that
   /// it waited for pass. What is ready stays so: its value can be got, here

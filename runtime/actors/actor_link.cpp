@@ -126,10 +126,8 @@ std::shared_ptr<Engine> OwnedActorLink::engine() const {
 }
 
 void OwnedActorLink::kill() {
-  const auto owner = owner_.lock();
-  if (!owner) return;
-  owner->gate().need_own_process();
-  if (const UseGate::Use use(owner->gate()); use) owner->kill(id_, options_->name);
+  if (auto owner = owner_.lock())
+    if (const UseGate::Use use(owner->gate()); use) owner->kill(id_, options_->name);
 }
 
 }  // namespace manta::detail

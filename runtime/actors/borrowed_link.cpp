@@ -44,10 +44,8 @@ std::shared_ptr<Engine> BorrowedLink::engine() const {
 }
 
 void BorrowedLink::kill() {
-  const auto owner = owner_.lock();
-  if (!owner) return;
-  owner->gate().need_own_process();
-  if (const UseGate::Use use(owner->gate()); use) owner->kill_elsewhere(id_);
+  if (auto owner = owner_.lock())
+    if (const UseGate::Use use(owner->gate()); use) owner->kill_elsewhere(id_);
 }
 
 }  // namespace manta::detail

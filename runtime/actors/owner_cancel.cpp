@@ -143,6 +143,7 @@ void Owner::abandon(const std::shared_ptr<OwnedTask>& task, ErrorInfo why, const
 
 void Owner::abandon(const std::shared_ptr<OwnedCall>& call, ErrorInfo why, const CancelOptions& options, Settled settled) {
   perform_actors();  // a call that is about to leave for its actor leaves ahead of its cancel
+  if (!calls_.contains(call->id)) return;  // it was about to fail with its actor
   why.where = label(*call, call->id);
   const auto error = share(std::move(why));
   auto& result = *call->record->result;

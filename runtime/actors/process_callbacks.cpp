@@ -20,7 +20,7 @@ bool ProcessEngine::is_done_with_work() const {
 }
 
 void ProcessEngine::post_callback(std::function<void()> callback) {
-  gate_->need_own_process();
+  if (gate_->in_fork()) return;  // perhaps of a promise that goes: nobody is to hear of it
   ++callbacks_posted_;
   auto guarded = [this, callback = std::move(callback)]() mutable {
     const auto* before = std::exchange(t_callback_of, this);

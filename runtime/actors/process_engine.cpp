@@ -152,7 +152,6 @@ void ProcessEngine::await_room(const TaskRecord& record) {
 std::shared_ptr<ActorLink> ProcessEngine::find_actor(const std::string& name, const FunctionEntry& type) { return named_->find(name, type); }
 
 void ProcessEngine::cancel(Cell& cell, const CancelOptions& options) {
-  gate_->need_own_process();
   if (const UseGate::Use use(*gate_); use && owner_) owner_->cancel(cell, options);  // after the end of the runtime everything is settled
 }
 

@@ -60,6 +60,7 @@ void remember_program_thread(int openmp_threads) noexcept {
   ::pthread_sigmask(SIG_BLOCK, nullptr, &now);
   auto& program = program_thread();
   std::lock_guard lock(program.mutex);
+  if (program.signals) return;
   program.signals = now;
   program.openmp_threads = openmp_threads;
 }

@@ -26,7 +26,8 @@ class SignalsBlocked {
 };
 
 /// How each thread that runs the program's code begins: the signals that were blocked on the calling thread, which is the program's own, and
-/// so many threads of OpenMP; 0: as that library says. The runtime's threads start one another, and most of them block signals.
+/// so many threads of OpenMP; 0: as that library says. The runtime's threads start one another, and most of them block signals. Only the first
+/// call counts.
 void remember_program_thread(int openmp_threads = 0) noexcept;
 /// The calling thread, which has just been started, becomes such a one.
 void become_program_thread() noexcept;

@@ -206,11 +206,12 @@ Status RocksDbStore::reopen() {
   if (db_.use_count() > 1) return Status::NoSpace(kInUse);
   if (free_disk_bytes(path_) < log_bytes(path_) + manifest_bytes(path_) + kOpeningBytes)
     return Status::NoSpace("the disk was full, and has too little room to go on");
+  if (auto threads = rocks::opened([] { return Status(); }); !threads.ok()) return threads;
   db_.reset();
   rocksdb::DB* db = nullptr;
-  reopened_ = rocks::opened([&] { return rocksdb::DB::Open(options_, path_, &db); });
+  reopened_ = rocksdb::DB::Open(options_, path_, &db);
   full_ = !reopened_.ok();
-  if (!full_ || rocks::opened([&] { return rocksdb::DB::OpenForReadOnly(options_, path_, &db); }).ok()) db_.reset(db);  // reading goes on
+  if (!full_ || rocksdb::DB::OpenForReadOnly(options_, path_, &db).ok()) db_.reset(db);  // reading goes on
   return reopened_;
 }
 

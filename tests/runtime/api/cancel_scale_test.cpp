@@ -27,6 +27,7 @@ class Spy final : public detail::Cell::Waiter {
 int take(int value) { return value; }
 struct Taker {
   int take(int value) { return value; }
+  int nap(int milliseconds) { return std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)), milliseconds; }
 };
 
 /// Its coroutines wait for ever; told that nobody wants them, they try to submit something.
@@ -151,6 +152,27 @@ TEST_SUITE("runtime/api") {
     rt.cancel(root);
     CHECK_THROWS_AS(rt.get(root), Cancelled);
     CHECK(eventually([&] { return rt.stats().idle(); }, 20s));
+  }
+
+  // The story: the second cancel took the call off a list where the kill had just done so: the driver crashed.
+  TEST_CASE("a call is cancelled once more as its actor is killed, or its deadline passes then") {
+    Machine machine;
+    auto& rt = machine.rt;
+    std::atomic<bool> stop{false};
+    std::thread others([&] {
+      while (!stop) rt.remote<take>(1);  // so that both come at once
+    });
+    for (int i = 0; i < (in_processes() ? 100 : 400); ++i) {
+      auto actor = rt.actor<Taker>().spawn();
+      CHECK(rt.get(actor.call<&Taker::take>(1)) == 1);
+      const auto ref = i % 2 ? actor.call<&Taker::nap>(3) : actor.options({.deadline = 2ms}).call<&Taker::nap>(3);
+      if (i % 2) rt.cancel(ref);
+      static_cast<void>(rt.try_get(ref, 30s));
+      actor.kill();
+      rt.cancel(ref);
+    }
+    stop = true;
+    others.join();
   }
 
   TEST_CASE("a thousand coroutines are cancelled while their actor is busy: what any of them submits afterwards is refused") {
