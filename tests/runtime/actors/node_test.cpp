@@ -71,16 +71,38 @@ TEST_SUITE("runtime/actors/node") {
     CHECK((f.full() && f.router.take<wire::LeaseLost>(kOwner).empty()));
   }
 
-  TEST_CASE("what alone ran in a process that ended itself is told that it was its own doing") {
-    Fixture f;
-    f.want(1, 1, true);
-    const auto grants = f.grants();
-    REQUIRE(grants.size() == 1);
-    f.node.process_ended(grants[0].worker, "exited with status 0", true);
+  TEST_CASE("what alone ran in a process that ended itself is told that it was its own doing, unless that had never been ready") {
+    for (const bool ready : {true, false}) {
+      Fixture f;
+      f.want(1, 1, true);
+      const auto grants = f.grants();
+      REQUIRE(grants.size() == 1);
+      if (ready) f.node.deliver(grants[0].worker, wire::Ready{});
+      f.node.process_ended(grants[0].worker, "exited with status 0", true);
+      CHECK(f.full());
+      const auto lost = f.router.take<wire::LeaseLost>(kOwner);
+      REQUIRE(lost.size() == 1);
+      CHECK(lost[0].own_doing == ready);
+    }
+  }
+
+  TEST_CASE("what was for one more shared process, which could not be made, goes to those that there are") {
+    Fixture f({.workers = Workers::kProcess, .shared_processes = 2, .gpu_names = {"0", "1"}});
+    f.want(1, 1);
+    const auto first = f.grants();
+    REQUIRE(first.size() == 1);
+    f.launcher.fail = true;
+    f.want(1, 1);
+    const auto second = f.grants();
+    REQUIRE(second.size() == 1);
+    CHECK(second[0].worker == first[0].worker);
+    CHECK(f.router.take<wire::LeaseRefused>(kOwner).empty());
+    for (const auto& grant : {first[0], second[0]}) f.node.deliver(kOwner, wire::ReleaseLease{.lease = grant.lease.id});
     CHECK(f.full());
-    const auto lost = f.router.take<wire::LeaseLost>(kOwner);
-    REQUIRE(lost.size() == 1);
-    CHECK(lost[0].own_doing);
+    f.node.process_ended(first[0].worker, "died");  // now there is none
+    f.want(1, 1);
+    CHECK(f.grants().empty());
+    CHECK(f.router.take<wire::LeaseRefused>(kOwner).size() == 1);
   }
 
   TEST_CASE("a process that dies after its grant was told loses the lease with the reason") {
