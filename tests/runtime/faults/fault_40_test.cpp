@@ -233,6 +233,7 @@ TEST_SUITE("runtime/faults") {
 #ifndef MANTA_SANITIZED  // UBSan looks whether memory can be read by a pipe; without descriptors it takes each new type for a wrong one
   // What they printed came into the first object.
   TEST_CASE("fault 40: what is printed after a driver has closed stdout and stderr is written into none of its files") {
+    const Clean clean;
     SubProgram driver("closed-streams", {});
     CHECK(driver.wait() == 0);
   }
@@ -240,6 +241,7 @@ TEST_SUITE("runtime/faults") {
   // Each process that could not be made used up a task, at the speed at which they failed.
   TEST_CASE("fault 40: with descriptors for a few shared worker processes these do all tasks") {
     if (!in_processes()) return;
+    const Clean clean;
     SubProgram driver("few-descriptors", {});
     CHECK(driver.wait() == 0);
   }
