@@ -227,7 +227,7 @@ void Executor::note_failure(const Work& work, bool began, wire::Outcome& outcome
   if (!began) {
     auto error = current_exception_info();
     if (error.where.empty()) error.where = *work.name;
-    error.did_not_run = error.code != ErrorCode::kCancelled;  // else it could not be had what it takes
+    error.did_not_run = error.code != ErrorCode::kCancelled;  // else its arguments could not be had, or its function
     outcome.result = std::move(error);
     return;
   }

@@ -8,8 +8,8 @@
 
 #include "runtime/actors/own_threads.hpp"
 #include "runtime/base/log.hpp"
-#include "runtime/base/threads.hpp"
 #include "runtime/base/spin.hpp"
+#include "runtime/base/threads.hpp"
 
 #ifdef __SANITIZE_THREAD__
 extern "C" void __tsan_acquire(void* address);

@@ -60,6 +60,7 @@ TEST_SUITE("runtime/api/bad_options") {
     CHECK_THROWS_AS(Runtime::start(RuntimeOptions{.workers = static_cast<Workers>(9)}), InvalidArgument);
     CHECK_THROWS_AS(rt.task<square>({.isolation = static_cast<Isolation>(7)}).remote(1), InvalidArgument);
     CHECK_THROWS_AS(rt.actor<Adder>({.isolation = static_cast<Isolation>(7)}).spawn(), InvalidArgument);
+    CHECK_THROWS_AS(rt.task<square>({.isolation = own_process, .env = {{"MANTA_CHILD", "x"}}}).remote(1), InvalidArgument);  // the runtime's own
     CHECK_THROWS_AS(rt.placement_group({.bundles = {{.num_cpus = 1}}, .strategy = static_cast<PlacementStrategy>(9)}), InvalidArgument);
   }
 

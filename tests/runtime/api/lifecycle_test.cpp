@@ -198,6 +198,7 @@ int run_without_streams();  // fault_40_test.cpp
 int run_slow_terminal(const std::string& file);  // the same
 int run_few_descriptors();  // the same
 int run_closed_streams();  // the same
+int run_small_files();  // the same
 int run_spilling(const std::vector<std::string>& args);     // spill_left_test.cpp
 int run_interrupted(const std::vector<std::string>& args);  // fault_05_test.cpp
 
@@ -213,6 +214,7 @@ int run_sub_program(const std::string& name, const std::vector<std::string>& arg
   if (name == "explained") return run_explained(args.at(0));
   if (name == "unseen") return run_unseen();
   if (name == "without-streams") return run_without_streams();
+  if (name == "small-files") return run_small_files();
   if (name == "closed-streams") return run_closed_streams();
   if (name == "few-descriptors") return run_few_descriptors();
   if (name == "slow-terminal") return run_slow_terminal(args.at(0));

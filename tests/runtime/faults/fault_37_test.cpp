@@ -193,6 +193,18 @@ TEST_SUITE("runtime/faults") {
     CHECK(machine.rt.get(machine.rt.task<write_in_grandchild>({.isolation = own_process}).remote(folder.path.string()), 30s) == 37);
   }
 
+  // A job's end sends it to all processes: all running work was gone before the driver could end it.
+  TEST_CASE("fault 37: a SIGTERM to the process that makes the workers ends none of them") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto parent = rt.actor<Parent>({.isolation = own_process}).spawn();
+    const int pid = rt.get(parent.call<&Parent::pid>());
+    for (const int child : children()) ::kill(child, SIGTERM);
+    std::this_thread::sleep_for(100ms);
+    CHECK(rt.get(parent.call<&Parent::pid>(), 30s) == pid);
+    CHECK(rt.get(rt.task<run_shell>({.isolation = own_process}).remote("kill -TERM $$"), 30s) == SIGTERM);  // they heed their own
+  }
+
   TEST_CASE("fault 37: what a worker has started is killed with it") {
     Machine machine;
     auto& rt = machine.rt;

@@ -143,6 +143,20 @@ int run_closed_streams() {
   return 0;
 }
 
+/// 0: under a limit to the size of files (ulimit -f) an object that cannot be made is an error. Its signal ended the driver.
+int run_small_files() {
+  const rlimit small{1 << 20, 1 << 20};
+  if (::setrlimit(RLIMIT_FSIZE, &small) != 0) return 2;
+  auto rt = Runtime::start(small_machine());
+  const std::vector<std::uint8_t> sevens(3 << 20, 7);
+  try {
+    if (rt.get(rt.task<sum>({.isolation = own_process}).remote(sevens), 60s) != 7ull * sevens.size()) return 1;
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kOutOfMemory && e.code() != ErrorCode::kOutOfDisk) return std::fputs(e.what(), stderr), 3;
+  }
+  return rt.get(rt.task<twice>({.isolation = own_process}).remote(2), 60s) == 4 ? 0 : 4;
+}
+
 int nap(int x) { return std::this_thread::sleep_for(2ms), x; }
 
 /// 0: where there are descriptors for some worker processes only, these do the work of all that there might be.
@@ -235,6 +249,12 @@ TEST_SUITE("runtime/faults") {
   TEST_CASE("fault 40: what is printed after a driver has closed stdout and stderr is written into none of its files") {
     const Clean clean;
     SubProgram driver("closed-streams", {});
+    CHECK(driver.wait() == 0);
+  }
+
+  TEST_CASE("fault 40: under a limit to the size of files an object that cannot be made is an error") {
+    const Clean clean;
+    SubProgram driver("small-files", {});
     CHECK(driver.wait() == 0);
   }
 
