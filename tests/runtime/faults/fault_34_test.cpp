@@ -87,13 +87,17 @@ int take(const Heavy&) { return 0; }
 class Asker;
 class Asked {
  public:
-  int slow() { return std::this_thread::sleep_for(400ms), 1; }
+  std::string slow(const std::string& begun) {
+    append(begun, "x");
+    std::this_thread::sleep_for(400ms);
+    return "it came";
+  }
   int ask(Context& ctx, const ActorHandle<Asker>& other);
 };
 class Asker {
  public:
   /// While a thread of it submits tasks, and so handles this process's events; one of these takes long when the answer comes.
-  int ask(Context& ctx, const ActorHandle<Asked>& other) {
+  std::string ask(Context& ctx, const ActorHandle<Asked>& other, const std::string& begun) {
     std::atomic<bool> over{false};
     std::thread helper([&] {
       const auto begin = SteadyClock::now();
@@ -103,11 +107,11 @@ class Asker {
         ctx.remote<take>(Heavy(4));
       }
     });
-    const auto answer = ctx.try_get(other.call<&Asked::slow>());
+    const auto answer = ctx.try_get(other.call<&Asked::slow>(begun));
     Heavy::armed = false;
     over = true;
     helper.join();
-    return answer ? *answer : -1;
+    return answer ? *answer : answer.error().message;
   }
   int two() { return 2; }
 };
@@ -338,11 +342,14 @@ TEST_SUITE("runtime/faults") {
       auto asker = rt.actor<Asker>({.isolation = own_process}).spawn();
       auto asked = rt.actor<Asked>({.isolation = own_process}).spawn();
       CHECK(rt.get(asker.call<&Asker::two>()) == 2);
-      auto first = asker.call<&Asker::ask>(asked);
+      const Folder folder;
+      const std::string begun = folder / "begun";
+      auto first = asker.call<&Asker::ask>(asked, begun);
+      REQUIRE(eventually([&] { return fs::exists(begun); }));  // else the second one is served first, and it is a deadlock
       std::this_thread::sleep_for(150ms);
       auto second = asked.call<&Asked::ask>(asker);
       CHECK(rt.get(second, 60s) == 2);
-      CHECK(rt.get(first, 60s) == 1);
+      CHECK(rt.get(first, 60s) == "it came");
     }
   }
 }
