@@ -4,6 +4,7 @@
 
 #include "runtime/base/log.hpp"
 #include "runtime/base/spin.hpp"
+#include "runtime/control_section.hpp"
 
 namespace manta::detail {
 
@@ -36,7 +37,13 @@ class LogLimit {
   int count_ = 0, left_out_ = 0;
 };
 
+thread_local ValueBin* t_bin = nullptr;  // of a thread that must not run the program's code
+
 }  // namespace
+
+ControlSection::ControlSection(ValueBin& bin) noexcept : before_(std::exchange(t_bin, &bin)) {}
+ControlSection::~ControlSection() { t_bin = before_; }
+ValueBin* ControlSection::bin() noexcept { return t_bin; }
 
 void log_unseen_failure(const ErrorInfo& error) noexcept {
   try {
@@ -93,6 +100,11 @@ void Cell::let_go() noexcept {
   thread_local std::vector<std::shared_ptr<const void>>* going = nullptr;  // what the first of them on this thread lets go
   SharedReferences references = rare_ ? std::move(rare_->references) : nullptr;
   if (!references && !(value_ && ops().may_hold_refs)) return;
+  if (t_bin) {
+    if (value_) t_bin->take(std::move(value_));
+    if (references) t_bin->take(std::move(references));
+    return;
+  }
   if (going) {
     if (value_) going->push_back(std::move(value_));
     if (references) going->push_back(std::move(references));
@@ -355,6 +367,8 @@ bool Cell::wait(Deadline deadline) noexcept {
 }
 
 namespace {
+constexpr std::size_t kLargeBytes = 1 << 20;
+
 /// The value of the bytes. What the user's own code throws meanwhile becomes an error of the family: who gets a ref catches that.
 std::shared_ptr<const void> decode_value(const TypeOps& ops, const Buffer& bytes, SharedReferences references) try {
   return ops.decode(bytes, std::move(references));
@@ -381,7 +395,13 @@ std::shared_ptr<const void> Cell::value(Deadline deadline) {
     decoded = decode_value(ops(), bytes, std::move(references));
     lock.lock();
     if (!value_) value_ = std::move(decoded);  // of two who read it at the same time the first one's counts
-    return value_;
+    const auto value = value_;
+    if (rare().has_bytes && bytes.size() >= kLargeBytes && state_.load(std::memory_order_relaxed) == kReady) {  // it is not kept twice
+      rare().bytes = {};
+      rare().has_bytes = false;
+      state_.store(kKept, std::memory_order_release);
+    }
+    return value;
   }
   if ((decoded = rare().decoded.lock())) return decoded;
   const auto stored = rare().stored;

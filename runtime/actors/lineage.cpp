@@ -1,5 +1,6 @@
 #include "runtime/actors/lineage.hpp"
 
+#include "runtime/control_section.hpp"
 #include "runtime/results.hpp"
 
 namespace manta::detail {
@@ -287,14 +288,22 @@ void Lineage::submit(Step& step) const {
   hooks_.submit(std::move(task));
 }
 
+/// A load may wait for what only this thread brings, if it is one of the runtime's own.
+void Lineage::submit(std::vector<Step> steps) const {
+  if (steps.empty()) return;
+  auto job = [self = shared_from_this(), steps = std::make_shared<std::vector<Step>>(std::move(steps))] {
+    for (auto& step : *steps) self->submit(step);
+  };
+  ControlSection::bin() && hooks_.post ? hooks_.post(std::move(job)) : job();
+}
+
 Result<std::shared_ptr<Cell>> Lineage::rebuild(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost) {
   Plan made;
   auto cell = [&] {
     std::lock_guard lock(mutex_);
     return plan(recipe, output, lost, made);
   }();
-  if (cell)
-    for (auto& step : made.steps) submit(step);
+  if (cell) submit(std::move(made.steps));
   return cell;
 }
 

@@ -103,6 +103,7 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
   struct Hooks {
     std::function<void(std::shared_ptr<OwnedTask>)> submit{};  ///< a task whose arguments are encoded; must not block
     std::function<bool(Cell&, Deadline)> wait{};               ///< until settled; false at the deadline
+    std::function<void(std::function<void()>)> post{};         ///< runs it on a thread where the program's code may run; none: at once
   };
   Lineage(std::uint64_t limit_bytes, Hooks hooks) : limit_(limit_bytes), hooks_(std::move(hooks)) {}
 
@@ -135,6 +136,7 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
                                         std::vector<Step>& open) const;
   Result<std::shared_ptr<Cell>> go_on(Plan& made, std::vector<Step>& open);
   void submit(Step& step) const;
+  void submit(std::vector<Step> steps) const;
   void drop_oldest(std::vector<Recipe::Argument>& unused);
 
   const std::uint64_t limit_;

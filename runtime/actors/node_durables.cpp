@@ -90,8 +90,28 @@ auto NodeDurables::change(Change&& make) {
   return result;
 }
 
+/// For this once: the ref's cell, which may live long, keeps no copy of a large value. Null for a small one, and for one that does not stay
+/// where it is.
+Buffer NodeDurables::encode_once(const Cell& cell, const std::string& name) {
+  constexpr std::size_t kLarge = 1 << 20;
+  const auto* value = cell.kept_value();
+  if (!value || cell.stored() || cell.sent()) return {};
+  OutputArchive count;
+  cell.ops().encode(value, count);
+  if (count.size() < kLarge) return {};
+  auto [buffer, target] = Buffer::allocate(count.size());
+  References found;
+  OutputArchive archive(target, &found);
+  cell.ops().encode(value, archive);
+  archive.finish();
+  if (!found.empty()) refuse_references({.references = std::make_shared<const References>(std::move(found))}, name);
+  return std::move(buffer);
+}
+
 void NodeDurables::put(Cell& cell, const std::string& name, const std::string& tag) {
   need_tag(cell, name, tag);
+  if (const auto bytes = encode_once(cell, name); bytes.size() > 0)
+    return static_cast<void>(change([&](DurableStore& durable) { return durable.put(name, tag, bytes.bytes()); }).value());
   const auto no_room = [](std::uint64_t, const StoreAccess::Fill&) -> Result<std::shared_ptr<StoredObject>> {
     return ErrorInfo{.code = ErrorCode::kInvalidArgument, .message = "not asked for: the value travels as bytes"};
   };

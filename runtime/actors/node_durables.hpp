@@ -32,6 +32,7 @@ class NodeDurables final : public DurableAccess {
   std::shared_ptr<DurableStore> opened();
   template <class Change>
   auto change(Change&& make);
+  static Buffer encode_once(const Cell& cell, const std::string& name);
   DurableInfo info(const std::string& name, const std::string& tag);
   wire::DurableReply answer(ProcessId from, const wire::DurableRequest& request);
   void put_for(const wire::DurableRequest& request);

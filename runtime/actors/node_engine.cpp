@@ -311,7 +311,7 @@ void NodeEngine::end_roles() {
   node_->stop();
   launches_->drain();
   const auto soon = std::max(limit, SteadyClock::now() + kCallbackTime);
-  const bool is_drained = lane_->drain_until(soon) && owner_->has_emptied_bin(soon);  // the user's code may be there
+  const bool is_drained = lane_->drain_until(soon) && bin_->is_empty(soon);  // the user's code may be there
   launcher_->stop(std::chrono::milliseconds(1000));
   durables_->close();  // first: what is left behind below has no more use for it, and the next Runtime has
   if (!is_drained || !host_->idle()) return end_system(false);  // keeps this engine, and all that the code stands on, until the process ends
@@ -321,11 +321,12 @@ void NodeEngine::end_roles() {
   }
   owner_->end();
   const auto late = std::max(limit, SteadyClock::now() + kCallbackTime);
-  if (!owner_->has_emptied_bin(late) || !end_callbacks(late)) return end_system(false);
+  if (!bin_->is_empty(late) || !end_callbacks(late)) return end_system(false);
   node_store_->close();
   if (options_.spill_dir.empty())  // goes when the last run's store in it has gone
     ::rmdir(spill_parent().c_str());
   references_->close();  // a promise that is set later must not reach for the lane
+  bin_->close();
   lane_.reset();
   node_->end();  // its events may still be launches
   launches_.reset();

@@ -34,7 +34,7 @@ void NodeStore::close() {
 }
 
 Result<void> NodeStore::check_process() const {
-  if (forks_ == count_forks()) return {};
+  if (!in_fork()) return {};
   return ErrorInfo{.code = ErrorCode::kRuntimeStopped,
                    .message = "a fork of the process that started the runtime has none, and the memory of objects is that one's: use it there, or let "
                               "the fork start a program anew by exec"};
@@ -46,13 +46,13 @@ Result<Buffer> NodeStore::open(ObjectId id) {
   if (!block) return block.error();
   const auto bytes = store_->arena().readable(*block);
   std::shared_ptr<const void> pin(bytes.data(), [self = shared_from_this(), this, id](const void*) {
-    if (forks_ == count_forks()) store_->unpin(id.value);
+    if (!in_fork()) store_->unpin(id.value);
   });
   return Buffer(std::move(pin), bytes);
 }
 
 void NodeStore::free(ObjectId id) {
-  if (forks_ != count_forks()) return;  // a fork of the driver lets its copy of a ref go; the memory and the files are the driver's
+  if (in_fork()) return;  // a fork of the driver lets its copy of a ref go; the memory and the files are the driver's
   {
     std::lock_guard lock(mutex_);
     forget_unmade(id);

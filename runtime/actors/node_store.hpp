@@ -69,7 +69,6 @@ class NodeStore final : public StoreAccess {
   void answer(ProcessId to, std::uint64_t request, ObjectId id, const Result<Block>& block, bool writable);
 
   Result<void> check_process() const;
-  const int forks_ = count_forks();
   std::unique_ptr<ObjectStore> store_;
   IdSource& ids_;
   const Reply reply_;

@@ -111,9 +111,9 @@ class Owner::ArgumentWaiter final : public Cell::Waiter {
   std::weak_ptr<Cell> cell_;
 };
 
-Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
+Owner::Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane, Bin& bin,
              ReferenceKeeper& references, Lineage& lineage, Options options)
-    : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), references_(references), lineage_(lineage),
+    : ids_(ids), router_(router), host_(host), store_(store), lane_(lane), bin_(bin), references_(references), lineage_(lineage),
       options_(std::move(options)) {
   timer_.start();  // later it could fail where nobody hears it
   actor_ = std::make_unique<ControlActor<Event>>(system, [this](std::vector<Event>& events) { handle(events); });
@@ -254,7 +254,7 @@ void Owner::prepare(const std::shared_ptr<OwnedWork>& work) try {
 void Owner::submit(std::shared_ptr<TaskRecord> record, std::shared_ptr<const TaskOptions> options, bool nested) {
   static const auto& kDefaultValues = *new TaskOptions;
   static const std::shared_ptr<const TaskOptions> kDefaults(std::shared_ptr<const void>(), &kDefaultValues);  // counts nothing
-  wait_for_bin();
+  bin_.wait_for_room();
   auto task = make_pooled<OwnedTask>();
   task->options = options ? with_absolute_log(std::move(options)) : kDefaults;
   task->record = std::move(record);
@@ -336,7 +336,7 @@ std::shared_ptr<const ActorOptions> Owner::share_options(std::shared_ptr<const A
 void Owner::call(ActorId actor, std::shared_ptr<TaskRecord> record, std::shared_ptr<const CallOptions> options, bool portable,
                  bool holds_back) {
   if (stopped_) throw_error(*stopped_error());
-  wait_for_bin();
+  bin_.wait_for_room();
   const auto* parent = CancelSlot::submitting();
   if (submits_in_vain(parent)) CancelSlot::check();
   auto call = make_pooled<OwnedCall>();
@@ -447,7 +447,7 @@ void Owner::end() {
   for (const auto& [id, task] : tasks_) leave(*task);
   for (const auto& [id, call] : calls_) leave(*call);
   for (const auto& [id, actor] : actors_) leave(*actor);
-  empty_bin();
+  bin_.destroy(std::exchange(let_go_, {}));
 }
 
 void Owner::abandon() { actor_->tell(Stop{.everything = true}); }

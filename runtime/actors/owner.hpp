@@ -4,6 +4,7 @@
 // that a value too large to travel inline is written to the object store by the calling thread.
 #include <variant>
 
+#include "runtime/actors/bin.hpp"
 #include "runtime/actors/id_table.hpp"
 #include "runtime/actors/joined_task.hpp"
 #include "runtime/actors/lane.hpp"
@@ -30,7 +31,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
     std::uint64_t max_queued_bytes = 0;  ///< 0: no limit
     std::shared_ptr<UseGate> gate = std::make_shared<UseGate>();
   };
-  Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane,
+  Owner(caf::actor_system& system, IdSource& ids, Router& router, WorkerHost& host, StoreAccess& store, Lane& lane, Bin& bin,
         ReferenceKeeper& references, Lineage& lineage, Options options);
   ~Owner();
 
@@ -77,9 +78,6 @@ class Owner : public std::enable_shared_from_this<Owner> {
   /// Tasks, calls and actors that are not at their end.
   WorkCounts::Now unfinished() const { return counts_.now(); }
   std::uint64_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
-  /// Whether no value that was let go waits for its destructor any more; by then, or now.
-  bool has_emptied_bin(SteadyClock::time_point deadline = {}, std::size_t most = 0) const;
-  std::uint64_t thrown_away() const { return thrown_away_; }  ///< how many of them there ever were
   void abandon();  ///< fails what is left
   /// Ends the actor: when it returns, no event is being handled and none will be.
   void end();
@@ -134,7 +132,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void argument_settled(const std::shared_ptr<OwnedWork>& work, std::size_t index, std::shared_ptr<Cell> cell);
   bool needs_encoding(Cell& cell) const;
   Result<EncodedValue> encode_cell(Cell& cell);
-  bool fail_at_once(OwnedWork& work); void wait_for_bin() const;
+  bool fail_at_once(OwnedWork& work);
   std::shared_ptr<const ActorOptions> share_options(std::shared_ptr<const ActorOptions> options);
 
   // In the actor.
@@ -228,7 +226,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   void end_call(OwnedCall& call); void release(OwnedTask& task);
   void uncharge_arguments(OwnedTask& task);
   void let_go_arguments(OwnedWork& work);
-  void throw_away_arguments(OwnedWork& work); void throw_away_record(const OwnedWork& work); void throw_away_settled(); void throw_away_left(OwnedWork& work); void empty_bin();
+  void throw_away_arguments(OwnedWork& work); void throw_away_record(const OwnedWork& work); void throw_away_settled(); void throw_away_left(OwnedWork& work);
   void let_go_if_over(OwnedConstructor& actor);
   void take_back_waiters();
   void take_back_in(std::chrono::nanoseconds time);
@@ -247,6 +245,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   WorkerHost& host_;
   StoreAccess& store_;
   Lane& lane_;
+  Bin& bin_;
   ReferenceKeeper& references_;
   Lineage& lineage_;
   const Options options_;
@@ -271,10 +270,7 @@ class Owner : public std::enable_shared_from_this<Owner> {
   bool has_children_ = false;  ///< work that other work has submitted; perhaps it has ended
   core::BurstMeter work_bursts_{}, actor_bursts_{};
   std::atomic<bool> trim_due_{false};
-  struct Bin { std::vector<std::shared_ptr<TaskRecord>> arguments{}, records{}; std::vector<std::shared_ptr<Cell>> results{}; } bin_{};  // records: perhaps in use
-  std::atomic<std::uint64_t> thrown_away_{0}, destroyed_{0};  ///< ever; what is in between is in the bin, or on its way out on a thread of its own:
-  mutable std::atomic<int> bin_passes_{0};  ///< submits that need not wait for the bin, as somebody has just done so in vain
-  std::unique_ptr<Lane> bin_lane_{};  ///< what waits there must not keep the lane from what it waits for
+  Bin::Load let_go_{};  ///< for the bin, when this group of events has been handled
   std::vector<std::shared_ptr<Cell>> unwanted_at_{};  ///< cells that works waited for which need none any more
   ActorId last_called_{};
   std::shared_ptr<const TaskOptions> last_options_{};  ///< of the task submitted last, and their shape: mostly the next one's

@@ -61,11 +61,12 @@ std::shared_ptr<const ErrorInfo> share(ErrorInfo info) { return std::make_shared
 }  // namespace
 
 void Owner::handle(std::vector<Event>& events) {
+  const ControlSection section(bin_);
   for (auto& event : events) std::visit([this](auto& e) { on(e); }, event);
   perform();
   while (!cancelled_parents_.empty()) perform_child_cancels();
   take_back_waiters();
-  empty_bin();
+  bin_.destroy(std::exchange(let_go_, {}));
   look_for_ebb();
 }
 

@@ -216,9 +216,11 @@ void Owner::isolate(OwnedTask& task) {
 }
 
 void Owner::arm_retry(const OwnedTask& task) {
+  const auto it = tasks_.find(task.id);
+  if (it == tasks_.end()) return;
   const auto wait = time_before(task.crashes + task.failures, task.backs_off ? task.options->backoff : kMemoryBackoff);
   if (const auto due = deadline_in(wait))  // else beyond the clock's time: it waits until it is cancelled
-    timer_.at(*due, [this, id = task.id] { actor_->tell(RetryDue{id}); });
+    timer_.at(*due, [this, id = task.id] { actor_->tell(RetryDue{id}); }, until_done(it->second));
 }
 
 bool Owner::retry(OwnedCall& call) {

@@ -1,7 +1,5 @@
 // What an owner does with what came of its tasks and calls, and what it lets go then.
 #include <algorithm>
-#include <system_error>
-#include <thread>
 
 #include "runtime/actors/owner.hpp"
 
@@ -14,12 +12,6 @@ void forget_nobody_in(std::vector<std::shared_ptr<Cell>>& cells, std::size_t mos
   cells.erase(std::unique(cells.begin(), cells.end()), cells.end());
   std::erase_if(cells, [most](const auto& cell) { return cell->waiters() <= most && (cell->forget(&kNobody), true); });
 }
-
-thread_local bool t_empties_bin = false;
-
-/// What lies in the bins of all owners of the process. Submitting threads look at this first: it is mostly 0 and never written, where an
-/// owner's own count lies among what that writes for each call.
-alignas(64) std::atomic<std::size_t> g_in_all_bins{0};
 
 /// Whether its value's destructor is the standard library's, and lets no ref go.
 bool is_plain(const Cell& cell) { return !cell.ops().may_hold_refs; }
@@ -148,28 +140,28 @@ void Owner::throw_away_arguments(OwnedWork& work) {
   const auto& refs = work.record->refs;
   const bool plain = std::all_of(refs.begin(), refs.end(), [](const auto& cell) { return is_plain(*cell); });
   if (plain && work.record->releases_quickly()) return work.record->release_arguments();
-  bin_.arguments.push_back(work.record);
-  ++thrown_away_, ++g_in_all_bins;
+  let_go_.arguments.push_back(work.record);
+  bin_.announce();
 }
 
 /// Of work that is forgotten with its arguments, which it may be using: whoever runs it has the record too, and nobody may look into it. If
 /// nobody runs it, the last one goes as above.
 void Owner::throw_away_record(const OwnedWork& work) {
   if (!work.record || work.needs_none) return;
-  bin_.records.push_back(work.record);
-  ++thrown_away_, ++g_in_all_bins;
+  let_go_.records.push_back(work.record);
+  bin_.announce();
 }
 
 /// The last ref to a result may be the one in here.
 void Owner::throw_away_settled() {
-  const auto before = bin_.results.size();
+  const auto before = let_go_.values.size();
   for (const auto& work : settled_) {
     if (!work->record) continue;
     throw_away_record(*work);
-    if (const auto& result = work->record->result; result && !is_plain(*result)) bin_.results.push_back(result);
-    if (work->record->more) bin_.results.insert(bin_.results.end(), work->record->more->begin(), work->record->more->end());
+    if (const auto& result = work->record->result; result && !is_plain(*result)) let_go_.values.push_back(result);
+    if (work->record->more) let_go_.values.insert(let_go_.values.end(), work->record->more->begin(), work->record->more->end());
   }
-  if (const auto more = bin_.results.size() - before) thrown_away_ += more, g_in_all_bins += more;
+  bin_.announce(let_go_.values.size() - before);
   settled_.clear();
 }
 
@@ -179,50 +171,6 @@ void Owner::throw_away_left(OwnedWork& work) {
   settled_.push_back(std::shared_ptr<OwnedWork>(std::shared_ptr<void>(), &work));
   throw_away_settled();
   work.record.reset();
-}
-
-void Owner::empty_bin() {
-  if (bin_.arguments.empty() && bin_.records.empty() && bin_.results.empty()) return;
-  if (!bin_lane_) try {
-      bin_lane_ = std::make_unique<Lane>(1);
-    } catch (const std::system_error&) {  // no thread to be had: the other one does it
-    }
-  auto& lane = bin_lane_ ? *bin_lane_ : lane_;
-  lane.post([this, bin = std::exchange(bin_, {})]() mutable {
-    t_empties_bin = true;
-    const auto empty = [this](auto& values, auto&& let_go) {
-      for (auto& each : values) {
-        let_go(each);
-        each.reset();
-        ++destroyed_, --g_in_all_bins;  // one by one: who waits sees whether it goes on
-      }
-    };
-    empty(bin.arguments, [](const auto& record) { record->release_arguments(); });
-    empty(bin.records, [](const auto&) {});
-    empty(bin.results, [](const auto&) {});
-    t_empties_bin = false;
-  });
-}
-
-bool Owner::has_emptied_bin(SteadyClock::time_point deadline, std::size_t most) const {
-  for (;;) {
-    const auto destroyed = destroyed_.load();  // first, so that it is the smaller number
-    if (thrown_away_ - destroyed <= most) return true;
-    if (SteadyClock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
-}
-
-/// What submits from outside waits a moment where destructors are slower than it, or what they are to destroy would pile up. Not for ever: one
-/// of them may wait for what this thread does next. Where none has ended in that moment, some submits more need not wait for it.
-void Owner::wait_for_bin() const {
-  constexpr std::size_t kFull = 256;
-  constexpr std::chrono::milliseconds kMoment{100};
-  constexpr int kPasses = 64;
-  if (g_in_all_bins <= kFull || t_empties_bin || CancelSlot::current()) return;
-  if (bin_passes_ > 0 && bin_passes_-- > 0) return;
-  const auto destroyed = destroyed_.load();
-  if (!has_emptied_bin(SteadyClock::now() + kMoment, kFull) && destroyed_ == destroyed) bin_passes_ = kPasses;
 }
 
 /// A hundred thousand works may wait for one ref, and end together or one by one. A look goes through all that wait there, so where

@@ -13,10 +13,10 @@ bool ProcessEngine::in_callback() const noexcept { return t_callback_of == this;
 bool ProcessEngine::is_done_with_work() const {
   // Work may end into a callback or the bin, and what these do may be work: twice, and nothing has come to either of them in between.
   const auto posted = callbacks_posted_.load();
-  const auto thrown_away = owner_->thrown_away();
+  const auto thrown_away = bin_->thrown_away();
   const auto has_work = [this] { return owner_->unfinished().submitted > 0; };
-  if (callbacks_done_.load() != posted || has_work() || !owner_->has_emptied_bin() || has_work()) return false;
-  return callbacks_posted_.load() == posted && owner_->thrown_away() == thrown_away;
+  if (callbacks_done_.load() != posted || has_work() || !bin_->is_empty() || has_work()) return false;
+  return callbacks_posted_.load() == posted && bin_->thrown_away() == thrown_away;
 }
 
 void ProcessEngine::post_callback(std::function<void()> callback) {

@@ -80,6 +80,7 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
   scheduler.begin();
   scheduler.set_parallelism(parallelism);
   lane_ = std::make_unique<Lane>(2);
+  bin_ = std::make_unique<Bin>(*lane_);
   callbacks_ = std::make_shared<Lane>(1);
   remote_explain_ = std::make_unique<RemoteExplain>(*this, *lane_, [this](core::ReferenceId id, ProcessId reader) { return explain_lent(id, reader); });
   references_ = std::make_shared<ReferenceKeeper>(self_, ids_, *this, *store_, *lane_, environment_.inline_bytes,
@@ -102,8 +103,14 @@ void ProcessEngine::begin(std::shared_ptr<StoreAccess> store, std::size_t parall
                                         [engine = weak_from_this()](Cell& cell, Deadline deadline) {
                                           auto alive = engine.lock();
                                           return !alive || alive->wait(cell, deadline);
+                                        },
+                                    .post =
+                                        [engine = weak_from_this(), gate = gate_](std::function<void()> job) {
+                                          const UseGate::Use use(*gate);
+                                          const auto alive = engine.lock();
+                                          use && alive ? alive->lane_->post(std::move(job)) : job();  // at the end it fails what waits for it
                                         }});
-  owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *references_, *lineage_,
+  owner_ = std::make_shared<Owner>(system(), ids_, *this, *host_, *store_, *lane_, *bin_, *references_, *lineage_,
                                    Owner::Options{.portable = portable_, .total = total_, .inline_bytes = environment_.inline_bytes,
                                                   .max_queued_bytes = queue_limits_.bytes, .gate = gate_});
   waits_ = std::make_unique<ActorWaits>(*this);
@@ -208,6 +215,7 @@ void ProcessEngine::send(ProcessId to, wire::Message message) {
 }
 
 void ProcessEngine::deliver(ProcessId from, wire::Message message) {
+  const ControlSection section(*bin_);
   if (auto* run = std::get_if<wire::RunTasks>(&message)) {
     references_->incoming(run->tasks, from);
     host_->run(from, run->lease, work_of(std::move(run->tasks)));
@@ -314,6 +322,7 @@ void ProcessEngine::end_system(bool idle) {
     return;
   }
   references_->close();
+  bin_->close();
   lane_.reset();
   for (int i = 0; i < 1000 && owner_.use_count() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // who came too late has it for a moment
   owner_.reset();

@@ -123,6 +123,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
   std::shared_ptr<ReferenceKeeper> references_;
   std::shared_ptr<Lineage> lineage_;
   std::unique_ptr<WorkerHost> host_;
+  std::unique_ptr<Bin> bin_;
   std::shared_ptr<Owner> owner_;
   std::unique_ptr<NamedActors> named_;
   std::unique_ptr<ActorWaits> waits_;

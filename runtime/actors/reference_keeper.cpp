@@ -111,7 +111,7 @@ class ReferenceKeeper::FetchWaiter final : public Cell::Waiter {
   void settled() override {
     auto keeper = keeper_.lock();
     auto cell = cell_.lock();
-    if (!keeper || !cell) return;
+    if (!keeper || !cell || keeper->in_fork()) return;
     keeper->fetch_over(to_, id_);
     keeper->answer_when_encoded(to_, id_, std::move(cell));
   }
@@ -254,6 +254,7 @@ void ReferenceKeeper::perform(core::ReferenceEffects& effects, Targets& unused) 
 }
 
 void ReferenceKeeper::returned(const Borrow& borrow) {
+  if (in_fork()) return;
   core::ReferenceEffects effects;
   Targets unused;
   std::lock_guard lock(mutex_);

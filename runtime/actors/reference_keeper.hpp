@@ -17,6 +17,7 @@
 #include "runtime/actors/router.hpp"
 #include "runtime/actors/store_access.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -137,6 +138,9 @@ class ReferenceKeeper : public std::enable_shared_from_this<ReferenceKeeper> {
   void serve_rebuild(ProcessId to, core::ReferenceId id, ObjectId lost);
   std::vector<std::shared_ptr<Cell>> take_rebuilds(const std::function<bool(core::ReferenceId)>& which);
 
+  bool in_fork() const { return forks_ != count_forks(); }  ///< of the process that it belongs to, whose threads may hold its lock
+
+  const int forks_ = count_forks();
   const ProcessId self_;
   IdSource& ids_;
   Router& router_;

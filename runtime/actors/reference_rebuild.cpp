@@ -13,7 +13,7 @@ class ReferenceKeeper::RebuildWaiter final : public Cell::Waiter {
   void settled() override {
     const auto keeper = keeper_.lock();
     const auto made = made_.lock();
-    if (!keeper || !made) return;
+    if (!keeper || !made || keeper->in_fork()) return;
     if (auto adopted = lost_->adopt(*made); !adopted)
       return keeper->router_.send(to_, wire::ObjectSettled{{.id = {id_}, .result = adopted.error()}});
     keeper->answer_when_encoded(to_, id_, cell_);

@@ -85,6 +85,7 @@ void RunningCoroutine::resume_when_settled(const std::shared_ptr<Cell>& cell, st
 
 /// Once for each wait, whether what it awaits is there or nobody wants it any more.
 void RunningCoroutine::wake(std::uint64_t wait) {
+  if (forks_ != count_forks()) return;  // a fork lets a promise go, say: what waits for that is not the fork's to run
   if (!awaited_.compare_exchange_strong(wait, 0)) return;
   if (const auto home = home_.lock()) home->resume_later(shared_from_this());
 }

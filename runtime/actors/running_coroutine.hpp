@@ -9,6 +9,7 @@
 #include "runtime/actors/coroutine_waits.hpp"
 #include "runtime/actors/executor.hpp"
 #include "runtime/async.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -53,6 +54,7 @@ class RunningCoroutine final : public Resumer, public std::enable_shared_from_th
   class Wakeup;
   void wake(std::uint64_t wait);
   void forget_wait();
+  const int forks_ = count_forks();
   const std::weak_ptr<Executor> home_;
   const TaskId id_;
   const std::shared_ptr<const std::string> name_;

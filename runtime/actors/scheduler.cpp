@@ -162,6 +162,7 @@ void ElasticScheduler::run_inline(caf::resumable* job) {
 void ElasticScheduler::enqueue(caf::resumable* job) {
   if (std::exchange(t_inline_next, false)) return run_inline(job);
   if (auto* place = std::exchange(t_kept, nullptr)) return static_cast<void>(*place = job);
+  if (forks_ != count_forks()) return;  // the threads are another process's: it runs what there is to run
   std::unique_lock lock(mutex_);
   queue_.push_back(job);
   queued_.store(queue_.size(), std::memory_order_release);

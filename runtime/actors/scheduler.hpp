@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "runtime/base/futex.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -81,6 +82,7 @@ class ElasticScheduler : public caf::scheduler::abstract_coordinator {
   Worker* call_back();  ///< the newest sleeper, who must be woken
   void watch();
 
+  const int forks_ = count_forks();
   mutable std::mutex mutex_;
   std::deque<caf::resumable*> queue_;           // guarded by mutex_, like all plain members below
   std::vector<Worker*> idle_;                   // newest sleeper last

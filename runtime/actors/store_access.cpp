@@ -41,6 +41,7 @@ bool StoreAccess::holds(ObjectId id) const {
 }
 
 void StoreAccess::let_go(ObjectId id) {
+  if (in_fork()) return;  // it lets its copy of a ref go
   free(id);
   std::lock_guard lock(held_mutex_);
   held_.erase(id);

@@ -9,6 +9,7 @@
 
 #include "runtime/base/ids.hpp"
 #include "runtime/cell.hpp"
+#include "runtime/process/forks.hpp"
 
 namespace manta::detail {
 
@@ -31,6 +32,7 @@ class StoreAccess : public std::enable_shared_from_this<StoreAccess> {
   virtual void free(ObjectId id) = 0;
 
  protected:
+  bool in_fork() const { return forks_ != count_forks(); }  ///< of the process that made it, whose memory it is
   struct Room {
     ObjectId id;
     std::span<std::byte> bytes;
@@ -42,6 +44,7 @@ class StoreAccess : public std::enable_shared_from_this<StoreAccess> {
  private:
   class Handle;
   void let_go(ObjectId id);
+  const int forks_ = count_forks();
   mutable std::mutex held_mutex_;
   std::unordered_set<ObjectId> held_;
 };

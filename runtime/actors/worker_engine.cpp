@@ -269,7 +269,7 @@ void WorkerEngine::leave_if_unused() {
 
 /// At the runtime's end; the node waits for that, but not for long: what the program has written is to be on its way by then.
 void WorkerEngine::leave_when_let_go() {
-  if (owner_->has_emptied_bin()) leave(0);
+  if (bin_->is_empty()) leave(0);
   if (!std::exchange(leaving_, true)) flush_files();
   reactor_->run_after(kRetiredLook, [this] { leave_when_let_go(); });
 }

@@ -23,6 +23,13 @@ void ReadyQueue::erase(TaskNode& task) {
   --count_;
   while (!slots_.empty() && !slots_.front()) slots_.pop_front(), ++first_;
   while (!slots_.empty() && !slots_.back()) slots_.pop_back();
+  if (slots_.size() > kFewSlots && slots_.size() > 2 * count_) close_gaps();
+}
+
+/// While the first one waits for long, the gaps behind it would be kept as long.
+void ReadyQueue::close_gaps() {
+  std::erase(slots_, nullptr);
+  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->position = first_ + static_cast<std::int64_t>(i);
 }
 
 std::size_t ReadyQueue::ahead_of(const TaskNode& task) const {

@@ -72,6 +72,8 @@ class ReadyQueue {
   std::size_t ahead_of(const TaskNode& task) const;  ///< takes time in proportion
 
  private:
+  static constexpr std::size_t kFewSlots = 64;
+  void close_gaps();
   std::deque<TaskNode*> slots_{};  ///< null: a gap; never at either end
   std::int64_t first_ = 0;         ///< position of slots_[0]
   std::size_t count_ = 0;

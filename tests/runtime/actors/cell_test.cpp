@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "runtime/control_section.hpp"
 #include "runtime/object_ref.hpp"
 
 namespace manta::detail {
@@ -31,6 +32,11 @@ std::shared_ptr<const int> number(int x) { return std::make_shared<const int>(x)
 std::shared_ptr<const ErrorInfo> cancelled() {
   return std::make_shared<const ErrorInfo>(ErrorInfo{.code = ErrorCode::kCancelled, .message = "cancelled"});
 }
+struct Value {
+  std::vector<std::vector<int>> numbers{};
+  template <class Archive>
+  void serialize(Archive& archive) { archive(numbers); }
+};
 /// A place in the store: its size is all that is known of it.
 struct Placed final : StoredObject {
   explicit Placed(std::uint64_t bytes) : bytes(bytes) {}
@@ -247,6 +253,49 @@ TEST_SUITE("runtime/cell") {
     CHECK(cell.use_ops(type_ops<int>()));
     CHECK_FALSE(cell.use_ops(type_ops<Void>()));
     CHECK(&cell.ops() == &type_ops<int>());
+  }
+
+  TEST_CASE("a large value that came as bytes is not kept twice once it has been read") {
+    for (const std::size_t size : {std::size_t{1000}, std::size_t{1} << 20}) {
+      const std::vector<int> value(size, 7);
+      Cell cell(type_ops<std::vector<int>>());
+      cell.set_bytes(encode(value));
+      CHECK(cell.sent());
+      std::vector<std::thread> readers;
+      for (int i = 0; i < 4; ++i) readers.emplace_back([&] { CHECK(*std::static_pointer_cast<const std::vector<int>>(cell.value()) == value); });
+      for (auto& reader : readers) reader.join();
+      CHECK(cell.sent().has_value() == (size == 1000));
+      CHECK((cell.kept_value() != nullptr) == (size != 1000));
+      CHECK(decode<std::vector<int>>(cell.encoded(~std::uint64_t{0}, [](auto...) -> Result<std::shared_ptr<StoredObject>> { return ErrorInfo{}; }).value().bytes) == value);
+    }
+  }
+
+  // Its destructor may be the program's.
+  TEST_CASE("what a thread of the runtime's lets go of is destroyed elsewhere") {
+    struct Taking final : ValueBin {
+      void take(std::shared_ptr<const void> value) override { taken.push_back(std::move(value)); }
+      std::vector<std::shared_ptr<const void>> taken{};
+    } outer, inner;
+    const auto let_go = [] {
+      auto value = std::make_shared<const Value>();
+      auto cell = std::make_shared<Cell>(type_ops<Value>());
+      cell->set_value(value);
+      std::make_shared<Cell>(type_ops<int>())->set_value(number(1));  // has none
+      return std::weak_ptr<const Value>(value);
+    };
+    CHECK(let_go().expired());
+    {
+      const ControlSection section(outer);
+      CHECK_FALSE(let_go().expired());
+      {
+        const ControlSection within(inner);
+        CHECK_FALSE(let_go().expired());
+      }
+      CHECK(ControlSection::bin() == &outer);
+    }
+    CHECK(let_go().expired());
+    CHECK(outer.taken.size() == 1);
+    CHECK(inner.taken.size() == 1);
   }
 
   // There are very many of them.

@@ -89,6 +89,19 @@ TEST_SUITE("runtime/actors/node_durables") {
     CHECK(node.durables.list("") == std::vector<std::string>{"v"});
   }
 
+  TEST_CASE("a large durable value is not kept a second time, as bytes, with its ref") {
+    Fixture node;
+    for (const std::size_t size : {std::size_t{1000}, std::size_t{1} << 20}) {
+      const auto value = std::make_shared<const std::vector<int>>(size, 7);
+      Cell cell(type_ops<std::vector<int>>());
+      cell.set_value(value);
+      node.durables.put(cell, "numbers", "t");
+      CHECK(cell.sent().has_value() == (size == 1000));
+      const auto found = node.durables.find(type_ops<std::vector<int>>(), "numbers", "t");
+      CHECK(*std::static_pointer_cast<const std::vector<int>>(found->value()) == *value);
+    }
+  }
+
   TEST_CASE("after an error of the disk the next use waits for those who still use the old store, and opens it anew") {
     Fixture node;
     CHECK(node.durables.list("").empty());

@@ -45,7 +45,7 @@ class Fixture {
     environment.inline_bytes = 100'000;
     Resources total;
     total.set("CPU", Amount(8));
-    owner = std::make_shared<Owner>(system, ids, router, host, store, lane, *references, *lineage,
+    owner = std::make_shared<Owner>(system, ids, router, host, store, lane, bin, *references, *lineage,
                                     Owner::Options{.portable = true, .total = total, .inline_bytes = 100'000});
   }
   ~Fixture() {
@@ -99,6 +99,7 @@ class Fixture {
   std::shared_ptr<EmptyStore> shared_store = std::make_shared<EmptyStore>(kSelf);  // objects keep it
   EmptyStore& store = *shared_store;
   Lane lane{1};
+  Bin bin{lane};
   std::shared_ptr<ReferenceKeeper> references = std::make_shared<ReferenceKeeper>(kSelf, ids, router, store, lane, 100'000);
   std::shared_ptr<Lineage> lineage = std::make_shared<Lineage>(0, Lineage::Hooks{});
   HostEnvironment environment{};

@@ -3,7 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <set>
+#include <atomic>
+#include <optional>
 
 #include "lossy_place.hpp"
 
@@ -85,6 +86,25 @@ struct Built {
   int get() { return value; }
   int pid() { return ::getpid(); }
 };
+/// Its load waits for the gate in the process that has set one: it is the program's, and may take a lock of it, say.
+struct Key {
+  static inline std::string gate{};
+  static inline std::atomic<bool> begun{false};
+  int value = 0;
+  template <class Archive>
+  void save(Archive& archive) const { archive(value); }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(value);
+    if (gate.empty()) return;
+    begun = true;
+    pass(gate, 0);
+  }
+};
+Buffer by_key(const Key& key) { return filled(kMiB, key.value); }
+int plain(int x) { return x; }
+int read_one(const Buffer& buffer) { return value_of(buffer); }
+
 /// Refs inside a value, read where they are borrowed.
 std::vector<int> read_all(Context& ctx, const std::vector<ObjectRef<Buffer>>& refs) {
   std::vector<int> values;
@@ -196,6 +216,33 @@ TEST_SUITE("runtime/api/lineage") {
     const auto why = rt.get(rt.task<why_lost>(alone).remote(lost), 60s);
     CHECK_MESSAGE(contains(why, "ObjectLost"), why);
     CHECK_MESSAGE(contains(why, "cannot be made again"), why);
+  }
+
+  // It was read in the owner's actor, or where the links are read: nothing else went on while it waited.
+  TEST_CASE("an argument whose load waits, of a lost result that is made again, holds up nothing else") {
+    Place place;
+    auto& rt = place.machine.rt;
+    const TaskOptions alone{.isolation = own_process};
+    auto far = rt.actor<Maker>({.isolation = own_process}).spawn();
+    CHECK(value_of(rt.get(far.call<&Maker::make>(1))) == 1);
+    for (const bool by_borrower : {false, true}) {
+      Gate gate;
+      auto one = place.run<by_key>(3, Key{7});
+      rt.wait(std::vector{one});
+      place.lose_all();
+      Key::begun = false;
+      Key::gate = gate.path();
+      std::optional<ObjectRef<int>> read;
+      std::optional<ObjectRef<std::vector<int>>> read_all_of;
+      by_borrower ? static_cast<void>(read_all_of = rt.task<read_all>(alone).remote(std::vector{one}))
+                  : static_cast<void>(read = rt.task<read_one>(alone).remote(one));
+      CHECK(eventually([] { return Key::begun.load(); }, 60s));
+      CHECK(rt.get(rt.remote<plain>(1), 30s) == 1);
+      CHECK(value_of(rt.get(far.call<&Maker::make>(2), 30s)) == 2);
+      gate.open();
+      Key::gate.clear();
+      CHECK((by_borrower ? rt.get(*read_all_of, 60s).at(0) : rt.get(*read, 60s)) == 7);
+    }
   }
 
   TEST_CASE("a chain of twenty is made again from its beginning, though only its end is left") {

@@ -55,16 +55,17 @@ struct Place {
     }
     CHECK(eventually([&] { return rt.stats().stored_objects <= there; }));  // fewer: ancestors that were just going
     // What is left of an epoch that others left may just be written to another file: until a look finds none that is new.
-    std::set<fs::path> seen;
-    for (int quiet = 0; quiet < 5; std::this_thread::sleep_for(20ms)) quiet = damage_new(seen) ? 0 : quiet + 1;
+    Seen seen;
+    for (int quiet = 0; quiet < 8; std::this_thread::sleep_for(20ms)) quiet = damage_new(seen) ? 0 : quiet + 1;
   }
+  using Seen = std::set<std::pair<fs::path, std::streamoff>>;  ///< with its size: one that is still being written is looked at again
   /// Damages the files that are not in `seen` yet; false when there were none.
-  bool damage_new(std::set<fs::path>& seen) const {
+  bool damage_new(Seen& seen) const {
     bool any = false;
     for (const auto& each : fs::recursive_directory_iterator(folder / "spill")) {
       std::error_code gone;
       const auto size = static_cast<std::streamoff>(fs::file_size(each.path(), gone));
-      if (gone || each.path().extension() != ".sst" || !seen.insert(each.path()).second) continue;
+      if (gone || each.path().extension() != ".sst" || !seen.insert({each.path(), size}).second) continue;
       any = true;
       std::fstream damaged(each.path(), std::ios::in | std::ios::out | std::ios::binary);
       for (std::streamoff at = 4096; at < size - 65536; at += 65536) damaged.seekp(at).write("damage", 6);

@@ -1,4 +1,7 @@
 // Arguments and results whose destructors wait or take long: they go on a thread of their own, once, and a process does not leave before.
+#include <signal.h>
+#include <unistd.h>
+
 #include <atomic>
 
 #include "runtime/promise.hpp"
@@ -65,6 +68,23 @@ int remove_late(Context& ctx, const std::string& file) {
     fs::remove(file);
   })));
 }
+
+/// Has the last refs to values of other processes.
+struct Holder {
+  std::vector<ObjectRef<Last>> held{};
+  int hold(const std::vector<ObjectRef<Last>>& refs) { return held = refs, 1; }
+  int drop() { return held.clear(), 1; }
+  int pid() { return ::getpid(); }
+};
+struct Desk {
+  int add(int x) { return x + 1; }
+};
+struct Lender {
+  std::vector<ObjectRef<Last>> lend(Context& ctx, const std::string& begun, const std::string& gate) {
+    return {ctx.put(Last([begun, gate] { append(begun, "x"), pass(gate, 0); }))};
+  }
+  int one() { return 1; }
+};
 
 }  // namespace
 
@@ -149,6 +169,46 @@ TEST_SUITE("runtime/api") {
     }
     CHECK(most < 900);
     CHECK(eventually([&] { return alive == 0; }));
+  }
+
+  // They ran on the thread that reads what processes send, or in the node's actor: nothing was read or granted any more, for ever.
+  TEST_CASE("the last ref to a value may go in another process, by a message or a death: its destructor may wait") {
+    Machine machine;
+    auto& rt = machine.rt;
+    auto desk = rt.actor<Desk>({.isolation = own_process}).spawn();
+    CHECK(rt.get(desk.call<&Desk::add>(0)) == 1);
+    for (const bool by_death : {false, true}) {
+      auto holder = rt.actor<Holder>({.isolation = own_process}).spawn();
+      const int pid = rt.get(holder.call<&Holder::pid>());
+      std::atomic<int> closed{0};
+      {
+        const auto ref = rt.put(Last([&] {
+          closed += rt.get(desk.call<&Desk::add>(1), 60s);
+          closed += rt.get(rt.task<same>({.num_cpus = 0.5}).remote(3), 60s);
+        }));
+        CHECK(rt.get(holder.call<&Holder::hold>(std::vector{ref})) == 1);
+      }
+      if (by_death) {
+        REQUIRE(::kill(pid, SIGKILL) == 0);
+      } else {
+        CHECK(rt.get(holder.call<&Holder::drop>(), 60s) == 1);
+      }
+      CHECK(rt.get(rt.task<same>({.isolation = own_process}).remote(5), 60s) == 5);
+      CHECK(eventually([&] { return closed == 5; }, 60s));
+    }
+  }
+
+  TEST_CASE("so may one in a worker process, which goes on meanwhile") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Folder folder;
+    Gate gate;
+    const std::string begun = folder / "begun";
+    auto lender = rt.actor<Lender>({.isolation = own_process}).spawn();
+    CHECK(rt.get(lender.call<&Lender::lend>(begun, gate.path()), 60s).size() == 1);  // and it is let go
+    CHECK(eventually([&] { return fs::exists(begun); }, 60s));
+    CHECK(rt.get(lender.call<&Lender::one>(), 30s) == 1);
+    gate.open();
   }
 
   TEST_CASE("a process of its own stays until what its tasks were given has been destroyed") {

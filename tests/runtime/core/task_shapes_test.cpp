@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <random>
 #include <set>
+#include <vector>
 
 #include "runtime/core/task_table.hpp"
 
@@ -43,6 +45,37 @@ struct Table {
 }  // namespace
 
 TEST_SUITE("runtime/core/task_shapes") {
+  TEST_CASE("a queue whose first one waits keeps its order while others come behind it and go") {
+    ReadyQueue queue;
+    std::vector<std::unique_ptr<TaskNode>> nodes;
+    std::vector<TaskNode*> waiting;  // in order
+    std::mt19937 random(5);
+    const auto push = [&](bool front) {
+      auto* node = nodes.emplace_back(std::make_unique<TaskNode>()).get();
+      front ? queue.push_front(node) : queue.push_back(node);
+      waiting.insert(front ? waiting.begin() : waiting.end(), node);
+    };
+    push(false);
+    for (int i = 0; i < 5000; ++i) {
+      push(i % 500 == 0);
+      if (waiting.size() < 100) continue;
+      const auto gone = waiting.begin() + 1 + static_cast<std::ptrdiff_t>(random() % (waiting.size() - 1));
+      queue.erase(**gone);
+      waiting.erase(gone);
+      if (i % 50 == 0)
+        while (waiting.size() > 10) queue.erase(*waiting.back()), waiting.pop_back();
+      REQUIRE(queue.size() == waiting.size());
+      REQUIRE(queue.front() == waiting.front());
+      REQUIRE(queue.ahead_of(*waiting.back()) == waiting.size() - 1);
+      REQUIRE(queue.ahead_of(*waiting[waiting.size() / 2]) == waiting.size() / 2);
+    }
+    for (auto* each : waiting) {
+      REQUIRE(queue.front() == each);
+      queue.pop_front();
+    }
+    CHECK(queue.empty());
+  }
+
   TEST_CASE("a hundred thousand shapes, one after another, are a few at a time") {
     Table table;
     std::size_t most = 0;

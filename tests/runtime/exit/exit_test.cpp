@@ -9,12 +9,14 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "runtime/async.hpp"
 #include "runtime/generator.hpp"
 #include "runtime/journal.hpp"
 #include "runtime/promise.hpp"
@@ -97,6 +99,27 @@ bool ends_well(pid_t child) {
 manta::Generator<int> count() {
   for (int i = 0;; ++i) co_yield i;
 }
+struct Maker {
+  std::vector<manta::ObjectRef<int>> make(manta::Context& ctx, int count) {
+    std::vector<manta::ObjectRef<int>> made;
+    for (int i = 0; i < count; ++i) made.push_back(ctx.put(i));
+    return made;
+  }
+};
+/// Where the coroutine went on that waited for a promise.
+struct Awaiting {
+  manta::Async<int> wait(const std::vector<manta::ObjectRef<int>>& refs) {
+    const auto promised = refs.front();
+    int got = -1;
+    try {
+      got = co_await promised;
+    } catch (const manta::Error&) {
+    }
+    if (::getpid() != driver) std::ofstream(folder().path + "/ran in the fork");
+    co_return got;
+  }
+  static inline pid_t driver = 0;
+};
 struct Counter {
   int calls = 0;
   int add(int more) { return calls += more; }
@@ -152,16 +175,26 @@ int fork_while_busy(const manta::RuntimeOptions& options) {
     auto counter = rt.actor<Counter>().spawn();
     while (!stop) rt.get(counter.call<&Counter::add>(1));
   });
+  auto maker = rt.actor<Maker>({.isolation = manta::own_process}).spawn();
+  std::thread borrows([&] { while (!stop) rt.get(maker.call<&Maker::make>(200)); });
+  auto awaiting = rt.actor<Awaiting>().spawn();
   const manta::Promise<int> never;
   const auto pending = rt.remote<slow>(never.ref()), done = rt.put(1);
   bool well = true;
   for (int i = 0; i < 40 && well; ++i) {
     auto counter = rt.actor<Counter>().spawn();
+    auto borrowed = rt.get(maker.call<&Maker::make>(50));
+    auto promise = std::make_unique<manta::Promise<int>>();
+    const auto awaited = awaiting.call<&Awaiting::wait>(std::vector{promise->ref()});
     const auto child = ::fork();
     if (child != 0) {
       well = ends_well(child);
+      promise->set(i);
+      well = well && rt.get(awaited, 30s) == i;
       continue;
     }
+    borrowed.clear();
+    promise.reset();
     bool refused = is_refused("read a journal", [&] { journal.for_each([](std::uint64_t, manta::Journal::Record) {}); });
     refused &= is_refused("append to a journal", [&] { journal.append(std::as_bytes(std::span("from the fork"))); });
     refused &= is_refused("call an actor", [&] { counter.call<&Counter::add>(1); });
@@ -174,14 +207,42 @@ int fork_while_busy(const manta::RuntimeOptions& options) {
     ::_exit(refused ? 0 : 7);
   }
   stop = true;
-  appends.join(), calls.join();
+  appends.join(), calls.join(), borrows.join();
   rt.cancel(pending);
   return well ? 0 : 6;
+}
+
+/// The promise's end in the fork woke a coroutine of the driver's, on a thread that the pool of the fork started.
+int fork_while_awaited(manta::RuntimeOptions options) {
+  options.num_cpus = manta::Amount(8);
+  auto rt = manta::Runtime::start(options);
+  auto awaiting = rt.actor<Awaiting>().spawn();
+  bool well = true;
+  for (int i = 0; i < 3; ++i) {
+    auto promise = std::make_unique<manta::Promise<int>>();
+    const auto awaited = awaiting.call<&Awaiting::wait>(std::vector{promise->ref()});
+    std::this_thread::sleep_for(50ms);
+    std::vector<manta::ObjectRef<void>> naps;
+    for (int k = 0; k < 4; ++k) naps.push_back(rt.remote<work>(400));  // no thread is idle then, and more may be started
+    std::this_thread::sleep_for(50ms);
+    const auto child = ::fork();
+    if (child == 0) {
+      promise.reset();
+      std::this_thread::sleep_for(150ms);
+      ::_exit(0);
+    }
+    well &= ends_well(child);
+    promise->set(i);
+    well &= rt.get(awaited, 30s) == i;
+    well &= rt.wait(naps, {.count = naps.size(), .timeout = 30s}).ready.size() == naps.size();
+  }
+  return well && !std::filesystem::exists(folder().path + "/ran in the fork") ? 0 : 8;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  Awaiting::driver = ::getpid();
   manta::Runtime::enter_worker_mode(argc, argv);
   manta::RuntimeOptions options{.num_cpus = manta::Amount(2), .arena_bytes = 64u << 20, .durable_dir = folder().path + "/durable"};
   const std::string how = argc > 1 ? argv[1] : "";
@@ -201,6 +262,8 @@ int main(int argc, char** argv) {
     return fork_and_go_on(options);
   } else if (how == "forks") {
     return fork_while_busy(options);
+  } else if (how == "awaited") {
+    return fork_while_awaited(options);
   } else {
     return 5;
   }
