@@ -77,7 +77,6 @@ void Client::await_some(const std::vector<detail::Cell*>& cells, const WaitOptio
   Deadline deadline;
   if (options.timeout) deadline = detail::deadline_in(*options.timeout);
   engine_->wait_some(cells, options.count, deadline, false);
-  for (const auto* cell : cells) static_cast<void>(cell->failed());  // who waits has been told
 }
 
 void Client::await_all(const std::vector<detail::Cell*>& cells, Deadline deadline,

@@ -24,11 +24,12 @@ std::string attempt_in_words(int attempt) { return attempt > 1 ? " (attempt " + 
 
 /// What is needed of the machine, beside what there is of it.
 std::string machine_in_words(const Resources& needs, const std::string& needed, const ReportScene& scene) {
-  bool fits = true;
+  bool fits = true, is_free = true;
   std::string free, total;
   for (const auto& [name, amount] : needs) {
     if (amount <= Amount(0)) continue;
     fits &= amount <= scene.total[name];
+    is_free &= amount <= scene.free[name];
     const auto add = [&name = name](std::string& text, const Resources& from) {
       text += (text.empty() ? "" : ", ") + name + ": " + from[name].to_string();
     };
@@ -36,7 +37,11 @@ std::string machine_in_words(const Resources& needs, const std::string& needed, 
   }
   if (!fits)
     return "needs " + needed + ", and this machine has {" + total + "} in all: it waits for ever, unless the runtime is started with more";
-  return "needs " + needed + "; free {" + free + "}";
+  const auto text = "needs " + needed + "; free {" + free + "}";
+  if (!is_free) return text;
+  return text + " in sum: it goes on in a moment (a process may have to be started), unless " +
+         (needs["GPU"] > Amount(0) ? "no single GPU has as much free (a share must lie on one, whole ones must be free altogether), or " : "") +
+         "what is free is kept for a larger request that has been passed over";
 }
 
 /// What is needed, beside what there is of it.
@@ -116,7 +121,10 @@ std::string call_in_words(const WorkReport& report, const ReportScene& scene, co
   const auto sent = "sent there " + seconds_since(report.since, scene.now) + " ago";
   if (!report.sent) return actor + "alive in " + where + ahead_in_words(report, deeper);
   if (report.ahead >= report.at_once) return actor + "alive in " + where + "; it was " + sent + ahead_in_words(report, deeper);
-  return actor + "alive and runs it" + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent + coroutine_in_words(report);
+  if (report.coroutines >= report.max_coroutines)
+    return actor + "alive in " + where + "; it was " + sent + "; " + std::to_string(report.max_coroutines) +
+           " coroutines have begun before it, and no other call begins before one of them ends: raise max_coroutines, or await less";
+  return actor + (report.shared ? "alive, and runs it or what other processes have called before" : "alive and runs it") + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent + coroutine_in_words(report);
 }
 
 std::string state_in_words(const WorkReport& report, const ReportScene& scene, const std::function<std::string(Cell&)>& deeper) {
@@ -126,7 +134,7 @@ std::string state_in_words(const WorkReport& report, const ReportScene& scene, c
     case Stage::kUnknown: break;
     case Stage::kArguments: return arguments_in_words(report, "argument", deeper);
     case Stage::kQueued:
-      return "queued: " + resources_in_words(report, scene) + "; " + count_of(report.ahead, "task") + " ahead of it" +
+      return "queued: " + resources_in_words(report, scene) + "; " + count_of(report.ahead, "task") + " ahead of it among those of equal needs" +
              attempt_in_words(report.attempt);
     case Stage::kBackOff: return "waits before its next attempt, which is number " + std::to_string(report.attempt);
     case Stage::kSent:

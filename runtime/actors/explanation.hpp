@@ -37,7 +37,10 @@ struct WorkReport {
   int pauses_after = 0;                 ///< deaths of the actor's process while it started, in a row; 0: it does not pause
   bool sent = false;                    ///< the call has left for its actor
   bool asynchronous = false;            ///< a coroutine: when it runs, it may be waiting
-  std::size_t at_once = 1;              ///< calls that the actor runs at once
+  std::size_t at_once = 1;              ///< calls of its concurrency group that the actor runs at once
+  std::size_t coroutines = 0;           ///< before it, of calls that have left for the actor
+  std::size_t max_coroutines = SIZE_MAX;  ///< when so many have begun, nothing else does
+  bool shared = false;                  ///< other processes have handles to the actor: their calls may be before it, which is not known here
 };
 
 /// What the words are about, beside the report.

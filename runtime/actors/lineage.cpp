@@ -232,6 +232,7 @@ Result<std::shared_ptr<Cell>> Lineage::go_on(Plan& made, std::vector<Step>& open
   ++recipe->rebuilds;
   for (std::size_t i = 0; i < recipe->outputs.size(); ++i) {
     recipe->outputs[i].current = step.results.at(i);
+    recipe->outputs[i].task = {};
     step.holders.push_back(recipe->outputs[i].holder);
   }
   auto result = step.results.at(step.output);
@@ -284,8 +285,34 @@ void Lineage::submit(Step& step) const {
   }
   task->options = step.recipe->options;
   task->need_encoded().arguments.bytes = step.recipe->arguments;
-  task->need_encoded().recipe = std::move(step.recipe);
-  hooks_.submit(std::move(task));
+  task->need_encoded().recipe = step.recipe;
+  hooks_.submit(task);
+  std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < step.results.size(); ++i)
+    if (step.recipe->outputs[i].current.lock() == step.results[i]) step.recipe->outputs[i].task = task->id;
+}
+
+std::optional<TaskId> Lineage::making_again(const Cell& cell) const {
+  const auto lost = std::dynamic_pointer_cast<RecoverableObject>(stored_in(cell));
+  if (!lost) return {};
+  std::shared_ptr<Cell> current;  // perhaps its last ref: it goes without the lock
+  std::lock_guard lock(mutex_);
+  if (lost->recipe()->book.lock().get() != this) return {};
+  const auto& output = lost->recipe()->outputs.at(lost->output());
+  current = output.current.lock();
+  return current && !current->settled() ? std::optional(output.task) : std::nullopt;
+}
+
+std::optional<TaskId> Lineage::making(const Cell& made) const {
+  std::vector<std::shared_ptr<Cell>> looked_at;  // likewise
+  std::lock_guard lock(mutex_);
+  for (const auto* recipe : by_age_)
+    for (const auto& output : recipe->outputs) {
+      if (output.current.expired()) continue;
+      looked_at.push_back(output.current.lock());
+      if (looked_at.back().get() == &made) return output.task;
+    }
+  return {};
 }
 
 /// A load may wait for what only this thread brings, if it is one of the runtime's own.

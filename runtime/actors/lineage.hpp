@@ -9,6 +9,7 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <optional>
 
 #include "runtime/actors/owned_work.hpp"
 #include "runtime/actors/rebuildable.hpp"
@@ -31,6 +32,7 @@ struct Recipe {
   /// A result; of a std::tuple there are several, which are made again together.
   struct Output {
     std::weak_ptr<Cell> current{};              ///< of the last time it was made again
+    TaskId task{};                              ///< that makes or made that; 0: it has not been submitted yet
     std::weak_ptr<RecoverableObject> holder{};  ///< what gets it then, whether somebody still waits or not
   };
   ~Recipe();
@@ -114,6 +116,10 @@ class Lineage : public std::enable_shared_from_this<Lineage> {
   std::shared_ptr<StoredObject> keep(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::shared_ptr<StoredObject> bytes);
   Result<std::shared_ptr<Cell>> rebuild(const std::shared_ptr<Recipe>& recipe, std::size_t output, std::uint64_t lost);
   bool wait(Cell& cell, Deadline deadline) const { return hooks_.wait(cell, deadline); }
+  /// The task that makes the cell's lost value again just now; null when none does. Its id is 0 for a moment.
+  std::optional<TaskId> making_again(const Cell& cell) const;
+  /// The task that makes this cell, which took a lost one's place.
+  std::optional<TaskId> making(const Cell& made) const;
   void forget(Recipe& recipe);
   std::uint64_t bytes() const;
 

@@ -9,10 +9,10 @@ namespace {
 
 using Stage = WorkReport::Stage;
 
-void add_arguments(WorkReport& report, const OwnedWork& work) {
+void add_arguments(WorkReport& report, const OwnedWork& work, const Lineage& lineage) {
   const auto& refs = work.record->refs;
   for (std::size_t i = 0; i < refs.size(); ++i)
-    if (!refs[i]->settled()) report.arguments.emplace_back(i, refs[i]);
+    if (!refs[i]->settled() || lineage.making_again(*refs[i])) report.arguments.emplace_back(i, refs[i]);
 }
 
 template <class Options>
@@ -20,6 +20,14 @@ void add_needs(WorkReport& report, const Options& options) {
   report.request = request_of(options);
   if (options.placement.group)
     report.group = describe_group(options.placement.group, options.placement.options ? options.placement.options->name : "");
+}
+
+/// The concurrency group that the call runs in; empty: none.
+std::string group_of(const OwnedCall& call, const ActorOptions& options) {
+  if (call.options && !call.options->concurrency_group.empty()) return call.options->concurrency_group;
+  for (const auto& [method, group] : options.method_groups)
+    if (method == call.record->function) return group;
+  return {};
 }
 
 }  // namespace
@@ -58,7 +66,7 @@ void Owner::describe_task(const OwnedTask& task, WorkReport& report) const {
   switch (task.state) {
     case core::TaskState::kWaitingForArguments:
       report.stage = Stage::kArguments;
-      return add_arguments(report, task);
+      return add_arguments(report, task, lineage_);
     case core::TaskState::kReady: report.stage = Stage::kQueued; return;
     case core::TaskState::kWaitingForRetry: report.stage = Stage::kBackOff; return;
     case core::TaskState::kAssigned:
@@ -78,15 +86,20 @@ void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
   report.asynchronous = call.record->asynchronous();
   report.since = call.sent_at;
   report.stage = call.unresolved ? Stage::kArguments : Stage::kCall;
-  if (call.unresolved) return add_arguments(report, call);
-  const auto place = actor_table_.place_of(call);
+  if (call.unresolved) return add_arguments(report, call, lineage_);
+  const auto known = actors_.find(call.actor);
+  const auto* options = known == actors_.end() ? nullptr : known->second->options.get();
+  const auto group = options ? group_of(call, *options) : std::string();
+  const auto place = actor_table_.place_of(call, [&](const core::CallNode& each) {
+    return !options || options->concurrency_groups.empty() || group_of(static_cast<const OwnedCall&>(each), *options) == group;
+  });
   report.ahead = place.ahead;
+  report.coroutines = place.coroutines;
   report.sent = place.sent;
   if (place.first) report.first_ahead = static_cast<const OwnedCall*>(place.first)->record->result;
   report.actor_state = actor_table_.state(call.actor);
   report.pauses_after = actor_table_.pauses_after(call.actor);
   if (const auto lease = leases_.find(actor_table_.lease_of(call.actor)); lease != leases_.end()) report.process = lease->second.worker;
-  const auto known = actors_.find(call.actor);
   if (known == actors_.end()) return;
   const auto& actor = *known->second;
   report.actor = describe(actor);
@@ -95,11 +108,13 @@ void Owner::describe_call(const OwnedCall& call, WorkReport& report) const {
     report.borrowed = true;
     report.told = actor.told;
   }
+  report.shared = actor.borrow || references_.lent(call.actor.value);
   if (!actor.options) return;
   add_needs(report, *actor.options);
-  report.at_once = static_cast<std::size_t>(std::max(1, actor.options->max_concurrency));
-  for (const auto& [name, count] : actor.options->concurrency_groups) report.at_once += static_cast<std::size_t>(std::max(0, count));
-  if (report.actor_state == core::ActorState::kWaitingForArguments) add_arguments(report, actor);
+  report.max_coroutines = static_cast<std::size_t>(std::max(1, actor.options->max_coroutines));
+  const auto limit = actor.options->concurrency_groups.find(group);
+  report.at_once = static_cast<std::size_t>(std::max(1, limit == actor.options->concurrency_groups.end() ? actor.options->max_concurrency : limit->second));
+  if (report.actor_state == core::ActorState::kWaitingForArguments) add_arguments(report, actor, lineage_);
 }
 
 }  // namespace manta::detail

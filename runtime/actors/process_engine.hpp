@@ -104,6 +104,7 @@ class ProcessEngine : public Engine, public Router, public std::enable_shared_fr
     bool may_ask = true;
   };
   std::string explain(Cell& cell, int depth, Explaining& explaining);
+  std::string explain_work(TaskId work, bool ours, int depth, Explaining& explaining);
   std::string explain_borrowed(core::ReferenceId id, Explaining& explaining);
   std::string explain_lent(core::ReferenceId id, ProcessId reader);
   std::string explain_group(GroupId wanted);

@@ -96,18 +96,25 @@ std::string ProcessEngine::explain(Cell& cell, int depth, Explaining& explaining
     const auto error = cell.failed() ? cell.error() : cell.lost();
     return error ? "failed: " + error->to_string() : std::string("ready");
   };
-  if (cell.settled()) return settled();
+  const auto again = cell.settled() && !cell.failed() && lineage_ ? lineage_->making_again(cell) : std::nullopt;
+  if (cell.settled() && !again) return settled();
   if (depth >= kDepth || explaining.left-- <= 0) return "not ready; explain that ref by itself";
   if (!owner_) return "not ready, and the runtime has been shut down";
+  if (again) return "was lost, and is made again: " + explain_work(*again, true, depth, explaining);
   if (cell.producer_kind() == Cell::Producer::kNone) {
+    if (const auto made = lineage_->making(cell)) return "a lost value is made again: " + explain_work(*made, true, depth, explaining);
     if (const auto id = references_->id_of(cell); id && maker_of(id) != self_) return explain_borrowed(id, explaining);
     if (const auto group = placements_.group_of(cell)) return explain_group(*group);
     return "not ready: " + process_in_words(self_, explaining.reader) + " owns it, and no task or call makes it (a promise, an item of a stream)";
   }
-  const auto report = owner_->report_on(TaskId{cell.producer()});
-  if (cell.settled()) return settled();
+  auto said = explain_work(TaskId{cell.producer()}, false, depth, explaining);
+  return cell.settled() ? settled() : said;
+}
+
+std::string ProcessEngine::explain_work(TaskId work, bool ours, int depth, Explaining& explaining) {
+  const auto report = owner_->report_on(work);
   using Stage = WorkReport::Stage;
-  if (report.stage == Stage::kUnknown && report.name.empty() && self_ == kNodeProcess)  // of work of its own that has ended the ref is settled
+  if (!ours && report.stage == Stage::kUnknown && report.name.empty() && self_ == kNodeProcess)  // of work of its own that has ended the ref is settled
     return "not ready: it belongs to another Runtime of this program, so ask there";
   const bool needs = report.stage == Stage::kQueued || report.stage == Stage::kCall;
   ReportScene scene{.self = explaining.reader, .free = needs ? available_resources() : Resources{}, .total = total_resources(), .now = SteadyClock::now()};

@@ -51,7 +51,7 @@ ActorId ActorTable::actor_of(LeaseId lease) const {
   return it == by_lease_.end() ? ActorId{} : it->second;
 }
 
-ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
+ActorTable::CallPlace ActorTable::place_of(const CallNode& call, const std::function<bool(const CallNode&)>& holds_up) const {
   const auto it = actors_.find(call.actor);
   if (it == actors_.end()) return {};
   const auto& [sent, waiting] = std::tie(it->second.in_flight, it->second.waiting);
@@ -63,7 +63,10 @@ ActorTable::CallPlace ActorTable::place_of(const CallNode& call) const {
   const auto found = find_sent(sent, call);
   place.sent = found != sent.end();
   for (auto each = sent.begin(); each != found; ++each)
-    if (!(*each)->interleaves) count(*each);
+    if ((*each)->interleaves)
+      ++place.coroutines;
+    else if (holds_up(**each))
+      count(*each);
   if (!place.sent)
     for (auto each = waiting.begin(); each != waiting.end() && *each != &call; ++each) count(*each);
   return place;

@@ -8,6 +8,7 @@
 // retries and the actor restarts left. A call that may run again for an error of its own keeps those behind it until it is done,
 // or they would overtake it. A place that runs one call at a time gives back one whose argument is lost, and those that it had been sent
 // behind it (docs/design/0010-lineage.md).
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -141,8 +142,10 @@ class ActorTable {
     bool sent = false;                ///< it has left for the actor
     std::size_t ahead = 0;            ///< calls of this owner that were made before it, are not done and hold it up
     const CallNode* first = nullptr;  ///< the first of these; null: none
+    std::size_t coroutines = 0;       ///< of those before it that have left for the actor
   };
-  CallPlace place_of(const CallNode& call) const;
+  /// `holds_up`: whether one that has left for the actor keeps the call from its turn; a coroutine is not asked about.
+  CallPlace place_of(const CallNode& call, const std::function<bool(const CallNode&)>& holds_up) const;
   ActorId actor_of(LeaseId lease) const;  ///< 0 when none lives under it
   /// Whether so many calls or more are in flight, and of the first that many none is a coroutine.
   bool has_calls_in_a_row(ActorId actor, std::size_t count) const;

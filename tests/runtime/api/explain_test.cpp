@@ -45,6 +45,8 @@ class Clerk {
   int one() { return 1; }
 };
 
+int call_it(Context& ctx, const ActorHandle<Clerk>& clerk, const std::string& gate) { return ctx.get(clerk.call<&Clerk::wait_at>(gate)); }
+
 class Keeper {
  public:
   std::vector<ObjectRef<int>> make(Context& ctx, const std::string& gate) { return {ctx.task<pass>({.name = "inner"}).remote(gate, 1)}; }
@@ -198,6 +200,61 @@ TEST_SUITE("runtime/api/explain") {
     gate.open();
     CHECK(rt.get(behind, 20s) == 1);
     CHECK(rt.get(slow, 20s) == 1);
+  }
+
+  // It counted the calls of all groups together, and was said to run.
+  TEST_CASE("a call behind others of its group, or behind as many coroutines as may have begun, is not said to run") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto clerk = rt.actor<Clerk>({.max_concurrency = 2, .concurrency_groups = {{"io", 1}}}).in_group<&Clerk::wait_at>("io").spawn();
+    auto first = clerk.call<&Clerk::wait_at>(gate.path()), second = clerk.call<&Clerk::wait_at>(gate.path());
+    auto third = clerk.options({.concurrency_group = "io"}).call<&Clerk::one>();
+    comes_to_say(rt, first, "is alive and runs it in ");
+    comes_to_say(rt, second, "; 1 call is ahead of it");
+    comes_to_say(rt, third, "; 2 calls are ahead of it");
+    CHECK(rt.get(clerk.call<&Clerk::one>(), 20s) == 1);  // of no group
+    auto waiter = rt.actor<Waiter>({.max_coroutines = 1}).spawn();
+    const auto source = rt.task<pass>({.name = "source"}).remote(gate.path(), 3);
+    auto begun = waiter.call<&Waiter::await>(std::vector{source}), next = waiter.call<&Waiter::await>(std::vector{source});
+    auto last = waiter.call<&Waiter::pid>();
+    comes_to_say(rt, begun, "is alive and runs it in ");
+    for (const auto* held : {&next, &last}) {
+      comes_to_say(rt, *held, "1 coroutines have begun before it");
+      CHECK_FALSE(contains(rt.explain(*held), "runs it"));
+    }
+    gate.open();
+    CHECK(rt.get(third, 20s) == 1);
+    CHECK(rt.get(last, 20s) > 0);
+  }
+
+  TEST_CASE("a call to an actor that others call too is not said to run for certain") {
+    Machine machine;
+    auto& rt = machine.rt;
+    Gate gate;
+    auto clerk = rt.actor<Clerk>().spawn();
+    auto theirs = rt.task<call_it>({.isolation = own_process}).remote(clerk, gate.path());
+    comes_to_say(rt, theirs, "runs since ");
+    auto ours = clerk.call<&Clerk::one>();
+    comes_to_say(rt, ours, "runs it or what other processes have called before in ");
+    gate.open();
+    CHECK(rt.get(ours, 20s) == 1);
+    CHECK(rt.get(theirs, 20s) == 1);
+  }
+
+  // "needs {GPU: 0.5}; free {GPU: 0.8}".
+  TEST_CASE("what waits though as much is free in sum is told why that may be") {
+    Machine machine(small_machine(4, 2));
+    auto& rt = machine.rt;
+    auto one = rt.actor<Clerk>({.num_gpus = 0.6}).spawn(), two = rt.actor<Clerk>({.num_gpus = 0.6}).spawn();
+    CHECK(rt.get(one.call<&Clerk::one>()) + rt.get(two.call<&Clerk::one>()) == 2);
+    auto share = rt.task<twice>({.num_gpus = 0.5}).remote(1);
+    comes_to_say(rt, share, "no single GPU has as much free");
+    const auto group = rt.placement_group({.bundles = {{.num_gpus = 0.5}}});
+    comes_to_say(rt, rt.ready(group), "no single GPU has as much free");
+    rt.remove(group);
+    one.kill();
+    CHECK(rt.get(share, 20s) == 2);
   }
 
   TEST_CASE("a call to an actor that has no lease yet says what the actor needs") {

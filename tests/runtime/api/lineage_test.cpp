@@ -424,7 +424,12 @@ TEST_SUITE("runtime/api/lineage") {
     const auto elsewhere = rt.get(rt.task<read_in>({.isolation = own_process}).remote(one, 10), 60s);
     CHECK_MESSAGE(contains(elsewhere, "made again"), elsewhere);
     CHECK_MESSAGE(contains(elsewhere, "Timeout"), elsewhere);
+    const auto said = rt.explain(one[0]);
+    CHECK_MESSAGE((contains(said, "was lost, and is made again: task ") && contains(said, "slow_again")), said);
+    const auto user = rt.task<read_one>({.name = "user", .isolation = own_process}).remote(one[0]);
+    CHECK_MESSAGE(eventually([&] { return contains(rt.explain(user), "waits for its argument 1:") && contains(rt.explain(user), "made again"); }), rt.explain(user));
     gate.open();
+    CHECK(rt.get(user, 60s) == 7);
     CHECK(eventually([&] { return rt.stats().unfinished == 0; }));  // nobody waits for it
     CHECK(value_of(rt.get(one[0], 60s)) == 7);
     CHECK(rt.get(rt.task<read_all>({.isolation = own_process}).remote(one), 60s) == std::vector{7});
