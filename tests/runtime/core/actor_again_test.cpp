@@ -329,7 +329,7 @@ TEST_SUITE("runtime/core/actor_again") {
     Sent table(6);
     table.lose(2, 1);
     table.call();
-    CHECK(table.actors.place_of(table.at(7)).ahead > 0);
+    CHECK(table.actors.place_of(table.at(7), [](const CallNode&) { return true; }).ahead > 0);
     table.come_back(3, 1);
     CHECK_FALSE(table.actors.cancel(table.at(4), table.effects));
     table.actors.finished(table.at(4), table.effects);

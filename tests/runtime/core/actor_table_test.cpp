@@ -10,6 +10,8 @@
 namespace manta::core {
 namespace {
 
+const auto all_hold_up = [](const CallNode&) { return true; };
+
 constexpr ActorId kActor{1};
 
 struct Table {
@@ -82,7 +84,7 @@ TEST_SUITE("runtime/core/actor_table") {
     auto& second = made(true);
     auto& last = made(false);
     CHECK(sent(table.live(1)) == std::vector{&before, &busy});
-    CHECK_FALSE(table.actors.place_of(last).sent);
+    CHECK_FALSE(table.actors.place_of(last, all_hold_up).sent);
     CHECK(table.actors.again(busy, table.effects));
     CHECK(sent(table.take()) == std::vector{&busy});
     table.actors.finished(before, table.effects);
@@ -132,14 +134,16 @@ TEST_SUITE("runtime/core/actor_table") {
     auto& third = table.call();
     coroutine.interleaves = true;
     table.live(1);
-    CHECK(table.actors.place_of(second).ahead == 0);
-    CHECK(table.actors.place_of(second).sent);
-    CHECK(table.actors.place_of(third).ahead == 1);
-    CHECK(table.actors.place_of(third).first == &second);
+    CHECK(table.actors.place_of(second, all_hold_up).ahead == 0);
+    CHECK(table.actors.place_of(second, all_hold_up).sent);
+    CHECK(table.actors.place_of(third, all_hold_up).ahead == 1);
+    CHECK(table.actors.place_of(third, all_hold_up).first == &second);
+    CHECK(table.actors.place_of(third, all_hold_up).coroutines == 1);
+    CHECK(table.actors.place_of(third, [&](const CallNode& each) { return &each != &second; }).ahead == 0);  // of another concurrency group, say
     table.call(1);
     auto& behind = table.call();
-    CHECK(table.actors.place_of(behind).ahead == 3);  // what has not been sent goes in order, whatever it is
-    CHECK_FALSE(table.actors.place_of(behind).sent);
+    CHECK(table.actors.place_of(behind, all_hold_up).ahead == 3);  // what has not been sent goes in order, whatever it is
+    CHECK_FALSE(table.actors.place_of(behind, all_hold_up).sent);
   }
 
   TEST_CASE("a call that is to run again goes ahead of those that wait, unless its actor has ended") {
