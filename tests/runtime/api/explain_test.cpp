@@ -42,10 +42,13 @@ class EndsInConstructor {
 class Clerk {
  public:
   int wait_at(const std::string& gate) { return pass(gate, 1); }
+  int wait_noted(const std::string& begun, const std::string& gate) { return append(begun, "x"), pass(gate, 1); }
   int one() { return 1; }
 };
 
-int call_it(Context& ctx, const ActorHandle<Clerk>& clerk, const std::string& gate) { return ctx.get(clerk.call<&Clerk::wait_at>(gate)); }
+int call_it(Context& ctx, const ActorHandle<Clerk>& clerk, const std::string& begun, const std::string& gate) {
+  return ctx.get(clerk.call<&Clerk::wait_noted>(begun, gate));
+}
 
 class Keeper {
  public:
@@ -233,8 +236,10 @@ TEST_SUITE("runtime/api/explain") {
     auto& rt = machine.rt;
     Gate gate;
     auto clerk = rt.actor<Clerk>().spawn();
-    auto theirs = rt.task<call_it>({.isolation = own_process}).remote(clerk, gate.path());
-    comes_to_say(rt, theirs, "runs since ");
+    Folder folder;
+    const std::string begun = folder / "begun";
+    auto theirs = rt.task<call_it>({.isolation = own_process}).remote(clerk, begun, gate.path());
+    CHECK(eventually([&] { return fs::exists(begun); }));
     auto ours = clerk.call<&Clerk::one>();
     comes_to_say(rt, ours, "runs it or what other processes have called before in ");
     gate.open();
