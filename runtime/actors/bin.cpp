@@ -20,7 +20,6 @@ void Bin::announce(std::size_t count) noexcept {
 }
 
 Lane& Bin::lane() {
-  std::lock_guard lock(mutex_);
   if (!lane_) try {
       lane_ = std::make_unique<Lane>(1);
     } catch (const std::system_error&) {  // no thread to be had: the other one does it
@@ -45,13 +44,18 @@ void Bin::destroy(Load load) {
     empty(load.values, [](const auto&) {});
     t_empties_bin = false;
   };
-  closed_ ? job() : lane().post(std::move(job));
+  {
+    std::lock_guard lock(mutex_);  // until it is posted: the lane goes at the end
+    if (!closed_) return lane().post(std::move(job));
+  }
+  job();
 }
 
 void Bin::close() {
-  closed_ = true;
+  std::unique_ptr<Lane> last;  // ends without the lock: what it runs may come back here
   std::lock_guard lock(mutex_);
-  lane_.reset();
+  closed_ = true;
+  last.swap(lane_);
 }
 
 void Bin::take(std::shared_ptr<const void> value) {

@@ -34,7 +34,7 @@ class Bin final : public ValueBin {
   void close();
 
  private:
-  Lane& lane();
+  Lane& lane();  ///< with mutex_ held
   Lane& otherwise_;
   std::atomic<std::uint64_t> thrown_away_{0}, destroyed_{0};  ///< ever; what is in between waits, or is on its way out
   mutable std::atomic<int> passes_{0};  ///< submits that need not wait, as somebody has just done so in vain

@@ -122,8 +122,8 @@ std::string call_in_words(const WorkReport& report, const ReportScene& scene, co
   if (!report.sent) return actor + "alive in " + where + ahead_in_words(report, deeper);
   if (report.ahead >= report.at_once) return actor + "alive in " + where + "; it was " + sent + ahead_in_words(report, deeper);
   if (report.coroutines >= report.max_coroutines)
-    return actor + "alive in " + where + "; it was " + sent + "; " + std::to_string(report.max_coroutines) +
-           " coroutines have begun before it, and no other call begins before one of them ends: raise max_coroutines, or await less";
+    return actor + "alive in " + where + "; it was " + sent + "; as many coroutines as max_coroutines allows (" +
+           std::to_string(report.max_coroutines) + ") have begun before it, and no other call begins before one of them ends: raise it, or await less";
   return actor + (report.shared ? "alive, and runs it or what other processes have called before" : "alive and runs it") + attempt_in_words(report.attempt) + " in " + where + "; it was " + sent + coroutine_in_words(report);
 }
 

@@ -223,7 +223,7 @@ TEST_SUITE("runtime/api/explain") {
     auto last = waiter.call<&Waiter::pid>();
     comes_to_say(rt, begun, "is alive and runs it in ");
     for (const auto* held : {&next, &last}) {
-      comes_to_say(rt, *held, "1 coroutines have begun before it");
+      comes_to_say(rt, *held, "max_coroutines allows (1) have begun before it");
       CHECK_FALSE(contains(rt.explain(*held), "runs it"));
     }
     gate.open();
